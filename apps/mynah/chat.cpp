@@ -1,0 +1,252 @@
+#include "chat.h"
+
+#include <fmt/core.h>
+#include <histedit.h>
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "base/require.h"
+#include "bundle/bundle.h"
+#include "command.h"
+
+namespace mynah::app {
+namespace {
+
+std::atomic<bool> interrupt_flag{false};
+void on_interrupt(int) { interrupt_flag.store(true); }
+
+// The line editor with its history file.
+class LineEditor {
+ public:
+  LineEditor() : editor_(el_init("mynah", stdin, stdout, stderr)), history_(history_init()) {
+    history(history_, &event_, H_SETSIZE, 1000);
+    el_set(editor_, EL_PROMPT, &LineEditor::prompt);
+    el_set(editor_, EL_EDITOR, "emacs");
+    el_set(editor_, EL_SIGNAL, 1);
+    el_set(editor_, EL_HIST, history, history_);
+    el_set(editor_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+    if (const char* home = std::getenv("HOME")) file_ = std::string(home) + "/.local/state/mynah/history";
+    if (!file_.empty()) history(history_, &event_, H_LOAD, file_.c_str());
+  }
+  ~LineEditor() {
+    if (!file_.empty()) {
+      std::error_code ignored;
+      std::filesystem::create_directories(std::filesystem::path(file_).parent_path(), ignored);
+      history(history_, &event_, H_SAVE, file_.c_str());
+    }
+    history_end(history_);
+    el_end(editor_);
+  }
+  LineEditor(const LineEditor&) = delete;
+  LineEditor& operator=(const LineEditor&) = delete;
+
+  // One line without its newline; none at the end of input.
+  std::optional<std::string> read(const char* prompt) {
+    prompt_ = prompt;
+    int length = 0;
+    const char* line = el_gets(editor_, &length);
+    if (!line || length <= 0) return std::nullopt;
+    std::string text(line, static_cast<size_t>(length));
+    if (text.find_first_not_of(" \t\n") != std::string::npos) history(history_, &event_, H_ENTER, line);
+    while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+    return text;
+  }
+
+ private:
+  static char* prompt(EditLine*) { return const_cast<char*>(prompt_); }
+  static inline const char* prompt_ = ">>> ";
+  EditLine* editor_;
+  History* history_;
+  HistEvent event_{};
+  std::string file_;
+};
+
+constexpr const char* kHelp =
+    "/help                 this list\n"
+    "/set NAME VALUE       temperature, top_k, top_p, seed, max_tokens, system\n"
+    "/show                 the model and the settings\n"
+    "/clear                forget the conversation\n"
+    "/retry                answer the last message again\n"
+    "/bye                  leave (also Ctrl-D)\n"
+    "\"\"\"                   begin and end a message of several lines\n";
+
+class Chat {
+ public:
+  Chat(ChatOptions& options, const Model& model) : o_(options), model_(model), session_(model) { clear(); }
+
+  int run() {
+    fmt::print(stderr, "{} - type a message, /help for commands, /bye to leave\n", o_.model);
+    while (auto line = editor_.read(">>> ")) {
+      if (line->empty()) continue;
+      if (line->rfind("\"\"\"", 0) == 0) line = rest_of_block(line->substr(3));
+      if (!line) break;
+      if (line->front() == '/') {
+        if (!command(*line)) break;
+      } else {
+        say(*line);
+      }
+    }
+    return 0;
+  }
+
+ private:
+  std::optional<std::string> rest_of_block(std::string text) {
+    for (;;) {
+      if (text.size() >= 3 && text.compare(text.size() - 3, 3, "\"\"\"") == 0) return text.substr(0, text.size() - 3);
+      const auto line = editor_.read("... ");
+      if (!line) return std::nullopt;
+      text += "\n" + *line;
+    }
+  }
+
+  void clear() {
+    messages_.clear();
+    if (!o_.system.empty()) messages_.push_back({"system", o_.system});
+  }
+
+  // False to leave.
+  bool command(const std::string& line) {
+    const size_t space = line.find(' ');
+    const std::string name = line.substr(0, space), rest = space == std::string::npos ? "" : line.substr(space + 1);
+    if (name == "/bye" || name == "/exit" || name == "/quit") return false;
+    if (name == "/help" || name == "/?") fmt::print("{}", kHelp);
+    else if (name == "/clear") clear();
+    else if (name == "/show") show();
+    else if (name == "/retry") retry();
+    else if (name == "/set") set(rest);
+    else fmt::print(stderr, "{} is not a command; /help lists them\n", name);
+    return true;
+  }
+
+  void show() const {
+    const GenerationConfig c = o_.settings(model_);
+    fmt::print("model        {} ({}, {:.0f} M parameters, context {})\nsystem       {}\ntemperature  {}\ntop_k        {}\ntop_p        {}\nmax_tokens   {}\n",
+               o_.model, model_.architecture(), static_cast<double>(model_.parameter_count()) / 1e6, model_.context_length(),
+               o_.system.empty() ? "(none)" : o_.system, c.do_sample ? c.temperature : 0.0f, c.top_k, c.top_p, *c.max_new_tokens);
+  }
+
+  void set(const std::string& words) {
+    const size_t space = words.find(' ');
+    const std::string name = words.substr(0, space), value = space == std::string::npos ? "" : words.substr(space + 1);
+    try {
+      if (name == "system") {
+        o_.system = value;
+        clear();
+      } else if (name == "temperature") o_.temperature = std::stod(value);
+      else if (name == "top_p") o_.top_p = std::stod(value);
+      else if (name == "top_k") o_.top_k = std::stoll(value);
+      else if (name == "seed") o_.seed = std::stoull(value);
+      else if (name == "max_tokens") o_.max_tokens = std::stoll(value);
+      else fmt::print(stderr, "{} cannot be set; /help lists what can\n", name);
+    } catch (const std::logic_error&) {
+      fmt::print(stderr, "{}: \"{}\" is not a number\n", name, value);
+    }
+  }
+
+  void say(const std::string& text) {
+    messages_.push_back({"user", text});
+    reply();
+  }
+
+  void retry() {
+    if (!messages_.empty() && messages_.back().role == "assistant") messages_.pop_back();
+    if (messages_.empty() || messages_.back().role != "user") return;
+    ++attempt_;
+    reply();
+  }
+
+  // The oldest exchange goes when the conversation outgrows the context.
+  std::vector<int32_t> fitting_prompt(int64_t answer) {
+    for (;;) {
+      std::vector<int32_t> ids = chat_prompt(model_, messages_);
+      const int64_t context = o_.context ? *o_.context : model_.context_length();
+      const size_t first = !messages_.empty() && messages_[0].role == "system" ? 1 : 0;
+      if (context <= 0 || static_cast<int64_t>(ids.size()) + std::min<int64_t>(answer, context / 4) <= context || messages_.size() <= first + 1) return ids;
+      const size_t end = std::min(first + 2, messages_.size() - 1);
+      messages_.erase(messages_.begin() + static_cast<long>(first), messages_.begin() + static_cast<long>(end));
+      fmt::print(stderr, "(the conversation outgrew the context of {} tokens: its oldest exchange is dropped)\n", context);
+    }
+  }
+
+  void reply() {
+    GenerationConfig config = o_.settings(model_);
+    config.seed += attempt_;
+    clear_interrupt();
+    try {
+      const auto ids = fitting_prompt(*config.max_new_tokens);
+      double first_token = 0;
+      const auto start = std::chrono::steady_clock::now();
+      const Generated g = session_.generate(ids, config, [&](const std::string& piece) {
+        if (first_token == 0) first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        print_text(piece);
+        return !interrupted();
+      });
+      print_text("\n\n");
+      if (g.reason == FinishReason::length) fmt::print(stderr, "(ended at the limit of {} tokens; /set max_tokens N allows more)\n", g.ids.size());
+      if (o_.verbose) print_rates(g, 0, first_token);
+      messages_.push_back({"assistant", g.text});
+    } catch (const Error& error) {
+      fmt::print(stderr, "mynah: {}\n", error.what());
+      messages_.pop_back();
+    }
+    clear_interrupt();
+  }
+
+  ChatOptions& o_;
+  Model model_;
+  Session session_;
+  LineEditor editor_;
+  std::vector<ChatMessage> messages_;
+  uint64_t attempt_ = 0;
+};
+
+}  // namespace
+
+GenerationConfig ChatOptions::settings(const Model& model) const {
+  GenerationConfig c = generation_defaults(model);
+  const Json& own = model.bundle().generation_config;
+  const bool says = own.contains("do_sample") || own.contains("temperature") || own.contains("top_p") || own.contains("top_k");
+  if (!says) {
+    c.do_sample = true;
+    c.temperature = 0.7f;
+    c.top_p = 0.9f;
+    c.top_k = 0;
+  }
+  if (temperature) {
+    c.temperature = static_cast<float>(*temperature);
+    c.do_sample = *temperature > 0;
+  }
+  if (top_p) c.top_p = static_cast<float>(*top_p);
+  if (top_k) c.top_k = *top_k;
+  if (top_p || top_k) c.do_sample = c.temperature > 0;
+  // Without a seed every run draws anew.
+  c.seed = seed ? *seed : (static_cast<uint64_t>(std::random_device{}()) << 32) | std::random_device{}();
+  c.max_new_tokens = max_tokens.value_or(1024);
+  if (context) c.max_new_tokens = std::min(*c.max_new_tokens, *context);
+  return c;
+}
+
+int chat(ChatOptions& options, const Model& model) { return Chat(options, model).run(); }
+
+void print_rates(const Generated& g, double load_seconds, double first_token_seconds) {
+  const double computed = static_cast<double>(g.prompt_tokens - g.reused_tokens), decoded = static_cast<double>(g.ids.size()) - 1;
+  fmt::print(stderr, "load           {:.3f} s\nfirst text     {:.3f} s\nprompt         {} tokens ({} from the cache), {:.1f} tokens/s\nanswer         {} tokens, {:.1f} tokens/s\n",
+             load_seconds, first_token_seconds, g.prompt_tokens, g.reused_tokens, computed / g.prompt_seconds, g.ids.size(),
+             decoded > 0 ? decoded / g.decode_seconds : 0.0);
+}
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  sigaction(SIGINT, &action, nullptr);
+}
+bool interrupted() { return interrupt_flag.load(); }
+void clear_interrupt() { interrupt_flag.store(false); }
+
+}  // namespace mynah::app

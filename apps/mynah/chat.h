@@ -1,0 +1,32 @@
+// A chat on the terminal, and what it shares with single answers.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "mynah/generate.h"
+
+namespace mynah::app {
+
+struct ChatOptions {
+  std::string model, system;
+  std::optional<double> temperature, top_p;
+  std::optional<int64_t> top_k, max_tokens, context;
+  std::optional<uint64_t> seed;
+  bool raw = false, json = false, verbose = false;
+
+  // The model's own settings, else temperature 0.7 and top-p 0.9; then these options.
+  GenerationConfig settings(const Model& model) const;
+};
+
+// Lines from the terminal until /bye or end of input. Ctrl-C ends an answer, not the chat.
+int chat(ChatOptions& options, const Model& model);
+
+// Prompt and decoding speed, time to the first text, to stderr.
+void print_rates(const Generated& g, double load_seconds, double first_token_seconds);
+
+// Ctrl-C sets a flag that interrupted() reads and clear_interrupt() resets.
+void catch_interrupts();
+bool interrupted();
+void clear_interrupt();
+
+}  // namespace mynah::app

@@ -1,0 +1,26 @@
+// The options of GenerationConfig on the command line, in kebab case.
+#pragma once
+#include <map>
+#include <string>
+
+#include "base/json.h"
+#include "mynah/generate.h"
+
+namespace CLI {
+class App;
+}
+
+namespace mynah::app {
+
+// Values as they were given; apply() lays them over a model's defaults.
+class GenerationOptions {
+ public:
+  void add(CLI::App& command);
+  void apply(GenerationConfig* config) const;
+  bool given(const std::string& name) const { return values_.count(name) != 0; }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+}  // namespace mynah::app

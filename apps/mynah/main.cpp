@@ -1,0 +1,113 @@
+// The program: parses the command line, runs one subcommand, and translates errors once into a line and an exit code.
+#include <fmt/core.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "app_error.h"
+#include "base/require.h"
+#include "command.h"
+#include "ops/machine.h"
+#include "suggest.h"
+
+namespace mynah::app {
+namespace {
+
+constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,    add_show,  add_rm,     add_cp,         add_generate,
+                                    add_tokenize, add_forward,  add_quantize, add_convert, add_bench, add_doctor,   add_completion};
+
+// Booleans stand alone or carry true, false, 1 or 0 as the next word; any other next word is not theirs.
+std::vector<std::string> join_boolean_values(const std::vector<std::string>& words) {
+  static const std::vector<std::string> flags = {"--do-sample", "--renormalize-logits", "--remove-invalid-values", "--grad", "--hidden-states"};
+  std::vector<std::string> out;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const bool flag = std::find(flags.begin(), flags.end(), words[i]) != flags.end();
+    const bool value = flag && i + 1 < words.size() && (words[i + 1] == "true" || words[i + 1] == "false" || words[i + 1] == "1" || words[i + 1] == "0");
+    out.push_back(value ? words[i] + "=" + words[i + 1] : words[i]);
+    if (value) ++i;
+  }
+  return out;
+}
+
+// One line for a parse error, with a suggestion for a misspelt verb or option.
+int usage_error(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
+  const CLI::App* command = app.get_subcommands().empty() ? nullptr : app.get_subcommands().front();
+  std::string text = error.what();
+  if (!command && !words.empty() && words[0].rfind("-", 0) != 0) {
+    std::vector<std::string> names;
+    for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
+    text = fmt::format("\"{}\" is not a command{}; see mynah --help", words[0], did_you_mean(words[0], names));
+  } else if (const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&error); extras && command) {
+    std::vector<std::string> names;
+    for (const CLI::Option* option : command->get_options())
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& word : command->remaining()) {
+      const std::string name = word.substr(0, word.find('='));
+      text = fmt::format("{}: {} is not expected{}; see mynah {} --help", command->get_name(), name, name.rfind("-", 0) == 0 ? did_you_mean(name, names) : "",
+                         command->get_name());
+      break;
+    }
+  } else if (command) {
+    text = fmt::format("{}: {}; see mynah {} --help", command->get_name(), text, command->get_name());
+  }
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  fmt::print(stderr, "mynah: {}\n", text);
+  return 2;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("mynah: language models on the machine you have", "mynah");
+  app.set_version_flag("--version", std::string("mynah ") + MYNAH_VERSION);
+  app.require_subcommand(0, 1);
+  std::function<int()> action;
+  for (const AddCommand add : kCommands) add(app, action);
+  for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough(false);
+  std::vector<std::string> words = join_boolean_values({argv + 1, argv + argc});
+  try {
+    std::vector<std::string> reversed(words.rbegin(), words.rend());
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    print_text((app.get_subcommands().empty() ? &app : app.get_subcommands().front())->help());
+    return 0;
+  } catch (const CLI::CallForVersion&) {
+    print_text(std::string("mynah ") + MYNAH_VERSION + "\n");
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return usage_error(app, error, words);
+  }
+  if (!action) {
+    print_text(app.help());
+    return 0;
+  }
+  if (const char* wanted = std::getenv("MYNAH_ISA"); wanted && *wanted) ops::choose_instruction_set(wanted);
+  return action();
+}
+
+}  // namespace
+
+void print_text(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    fail(ErrorCode::failure, "stdout: {}", std::strerror(errno));
+}
+
+void print_json(const Json& value) {
+  print_text(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace mynah::app
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
+  try {
+    return mynah::app::run(argc, argv);
+  } catch (const std::exception& error) {
+    return mynah::app::report(error);
+  }
+}

@@ -1,0 +1,23 @@
+// From the MODEL argument to an opened model: paths, stored names, and names that are pulled on first use.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "bundle/bundle.h"
+#include "mynah/model.h"
+
+namespace mynah::app {
+
+// "", "f32" or "stored" (also "native"); throws usage for anything else.
+Precision parse_precision(const std::string& text);
+
+// The local path of MODEL, pulling it if it is not there (size and licence are shown first).
+std::string model_path(const std::string& model);
+
+Model open_model(const std::string& model, Precision precision);
+Model open_model(const std::string& model, const LoadOptions& options, bool text);
+
+// Tokenizer and template only.
+std::shared_ptr<bundle::Bundle> open_text(const std::string& model);
+
+}  // namespace mynah::app

@@ -1,0 +1,129 @@
+// mynah run MODEL [PROMPT]: one answer, or a chat on a terminal.
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/require.h"
+#include "bundle/bundle.h"
+#include "chat.h"
+#include "command.h"
+#include "open_model.h"
+
+namespace mynah::app {
+namespace {
+
+std::string read_all_of_stdin() {
+  std::string text;
+  char buffer[65536];
+  for (ssize_t n; (n = ::read(STDIN_FILENO, buffer, sizeof buffer)) != 0;) {
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      break;
+    }
+    text.append(buffer, static_cast<size_t>(n));
+    if (text.size() > (64u << 20)) fail(ErrorCode::failure, "stdin: more than 64 MB of prompt");
+  }
+  return text;
+}
+
+// What is piped in. A terminal, a socket, /dev/null and a closed stdin count as empty; with a prompt at hand, an open but silent
+// pipe is waited for 200 ms only.
+std::string piped_input(bool have_prompt) {
+  struct stat info;
+  if (fstat(STDIN_FILENO, &info) != 0 || isatty(STDIN_FILENO)) return "";
+  if (S_ISREG(info.st_mode)) return read_all_of_stdin();
+  if (!S_ISFIFO(info.st_mode)) return "";
+  if (have_prompt) {
+    pollfd p{STDIN_FILENO, POLLIN, 0};
+    if (poll(&p, 1, 200) <= 0) return "";
+  }
+  return read_all_of_stdin();
+}
+
+Json timings(const Generated& g, double load_seconds) {
+  const auto ns = [](double seconds) { return static_cast<int64_t>(seconds * 1e9); };
+  return {{"done_reason", g.reason == FinishReason::length ? "length" : "stop"},
+          {"total_duration", ns(load_seconds + g.prompt_seconds + g.decode_seconds)},
+          {"load_duration", ns(load_seconds)},
+          {"prompt_eval_count", g.prompt_tokens},
+          {"prompt_eval_duration", ns(g.prompt_seconds)},
+          {"eval_count", g.ids.size()},
+          {"eval_duration", ns(g.decode_seconds)}};
+}
+
+int answer_once(ChatOptions& o, const std::string& prompt, const Model& model, double load_seconds) {
+  std::vector<int32_t> ids;
+  if (o.raw) {
+    require(model.tokenizer() != nullptr, "run: {} comes without a tokenizer", o.model);
+    ids = model.tokenizer()->encode_ids(prompt);
+  } else {
+    std::vector<ChatMessage> messages;
+    if (!o.system.empty()) messages.push_back({"system", o.system});
+    messages.push_back({"user", prompt});
+    ids = chat_prompt(model, messages);
+  }
+  bool first = true, ends_in_newline = false;
+  double first_token = 0;
+  const auto start = std::chrono::steady_clock::now();
+  const Generated g = Session(model).generate(ids, o.settings(model), [&](const std::string& piece) {
+    if (first) first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    first = false;
+    if (!o.json) print_text(piece);
+    ends_in_newline = piece.back() == '\n';
+    return !interrupted();
+  });
+  if (o.json) {
+    Json out = {{"model", o.model}, {"response", g.text}, {"done", true}};
+    out.update(timings(g, load_seconds));
+    print_json(out);
+  } else {
+    if (!ends_in_newline) print_text("\n");
+    if (g.reason == FinishReason::length) fmt::print(stderr, "(ended at the limit of {} tokens; --max-tokens N allows more)\n", g.ids.size());
+    if (o.verbose) print_rates(g, load_seconds, first_token);
+  }
+  return g.reason == FinishReason::cancelled ? 130 : 0;
+}
+
+int act(ChatOptions o, const std::vector<std::string>& words) {
+  std::string prompt;
+  for (const std::string& word : words) prompt += (prompt.empty() ? "" : " ") + word;
+  const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+  const std::string piped = piped_input(!prompt.empty());
+  if (!piped.empty()) prompt += (prompt.empty() ? "" : "\n\n") + piped;
+  if (prompt.empty() && !terminal) fail(ErrorCode::usage, "run: no prompt; give one as an argument or on stdin, or start a chat on a terminal");
+  const auto start = std::chrono::steady_clock::now();
+  const Model model = open_model(o.model, Precision::automatic);
+  const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  catch_interrupts();
+  if (prompt.empty()) return chat(o, model);
+  return answer_once(o, prompt, model, load_seconds);
+}
+
+}  // namespace
+
+void add_run(CLI::App& parent, std::function<int()>& action) {
+  CLI::App* c = parent.add_subcommand("run", "Answer a prompt, or chat");
+  auto o = std::make_shared<ChatOptions>();
+  auto words = std::make_shared<std::vector<std::string>>();
+  c->add_option("model", o->model, "name, folder or .gguf file; a name that is not stored is pulled")->required()->type_name("MODEL");
+  c->add_option("prompt", *words, "the prompt; piped input is added to it; without one, a chat on a terminal")->type_name("PROMPT");
+  c->add_option("--system", o->system, "system message")->type_name("TEXT");
+  c->add_option("--temperature", o->temperature, "0: always the likeliest token")->type_name("N")->check(CLI::Range(0.0, 100.0));
+  c->add_option("--top-k", o->top_k, "draw from the k likeliest tokens")->type_name("N")->check(CLI::Range(0, 1 << 30));
+  c->add_option("--top-p", o->top_p, "draw from the likeliest tokens up to this probability")->type_name("N")->check(CLI::Range(0.0, 1.0));
+  c->add_option("--seed", o->seed, "same seed, same answer")->type_name("N");
+  c->add_option("--max-tokens", o->max_tokens, "most tokens of an answer (1024)")->type_name("N")->check(CLI::Range(1, 1 << 30));
+  c->add_option("--ctx", o->context, "most tokens of prompt and answer")->type_name("N")->check(CLI::Range(1, 1 << 30));
+  c->add_flag("--raw", o->raw, "apply no chat template");
+  c->add_flag("--json", o->json, "one JSON object with the answer and its timings");
+  c->add_flag("--verbose", o->verbose, "print speeds after each answer");
+  c->callback([o, words, &action] { action = [o, words] { return act(*o, *words); }; });
+}
+
+}  // namespace mynah::app

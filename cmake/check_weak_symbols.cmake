@@ -1,0 +1,11 @@
+# cmake -DNM=nm -DOBJECTS=a.o;b.o -P check_weak_symbols.cmake: fails if a kernel object defines a weak symbol.
+foreach(object ${OBJECTS})
+  execute_process(COMMAND ${NM} -C --defined-only ${object} OUTPUT_VARIABLE symbols RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "nm failed on ${object}")
+  endif()
+  string(REGEX MATCHALL "[^\n]* [WVuwv] [^\n]*" weak "${symbols}")
+  if(weak)
+    message(FATAL_ERROR "${object} defines weak symbols; put templates and inline functions of kernels in anonymous namespaces:\n${weak}")
+  endif()
+endforeach()

@@ -1,0 +1,13 @@
+// JSON at the edges: nlohmann-json behind a parser with limits, so that hostile text costs one clear error.
+#pragma once
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string_view>
+
+namespace mynah {
+using Json = nlohmann::ordered_json;
+
+// Parses UTF-8 JSON text; throws integrity with `where`, the position and the reason. Depth is limited to 128.
+Json parse_json(std::string_view text, std::string_view where);
+Json read_json_file(const std::filesystem::path& path);
+}  // namespace mynah

@@ -1,0 +1,54 @@
+// One opened model: everything its files say, ready to use. train, tasks, serve and apps open models only through this folder.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "formats/gguf.h"
+#include "models/model_entry.h"
+#include "mynah/model.h"
+#include "nn/causal_lm.h"
+#include "text/template.h"
+
+namespace mynah::bundle {
+
+struct Bundle {
+  std::filesystem::path path;
+  Json config;                                   // config.json, or its equivalent made from GGUF metadata
+  Json generation_config;                        // generation_config.json, or an empty object
+  const ModelEntry* entry = nullptr;
+  std::shared_ptr<const formats::TensorSource> source;
+  std::shared_ptr<const formats::GgufFile> gguf; // null for other files
+  nn::WeightList weights;
+  std::unique_ptr<nn::Model> network;
+  std::shared_ptr<const Tokenizer> tokenizer;    // may be null
+  std::shared_ptr<const ChatTemplate> chat_template;  // may be null
+
+  // The generating side of the network; throws failure for a model that does not generate.
+  const nn::CausalLM& causal_lm() const;
+  std::string architecture() const;
+};
+
+// What of a model is opened.
+struct Parts {
+  bool network = true, tokenizer = true;
+};
+
+std::shared_ptr<Bundle> open(const std::filesystem::path& path, const LoadOptions& options, Parts parts = {});
+
+// A network made from a config alone, its parameters drawn from `seed`, trainable.
+std::shared_ptr<Bundle> create(const Json& config, uint64_t seed);
+
+// config.json of a folder or GGUF file, and the family that knows it. Throws failure for an unknown one, naming what is known.
+const ModelEntry& find_entry(const Json& config, const std::string& where);
+
+// Tokenizer and template of a folder or a GGUF file; null if there is none.
+std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& path);
+std::shared_ptr<const Tokenizer> gguf_tokenizer(const std::shared_ptr<const formats::GgufFile>& file);
+
+// Scalar metadata of a GGUF file as JSON, the keys of its architecture without their prefix.
+Json gguf_metadata(const formats::GgufFile& file);
+
+}  // namespace mynah::bundle

@@ -1,0 +1,188 @@
+#include "bundle/convert.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/require.h"
+#include "bundle/bundle.h"
+#include "bundle/convert_tokenizer.h"
+#include "bundle/gguf_names.h"
+#include "formats/checkpoint.h"
+#include "formats/safetensors.h"
+#include "mynah/ops.h"
+#include "nn/config.h"
+#include "tensor/quantize.h"
+#include "tensor/quantize_recipe.h"
+
+namespace mynah::bundle {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Any stored type to any other.
+Tensor as_type(const Tensor& x, DType type) {
+  if (x.dtype() == type) return x;
+  const Tensor plain = is_quantized(x.dtype()) ? dequantize(x) : x;
+  return is_quantized(type) ? quantize(plain, type) : to(plain, type);
+}
+
+// A weight on its way into a GGUF file: under GGUF's name, in GGUF's layout.
+struct Outgoing {
+  std::string name;
+  Shape shape;
+  DType stored;
+  std::function<Tensor()> load;
+};
+
+int layers_of(const Json& config) {
+  for (const char* key : {"num_hidden_layers", "n_layer"})
+    if (config.contains(key)) return static_cast<int>(nn::config_int(config, key));
+  return 0;
+}
+int64_t heads_of(const Json& config, bool kv) {
+  const int64_t heads = nn::config_int(config, config.contains("num_attention_heads") ? "num_attention_heads" : "n_head");
+  return kv ? nn::config_int(config, "num_key_value_heads", heads) : heads;
+}
+
+std::vector<Outgoing> from_gguf(const std::shared_ptr<const formats::GgufFile>& file) {
+  std::vector<Outgoing> all;
+  for (const auto& info : file->tensors()) {
+    require(info.dtype.has_value(), "{}: {} has type {}, which cannot be read", file->where(), info.name, info.type);
+    all.push_back({info.name, info.shape, *info.dtype, [file, name = info.name] { return file->tensor(name); }});
+  }
+  return all;
+}
+
+bool ends_with(std::string_view text, std::string_view end) { return text.size() >= end.size() && text.substr(text.size() - end.size()) == end; }
+
+// The checkpoint's name as the model spells it, with its base prefix.
+std::optional<GgufWeight> gguf_name_of(const ModelEntry& entry, const std::string& name) {
+  if (auto weight = to_gguf_name(entry.gguf, name)) return weight;
+  return to_gguf_name(entry.gguf, entry.base_prefix + name);
+}
+
+std::vector<Outgoing> from_checkpoint(const std::shared_ptr<const formats::TensorSource>& source, const ModelEntry& entry, const Json& config) {
+  std::vector<Outgoing> all;
+  const int64_t heads = heads_of(config, false), kv_heads = heads_of(config, true);
+  const bool tied = nn::config_bool(config, "tie_word_embeddings", std::string_view(entry.model_type) != "llama");
+  for (const auto& info : source->tensors()) {
+    const bool ignored = std::any_of(entry.ignored.begin(), entry.ignored.end(), [&](std::string_view end) { return ends_with(info.name, end); });
+    if (ignored || (tied && info.name == "lm_head.weight")) continue;
+    const auto weight = gguf_name_of(entry, info.name);
+    require(weight.has_value(), "convert: {}: weight {} has no place in a GGUF file of {}", source->where(), info.name, entry.model_type);
+    require(info.dtype.has_value(), "convert: {}: {} has type {}, which cannot be read", source->where(), info.name, info.type);
+    const bool turned = weight->layout == GgufRule::transposed && info.shape.rank() == 2;
+    const int64_t paired = weight->layout == GgufRule::rope_q ? heads : weight->layout == GgufRule::rope_k ? kv_heads : 0;
+    all.push_back({weight->name, turned ? Shape{info.shape[1], info.shape[0]} : info.shape, *info.dtype, [source, name = info.name, turned, paired] {
+                     const Tensor t = source->tensor(name);
+                     if (turned) return contiguous(transpose(t, 0, 1));
+                     return paired ? reorder_rope_rows(t, paired, true) : t;
+                   }});
+  }
+  return all;
+}
+
+void set_metadata(formats::GgufWriter* w, const std::string& prefix, const Json& metadata) {
+  for (const auto& [key, value] : metadata.items()) {
+    const std::string full = prefix + key;
+    if (value.is_boolean()) w->set(full, value.get<bool>());
+    else if (value.is_number_integer()) w->set(full, static_cast<uint32_t>(value.get<int64_t>()));
+    else if (value.is_number()) w->set(full, value.get<float>());
+    else if (value.is_string()) w->set(full, value.get<std::string>());
+  }
+}
+
+// Metadata of a new file for a Hugging Face folder.
+void describe(formats::GgufWriter* w, const Bundle& b) {
+  w->set("general.architecture", b.entry->gguf.architecture);
+  w->set("general.name", fs::absolute(b.path).lexically_normal().filename().string());
+  w->set("general.quantization_version", uint32_t{2});
+  const Json metadata = b.entry->gguf.metadata(b.config);
+  set_metadata(w, std::string(b.entry->gguf.architecture) + ".", metadata);
+  tokenizer_to_gguf(b.path, nn::config_int(b.config, "vocab_size"), w);
+}
+
+}  // namespace
+
+void write_gguf(const fs::path& in, const fs::path& out, const std::string& recipe, const ConvertProgress& progress) {
+  const auto b = open(in, {}, {.network = false, .tokenizer = false});
+  require(b->entry->gguf.architecture != nullptr, "convert: {} has no GGUF form", b->architecture());
+  formats::GgufWriter writer(out);
+  std::vector<Outgoing> weights;
+  if (b->gguf) {
+    for (const auto& value : b->gguf->metadata())
+      if (value.key() != "general.file_type") writer.copy(value);
+    weights = from_gguf(b->gguf);
+  } else {
+    const auto source = formats::open_checkpoint(in);
+    describe(&writer, *b);
+    weights = from_checkpoint(source, *b->entry, b->config);
+  }
+  RecipeModel model;
+  model.architecture = b->entry->gguf.architecture;
+  model.layers = layers_of(b->config);
+  model.heads_per_kv = static_cast<int>(heads_of(b->config, false) / heads_of(b->config, true));
+  model.tied_head = std::none_of(weights.begin(), weights.end(), [](const Outgoing& w) { return w.name == "output.weight"; });
+  if (!recipe.empty()) writer.set("general.file_type", static_cast<uint32_t>(recipe_file_type(recipe)));
+  else if (const auto* old = b->gguf ? b->gguf->find("general.file_type") : nullptr) writer.copy(*old);
+  uint64_t total = 0;
+  for (const Outgoing& w : weights) total += static_cast<uint64_t>(w.shape.numel());
+  const auto done = std::make_shared<uint64_t>(0);
+  for (const Outgoing& w : weights) {
+    DType type = recipe.empty() ? w.stored : recipe_type(recipe, w.name, w.shape, w.stored, model);
+    // Vectors are f32 in GGUF files: readers expect it.
+    if (w.shape.rank() <= 1) type = DType::f32;
+    writer.add({w.name, w.shape, type, [w, type, done, total, &progress] {
+                  Tensor t = as_type(w.load(), type);
+                  *done += static_cast<uint64_t>(w.shape.numel());
+                  if (progress) progress(*done, total);
+                  return t;
+                }});
+  }
+  writer.finish();
+}
+
+void write_folder(const fs::path& in, const fs::path& out, const ConvertProgress& progress) {
+  const auto b = open(in, {}, {.network = false, .tokenizer = false});
+  if (!b->gguf) fail(ErrorCode::usage, "convert: {} is a folder already; give OUT a name that ends in .gguf", in.string());
+  if (fs::exists(out) && !fs::is_empty(out)) fail(ErrorCode::usage, "convert: {} exists and is not empty", out.string());
+  const int64_t heads = heads_of(b->config, false), kv_heads = heads_of(b->config, true);
+  std::vector<formats::OutputTensor> tensors;
+  uint64_t total = 0;
+  for (const auto& info : b->gguf->tensors()) total += static_cast<uint64_t>(info.shape.numel());
+  const auto done = std::make_shared<uint64_t>(0);
+  for (const auto& info : b->gguf->tensors()) {
+    const auto weight = from_gguf_name(b->entry->gguf, info.name);
+    require(weight.has_value() && info.dtype.has_value(), "convert: {}: weight {} ({}) is not known to {}", in.string(), info.name, info.type, b->architecture());
+    if (info.name == "rope_freqs.weight") continue;
+    const bool turned = weight->layout == GgufRule::transposed && info.shape.rank() == 2;
+    const int64_t paired = weight->layout == GgufRule::rope_q ? heads : weight->layout == GgufRule::rope_k ? kv_heads : 0;
+    const DType type = is_quantized(*info.dtype) ? DType::f32 : *info.dtype;
+    tensors.emplace_back(weight->name, turned ? Shape{info.shape[1], info.shape[0]} : info.shape, type,
+                         [file = b->gguf, name = info.name, turned, paired, type, n = info.shape.numel(), done, total, &progress] {
+                           Tensor t = as_type(file->tensor(name), type);
+                           if (turned) t = contiguous(transpose(t, 0, 1));
+                           if (paired) t = reorder_rope_rows(t, paired, false);
+                           *done += static_cast<uint64_t>(n);
+                           if (progress) progress(*done, total);
+                           return t;
+                         });
+  }
+  fs::create_directories(out);
+  formats::write_safetensors(out / "model.safetensors", tensors, {{"format", "pt"}});
+  tokenizer_to_folder(*b->gguf, out);
+  const auto write_json = [&](const char* name, const Json& value) {
+    AtomicFile file(out / name);
+    file.write(value.dump(2) + "\n");
+    file.commit();
+  };
+  Json generation = b->generation_config;
+  if (!generation.empty()) write_json("generation_config.json", generation);
+  Json config = b->config;
+  config.update(generation);
+  config["dtype"] = "float32";
+  write_json("config.json", config);  // last: a folder without it is not a model
+}
+
+}  // namespace mynah::bundle

@@ -1,0 +1,188 @@
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/require.h"
+#include "bundle/bundle.h"
+#include "bundle/checkpoint_source.h"
+#include "bundle/gguf_names.h"
+#include "formats/checkpoint.h"
+#include "nn/config.h"
+
+namespace mynah::bundle {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_gguf(const fs::path& path) {
+  if (!fs::is_regular_file(path)) return false;
+  const auto file = MappedFile::open(path);
+  return file->bytes().size() >= 4 && std::memcmp(file->bytes().data(), "GGUF", 4) == 0;
+}
+
+Json json_if_there(const fs::path& path) { return fs::exists(path) ? read_json_file(path) : Json::object(); }
+
+// "a, b, c and 12 more"
+std::string some_of(const std::vector<std::string>& items) {
+  constexpr size_t kShown = 4;
+  std::string text = fmt::format("{}", fmt::join(items.begin(), items.begin() + static_cast<long>(std::min(items.size(), kShown)), "; "));
+  if (items.size() > kShown) text += fmt::format(" and {} more", items.size() - kShown);
+  return text;
+}
+
+// Says which weights of the file the model did not use, buffers aside.
+void warn_of_unused(const Bundle& b) {
+  const std::set<std::string> used(b.weights.used.begin(), b.weights.used.end());
+  std::vector<std::string> unused;
+  for (const auto& info : b.source->tensors()) {
+    if (used.count(info.name)) continue;
+    const bool ignored = std::any_of(b.entry->ignored.begin(), b.entry->ignored.end(), [&](std::string_view ending) {
+      return info.name.size() >= ending.size() && std::string_view(info.name).substr(info.name.size() - ending.size()) == ending;
+    });
+    // A tied head may be stored beside the embedding it equals.
+    if (!ignored && info.name != "lm_head.weight") unused.push_back(info.name);
+  }
+  if (!unused.empty()) warn("{}: {} weights are not used by {}: {}", b.path.string(), unused.size(), b.architecture(), some_of(unused));
+}
+
+void build(Bundle* b, const LoadOptions& options) {
+  CheckpointSource source(b->source, b->gguf, *b->entry, b->config);
+  const bool stored = options.precision == Precision::stored || (options.precision == Precision::automatic && b->gguf);
+  b->weights.keep_stored = stored && !options.trainable;
+  b->weights.trainable = options.trainable;
+  if (options.trainable && b->gguf)
+    for (const auto& info : b->source->tensors())
+      if (!info.dtype || is_quantized(*info.dtype))
+        fail(ErrorCode::usage, "{}: {} is {}, gradients need weights stored as F32, F16 or BF16", b->path.string(), info.name, info.type);
+  b->network = b->entry->make(b->config, nn::Weights(source, b->weights));
+  if (!b->weights.problems.empty())
+    fail(ErrorCode::failure, "{}: {} weights do not fit {}: {}", b->path.string(), b->weights.problems.size(), b->architecture(), some_of(b->weights.problems));
+  warn_of_unused(*b);
+}
+
+void complete_gguf_config(Bundle* b) {
+  // What the metadata does not say is read off the tensors.
+  Json& c = b->config;
+  if (const auto* embedding = b->gguf->find_tensor("token_embd.weight"); embedding && embedding->shape.rank() == 2) c["vocab_size"] = embedding->shape[0];
+  c["tie_word_embeddings"] = !b->gguf->contains("output.weight");
+  if (b->gguf->contains("blk.0.attn_q.bias")) c["attention_bias"] = true;
+  if (b->gguf->contains("blk.0.ffn_down.bias") && b->entry->model_type == std::string_view("llama")) c["mlp_bias"] = true;
+}
+
+void open_gguf(Bundle* b) {
+  b->gguf = formats::GgufFile::open(b->path);
+  b->source = b->gguf;
+  const auto architecture = b->gguf->get<std::string>("general.architecture");
+  std::vector<std::string> known;
+  for (const ModelEntry* entry : models_entries()) {
+    if (!entry->gguf.architecture) continue;
+    known.emplace_back(entry->gguf.architecture);
+    if (architecture == entry->gguf.architecture) b->entry = entry;
+  }
+  if (!b->entry) fail(ErrorCode::failure, "{}: architecture \"{}\" is not known; known: {}", b->path.string(), architecture, fmt::join(known, ", "));
+  b->config = b->entry->gguf.config(gguf_metadata(*b->gguf));
+  complete_gguf_config(b);
+  b->generation_config = Json::object();
+  for (const auto& [key, name] : {std::pair{"tokenizer.ggml.bos_token_id", "bos_token_id"},
+                                  {"tokenizer.ggml.eos_token_id", "eos_token_id"},
+                                  {"tokenizer.ggml.padding_token_id", "pad_token_id"}})
+    if (const auto* value = b->gguf->find(key)) b->generation_config[name] = value->as_int();
+}
+
+void open_folder(Bundle* b) {
+  const fs::path config = b->path / "config.json";
+  if (!fs::exists(config))
+    fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout or a .gguf file", b->path.string());
+  b->config = read_json_file(config);
+  require(b->config.is_object(), "{}: not a JSON object", config.string());
+  b->entry = &find_entry(b->config, config.string());
+  b->generation_config = json_if_there(b->path / "generation_config.json");
+  // Old checkpoints keep generation settings in config.json.
+  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id", "temperature", "top_k", "top_p", "do_sample", "max_length", "repetition_penalty"})
+    if (b->config.contains(key) && !b->generation_config.contains(key) && !b->config[key].is_null()) b->generation_config[key] = b->config[key];
+}
+
+void open_text(Bundle* b) {
+  std::string source;
+  if (b->gguf) {
+    if (b->gguf->find("tokenizer.ggml.model")) b->tokenizer = gguf_tokenizer(b->gguf);
+    source = b->gguf->get<std::string>("tokenizer.chat_template", "");
+  } else {
+    b->tokenizer = open_tokenizer(b->path);
+    if (fs::exists(b->path / "chat_template.jinja")) source = read_text_file(b->path / "chat_template.jinja", 4 << 20);
+    else if (b->tokenizer) source = b->tokenizer->chat_template();
+  }
+  if (!source.empty()) b->chat_template = ChatTemplate::parse(source, b->path.filename().string());
+}
+
+}  // namespace
+
+const ModelEntry& find_entry(const Json& config, const std::string& where) {
+  std::string architecture;
+  if (const auto it = config.find("architectures"); it != config.end() && it->is_array() && !it->empty() && (*it)[0].is_string())
+    architecture = (*it)[0].get<std::string>();
+  const std::string type = nn::config_string(config, "model_type", "");
+  std::vector<std::string_view> known;
+  for (const ModelEntry* entry : models_entries()) {
+    for (const std::string_view name : entry->architectures) {
+      if (name == architecture) return *entry;
+      known.push_back(name);
+    }
+    if (architecture.empty() && type == entry->model_type) return *entry;
+  }
+  fail(ErrorCode::failure, "{}: architecture \"{}\" is not known; known: {}", where, architecture.empty() ? type : architecture, fmt::join(known, ", "));
+}
+
+const nn::CausalLM& Bundle::causal_lm() const {
+  const nn::CausalLM* lm = network ? network->causal_lm() : nullptr;
+  require(lm != nullptr, "{}: {} does not generate text", path.string(), architecture());
+  return *lm;
+}
+
+std::string Bundle::architecture() const {
+  if (const auto it = config.find("architectures"); it != config.end() && it->is_array() && !it->empty() && (*it)[0].is_string())
+    return (*it)[0].get<std::string>();
+  return std::string(entry->architectures[0]);
+}
+
+std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, Parts parts) {
+  if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
+  auto b = std::make_shared<Bundle>();
+  b->path = path;
+  if (is_gguf(path)) {
+    open_gguf(b.get());
+  } else if (fs::is_directory(path)) {
+    open_folder(b.get());
+    if (parts.network) b->source = formats::open_checkpoint(path);
+  } else {
+    fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file or a folder in Hugging Face layout", path.string());
+  }
+  if (parts.tokenizer) open_text(b.get());
+  if (parts.network) build(b.get(), options);
+  return b;
+}
+
+std::shared_ptr<Bundle> create(const Json& config, uint64_t seed) {
+  auto b = std::make_shared<Bundle>();
+  b->config = config;
+  b->generation_config = Json::object();
+  b->entry = &find_entry(config, "config");
+  b->weights.trainable = true;
+  nn::RandomSource source(seed);
+  b->network = b->entry->make(b->config, nn::Weights(source, b->weights));
+  return b;
+}
+
+std::shared_ptr<const Tokenizer> open_tokenizer(const fs::path& path) {
+  if (fs::is_regular_file(path)) return is_gguf(path) ? gguf_tokenizer(formats::GgufFile::open(path)) : Tokenizer::from_folder(path);
+  for (const char* name : {"tokenizer.json", "vocab.json"})
+    if (fs::exists(path / name)) return Tokenizer::from_folder(path);
+  return nullptr;
+}
+
+}  // namespace mynah::bundle

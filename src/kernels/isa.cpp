@@ -1,0 +1,69 @@
+#include "kernels/isa.h"
+
+#include <cpuid.h>
+
+#include <initializer_list>
+
+namespace mynah::kernels {
+namespace {
+
+constexpr const char* kNames[] = {"generic", "avx2", "avx512", "bf16"};
+
+bool same(const char* a, const char* b) {
+  while (*a && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+Isa best_isa() {
+  for (Isa isa : {Isa::bf16, Isa::avx512, Isa::avx2})
+    if (isa_supported(isa)) return isa;
+  return Isa::generic;
+}
+
+Isa& chosen() {
+  static Isa isa = best_isa();
+  return isa;
+}
+
+}  // namespace
+
+bool isa_supported(Isa isa) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("gfni");
+  switch (isa) {
+    case Isa::generic: return true;
+    case Isa::avx2: return avx2;
+    case Isa::avx512: return avx512;
+    case Isa::bf16: {
+      unsigned a = 0, b = 0, c = 0, d = 0;
+      return avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+    }
+  }
+#endif
+  return isa == Isa::generic;
+}
+
+Isa active_isa() { return chosen(); }
+
+bool set_isa(Isa isa) {
+  if (!isa_supported(isa)) return false;
+  chosen() = isa;
+  return true;
+}
+
+const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
+
+bool parse_isa(const char* text, Isa* isa) {
+  for (int i = 0; i < 4; ++i)
+    if (same(text, kNames[i])) {
+      *isa = static_cast<Isa>(i);
+      return true;
+    }
+  return false;
+}
+
+}  // namespace mynah::kernels

@@ -1,0 +1,16 @@
+// Which instruction set the kernels run with: the best the processor has, or the one MYNAH_ISA= names.
+#pragma once
+
+namespace mynah::kernels {
+
+enum class Isa { generic, avx2, avx512, bf16 };  // avx512: with VNNI and VBMI; bf16: avx512 and AVX512-BF16
+
+Isa active_isa();
+// Chooses an instruction set for the process (tests, MYNAH_ISA). Returns false, and changes nothing, if the processor lacks it.
+bool set_isa(Isa isa);
+bool isa_supported(Isa isa);
+const char* isa_name(Isa isa);
+// Parses "generic", "avx2", "avx512", "bf16"; returns false for anything else.
+bool parse_isa(const char* text, Isa* isa);
+
+}  // namespace mynah::kernels

@@ -1,0 +1,75 @@
+#include "kernels/quant.h"
+
+#if defined(__AVX2__)
+// GCC 12 takes the undefined operand inside its own AVX-512 intrinsics for a mistake of ours (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+#endif
+
+#include "kernels/half_bits.h"
+
+namespace mynah::kernels::MYNAH_ISA {
+namespace {
+
+#include "kernels/quant_line.inc"
+
+#include "kernels/quant_formats.inc"
+
+#include "kernels/quant_quantize.inc"
+
+#include "kernels/quant_multiply.inc"
+
+// One block at a time through a buffer of bytes, then row by row.
+template <class F>
+void dequantize(const uint8_t* panel, int64_t blocks, int64_t first, int64_t rows, float* out, int64_t out_stride) {
+  constexpr int kOffset = F::kShift == 0 ? 0 : 1 << F::kShift;
+  typename F::Scales scales(panel + blocks * F::kLayout.code_bytes);
+  alignas(64) uint8_t bytes[512];
+  alignas(64) float scale[2][16], minimum[2][16];
+  for (int64_t b = 0; b < blocks; ++b) {
+    Line w[8];
+    F::codes(panel + b * F::kLayout.code_bytes, w);
+    scales.at(b);
+    for (int g = 0; g < 8; ++g) store_line(bytes + 64 * g, w[g]);
+    for (int h = 0; h < F::kHalves; ++h) {
+      store_floats(scale[h], scales.scale(h));
+      store_floats(minimum[h], scales.minimum(h));
+    }
+    for (int64_t r = first; r < first + rows; ++r) {
+      float* to = out + (r - first) * out_stride + 32 * b;
+      uint8_t row[32];
+      for (int g = 0; g < 8; ++g) __builtin_memcpy(row + 4 * g, bytes + 64 * g + 4 * r, 4);
+      for (int h = 0; h < F::kHalves; ++h) {
+        constexpr int n = 32 / F::kHalves;
+        const float d = scale[h][r], m = minimum[h][r];
+        for (int i = h * n; i < h * n + n; ++i) {
+          const float value = d * static_cast<float>(row[i] - kOffset);
+          to[i] = F::kMinima ? value + m : value;
+        }
+      }
+    }
+  }
+}
+
+void add_product(const float* a, int64_t a_stride, int64_t m, const float* b, int64_t rows, int64_t k, float* c) {
+  for (int64_t i = 0; i < m; ++i, a += a_stride, c += k)
+    for (int64_t j = 0; j < k; j += 16) {
+      Floats sum = load_floats(c + j);
+      for (int64_t r = 0; r < rows; ++r) sum = fused(set_floats(a[r]), load_floats(b + r * k + j), sum);
+      store_floats(c + j, sum);
+    }
+}
+
+}  // namespace
+
+extern const QuantTable quant_table = {
+    quantize,
+    {multiply<Q4_0>, multiply<Q4_1>, multiply<Q5_0>, multiply<Q5_1>, multiply<Q8_0>, multiply<Q2K>, multiply<Q3K>, multiply<Q4K>,
+     multiply<Q5K>, multiply<Q6K>, multiply<Iq4Nl>},
+    {dequantize<Q4_0>, dequantize<Q4_1>, dequantize<Q5_0>, dequantize<Q5_1>, dequantize<Q8_0>, dequantize<Q2K>, dequantize<Q3K>,
+     dequantize<Q4K>, dequantize<Q5K>, dequantize<Q6K>, dequantize<Iq4Nl>},
+    add_product,
+};
+
+}  // namespace mynah::kernels::MYNAH_ISA

@@ -1,0 +1,52 @@
+#include "nn/config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/require.h"
+
+namespace mynah::nn {
+namespace {
+
+const Json* find(const Json& config, const char* key) {
+  const auto it = config.find(key);
+  return it == config.end() || it->is_null() ? nullptr : &*it;
+}
+
+}  // namespace
+
+int64_t config_int(const Json& config, const char* key, std::optional<int64_t> otherwise, int64_t low, int64_t high) {
+  const Json* v = find(config, key);
+  if (!v) {
+    require(otherwise.has_value(), "config.json: {} is missing", key);
+    return *otherwise;
+  }
+  require(v->is_number_integer() && v->get<double>() >= static_cast<double>(low) && v->get<double>() <= static_cast<double>(high),
+          "config.json: {} is {}, expected an integer from {} to {}", key, v->dump(), low, high);
+  return v->get<int64_t>();
+}
+
+double config_number(const Json& config, const char* key, std::optional<double> otherwise) {
+  const Json* v = find(config, key);
+  if (!v) {
+    require(otherwise.has_value(), "config.json: {} is missing", key);
+    return *otherwise;
+  }
+  require(v->is_number(), "config.json: {} is {}, expected a number", key, v->dump());
+  return v->get<double>();
+}
+
+bool config_bool(const Json& config, const char* key, bool otherwise) {
+  const Json* v = find(config, key);
+  if (!v) return otherwise;
+  require(v->is_boolean(), "config.json: {} is {}, expected true or false", key, v->dump());
+  return v->get<bool>();
+}
+
+std::string config_string(const Json& config, const char* key, const std::string& otherwise) {
+  const Json* v = find(config, key);
+  if (!v) return otherwise;
+  require(v->is_string(), "config.json: {} is {}, expected a string", key, v->dump());
+  return v->get<std::string>();
+}
+
+}  // namespace mynah::nn

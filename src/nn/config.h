@@ -1,0 +1,17 @@
+// Reading fields of a Hugging Face config.json with a type and a clear error.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+
+namespace mynah::nn {
+
+// null counts as absent. Throw failure when the field is missing without a default, has another type or lies outside the range.
+int64_t config_int(const Json& config, const char* key, std::optional<int64_t> otherwise = {}, int64_t low = 1, int64_t high = int64_t{1} << 31);
+double config_number(const Json& config, const char* key, std::optional<double> otherwise = {});
+bool config_bool(const Json& config, const char* key, bool otherwise);
+std::string config_string(const Json& config, const char* key, const std::string& otherwise);
+
+}  // namespace mynah::nn

@@ -1,0 +1,41 @@
+// Rotary position embedding: frequencies of every rope type that checkpoints name, and the tables of cosines and sines.
+// Types and formulas: arXiv:2104.09864 (default), arXiv:2309.00071 (yarn), arXiv:2402.13753 (longrope), Llama 3.1 (llama3).
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "mynah/tensor.h"
+
+namespace mynah::nn {
+
+class Rope {
+ public:
+  // Reads rope_theta, rope_scaling / rope_parameters, partial_rotary_factor, max_position_embeddings and
+  // original_max_position_embeddings of a Hugging Face config. `head_dim`: elements of a head. Throws failure for an unknown
+  // type or a missing or misshapen field.
+  Rope(const Json& config, int64_t head_dim, double default_theta = 10000.0);
+
+  // cos and sin [positions, R/2], R the turned elements of a head. The lengths of `sequences` decide about types that depend on
+  // the length (dynamic, longrope): each run of positions is one sequence.
+  std::pair<Tensor, Tensor> tables(std::span<const int32_t> positions, std::span<const int64_t> sequence_lengths) const;
+  int64_t rotary_dim() const { return rotary_; }
+  double theta() const { return theta_; }
+  // Divides the frequencies (GGUF's rope_freqs.weight [R/2]).
+  void apply_factors(std::span<const float> factors);
+
+ private:
+  std::vector<float> frequencies(int64_t length) const;
+
+  enum class Type { plain, dynamic, longrope } type_ = Type::plain;
+  int64_t rotary_ = 0, max_positions_ = 0, original_positions_ = 0;
+  double theta_ = 0, factor_ = 1;
+  float attention_factor_ = 1;             // multiplies cos and sin
+  std::vector<float> inverse_frequencies_; // of the plain types
+  std::vector<float> short_factors_, long_factors_, file_factors_;
+};
+
+}  // namespace mynah::nn

@@ -1,0 +1,89 @@
+#include "nn/weights.h"
+
+#include "base/random.h"
+#include "base/require.h"
+#include "mynah/autograd.h"
+#include "ops/packed_matrix.h"
+#include "tensor/quantize.h"
+
+namespace mynah::nn {
+
+LoadedWeight RandomSource::load(const std::string& name, const Shape& shape, Init init) {
+  if (init.kind == Init::constant) return {Tensor::full(shape, init.value), name, {}};
+  Tensor value = Tensor::empty(shape);
+  fill_normal(value.data<float>(), value.numel(), 0, init.value, seed_, name);
+  return {value, name, {}};
+}
+
+Weights Weights::operator/(std::string_view name) const { return {*source_, *list_, path(name)}; }
+
+namespace {
+
+Tensor as_f32(const Tensor& x) { return is_quantized(x.dtype()) ? dequantize(x) : to(x, DType::f32); }
+
+Shape swapped(const Shape& s) { return {s[1], s[0]}; }
+
+}  // namespace
+
+// Finds a weight, checks its shape, converts it and enters it into the list. A problem is noted, so that one message can name
+// all of them, and a stand-in of the right shape is returned.
+LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init init, bool matrix) const {
+  LoadedWeight weight = source_->load(name, shape, init);
+  if (!weight.value.defined()) {
+    list_->problems.push_back(name + ": missing");
+    weight.value = Tensor::zeros(shape);
+    return weight;
+  }
+  list_->used.push_back(weight.disk_name);
+  const Shape expected = weight.transposed ? swapped(shape) : shape;
+  if (!(weight.value.shape() == expected)) {
+    list_->problems.push_back(fmt::format("{}: shape {}, expected {}", weight.disk_name, weight.value.shape().str(), expected.str()));
+    weight.value = Tensor::zeros(expected);
+    return weight;
+  }
+  if (!is_floating(weight.value.dtype()) && !is_quantized(weight.value.dtype())) {
+    list_->problems.push_back(fmt::format("{}: type {}, expected floating-point numbers", weight.disk_name, mynah::name(weight.value.dtype())));
+    weight.value = Tensor::zeros(expected);
+    return weight;
+  }
+  if (!(matrix && list_->keep_stored)) {
+    const Tensor stored = weight.value;
+    weight.value = as_f32(stored);
+    if (stored.dtype() != DType::f32) source_->done_with(stored);
+  }
+  if (list_->trainable) {
+    Tensor copy = Tensor::empty(weight.value.shape());  // the optimiser writes to it, so it cannot be the mapped file
+    std::memcpy(copy.raw(), weight.value.raw(), copy.nbytes());
+    weight.value = requires_grad(copy);
+    list_->parameters.push_back({name, weight.disk_name, weight.value, weight.to_disk});
+  }
+  return weight;
+}
+
+Tensor Weights::tensor(std::string_view name, const Shape& shape, Init init) const { return load(path(name), shape, init, false).value; }
+
+Matrix Weights::matrix(std::string_view name, int64_t out, int64_t in, Init init, bool in_out) const {
+  const LoadedWeight w = load(path(name) + ".weight", in_out ? Shape{in, out} : Shape{out, in}, init, true);
+  const bool stored_in_out = in_out != w.transposed;
+  if (is_quantized(w.value.dtype())) {
+    // Blocks run along the last dimension of the file, which must be the input's.
+    if (stored_in_out) return Matrix({transpose(dequantize(w.value), 0, 1)});
+    return ops::PackedMatrix::pack(std::vector<Tensor>{w.value}, [this](const Tensor& t) { source_->done_with(t); });
+  }
+  return Matrix({stored_in_out ? transpose(w.value, 0, 1) : w.value});
+}
+
+Matrix Weights::join(const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in, Init init) const {
+  std::vector<Tensor> parts;
+  bool all_quantized = true;
+  for (size_t i = 0; i < names.size(); ++i) {
+    parts.push_back(load(path(names[i]) + ".weight", {outs[i], in}, init, true).value);
+    all_quantized = all_quantized && is_quantized(parts.back().dtype());
+  }
+  if (all_quantized) return ops::PackedMatrix::pack(parts, [this](const Tensor& t) { source_->done_with(t); });
+  for (Tensor& part : parts)
+    if (is_quantized(part.dtype())) part = dequantize(part);
+  return Matrix(parts);
+}
+
+}  // namespace mynah::nn

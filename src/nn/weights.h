@@ -1,0 +1,91 @@
+// Weights: a place in a checkpoint. Modules ask it for their parameters by the checkpoint's own names; it loads or initialises
+// them and keeps the list that saving, --grad, the optimiser and adapters use.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mynah/tensor.h"
+#include "nn/matrix.h"
+
+namespace mynah::nn {
+
+// How a parameter starts when a model is made from a config alone.
+struct Init {
+  enum Kind { normal, constant } kind = normal;
+  float value = 0.02f;  // standard deviation, or the constant
+  static Init zeros() { return {constant, 0}; }
+  static Init ones() { return {constant, 1}; }
+  static Init with_std(float std) { return {normal, std}; }
+};
+
+// A weight as a source found it, in the layout the model asks for.
+struct LoadedWeight {
+  Tensor value;                                  // undefined: not there
+  std::string disk_name;                         // its name in the file
+  std::function<Tensor(const Tensor&)> to_disk;  // from the model's layout to the file's; empty: the same
+  bool transposed = false;                       // the file holds [out, in] although the model's checkpoints hold [in, out], or the reverse
+};
+
+// Where weights come from: checkpoint files (bundle) or an initialiser.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  virtual bool has(const std::string& name) const = 0;
+  virtual LoadedWeight load(const std::string& name, const Shape& shape, Init init) = 0;
+  // Called when a weight has been copied into another form, so that its pages may be dropped.
+  virtual void done_with(const Tensor&) {}
+};
+
+// Draws every parameter from its Init by (seed, name): independent of order and of the other parameters.
+class RandomSource : public WeightSource {
+ public:
+  explicit RandomSource(uint64_t seed) : seed_(seed) {}
+  bool has(const std::string&) const override { return true; }
+  LoadedWeight load(const std::string& name, const Shape& shape, Init init) override;
+
+ private:
+  uint64_t seed_;
+};
+
+struct Parameter {
+  std::string name, disk_name;
+  Tensor value;  // f32; a tracked leaf when the model is trainable
+  std::function<Tensor(const Tensor&)> to_disk;
+};
+
+// What one model was built from.
+struct WeightList {
+  bool trainable = false;     // parameters are f32, owned and tracked
+  bool keep_stored = false;   // matrices keep the file's type (bf16, f16) or are packed (block-quantised); else all is f32
+  std::vector<Parameter> parameters;
+  std::vector<std::string> problems;  // "name: missing", "name: shape [..], expected [..]"
+  std::vector<std::string> used;      // names in the file that the model took
+};
+
+class Weights {
+ public:
+  Weights(WeightSource& source, WeightList& list, std::string prefix = "") : source_(&source), list_(&list), prefix_(std::move(prefix)) {}
+
+  Weights operator/(std::string_view name) const;
+  Weights operator/(int64_t index) const { return *this / std::to_string(index); }
+  std::string path(std::string_view name) const { return prefix_.empty() ? std::string(name) : prefix_ + "." + std::string(name); }
+  bool has(std::string_view name) const { return source_->has(path(name)); }
+
+  // A parameter used elementwise (norm weights, biases, position tables): always f32.
+  Tensor tensor(std::string_view name, const Shape& shape, Init init = {}) const;
+  // The matrix "<name>.weight" of a linear map [out, in]. With `in_out` the checkpoint holds it as [in, out] (GPT-2's Conv1D).
+  Matrix matrix(std::string_view name, int64_t out, int64_t in, Init init = {}, bool in_out = false) const;
+  // Several matrices that share their input, computed together; each stays a parameter of its own.
+  Matrix join(const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in, Init init = {}) const;
+
+ private:
+  LoadedWeight load(const std::string& path, const Shape& shape, Init init, bool matrix) const;
+
+  WeightSource* source_;
+  WeightList* list_;
+  std::string prefix_;
+};
+
+}  // namespace mynah::nn

@@ -1,0 +1,230 @@
+#include "ops/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "base/require.h"
+#include "base/thread_pool.h"
+#include "kernels/gemm.h"
+#include "kernels/gemv.h"
+
+namespace mynah::ops {
+namespace {
+
+using kernels::Arithmetic;
+using kernels::Element;
+using kernels::GemmSource;
+
+// Products below this many multiplications run on the calling thread: waking another costs more.
+constexpr int64_t kSmallWork = 100'000;
+// Packed B of one round: 4 MiB of 32-bit words, which the last-level cache holds beside the rest.
+constexpr int64_t kRoundWords = int64_t{1} << 20, kRoundUnits = 1024;
+// Depth and height of a packed block of A: together well below the second-level cache.
+constexpr int64_t kBlockUnits = 384, kBlockRows = 126;
+constexpr int64_t kTasksPerThread = 8;
+constexpr int64_t kTaskColumns = 256, kTaskRows = 42;  // smaller tasks would pack too often
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+// [0, n) in as few equal pieces of at most `most` as will do, each but the last a multiple of `step`.
+int64_t even_piece(int64_t n, int64_t most, int64_t step) { return round_up(ceil_div(n, ceil_div(n, most)), step); }
+
+// A buffer of packed words that grows and is then reused by its thread, so that warm products allocate nothing.
+class Scratch {
+ public:
+  float* words(int64_t count) {
+    if (count > size_) {
+      data_.reset();
+      data_.reset(static_cast<float*>(::operator new(static_cast<size_t>(count) * sizeof(float), kAlign)));
+      size_ = count;
+    }
+    return data_.get();
+  }
+
+ private:
+  static constexpr std::align_val_t kAlign{64};
+  struct Free {
+    void operator()(float* p) const { ::operator delete(p, kAlign); }
+  };
+  std::unique_ptr<float, Free> data_;
+  int64_t size_ = 0;
+};
+
+thread_local Scratch scratch_a, scratch_b;
+
+Element element_of(DType dtype, const char* which) {
+  require(is_floating(dtype), "gemm: {} is {}, expected f32, bf16 or f16", which, name(dtype));
+  return dtype == DType::f32 ? Element::f32 : dtype == DType::bf16 ? Element::bf16 : Element::f16;
+}
+int64_t bytes_of(Element element) { return element == Element::f32 ? 4 : 2; }
+
+GemmSource part(const GemmSource& s, int64_t lane, int64_t k) {
+  GemmSource r = s;
+  r.lanes -= lane;
+  r.data = static_cast<const char*>(s.data) + (lane * s.lane_stride + k * s.k_stride) * bytes_of(s.element);
+  return r;
+}
+
+struct Product {
+  int64_t m, n, k;
+  GemmSource a, b;
+  Arithmetic arithmetic;
+  int64_t group;  // k's per packed word
+  float* c;
+  int64_t ldc;
+  bool accumulate;
+  const float* bias;
+
+  bool small() const { return static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) < kSmallWork; }
+};
+
+template <class Body>
+void run_tasks(bool small, int64_t tasks, Body&& body) {
+  if (small || tasks == 1) {
+    for (int64_t i = 0; i < tasks; ++i) body(i);
+  } else {
+    thread_pool().run(tasks, body);
+  }
+}
+
+// ---- few rows: B is read in place
+
+void few_rows(const Product& p) {
+  const kernels::GemvTable& table = kernels::gemv();
+  kernels::GemvBlock block{p.b, p.n, p.k, nullptr, 0, static_cast<int>(p.m), p.c, p.ldc, p.accumulate, p.bias};
+  if (p.arithmetic == Arithmetic::f32 && p.a.element == Element::f32 && p.a.k_stride == 1 &&
+      reinterpret_cast<uintptr_t>(p.a.data) % alignof(float) == 0) {
+    block.x = static_cast<const float*>(p.a.data);
+    block.x_stride = p.a.lane_stride;
+  } else {
+    block.x_stride = ceil_div(p.k, p.group);
+    float* x = scratch_a.words(p.m * block.x_stride);
+    for (int64_t i = 0; i < p.m; ++i)
+      table.prepare(p.arithmetic, p.a.element, part(p.a, i, 0).data, p.a.k_stride, p.k, x + i * block.x_stride);
+    block.x = x;
+  }
+  constexpr int64_t kTaskBytes = 128 << 10;
+  const int64_t columns = std::max<int64_t>(64, round_up(kTaskBytes / (p.k * bytes_of(p.b.element)), 64));
+  run_tasks(p.small(), ceil_div(p.n, columns), [&](int64_t task) {
+    kernels::GemvBlock piece = block;
+    const int64_t first = task * columns;
+    piece.n = std::min(columns, p.n - first);
+    piece.w = part(p.b, first, 0);
+    piece.y += first;
+    if (piece.bias) piece.bias += first;
+    table.multiply(p.arithmetic, piece);
+  });
+}
+
+// ---- many rows: rounds of (columns x k), in which B is packed once for all threads and then used by tasks that pack
+// their own blocks of A
+
+struct Round {
+  const Product& p;
+  const kernels::GemmTable& table;
+  int64_t column, columns;  // of B and C
+  int64_t unit, units;      // of k
+  float* packed_b;
+};
+
+int64_t elements(const Product& p, int64_t unit, int64_t units) {
+  return std::min(p.k, (unit + units) * p.group) - unit * p.group;
+}
+
+void pack_b(const Round& r) {
+  const int64_t grain = r.table.lanes * std::max<int64_t>(2, (32 << 10) / (r.units * r.table.lanes));
+  run_tasks(r.p.small(), ceil_div(r.columns, grain), [&](int64_t task) {
+    const int64_t first = task * grain, panel = r.units * r.table.lanes;
+    r.table.pack(r.p.arithmetic, part(r.p.b, r.column + first, r.unit * r.p.group), std::min(grain, r.columns - first),
+                 r.table.lanes, elements(r.p, r.unit, r.units), r.packed_b + first / r.table.lanes * panel, panel);
+  });
+}
+
+void multiply_task(const Round& r, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  const Product& p = r.p;
+  const int64_t lanes = r.table.lanes, tile_rows = even_piece(rows, r.table.tile_rows, 1),
+                depth = even_piece(r.units, kBlockUnits, 1);
+  float* packed_a = scratch_a.words(ceil_div(rows, tile_rows) * depth * lanes);
+  for (int64_t u = 0; u < r.units; u += depth) {
+    const int64_t units = std::min(depth, r.units - u), unit = r.unit + u;
+    r.table.pack(p.arithmetic, part(p.a, row, unit * p.group), rows, tile_rows, elements(p, unit, units), packed_a,
+                 units * lanes);
+    kernels::GemmBlock block{};
+    block.units = units;
+    block.a = packed_a;
+    block.a_panel = units * lanes;
+    block.rows = rows;
+    block.tile_rows = tile_rows;
+    block.b = r.packed_b + column / lanes * r.units * lanes + u * lanes;
+    block.b_panel = r.units * lanes;
+    block.columns = columns;
+    block.c = p.c + row * p.ldc + r.column + column;
+    block.ldc = p.ldc;
+    block.add_to_c = p.accumulate || unit > 0;
+    const bool last = (unit + units) * p.group >= p.k;
+    block.bias = last && p.bias ? p.bias + r.column + column : nullptr;
+    r.table.multiply(p.arithmetic, block);
+  }
+}
+
+void multiply(const Round& r) {
+  const int64_t wanted = r.p.small() ? 1 : thread_pool().threads() == 1 ? 1 : kTasksPerThread * thread_pool().threads();
+  const int64_t width_step = 4 * r.table.lanes;
+  int64_t rows = even_piece(r.p.m, kBlockRows, 1), columns = round_up(r.columns, width_step);
+  const auto tasks = [&] { return ceil_div(r.p.m, rows) * ceil_div(r.columns, columns); };
+  while (tasks() < wanted && columns > kTaskColumns) columns = round_up(columns / 2, width_step);
+  while (tasks() < wanted && rows > kTaskRows) rows = ceil_div(rows, 2);
+  const int64_t across = ceil_div(r.columns, columns);
+  run_tasks(r.p.small(), tasks(), [&](int64_t task) {
+    const int64_t row = task / across * rows, column = task % across * columns;
+    multiply_task(r, row, std::min(rows, r.p.m - row), column, std::min(columns, r.columns - column));
+  });
+}
+
+void many_rows(const Product& p) {
+  const kernels::GemmTable& table = kernels::gemm();
+  const int64_t all_units = ceil_div(p.k, p.group), step = 4 * table.lanes;
+  const int64_t units = even_piece(all_units, kRoundUnits, 1);
+  const int64_t columns = even_piece(p.n, std::max(step, kRoundWords / units / step * step), step);
+  float* packed_b = scratch_b.words(units * std::min(columns, round_up(p.n, table.lanes)));
+  for (int64_t j = 0; j < p.n; j += columns)
+    for (int64_t u = 0; u < all_units; u += units) {
+      const Round round{p, table, j, std::min(columns, p.n - j), u, std::min(units, all_units - u), packed_b};
+      pack_b(round);
+      multiply(round);
+    }
+}
+
+// A sum over no k at all.
+void no_products(const Product& p) {
+  for (int64_t i = 0; i < p.m; ++i)
+    for (int64_t j = 0; j < p.n; ++j) {
+      float& c = p.c[i * p.ldc + j];
+      c = (p.accumulate ? c : 0.0f) + (p.bias ? p.bias[j] : 0.0f);
+    }
+}
+
+}  // namespace
+
+void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView& b, float* c, int64_t ldc,
+          bool accumulate, const float* bias) {
+  require(m >= 0 && n >= 0 && k >= 0, "gemm: sizes {} x {} x {}, expected none below 0", m, n, k);
+  if (m == 0 || n == 0) return;
+  const GemmSource rows{a.data, element_of(a.dtype, "A"), m, a.row_stride, a.column_stride};
+  const GemmSource columns{b.data, element_of(b.dtype, "B"), n, b.column_stride, b.row_stride};
+  const Arithmetic arithmetic = columns.element == Element::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+  const int64_t group = arithmetic == Arithmetic::bf16 ? kernels::gemm().bf16_group : 1;
+  const Product p{m, n, k, rows, columns, arithmetic, group, c, ldc, accumulate, bias};
+  if (k == 0)
+    no_products(p);
+  else if (m <= kFewRows && (columns.k_stride == 1 || columns.lane_stride == 1))
+    few_rows(p);
+  else
+    many_rows(p);
+}
+
+static_assert(kFewRows <= kernels::kGemvRows);
+
+}  // namespace mynah::ops

@@ -1,0 +1,78 @@
+// Embedding lookups and row gathers. Their backward passes add rows in order, on one thread per target row group.
+#include <cstring>
+
+#include "kernels/rows.h"
+#include "ops/internal.h"
+#include "ops/op_entry.h"
+
+namespace mynah {
+namespace {
+
+// dx[index[i]] += g[i] for rows of c elements. Threads own columns, so the order of additions is fixed.
+template <class Index>
+Tensor scatter_rows(const Tensor& g, const Shape& shape, const std::vector<Index>& index, int64_t c) {
+  Tensor dx = Tensor::zeros(shape);
+  parallel_for(c, std::max<int64_t>(16, (1 << 14) / std::max<int64_t>(1, static_cast<int64_t>(index.size()))), [&](int64_t begin, int64_t end) {
+    for (size_t i = 0; i < index.size(); ++i)
+      kernels::rows().axpy(1.0f, g.data<float>() + static_cast<int64_t>(i) * c + begin, dx.data<float>() + index[i] * c + begin, end - begin);
+  });
+  return dx;
+}
+
+}  // namespace
+
+Tensor embedding(const Tensor& weight, std::span<const int32_t> ids) {
+  require(weight.rank() == 2, "embedding: weight has shape {}, expected [V,C]", weight.shape().str());
+  const int64_t v = weight.size(0), c = weight.size(1);
+  for (const int32_t id : ids) require(id >= 0 && id < v, "embedding: id {}, expected 0..{}", id, v - 1);
+  // A lookup converts only the rows it takes: the table may be a mapped bf16 file.
+  const Tensor table = weight.dtype() == DType::f32 || weight.requires_grad() || !weight.is_contiguous() ? ops::input(weight) : weight;
+  Tensor y = Tensor::empty({static_cast<int64_t>(ids.size()), c});
+  for (size_t i = 0; i < ids.size(); ++i) {
+    float* to = y.data<float>() + static_cast<int64_t>(i) * c;
+    const int64_t at = ids[i] * c;
+    switch (table.dtype()) {
+      case DType::bf16: kernels::rows().bf16_to_f32(table.data<uint16_t>() + at, to, c); break;
+      case DType::f16: kernels::rows().f16_to_f32(table.data<uint16_t>() + at, to, c); break;
+      default: std::memcpy(to, table.data<float>() + at, sizeof(float) * static_cast<size_t>(c));
+    }
+  }
+  if (!tracked({&table})) return y;
+  return record(y, {table}, [kept = std::vector<int32_t>(ids.begin(), ids.end()), shape = table.shape(), c](const Tensor& g) {
+    return Grads{scatter_rows(g, shape, kept, c)};
+  });
+}
+
+Tensor index_rows(const Tensor& in, std::span<const int64_t> index) {
+  const Tensor x = ops::input(in);
+  require(x.rank() >= 1, "index_rows: a scalar has no rows");
+  const int64_t n = x.size(0), c = n ? x.numel() / n : 0;
+  for (const int64_t i : index) require(i >= 0 && i < n, "index_rows: row {}, expected 0..{}", i, n - 1);
+  Shape shape = x.shape();
+  shape[0] = static_cast<int64_t>(index.size());
+  Tensor y = Tensor::empty(shape);
+  for (size_t i = 0; i < index.size(); ++i)
+    std::memcpy(y.data<float>() + static_cast<int64_t>(i) * c, x.data<float>() + index[i] * c, sizeof(float) * static_cast<size_t>(c));
+  if (!tracked({&x})) return y;
+  return record(y, {x}, [kept = std::vector<int64_t>(index.begin(), index.end()), old = x.shape(), c](const Tensor& g) {
+    return Grads{scatter_rows(g, old, kept, c)};
+  });
+}
+
+namespace {
+
+std::vector<OpSample> embedding_samples() {
+  static const std::vector<int32_t> ids = {3, 0, 3, 6};
+  return {{"a repeated id", {sample_tensor({7, 5})}, [](const auto& in) { return embedding(in[0], ids); }}};
+}
+std::vector<OpSample> index_samples() {
+  static const std::vector<int64_t> rows = {2, 2, 0};
+  return {{"a repeated row", {sample_tensor({4, 3, 2})}, [](const auto& in) { return index_rows(in[0], rows); }}};
+}
+
+}  // namespace
+
+extern const OpEntry op_embedding{"embedding", "weight [V, C], ids [n] -> [n, C]", "PyTorch", embedding_samples};
+extern const OpEntry op_index_rows{"index_rows", "x [N, ...], rows [n] -> [n, ...]", "PyTorch index_select", index_samples};
+
+}  // namespace mynah

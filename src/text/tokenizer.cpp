@@ -1,0 +1,80 @@
+#include "mynah/tokenizer.h"
+
+#include "base/require.h"
+#include "text/stream_state.h"
+#include "text/tokenizer_folder.h"
+#include "text/tokenizer_impl.h"
+
+namespace mynah {
+
+Tokenizer::Tokenizer(std::unique_ptr<text::TokenizerImpl> impl) : impl_(std::move(impl)) { impl_->finish(); }
+Tokenizer::~Tokenizer() = default;
+
+std::shared_ptr<const Tokenizer> Tokenizer::from_folder(const std::filesystem::path& folder) {
+  return std::shared_ptr<const Tokenizer>(new Tokenizer(text::load_tokenizer_folder(folder)));
+}
+
+std::shared_ptr<const Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json) {
+  const auto owned = std::make_shared<const std::string>(tokenizer_json);
+  auto impl = text::load_tokenizer_json(*owned, "tokenizer.json");
+  impl->owner = owned;
+  return std::shared_ptr<const Tokenizer>(new Tokenizer(std::move(impl)));
+}
+
+std::shared_ptr<const Tokenizer> Tokenizer::from_gguf(const GgufVocabulary& vocabulary) {
+  return std::shared_ptr<const Tokenizer>(new Tokenizer(text::load_gguf_vocabulary(vocabulary)));
+}
+
+Encoding Tokenizer::encode(std::string_view text, bool add_special_tokens, bool parse_special) const {
+  return impl_->encode({text}, add_special_tokens, parse_special, false);
+}
+
+Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second, bool add_special_tokens,
+                                bool parse_special) const {
+  return impl_->encode({first, second}, add_special_tokens, parse_special, false);
+}
+
+std::vector<int32_t> Tokenizer::encode_ids(std::string_view text, bool add_special_tokens, bool parse_special) const {
+  return impl_->encode({text}, add_special_tokens, parse_special, true).ids;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens, std::optional<bool> clean_up) const {
+  return impl_->decode(ids, skip_special_tokens, clean_up.value_or(impl_->clean_up_spaces));
+}
+
+std::string Tokenizer::token_text(int32_t id) const {
+  const auto text = impl_->token_text(id);
+  require(text.has_value(), "tokenizer: there is no token {}; the vocabulary has {}", id, vocab_size());
+  return std::string(*text);
+}
+
+std::optional<int32_t> Tokenizer::token_id(std::string_view token) const { return impl_->token_id(token); }
+int32_t Tokenizer::vocab_size() const { return impl_->vocab_size(); }
+bool Tokenizer::is_special(int32_t id) const { return impl_->is_special(id); }
+
+std::optional<int32_t> Tokenizer::bos_id() const { return impl_->ids.bos; }
+std::optional<int32_t> Tokenizer::eos_id() const { return impl_->ids.eos; }
+std::optional<int32_t> Tokenizer::pad_id() const { return impl_->ids.pad; }
+std::optional<int32_t> Tokenizer::unk_id() const { return impl_->ids.unk; }
+std::optional<int32_t> Tokenizer::sep_id() const { return impl_->ids.sep; }
+std::optional<int32_t> Tokenizer::cls_id() const { return impl_->ids.cls; }
+std::optional<int32_t> Tokenizer::mask_id() const { return impl_->ids.mask; }
+
+std::string_view Tokenizer::chat_template(std::string_view name) const {
+  const auto at = impl_->chat_templates.find(name);
+  return at == impl_->chat_templates.end() ? std::string_view() : std::string_view(at->second);
+}
+
+std::optional<int64_t> Tokenizer::model_max_length() const { return impl_->model_max_length; }
+std::string_view Tokenizer::padding_side() const { return impl_->padding_side; }
+
+StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens)
+    : tokenizer_(std::move(tokenizer)),
+      state_(std::make_unique<text::StreamState>(*tokenizer_->impl_, skip_special_tokens)) {}
+StreamDecoder::~StreamDecoder() = default;
+StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
+StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;
+std::string StreamDecoder::push(int32_t id) { return state_->push(id); }
+std::string StreamDecoder::flush() { return state_->flush(); }
+
+}  // namespace mynah

@@ -1,0 +1,169 @@
+// Reading tokenizer.json, and vocab.json with merges.txt.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/require.h"
+#include "text/bpe.h"
+#include "text/json_cursor.h"
+#include "text/json_fields.h"
+#include "text/tokenizer_impl.h"
+
+namespace mynah::text {
+namespace {
+
+using MergeList = std::vector<std::pair<std::string_view, std::string_view>>;
+
+// The source texts of an object's members, by name.
+class Members {
+ public:
+  Members(std::string_view object, std::string_view where, TextArena& arena) : where_(where) {
+    JsonCursor cursor(object, where);
+    cursor.each_member(arena, [&](std::string_view key) { members_.emplace_back(key, cursor.skip_value()); });
+  }
+  // Empty when it is missing or null; the last of several counts.
+  std::string_view find(std::string_view name) const {
+    std::string_view found;
+    for (const auto& [key, value] : members_)
+      if (key == name) found = value;
+    return found == "null" ? std::string_view() : found;
+  }
+  std::string_view need(std::string_view name) const {
+    const std::string_view found = find(name);
+    if (found.empty()) fail(ErrorCode::integrity, "{}: the field '{}' is missing", where_, name);
+    return found;
+  }
+  Json json(std::string_view name) const {
+    const std::string_view found = find(name);
+    return found.empty() ? Json() : parse_json(found, where_);
+  }
+
+ private:
+  std::string_view where_;
+  std::vector<std::pair<std::string_view, std::string_view>> members_;
+};
+
+Vocabulary read_vocabulary(std::string_view source, std::string_view where, TextArena& arena) {
+  // About 12 bytes of source make an entry; a wrong guess costs a rehash.
+  constexpr size_t kBytesPerEntry = 14;
+  Vocabulary vocabulary(source.size() / kBytesPerEntry);
+  JsonCursor cursor(source, where);
+  cursor.each_member(arena, [&](std::string_view token) { vocabulary.insert(token, cursor.integer()); });
+  return vocabulary;
+}
+
+std::pair<std::string_view, std::string_view> split_merge(std::string_view line) {
+  const size_t space = line.find(' ');
+  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos)
+    fail(ErrorCode::integrity, "tokenizer: the merge '{}' is not two tokens", line.substr(0, 60));
+  return {line.substr(0, space), line.substr(space + 1)};
+}
+
+MergeList read_merges(std::string_view source, std::string_view where, TextArena& arena) {
+  MergeList merges;
+  JsonCursor cursor(source, where);
+  cursor.each_element([&] {
+    if (cursor.peek() != '[') {
+      const std::string_view line = cursor.string(arena);
+      if (!line.starts_with("#version")) merges.push_back(split_merge(line));
+      return;
+    }
+    std::vector<std::string_view> pair;
+    cursor.each_element([&] { pair.push_back(cursor.string(arena)); });
+    if (pair.size() != 2) fail(ErrorCode::integrity, "{}: a merge has {} tokens instead of two", where, pair.size());
+    merges.emplace_back(pair[0], pair[1]);
+  });
+  return merges;
+}
+
+std::unique_ptr<Model> make_bpe(Vocabulary vocabulary, const MergeList& merges, BpeOptions options) {
+  auto bpe = std::make_unique<Bpe>(std::move(vocabulary), std::move(options), merges.size());
+  for (const auto& [left, right] : merges)
+    if (!bpe->add_merge(left, right))
+      fail(ErrorCode::integrity, "tokenizer: the merge '{} {}' needs a token that is not in the vocabulary",
+           left.substr(0, 60), right.substr(0, 60));
+  bpe->finish();
+  return bpe;
+}
+
+std::unique_ptr<Model> read_bpe(const Members& model, std::string_view where, TextArena& arena) {
+  BpeOptions options;
+  const auto text = [&](const char* name) {
+    const Json value = model.json(name);
+    return value.is_null() ? std::string() : string_value(value, name);
+  };
+  const auto flag = [&](const char* name) {
+    const Json value = model.json(name);
+    if (!value.is_null() && !value.is_boolean())
+      fail(ErrorCode::integrity, "{}: the field '{}' is not true or false", where, name);
+    return !value.is_null() && value.get<bool>();
+  };
+  options.unk_token = text("unk_token");
+  options.continuing_subword_prefix = text("continuing_subword_prefix");
+  options.end_of_word_suffix = text("end_of_word_suffix");
+  options.fuse_unk = flag("fuse_unk");
+  options.byte_fallback = flag("byte_fallback");
+  options.ignore_merges = flag("ignore_merges");
+  return make_bpe(read_vocabulary(model.need("vocab"), where, arena), read_merges(model.need("merges"), where, arena),
+                  std::move(options));
+}
+
+std::unique_ptr<Model> read_model(std::string_view source, std::string_view where, TextArena& arena) {
+  const Members members(source, where, arena);
+  const Json type_field = members.json("type");
+  std::string type = type_field.is_null() ? "" : string_value(type_field, "type");
+  if (type.empty() && !members.find("merges").empty()) type = "BPE";  // old files do not name it
+  if (type == "BPE") return read_bpe(members, where, arena);
+  fail(ErrorCode::failure, "{}: model '{}' is not known; it needs a newer mynah", where, type);
+}
+
+void read_added_tokens(const Json& list, TokenizerImpl& out) {
+  if (list.is_null()) return;
+  if (!list.is_array()) fail(ErrorCode::integrity, "tokenizer: added_tokens is not a list");
+  std::vector<AddedToken> tokens;
+  for (const Json& entry : list) {
+    AddedToken token;
+    token.content = string_value(need_field(entry, "content"), "content");
+    token.id = static_cast<int32_t>(integer_value(need_field(entry, "id"), "id", 0, INT32_MAX));
+    token.special = bool_field(entry, "special", false);
+    token.single_word = bool_field(entry, "single_word", false);
+    token.lstrip = bool_field(entry, "lstrip", false);
+    token.rstrip = bool_field(entry, "rstrip", false);
+    token.normalized = bool_field(entry, "normalized", !token.special);
+    tokens.push_back(std::move(token));
+  }
+  for (AddedToken& token : tokens) out.added.add(std::move(token), out.model->vocabulary());
+}
+
+}  // namespace
+
+std::unique_ptr<TokenizerImpl> load_tokenizer_json(std::string_view json, std::string_view where) {
+  auto out = std::make_unique<TokenizerImpl>();
+  const Members members(json, where, out->arena);
+  out->model = read_model(members.need("model"), where, out->arena);
+  out->normalizer = make_normalizer(members.json("normalizer"));
+  out->pre_tokenizer = make_pre_tokenizer(members.json("pre_tokenizer"));
+  out->post_processor = make_post_processor(members.json("post_processor"));
+  out->decoder = make_decoder(members.json("decoder"));
+  read_added_tokens(members.json("added_tokens"), *out);
+  return out;
+}
+
+std::unique_ptr<TokenizerImpl> load_vocab_and_merges(std::string_view vocab_json, std::string_view merges,
+                                                     bool add_prefix_space) {
+  auto out = std::make_unique<TokenizerImpl>();
+  MergeList list;
+  for (size_t at = 0; at < merges.size();) {
+    const size_t end = std::min(merges.find('\n', at), merges.size());
+    std::string_view line = merges.substr(at, end - at);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!line.empty() && !line.starts_with("#version")) list.push_back(split_merge(line));
+    at = end + 1;
+  }
+  out->model = make_bpe(read_vocabulary(vocab_json, "vocab.json", out->arena), list, {});
+  out->pre_tokenizer = make_pre_tokenizer({{"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}});
+  out->post_processor = make_post_processor({{"type", "ByteLevel"}, {"trim_offsets", false}});
+  out->decoder = make_byte_level_decoder();
+  return out;
+}
+
+}  // namespace mynah::text

@@ -1,0 +1,88 @@
+#include "autograd/record.h"
+
+#include <gtest/gtest.h>
+
+#include "mynah/error.h"
+
+namespace mynah {
+namespace {
+
+// y = x * x for the tests of the tape itself, which knows no op.
+Tensor squared(const Tensor& x) {
+  Tensor y = Tensor::empty(x.shape());
+  for (int64_t i = 0; i < x.numel(); ++i) y.data<float>()[i] = x.data<float>()[i] * x.data<float>()[i];
+  return record(y, {x}, [x = x.detach()](const Tensor& g) {
+    Tensor dx = Tensor::empty(g.shape());
+    for (int64_t i = 0; i < g.numel(); ++i) dx.data<float>()[i] = 2 * x.data<float>()[i] * g.data<float>()[i];
+    return Grads{dx};
+  });
+}
+Tensor plus(const Tensor& a, const Tensor& b) {
+  Tensor y = Tensor::empty(a.shape());
+  for (int64_t i = 0; i < a.numel(); ++i) y.data<float>()[i] = a.data<float>()[i] + b.data<float>()[i];
+  return record(y, {a, b}, [](const Tensor& g) { return Grads{g, g}; });
+}
+
+TEST(Tape, GradientsFlowThroughSharedValues) {
+  const Tensor x = requires_grad(Tensor::full({2}, 3));
+  const Tensor a = squared(x);           // 9
+  backward(plus(squared(a), a), Tensor::full({2}, 1));  // d(x^4 + x^2) = 4x^3 + 2x
+  EXPECT_EQ(grad(x).to_vector(), (std::vector<float>{114, 114}));
+}
+
+TEST(Tape, GradientsAccumulateUntilZeroed) {
+  const Tensor x = requires_grad(Tensor::full({1}, 2));
+  backward(squared(x));
+  backward(squared(x));
+  EXPECT_EQ(grad(x).item(), 8);
+  zero_grad(x);
+  EXPECT_FALSE(grad(x).defined());
+  backward(squared(x));
+  EXPECT_EQ(grad(x).item(), 4);
+}
+
+TEST(Tape, NothingIsRecordedWithoutGradients) {
+  const Tensor x = requires_grad(Tensor::full({1}, 2));
+  NoGrad no_grad;
+  EXPECT_FALSE(squared(x).requires_grad());
+}
+
+TEST(Tape, UntrackedInputsCostNothing) { EXPECT_FALSE(squared(Tensor::full({1}, 2)).requires_grad()); }
+
+TEST(Tape, ASharedGradientIsNotAliased) {
+  const Tensor a = requires_grad(Tensor::full({1}, 1)), b = requires_grad(Tensor::full({1}, 1));
+  backward(plus(a, b));
+  backward(plus(a, a));
+  EXPECT_EQ(grad(a).item(), 3);
+  EXPECT_EQ(grad(b).item(), 1);
+}
+
+TEST(Tape, BackwardNeedsAScalarOrASeed) {
+  const Tensor x = requires_grad(Tensor::full({2}, 1));
+  EXPECT_THROW(backward(squared(x)), Error);
+  EXPECT_THROW(backward(Tensor::full({1}, 1)), Error);
+  EXPECT_THROW(backward(squared(x), Tensor::full({3}, 1)), Error);
+}
+
+TEST(Checkpoint, GivesTheSameGradientsAsWithout) {
+  const Tensor w = requires_grad(Tensor::full({3}, 0.5f));
+  const auto block = [&](const std::vector<Tensor>& in) { return plus(squared(in[0]), squared(squared(w))); };
+  const Tensor x1 = requires_grad(Tensor::full({3}, 1.5f)), x2 = requires_grad(Tensor::full({3}, 1.5f));
+  const Tensor seed = Tensor::full({3}, 2);
+  backward(squared(block({x1})), seed);
+  const auto expected_w = grad(w).to_vector();
+  zero_grad(w);
+  const Tensor y = checkpoint(block, {x2});
+  backward(squared(y), seed);
+  EXPECT_EQ(grad(x2).to_vector(), grad(x1).to_vector());
+  EXPECT_EQ(grad(w).to_vector(), expected_w);
+}
+
+TEST(Checkpoint, TrainsParametersEvenIfNoInputIsTracked) {
+  const Tensor w = requires_grad(Tensor::full({1}, 3));
+  backward(checkpoint([&](const std::vector<Tensor>& in) { return plus(in[0], squared(w)); }, {Tensor::full({1}, 1)}));
+  EXPECT_EQ(grad(w).item(), 6);
+}
+
+}  // namespace
+}  // namespace mynah
