@@ -33,8 +33,11 @@ int act(const Options& o, bool to_gguf) {
   const std::string recipe = o.type.empty() ? "" : std::string(find_recipe(o.type));
   const std::string in = model_path(o.in);
   if (fs::exists(o.out) && fs::equivalent(in, o.out)) fail(ErrorCode::usage, "{}: input and output are the same", o.out);
-  Progress bar("writing " + fs::path(o.out).filename().string(), Progress::Unit::bytes);
-  const auto progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
+  Progress bar("writing " + fs::path(o.out).filename().string(), -1, {.bytes = false, .noun = "weights"});
+  const auto progress = [&](uint64_t done, uint64_t total) {
+    bar.set_total(static_cast<int64_t>(total));
+    bar.set(static_cast<int64_t>(done));
+  };
   if (to_gguf) bundle::write_gguf(in, o.out, recipe, progress);
   else bundle::write_folder(in, o.out, progress);
   bar.finish();

@@ -90,7 +90,7 @@ void add_tokenize(CLI::App& parent, std::function<int()>& action) {
   c->add_flag("--chat", o->chat, "lines are JSON arrays of messages, rendered by the chat template");
   c->add_flag("--no-generation-prompt", o->no_generation_prompt, "with --chat: end after the last message");
   c->add_option("--tools", o->tools, "with --chat: a JSON file of tools for the template")->type_name("FILE");
-  c->add_flag("--json", "JSON is the only output; accepted for uniformity");
+  c->add_flag_function("--json", [](int64_t) {}, "accepted: JSON is the only output");
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "formats/checkpoint.h"
 #include "formats/gguf.h"
 #include "models/model_entry.h"
 #include "mynah/model.h"
@@ -37,6 +39,9 @@ struct Parts {
 };
 
 std::shared_ptr<Bundle> open(const std::filesystem::path& path, const LoadOptions& options, Parts parts = {});
+
+// Tokenizer and chat template alone, of a GGUF file or a folder that may hold nothing else. Throws failure if there is no tokenizer.
+std::shared_ptr<Bundle> open_text_only(const std::filesystem::path& path);
 
 // A network made from a config alone, its parameters drawn from `seed`, trainable.
 std::shared_ptr<Bundle> create(const Json& config, uint64_t seed);

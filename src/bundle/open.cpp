@@ -167,6 +167,16 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
   return b;
 }
 
+std::shared_ptr<Bundle> open_text_only(const fs::path& path) {
+  if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
+  auto b = std::make_shared<Bundle>();
+  b->path = path;
+  if (is_gguf(path)) b->gguf = formats::GgufFile::open(path);
+  open_text(b.get());
+  require(b->tokenizer != nullptr, "{}: no tokenizer found", path.string());
+  return b;
+}
+
 std::shared_ptr<Bundle> create(const Json& config, uint64_t seed) {
   auto b = std::make_shared<Bundle>();
   b->config = config;

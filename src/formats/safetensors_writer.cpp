@@ -60,8 +60,10 @@ std::string quoted_json(const std::string& text, const std::filesystem::path& pa
 std::vector<const OutputTensor*> in_file_order(std::span<const OutputTensor> tensors) {
   std::vector<const OutputTensor*> order;
   for (const OutputTensor& t : tensors) order.push_back(&t);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto* a, const auto* b) { return block_bytes(a->dtype) > block_bytes(b->dtype); });
+  std::sort(order.begin(), order.end(), [](const OutputTensor* a, const OutputTensor* b) {
+    const size_t bytes_a = block_bytes(a->dtype), bytes_b = block_bytes(b->dtype);
+    return bytes_a != bytes_b ? bytes_a > bytes_b : a < b;
+  });
   return order;
 }
 

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "base/require.h"
+#include "autograd/record.h"
 #include "ops/attention.h"
 
 namespace mynah::nn {
@@ -34,7 +35,7 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
     cached.push_back(cache.blocks());
     row += length;
   }
-  return ops::cached_attention(q, sequences, cached, config);
+  return ops::cached_attention(q, sequences, cached, k.size(1), config);
 }
 
 namespace {

@@ -21,8 +21,8 @@ using kernels::GemmSource;
 constexpr int64_t kSmallWork = 100'000;
 // Packed B of one round: 4 MiB of 32-bit words, which the last-level cache holds beside the rest.
 constexpr int64_t kRoundWords = int64_t{1} << 20, kRoundUnits = 1024;
-// Depth and height of a packed block of A: together well below the second-level cache.
-constexpr int64_t kBlockUnits = 384, kBlockRows = 126;
+// Height of a packed block of A: with all the units of a round it fills half of the second-level cache at most.
+constexpr int64_t kBlockRows = 112;
 constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kTaskColumns = 256, kTaskRows = 42;  // smaller tasks would pack too often
 
@@ -144,29 +144,24 @@ void pack_b(const Round& r) {
 
 void multiply_task(const Round& r, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   const Product& p = r.p;
-  const int64_t lanes = r.table.lanes, tile_rows = even_piece(rows, r.table.tile_rows, 1),
-                depth = even_piece(r.units, kBlockUnits, 1);
-  float* packed_a = scratch_a.words(ceil_div(rows, tile_rows) * depth * lanes);
-  for (int64_t u = 0; u < r.units; u += depth) {
-    const int64_t units = std::min(depth, r.units - u), unit = r.unit + u;
-    r.table.pack(p.arithmetic, part(p.a, row, unit * p.group), rows, tile_rows, elements(p, unit, units), packed_a,
-                 units * lanes);
-    kernels::GemmBlock block{};
-    block.units = units;
-    block.a = packed_a;
-    block.a_panel = units * lanes;
-    block.rows = rows;
-    block.tile_rows = tile_rows;
-    block.b = r.packed_b + column / lanes * r.units * lanes + u * lanes;
-    block.b_panel = r.units * lanes;
-    block.columns = columns;
-    block.c = p.c + row * p.ldc + r.column + column;
-    block.ldc = p.ldc;
-    block.add_to_c = p.accumulate || unit > 0;
-    const bool last = (unit + units) * p.group >= p.k;
-    block.bias = last && p.bias ? p.bias + r.column + column : nullptr;
-    r.table.multiply(p.arithmetic, block);
-  }
+  const int64_t lanes = r.table.lanes, tile_rows = even_piece(rows, r.table.tile_rows, 1), panel = r.units * lanes;
+  float* packed_a = scratch_a.words(ceil_div(rows, tile_rows) * panel);
+  r.table.pack(p.arithmetic, part(p.a, row, r.unit * p.group), rows, tile_rows, elements(p, r.unit, r.units), packed_a, panel);
+  kernels::GemmBlock block{};
+  block.units = r.units;
+  block.a = packed_a;
+  block.a_panel = panel;
+  block.rows = rows;
+  block.tile_rows = tile_rows;
+  block.b = r.packed_b + column / lanes * panel;
+  block.b_panel = panel;
+  block.columns = columns;
+  block.c = p.c + row * p.ldc + r.column + column;
+  block.ldc = p.ldc;
+  block.add_to_c = p.accumulate || r.unit > 0;
+  const bool last = (r.unit + r.units) * p.group >= p.k;
+  block.bias = last && p.bias ? p.bias + r.column + column : nullptr;
+  r.table.multiply(p.arithmetic, block);
 }
 
 void multiply(const Round& r) {

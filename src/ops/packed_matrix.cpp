@@ -22,7 +22,7 @@ constexpr int64_t kPieceBytes = 64 << 10;
 // Products of fewer bytes times rows of x than this stay on the calling thread.
 constexpr int64_t kSmallWork = 48 << 10;
 // Rows of x that are multiplied with a piece at once: with 2 K bytes each they stay in the second-level cache.
-constexpr int64_t kRowsAtOnce = 256;
+constexpr int64_t kRowsAtOnce = 128;
 
 kernels::BlockFormat format_of(DType dtype) {
   return static_cast<kernels::BlockFormat>(static_cast<int>(dtype) - static_cast<int>(DType::q4_0));

@@ -68,7 +68,8 @@ std::optional<Digest> Digest::try_parse(std::string_view text) {
 
 Digest Digest::parse(std::string_view text, std::string_view where) {
   if (auto digest = try_parse(text)) return *digest;
-  fail(ErrorCode::integrity, "{}: got a digest of {} characters, expected sha256: and 64 hexadecimal digits", where, text.size());
+  fail(ErrorCode::integrity, "{}: got a digest of {} characters, expected sha256: and 64 hexadecimal digits", where,
+       text.size());
 }
 
 struct Hasher::State {

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -30,10 +31,12 @@ constexpr size_t kFilesLimit = 10000;
 std::string encode(std::string_view name) {
   std::string out;
   for (const char c : name) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
-                       (c == '.' && !out.empty());
-    if (plain) out += c;
-    else out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                       c == '_' || (c == '.' && !out.empty());
+    if (plain)
+      out += c;
+    else
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;
 }
@@ -46,8 +49,13 @@ Json to_json(const Model& model) {
     if (!file.etag.empty()) row["etag"] = file.etag;
     files.push_back(std::move(row));
   }
-  return Json{{"version", 1},         {"name", model.name},           {"source", model.source}, {"revision", model.revision},
-              {"licence", model.licence}, {"pulled_at", model.pulled_at}, {"files", std::move(files)}};
+  return Json{{"version", 1},
+              {"name", model.name},
+              {"source", model.source},
+              {"revision", model.revision},
+              {"licence", model.licence},
+              {"pulled_at", model.pulled_at},
+              {"files", std::move(files)}};
 }
 
 std::string text_of(const Json& object, const char* key) {
@@ -67,9 +75,10 @@ Model from_json(const Json& json, const std::string& where) {
   for (const auto& row : json["files"]) {
     if (!row.is_object() || !row.contains("size") || !row["size"].is_number_unsigned())
       fail(ErrorCode::integrity, "{}: a file without size", where);
-    ModelFile file{text_of(row, "name"), Digest::parse(text_of(row, "digest"), where), row["size"].get<uint64_t>(), text_of(row, "role"),
-                   text_of(row, "etag")};
-    if (!valid_file_name(file.name)) fail(ErrorCode::integrity, "{}: a file name that leaves the model's folder", where);
+    ModelFile file{text_of(row, "name"), Digest::parse(text_of(row, "digest"), where), row["size"].get<uint64_t>(),
+                   text_of(row, "role"), text_of(row, "etag")};
+    if (!valid_file_name(file.name))
+      fail(ErrorCode::integrity, "{}: a file name that leaves the model's folder", where);
     model.files.push_back(std::move(file));
   }
   set_digest(model);
@@ -87,17 +96,21 @@ void Folder::create() const {
   if (made) fs::permissions(home_, fs::perms::owner_all, error);
   for (const char* part : {"blobs/partial", "manifests", "snapshots"}) {
     fs::create_directories(home_ / part, error);
-    if (error) fail(ErrorCode::failure, "store: cannot create {}: {}; check its owner or set MYNAH_HOME", (home_ / part).string(), error.message());
+    if (error)
+      fail(ErrorCode::failure, "store: cannot create {}: {}; check its owner or set MYNAH_HOME",
+           (home_ / part).string(), error.message());
   }
 }
 
 bool Folder::has_blob(const Digest& digest, uint64_t size_bytes) const {
   struct stat info;
-  return ::stat(blob(digest).c_str(), &info) == 0 && S_ISREG(info.st_mode) && static_cast<uint64_t>(info.st_size) == size_bytes;
+  return ::stat(blob(digest).c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+         static_cast<uint64_t>(info.st_size) == size_bytes;
 }
 
-std::vector<Model> Folder::read_manifests() const {
+std::vector<Model> Folder::read_manifests(bool* complete) const {
   std::vector<Model> models;
+  if (complete) *complete = true;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(home_ / "manifests", error)) {
     if (entry.path().extension() != ".json") continue;
@@ -105,7 +118,9 @@ std::vector<Model> Folder::read_manifests() const {
       const std::string where = "manifest " + entry.path().filename().string();
       models.push_back(from_json(parse_json(read_text_file(entry.path(), kManifestLimit), where), where));
     } catch (const Error& e) {
-      if (e.code() != ErrorCode::not_found) warn("{}", e.what());  // removed while we read is no news
+      if (e.code() == ErrorCode::not_found) continue;  // removed while we read
+      warn("{}", e.what());
+      if (complete) *complete = false;
     }
   }
   std::sort(models.begin(), models.end(), [](const Model& a, const Model& b) {
@@ -114,10 +129,37 @@ std::vector<Model> Folder::read_manifests() const {
   return models;
 }
 
-void Folder::write_manifest(const Model& model) const {
+bool Folder::intact(const Model& model) const {
+  return std::all_of(model.files.begin(), model.files.end(),
+                     [&](const ModelFile& f) { return has_blob(f.digest, f.size_bytes); });
+}
+
+void Folder::replace(const Model* previous, const Model& model) const {
   AtomicFile file(manifest(model.name));
   file.write(to_json(model).dump(1) + "\n");
   file.commit();
+  if (!previous) return;
+  std::error_code error;
+  if (previous->name != model.name) fs::remove(manifest(previous->name), error);
+  if (previous->digest != model.digest) remove_unused(*previous);
+}
+
+uint64_t Folder::remove_unused(const Model& gone) const {
+  std::set<Digest> used;
+  bool snapshot_used = false;
+  bool complete = false;
+  const auto models = read_manifests(&complete);
+  if (!complete) return 0;  // what the unreadable one uses is not known
+  for (const auto& model : models) {
+    for (const auto& file : model.files) used.insert(file.digest);
+    snapshot_used |= model.digest == gone.digest;
+  }
+  std::error_code error;
+  if (!snapshot_used) fs::remove_all(snapshots() / gone.digest, error);
+  uint64_t freed = 0;
+  for (const auto& file : gone.files)
+    if (used.insert(file.digest).second && fs::remove(blob(file.digest), error) && !error) freed += file.size_bytes;
+  return freed;
 }
 
 FolderLock::FolderLock(const Folder& folder) {
@@ -165,7 +207,8 @@ void require_space(const fs::path& folder, uint64_t bytes, std::string_view what
   if (::statvfs(folder.c_str(), &info) != 0) return;
   const uint64_t free_bytes = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
   if (bytes > free_bytes)
-    fail(ErrorCode::does_not_fit, "{}: {} are needed, {} are free in {}; free some space or set MYNAH_HOME to another disk", what,
+    fail(ErrorCode::does_not_fit,
+         "{}: {} are needed, {} are free in {}; free some space or set MYNAH_HOME to another disk", what,
          human_bytes(bytes), human_bytes(free_bytes), folder.string());
 }
 
@@ -202,7 +245,9 @@ fs::path entry_point(const fs::path& folder, const std::vector<ModelFile>& files
   std::string first;
   for (const auto& file : files) {
     if (file.name == "config.json") return folder;
-    if (lower(file.name).ends_with(".gguf") && (file.role.empty() || file.role == "model") && (first.empty() || file.name < first)) first = file.name;
+    if (lower(file.name).ends_with(".gguf") && (file.role.empty() || file.role == "model") &&
+        (first.empty() || file.name < first))
+      first = file.name;
   }
   return first.empty() ? folder : folder / first;
 }

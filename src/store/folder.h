@@ -27,8 +27,15 @@ class Folder {
   void create() const;
 
   bool has_blob(const Digest& digest, uint64_t size_bytes) const;
-  std::vector<Model> read_manifests() const;
-  void write_manifest(const Model& model) const;
+  // Newest first. A manifest that cannot be read is left out with a warning; `complete` (may be null) tells whether
+  // that happened.
+  std::vector<Model> read_manifests(bool* complete = nullptr) const;
+  // Whether all files of the model are here with their sizes.
+  bool intact(const Model& model) const;
+  // Writes the manifest; `previous` (may be null) is the model it takes the place of. To be called under the lock.
+  void replace(const Model* previous, const Model& model) const;
+  // Deletes the files of `gone` that no listed model uses. Returns the bytes freed. To be called under the lock.
+  uint64_t remove_unused(const Model& gone) const;
 
  private:
   std::filesystem::path home_;

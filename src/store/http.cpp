@@ -24,7 +24,9 @@ constexpr size_t kErrorBody = 64u << 10;
 struct CurlUrl {
   CURLU* handle = curl_url();
   ~CurlUrl() { curl_url_cleanup(handle); }
-  bool set(const std::string& url) { return handle && curl_url_set(handle, CURLUPART_URL, url.c_str(), 0) == CURLUE_OK; }
+  bool set(const std::string& url) {
+    return handle && curl_url_set(handle, CURLUPART_URL, url.c_str(), 0) == CURLUE_OK;
+  }
   std::string part(CURLUPart which, unsigned flags = 0) const {
     char* text = nullptr;
     if (curl_url_get(handle, which, &text, flags) != CURLUE_OK) return {};
@@ -48,7 +50,8 @@ bool is_private(const sockaddr* address) {
       std::memcpy(&inner.sin_addr, ip.s6_addr + 12, 4);
       return is_private(reinterpret_cast<const sockaddr*>(&inner));
     }
-    return IN6_IS_ADDR_LOOPBACK(&ip) || IN6_IS_ADDR_UNSPECIFIED(&ip) || IN6_IS_ADDR_LINKLOCAL(&ip) || (ip.s6_addr[0] & 0xfe) == 0xfc;
+    return IN6_IS_ADDR_LOOPBACK(&ip) || IN6_IS_ADDR_UNSPECIFIED(&ip) || IN6_IS_ADDR_LINKLOCAL(&ip) ||
+           (ip.s6_addr[0] & 0xfe) == 0xfc;
   }
   return true;
 }
@@ -60,7 +63,8 @@ struct Hop {
   const std::function<void(const char*, size_t)>* sink = nullptr;
   const std::function<bool()>* cancelled = nullptr;
   CURL* handle = nullptr;
-  bool decided = false, to_sink = false, redirected = false, was_cancelled = false, enough = false, refused_address = false;
+  bool decided = false, to_sink = false, redirected = false, was_cancelled = false, enough = false,
+       refused_address = false;
   bool* first_is_private = nullptr;
   std::exception_ptr error;
 };
@@ -73,7 +77,8 @@ size_t on_header(char* data, size_t, size_t size, void* context) {
   } else if (const auto colon = line.find(':'); colon != std::string_view::npos && hop.response.headers.size() < 200) {
     auto value = line.substr(colon + 1);
     while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
-    while (!value.empty() && (value.back() == '\r' || value.back() == '\n' || value.back() == ' ')) value.remove_suffix(1);
+    while (!value.empty() && (value.back() == '\r' || value.back() == '\n' || value.back() == ' '))
+      value.remove_suffix(1);
     hop.response.headers[lower(line.substr(0, colon))] = value;
   }
   return size;
@@ -151,17 +156,21 @@ std::string HttpResponse::header(const std::string& name) const {
   return it == headers.end() ? std::string() : it->second;
 }
 
-Http::Http(const Settings& settings, std::function<bool()> cancelled) : settings_(settings), cancelled_(std::move(cancelled)) {}
+Http::Http(const Settings& settings, std::function<bool()> cancelled)
+    : settings_(settings), cancelled_(std::move(cancelled)) {}
 Http::~Http() = default;
 
 void Http::require_online(const std::string& url) const {
   if (settings_.offline)
-    fail(ErrorCode::network, "{}: not asked, because MYNAH_OFFLINE is set; unset it to use the network, or name a stored model", host_of(url));
+    fail(ErrorCode::network,
+         "{}: not asked, because MYNAH_OFFLINE is set; unset it to use the network, or name a stored model",
+         host_of(url));
 }
 
 void Http::pause(int attempt, const std::string& retry_after) {
   double seconds = settings_.backoff_s * static_cast<double>(1 << std::min(attempt - 1, 6));
-  if (!retry_after.empty() && retry_after.size() < 6 && retry_after.find_first_not_of("0123456789") == std::string::npos)
+  if (!retry_after.empty() && retry_after.size() < 6 &&
+      retry_after.find_first_not_of("0123456789") == std::string::npos)
     seconds = std::clamp(static_cast<double>(std::stol(retry_after)), seconds, 60.0);
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   while (std::chrono::steady_clock::now() < end) {
@@ -171,7 +180,8 @@ void Http::pause(int attempt, const std::string& retry_after) {
 }
 
 HttpResponse Http::hop(const HttpRequest& request, const std::string& url, bool with_token, bool redirected,
-                       const std::function<bool(const HttpResponse&)>& start, const std::function<void(const char*, size_t)>& sink) {
+                       const std::function<bool(const HttpResponse&)>& start,
+                       const std::function<void(const char*, size_t)>& sink) {
   if (!connection_) connection_ = std::make_unique<Connection>();
   CURL* const curl = connection_->handle;
   curl_easy_reset(curl);
@@ -218,9 +228,11 @@ HttpResponse Http::hop(const HttpRequest& request, const std::string& url, bool 
   const CURLcode code = curl_easy_perform(curl);
   if (hop.error) std::rethrow_exception(hop.error);
   if (hop.was_cancelled) fail(ErrorCode::interrupted, "pull: interrupted");
-  if (hop.refused_address) fail(ErrorCode::network, "{}: redirected to a private address, a public one expected", host_of(url));
+  if (hop.refused_address)
+    fail(ErrorCode::network, "{}: redirected to a private address, a public one expected", host_of(url));
   if (code != CURLE_OK && !hop.enough)
-    throw TransportError(fmt::format("{}: {}; check the network and try again, what has come is kept", host_of(url), why(code, connection_->detail)),
+    throw TransportError(fmt::format("{}: {}; check the network and try again, what has come is kept", host_of(url),
+                                     why(code, connection_->detail)),
                          code == CURLE_SSL_CONNECT_ERROR);
   decide(hop);
   return std::move(hop.response);
@@ -232,19 +244,23 @@ HttpResponse Http::transfer(const HttpRequest& request, const std::function<bool
   std::string url = request.url;
   HttpHeaders collected;
   const auto is_redirect = [](const HttpResponse& r) {
-    return (r.status == 301 || r.status == 302 || r.status == 303 || r.status == 307 || r.status == 308) && !r.header("location").empty();
+    return (r.status == 301 || r.status == 302 || r.status == 303 || r.status == 307 || r.status == 308) &&
+           !r.header("location").empty();
   };
   for (int redirects = 0; redirects <= kRedirects; ++redirects) {
     const bool with_token = !request.token.empty() && origin_of(url) == origin_of(request.url);
-    auto response = hop(request, url, with_token, redirects > 0,
-                        [&](const HttpResponse& head) { return !is_redirect(head) && start && start(head); }, sink);
+    auto response = hop(
+        request, url, with_token, redirects > 0,
+        [&](const HttpResponse& head) { return !is_redirect(head) && start && start(head); }, sink);
     collected.insert(response.headers.begin(), response.headers.end());
     response.collected = collected;
     if (!is_redirect(response)) return response;
     const std::string location = response.header("location");
-    if (request.relative_redirects_only && (location.find("://") != std::string::npos || location.starts_with("//"))) return response;
+    if (request.relative_redirects_only && (location.find("://") != std::string::npos || location.starts_with("//")))
+      return response;
     CurlUrl next;  // a relative location is resolved against the URL set before it
-    if (!next.set(url) || !next.set(location)) fail(ErrorCode::network, "{}: redirects to something that is not a URL", host_of(url));
+    if (!next.set(url) || !next.set(location))
+      fail(ErrorCode::network, "{}: redirects to something that is not a URL", host_of(url));
     const std::string target = next.part(CURLUPART_URL);
     if (origin_of(target).empty() || (url.starts_with("https:") && !target.starts_with("https:")))
       fail(ErrorCode::network, "{}: redirects away from https; such a redirect is not followed", host_of(url));
@@ -293,9 +309,12 @@ std::string host_of(const std::string& url) {
 std::string url_quote(std::string_view text, bool slash) {
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || std::strchr("-._~", c) || (slash && c == '/');
-    if (plain && c != 0) out += c;
-    else out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       std::strchr("-._~", c) || (slash && c == '/');
+    if (plain && c != 0)
+      out += c;
+    else
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;
 }

@@ -38,7 +38,8 @@ struct HttpResponse {
 
 // A transfer broke or a host could not be reached: worth another try.
 struct TransportError : Error {
-  TransportError(const std::string& message, bool not_tls) : Error(ErrorCode::network, message), speaks_no_tls(not_tls) {}
+  TransportError(const std::string& message, bool not_tls)
+      : Error(ErrorCode::network, message), speaks_no_tls(not_tls) {}
   bool speaks_no_tls;
 };
 
@@ -50,11 +51,12 @@ class Http {
   Http(const Http&) = delete;
   Http& operator=(const Http&) = delete;
 
-  // A whole small answer, whatever its status; tried again after transport errors, 429 and 5xx. Throws network, does_not_fit
-  // for a body above `limit_bytes`.
+  // A whole small answer, whatever its status; tried again after transport errors, 429 and 5xx. Throws network,
+  // does_not_fit for a body above `limit_bytes`.
   HttpResponse get(const HttpRequest& request, size_t limit_bytes);
 
-  // One try. `start` sees the last answer's head and says whether its body goes to `sink`; else up to 64 kB are put into the body.
+  // One try. `start` sees the last answer's head and says whether its body goes to `sink`; else up to 64 kB are put
+  // into the body.
   HttpResponse transfer(const HttpRequest& request, const std::function<bool(const HttpResponse&)>& start,
                         const std::function<void(const char*, size_t)>& sink);
 
@@ -64,7 +66,8 @@ class Http {
  private:
   struct Connection;
   HttpResponse hop(const HttpRequest& request, const std::string& url, bool with_token, bool redirected,
-                   const std::function<bool(const HttpResponse&)>& start, const std::function<void(const char*, size_t)>& sink);
+                   const std::function<bool(const HttpResponse&)>& start,
+                   const std::function<void(const char*, size_t)>& sink);
   void require_online(const std::string& url) const;
 
   const Settings& settings_;

@@ -17,7 +17,8 @@ std::optional<ModelFile> stored_file(const Folder& folder, const RemoteFile& fil
     return ModelFile{file.name, *file.digest, *file.size_bytes, file.role, file.etag};
   if (file.digest || file.etag.empty() || !previous) return std::nullopt;
   for (const auto& old : previous->files)
-    if (old.etag == file.etag && (!file.size_bytes || old.size_bytes == *file.size_bytes) && folder.has_blob(old.digest, old.size_bytes))
+    if (old.etag == file.etag && (!file.size_bytes || old.size_bytes == *file.size_bytes) &&
+        folder.has_blob(old.digest, old.size_bytes))
       return ModelFile{file.name, old.digest, old.size_bytes, file.role, file.etag};
   return std::nullopt;
 }
@@ -33,7 +34,8 @@ bool range_begins_at(const HttpResponse& response, uint64_t from) {
   return response.header("content-range").starts_with(fmt::format("bytes {}-", from));
 }
 
-// One try to bring the partial file forward. Returns what the server said about trying again, empty when the transfer ended well.
+// One try to bring the partial file forward. Returns what the server said about trying again, empty when the transfer
+// ended well.
 struct Outcome {
   bool ended_well = false;
   std::string retry_after;
@@ -43,14 +45,16 @@ Outcome transfer_once(Job& job, const RemoteModel& remote, const RemoteFile& fil
   request.range_from = partial.size_bytes();
   const auto start = [&](const HttpResponse& head) {
     if (head.status == 206 && !range_begins_at(head, partial.size_bytes()))
-      fail(ErrorCode::network, "{}: {}: answers with another range than the one asked for", host_of(file.url), file.name);
+      fail(ErrorCode::network, "{}: {}: answers with another range than the one asked for", host_of(file.url),
+           file.name);
     if (head.status == 200 && partial.size_bytes() > 0) partial.clear();  // it does not know ranges
     return head.status == 200 || head.status == 206;
   };
   const auto take = [&](const char* data, size_t size) {
     if (file.size_bytes && partial.size_bytes() + size > *file.size_bytes) {
       partial.discard();
-      fail(ErrorCode::integrity, "{}: {}: more than the {} bytes expected; nothing was kept", host_of(file.url), file.name, *file.size_bytes);
+      fail(ErrorCode::integrity, "{}: {}: more than the {} bytes expected; nothing was kept", host_of(file.url),
+           file.name, *file.size_bytes);
     }
     partial.append(data, size);
     job.progress(file.name, partial.size_bytes(), file.size_bytes.value_or(0), file.digest, false);
@@ -68,23 +72,27 @@ Outcome transfer_once(Job& job, const RemoteModel& remote, const RemoteFile& fil
   fail_status(response, file.name);
 }
 
-// Transfers until all bytes are there. Tries without progress are counted; a try that brought something starts the count anew.
+// Transfers until all bytes are there. Tries without progress are counted; a try that brought something starts the
+// count anew.
 void transfer_all(Job& job, const RemoteModel& remote, const RemoteFile& file, Partial& partial) {
   if (file.size_bytes && partial.size_bytes() > *file.size_bytes) partial.clear();
   int failures = 0, restarts = 0;
   while (!file.size_bytes || partial.size_bytes() < *file.size_bytes) {
     const uint64_t before = partial.size_bytes();
-    std::string reason = fmt::format("{}: {}: the server does not deliver it", host_of(file.url), file.name), retry_after;
+    std::string reason = fmt::format("{}: {}: the server does not deliver it", host_of(file.url), file.name),
+                retry_after;
     try {
       const auto outcome = transfer_once(job, remote, file, partial);
       if (outcome.ended_well && (!file.size_bytes || partial.size_bytes() == *file.size_bytes)) return;
-      if (outcome.ended_well && partial.size_bytes() <= before) {
-        const uint64_t size = partial.size_bytes();
+      // A whole answer that brings nothing new, or a second "no such range": the file is not as long as was announced.
+      const bool too_short =
+          outcome.ended_well ? partial.size_bytes() <= before : partial.size_bytes() < before && ++restarts > 1;
+      if (too_short && file.size_bytes) {
         partial.discard();
-        fail(ErrorCode::integrity, "{}: {}: {} bytes, {} expected; nothing was kept", host_of(file.url), file.name, size, *file.size_bytes);
+        fail(ErrorCode::integrity, "{}: {}: fewer bytes than the {} expected; nothing was kept", host_of(file.url),
+             file.name, *file.size_bytes);
       }
       retry_after = outcome.retry_after;
-      if (partial.size_bytes() < before && ++restarts > 1) failures = job.settings.tries;
     } catch (const TransportError& e) {
       reason = e.what();
       log_info(reason);
@@ -138,7 +146,9 @@ ModelFile fetch(Job& job, const RemoteModel& remote, const RemoteFile& file, con
     partial->clear();
   }
   partial->discard();
-  fail(ErrorCode::integrity, "{}: {}: the bytes have another digest than the one announced; nothing was kept, try again later", host_of(file.url), file.name);
+  fail(ErrorCode::integrity,
+       "{}: {}: the bytes have another digest than the one announced; nothing was kept, try again later",
+       host_of(file.url), file.name);
 }
 
 uint64_t partial_bytes(const Folder& folder, const RemoteFile& file) {
@@ -149,7 +159,8 @@ uint64_t partial_bytes(const Folder& folder, const RemoteFile& file) {
 
 }  // namespace
 
-void Job::progress(const std::string& file, uint64_t done, uint64_t total, const std::optional<Digest>& digest, bool always) {
+void Job::progress(const std::string& file, uint64_t done, uint64_t total, const std::optional<Digest>& digest,
+                   bool always) {
   if (!options.progress) return;
   const auto now = std::chrono::steady_clock::now();
   if (!always && now - last_ < std::chrono::milliseconds(100)) return;
@@ -160,7 +171,8 @@ void Job::progress(const std::string& file, uint64_t done, uint64_t total, const
 uint64_t missing_bytes(const Folder& folder, const RemoteModel& remote, const Model* previous) {
   uint64_t bytes = 0;
   for (const auto& file : remote.files)
-    if (file.size_bytes && !stored_file(folder, file, previous)) bytes += *file.size_bytes - std::min(*file.size_bytes, partial_bytes(folder, file));
+    if (file.size_bytes && !stored_file(folder, file, previous))
+      bytes += *file.size_bytes - std::min(*file.size_bytes, partial_bytes(folder, file));
   return bytes;
 }
 
@@ -196,14 +208,18 @@ void fail_status(const HttpResponse& response, const std::string& what) {
   std::replace_if(message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   const std::string said = message.empty() ? "" : fmt::format(" ({})", message);
   if (code == "GatedRepo")
-    fail(ErrorCode::auth, "{}: {}: access is given on request{}; accept the terms on its page and set HF_TOKEN", host, what, said);
+    fail(ErrorCode::auth, "{}: {}: access is given on request{}; accept the terms on its page and set HF_TOKEN", host,
+         what, said);
   // The hub answers 401 to a wrong name, unless a token shows that the name is there.
   const bool hides = response.status == 401 && code.empty() && message == "Invalid username or password.";
-  if (code == "RevisionNotFound") fail(ErrorCode::not_found, "{}: {}: no such revision{}; check what follows the @", host, what, said);
+  if (code == "RevisionNotFound")
+    fail(ErrorCode::not_found, "{}: {}: no such revision{}; check what follows the @", host, what, said);
   if (code == "RepoNotFound" || code == "EntryNotFound" || response.status == 404 || response.status == 410 || hides)
-    fail(ErrorCode::not_found, "{}: {}: not found{}; check the name, or set HF_TOKEN if it is private", host, what, said);
+    fail(ErrorCode::not_found, "{}: {}: not found{}; check the name, or set HF_TOKEN if it is private", host, what,
+         said);
   if (response.status == 401 || response.status == 403)
-    fail(ErrorCode::auth, "{}: {}: access refused with HTTP status {}{}; set HF_TOKEN to a token that may read it", host, what, response.status, said);
+    fail(ErrorCode::auth, "{}: {}: access refused with HTTP status {}{}; set HF_TOKEN to a token that may read it",
+         host, what, response.status, said);
   fail(ErrorCode::network, "{}: {}: HTTP status {}{}; try again later", host, what, response.status, said);
 }
 

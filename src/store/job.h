@@ -10,7 +10,8 @@
 
 namespace mynah::store {
 
-// A file as a source offers it. At least one of `digest` and `git_name` is known from honest hubs; a mirror may know neither.
+// A file as a source offers it. At least one of `digest` and `git_name` is known from honest hubs; a mirror may know
+// neither.
 struct RemoteFile {
   std::string name, role, url, etag;
   std::optional<uint64_t> size_bytes;
@@ -26,8 +27,8 @@ struct RemoteModel {
 
 class Job {
  public:
-  Job(const Settings& settings, const Folder& folder, const PullOptions& options)
-      : settings(settings), folder(folder), options(options), http(settings, options.cancelled) {}
+  Job(const Settings& where, const Folder& into, const PullOptions& how)
+      : settings(where), folder(into), options(how), http(where, how.cancelled) {}
 
   void note(std::string_view text) const {
     if (options.note) options.note(text);
@@ -35,7 +36,8 @@ class Job {
   // False when the caller wants to stop.
   bool go_on() const { return !(options.cancelled && options.cancelled()); }
   // Tells how far `file` is; passed on ten times a second and whenever `always`.
-  void progress(const std::string& file, uint64_t done, uint64_t total, const std::optional<Digest>& digest, bool always);
+  void progress(const std::string& file, uint64_t done, uint64_t total, const std::optional<Digest>& digest,
+                bool always);
   // The whole pull: bytes of all files, and those of the files that are done.
   void expect(uint64_t bytes) { all_total_ = bytes; }
   void file_done(uint64_t bytes) { all_done_ += bytes; }
@@ -50,8 +52,8 @@ class Job {
   std::chrono::steady_clock::time_point last_{};
 };
 
-// Fetches all files of `remote` that are not stored yet. `previous` is what is stored under the same name, whose unchanged
-// files are not fetched again.
+// Fetches all files of `remote` that are not stored yet. `previous` is what is stored under the same name, whose
+// unchanged files are not fetched again.
 Model download(Job& job, const RemoteModel& remote, const Model* previous);
 // How many bytes download() would transfer.
 uint64_t missing_bytes(const Folder& folder, const RemoteModel& remote, const Model* previous);

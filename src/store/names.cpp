@@ -10,11 +10,13 @@ namespace {
 
 bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-// Begins with a letter or digit (or '_'), goes on with these and `more`; "..", which paths and URLs give a meaning, never occurs.
+// Begins with a letter or digit (or '_'), goes on with these and `more`; "..", which paths and URLs give a meaning,
+// never occurs.
 bool is_word(std::string_view text, size_t limit, std::string_view more = "._-") {
   if (text.empty() || text.size() > limit || !(is_alnum(text[0]) || text[0] == '_')) return false;
   if (text.find("..") != std::string_view::npos) return false;
-  return std::all_of(text.begin(), text.end(), [&](char c) { return is_alnum(c) || more.find(c) != std::string_view::npos || c == '_'; });
+  return std::all_of(text.begin(), text.end(),
+                     [&](char c) { return is_alnum(c) || more.find(c) != std::string_view::npos || c == '_'; });
 }
 
 // Splits at the last `mark`: returns what follows and shortens `text`; empty if there is none.
@@ -44,7 +46,8 @@ std::optional<Name> parse_hub(std::string_view text) {
   if (name.quantisation == "latest") name.quantisation.clear();
   if (name.revision == "main") name.revision.clear();
   name.repository = text;
-  name.text = name.repository + (name.revision.empty() ? "" : "@" + name.revision) + (name.quantisation.empty() ? "" : ":" + name.quantisation);
+  name.text = name.repository + (name.revision.empty() ? "" : "@" + name.revision) +
+              (name.quantisation.empty() ? "" : ":" + name.quantisation);
   if (name.revision.empty()) name.revision = "main";
   return name;
 }
@@ -85,8 +88,8 @@ std::optional<Name> parse_ollama(std::string_view text) {
   name.name_space = parts.size() - has_host == 2 ? std::string(parts[parts.size() - 2]) : "library";
   if (!is_word(name.model, 80) || !is_word(name.name_space, 80)) return std::nullopt;
   if (!has_host) name.host = "registry.ollama.ai";
-  name.text = "ollama:" + origin + (name.name_space == "library" && !has_host ? "" : name.name_space + "/") + name.model +
-              (name.tag == "latest" ? "" : ":" + name.tag);
+  name.text = "ollama:" + origin + (name.name_space == "library" && !has_host ? "" : name.name_space + "/") +
+              name.model + (name.tag == "latest" ? "" : ":" + name.tag);
   return name;
 }
 
@@ -129,12 +132,14 @@ std::optional<Name> parse_name(std::string_view text) {
 
 bool valid_stored_name(std::string_view text) {
   if (text.empty() || text.size() > 200 || !is_alnum(text[0]) || text.back() == '/') return false;
-  return std::all_of(text.begin(), text.end(), [](char c) { return is_alnum(c) || std::string_view("._-/:@=+").find(c) != std::string_view::npos; });
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return is_alnum(c) || std::string_view("._-/:@=+").find(c) != std::string_view::npos;
+  });
 }
 
 bool looks_like_path(std::string_view text) {
-  return text.starts_with("/") || text.starts_with("./") || text.starts_with("../") || text.starts_with("~") || text == "." ||
-         text == ".." || text.ends_with("/") || lower(text).ends_with(".gguf");
+  return text.starts_with("/") || text.starts_with("./") || text.starts_with("../") || text.starts_with("~") ||
+         text == "." || text == ".." || text.ends_with("/") || lower(text).ends_with(".gguf");
 }
 
 bool valid_file_name(std::string_view text) {

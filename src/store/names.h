@@ -22,7 +22,8 @@ struct Name {
 // Nothing if the text is not of any of these forms.
 std::optional<Name> parse_name(std::string_view text);
 
-// Whether a model may be stored under this name: up to 200 of letters, digits and ._-/:@=+ beginning with a letter or digit.
+// Whether a model may be stored under this name: up to 200 of letters, digits and ._-/:@=+ beginning with a letter or
+// digit.
 bool valid_stored_name(std::string_view text);
 
 // Whether the text looks like a path rather than a name (./x, ~/x, /x, x.gguf).

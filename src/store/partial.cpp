@@ -10,6 +10,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/file.h"
 #include "base/require.h"
 
 namespace mynah::store {
@@ -17,14 +18,15 @@ namespace {
 
 [[noreturn]] void fail_errno(const std::filesystem::path& path, const char* action) {
   const int error = errno;
-  fail(error == ENOSPC || error == EDQUOT ? ErrorCode::does_not_fit : ErrorCode::failure, "store: cannot {} {}: {}", action, path.string(),
-       std::strerror(error));
+  fail(error == ENOSPC || error == EDQUOT ? ErrorCode::does_not_fit : ErrorCode::failure, "store: cannot {} {}: {}",
+       action, path.string(), std::strerror(error));
 }
 
 // Whether `descriptor` still is what the path names: the one who had it may have renamed or removed it.
 bool same_file(int descriptor, const std::filesystem::path& path, struct stat& info) {
   struct stat named;
-  return ::fstat(descriptor, &info) == 0 && ::lstat(path.c_str(), &named) == 0 && info.st_ino == named.st_ino && info.st_dev == named.st_dev;
+  return ::fstat(descriptor, &info) == 0 && ::lstat(path.c_str(), &named) == 0 && info.st_ino == named.st_ino &&
+         info.st_dev == named.st_dev;
 }
 
 void sync_folder(const std::filesystem::path& folder) {
@@ -60,7 +62,8 @@ std::optional<Partial> Partial::open(const Folder& folder, std::string_view key,
   return std::nullopt;
 }
 
-Partial::Partial(Partial&& other) noexcept : path_(std::move(other.path_)), descriptor_(other.descriptor_), size_(other.size_) {
+Partial::Partial(Partial&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(other.descriptor_), size_(other.size_) {
   other.descriptor_ = -1;
 }
 
@@ -79,6 +82,21 @@ void Partial::append(const char* data, size_t size) {
     size -= static_cast<size_t>(n);
     size_ += static_cast<uint64_t>(n);
   }
+}
+
+void Partial::append_file(const std::filesystem::path& source) {
+  const auto file = MappedFile::open(source);
+  const auto bytes = file->bytes();
+  const int from = ::open(source.c_str(), O_RDONLY | O_CLOEXEC);
+  uint64_t copied = 0;
+  while (from >= 0 && copied < bytes.size()) {
+    const ssize_t n = ::copy_file_range(from, nullptr, descriptor_, nullptr, bytes.size() - copied, 0);
+    if (n <= 0) break;  // not between these file systems: the rest is written
+    copied += static_cast<uint64_t>(n);
+  }
+  if (from >= 0) ::close(from);
+  size_ += copied;
+  append(reinterpret_cast<const char*>(bytes.data()) + copied, bytes.size() - copied);
 }
 
 void Partial::clear() {

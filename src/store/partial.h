@@ -1,5 +1,5 @@
-// A blob that is being written: a file in blobs/partial that one process at a time holds, that survives being killed, and
-// that becomes a blob only when its bytes are verified.
+// A blob that is being written: a file in blobs/partial that one process at a time holds, that survives being killed,
+// and that becomes a blob only when its bytes are verified.
 #pragma once
 #include <functional>
 #include <optional>
@@ -11,9 +11,9 @@ namespace mynah::store {
 
 class Partial {
  public:
-  // Takes hold of the partial file `key`, waiting while another pull has it. `waiting(size)` is called about ten times a second meanwhile with
-  // the size reached by the other, and ends the wait with `interrupted` by returning false. `done` is asked whenever
-  // the file becomes free: when it says true (the other one finished), nothing is returned.
+  // Takes hold of the partial file `key`, waiting while another pull has it. `waiting(size)` is called about ten times
+  // a second meanwhile with the size reached by the other, and ends the wait with `interrupted` by returning false.
+  // `done` is asked whenever the file becomes free: when it says true (the other one finished), nothing is returned.
   static std::optional<Partial> open(const Folder& folder, std::string_view key, const std::function<bool()>& done,
                                      const std::function<bool(uint64_t size_bytes)>& waiting);
   Partial(Partial&& other) noexcept;
@@ -24,6 +24,8 @@ class Partial {
   uint64_t size_bytes() const { return size_; }
   // Adds at the end. Throws does_not_fit when the disk is full.
   void append(const char* data, size_t size);
+  // Adds a file's bytes; the file system shares the blocks where it can. Throws not_found when it cannot be opened.
+  void append_file(const std::filesystem::path& source);
   // Forgets all bytes.
   void clear();
   // Removes the file: its bytes are wrong.
@@ -32,7 +34,8 @@ class Partial {
   void commit(const Folder& folder, const Digest& digest);
 
  private:
-  Partial(std::filesystem::path path, int descriptor, uint64_t size) : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
+  Partial(std::filesystem::path path, int descriptor, uint64_t size)
+      : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
   std::filesystem::path path_;
   int descriptor_ = -1;
   uint64_t size_ = 0;

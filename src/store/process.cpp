@@ -62,7 +62,8 @@ std::optional<std::filesystem::path> find_program(const std::string& name) {
     if (!folder.empty()) {
       const auto candidate = std::filesystem::path(folder) / name;
       struct stat info;
-      if (::stat(candidate.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+      if (::stat(candidate.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(candidate.c_str(), X_OK) == 0)
+        return candidate;
     }
     if (colon == std::string_view::npos) break;
     rest.remove_prefix(colon + 1);
@@ -70,7 +71,8 @@ std::optional<std::filesystem::path> find_program(const std::string& name) {
   return std::nullopt;
 }
 
-int run_process(const std::vector<std::string>& arguments, const std::vector<std::pair<std::string, std::string>>& environment,
+int run_process(const std::vector<std::string>& arguments,
+                const std::vector<std::pair<std::string, std::string>>& environment,
                 const std::filesystem::path& output, const std::function<bool()>& watch) {
   MYNAH_CHECK(!arguments.empty());
   std::vector<char*> argv;

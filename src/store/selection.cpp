@@ -16,11 +16,31 @@ bool ends(const std::string& name, std::initializer_list<const char*> endings) {
 }
 
 // Folders of sentence-transformers modules: 1_Pooling, 2_Dense.
-bool is_module_folder(const std::string& folder) { return folder.size() > 2 && folder[0] >= '0' && folder[0] <= '9' && folder[1] == '_'; }
+bool is_module_folder(const std::string& folder) {
+  return folder.size() > 2 && folder[0] >= '0' && folder[0] <= '9' && folder[1] == '_';
+}
 
 bool is_weights(const std::string& name) {
-  return ends(name, {".safetensors", ".bin", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".ckpt", ".ot", ".tflite", ".npz", ".pkl",
-                     ".mlmodel", ".pb", ".onnx_data", ".safetensors.index.json", ".bin.index.json", ".msgpack.index.json", ".h5.index.json"});
+  return ends(name, {".safetensors",
+                     ".bin",
+                     ".gguf",
+                     ".h5",
+                     ".msgpack",
+                     ".onnx",
+                     ".pt",
+                     ".pth",
+                     ".ckpt",
+                     ".ot",
+                     ".tflite",
+                     ".npz",
+                     ".pkl",
+                     ".mlmodel",
+                     ".pb",
+                     ".onnx_data",
+                     ".safetensors.index.json",
+                     ".bin.index.json",
+                     ".msgpack.index.json",
+                     ".h5.index.json"});
 }
 
 // Configuration, tokenizer and licence files.
@@ -29,21 +49,27 @@ bool is_companion(const std::string& path) {
   if (slash != std::string::npos && !is_module_folder(path.substr(0, slash))) return false;
   const std::string name = lower(slash == std::string::npos ? path : path.substr(slash + 1));
   if (is_weights(name) || name.find('/') != std::string::npos || name.starts_with(".")) return false;
-  if (ends(name, {"results.json", "trainer_state.json", "training_args.json"}) || name.find("requirements") != std::string::npos) return false;
-  return ends(name, {".json", ".txt", ".model", ".jinja", ".spm", ".tiktoken", ".vocab", ".bpe"}) || name == "license" || name == "vocab";
+  if (ends(name, {"results.json", "trainer_state.json", "training_args.json"}) ||
+      name.find("requirements") != std::string::npos)
+    return false;
+  return ends(name, {".json", ".txt", ".model", ".jinja", ".spm", ".tiktoken", ".vocab", ".bpe"}) ||
+         name == "license" || name == "vocab";
 }
 
-// The shard of a set (model-00001-of-00003.safetensors) or the whole file, without an infix that names a variant (model.fp16.safetensors).
+// The shard of a set (model-00001-of-00003.safetensors) or the whole file, without an infix that names a variant
+// (model.fp16.safetensors).
 bool is_plain_weight(const std::string& name, const char* stem, const char* ending) {
   static const std::regex shard("-[0-9]{5}-of-[0-9]{5}");
   if (!name.starts_with(stem) || !name.ends_with(ending)) return false;
-  const std::string middle = name.substr(std::string_view(stem).size(), name.size() - std::string_view(stem).size() - std::string_view(ending).size());
+  const std::string middle = name.substr(std::string_view(stem).size(),
+                                         name.size() - std::string_view(stem).size() - std::string_view(ending).size());
   return middle.empty() || std::regex_match(middle, shard);
 }
 
 using Names = std::vector<std::string>;
 
-// Weights of one format: the whole file if it is there, else the shards and their index, else any file of the format at the top.
+// Weights of one format: the whole file if it is there, else the shards and their index, else any file of the format at
+// the top.
 Names weights_of(const Names& names, const char* stem, const char* ending) {
   const std::string whole = std::string(stem) + ending;
   Names out;
@@ -53,7 +79,8 @@ Names weights_of(const Names& names, const char* stem, const char* ending) {
   if (!out.empty()) return out;
   static const std::set<std::string> kNotModels{"training_args.bin", "optimizer.bin", "scheduler.bin", "rng_state.bin"};
   for (const auto& name : names)
-    if (name.ends_with(ending) && name.find('/') == std::string::npos && !kNotModels.count(name) && !name.starts_with("adapter_model"))
+    if (name.ends_with(ending) && name.find('/') == std::string::npos && !kNotModels.count(name) &&
+        !name.starts_with("adapter_model"))
       out.push_back(name);
   return out;
 }
@@ -97,7 +124,9 @@ Names choose_gguf(const Names& names, const std::string& quantisation) {
     }
   } else {
     // Good quality for the size first.
-    for (const char* wanted : {"Q4_K_M", "Q4_0", "Q4_1", "Q4_K_S", "Q5_K_M", "Q8_0", "Q6_K", "Q5_K_S", "Q5_0", "F16", "BF16"}) take(wanted);
+    for (const char* wanted :
+         {"Q4_K_M", "Q4_0", "Q4_1", "Q4_K_S", "Q5_K_M", "Q8_0", "Q6_K", "Q5_K_S", "Q5_0", "F16", "BF16"})
+      take(wanted);
     if (chosen.empty()) chosen = keys.front();
   }
   Names out;
@@ -120,9 +149,11 @@ std::vector<size_t> choose_files(const std::vector<Candidate>& files, const std:
   if (weights.empty()) {
     weights = choose_gguf(names, quantisation);
     with_companions = weights.empty();  // a .gguf file carries its own configuration and tokenizer
-    if (weights.empty() && !quantisation.empty()) fail(ErrorCode::not_found, "quantisation {}: there are no .gguf files", quantisation);
+    if (weights.empty() && !quantisation.empty())
+      fail(ErrorCode::not_found, "quantisation {}: there are no .gguf files", quantisation);
   }
-  for (const auto& [stem, ending] : {std::pair("pytorch_model", ".pth"), std::pair("pytorch_model", ".pt"), std::pair("model", ".onnx")})
+  for (const auto& [stem, ending] :
+       {std::pair("pytorch_model", ".pth"), std::pair("pytorch_model", ".pt"), std::pair("model", ".onnx")})
     if (weights.empty()) weights = weights_of(names, stem, ending);
   // Adapters and modules keep the format of their own folder.
   const bool safe_adapter = std::find(names.begin(), names.end(), "adapter_model.safetensors") != names.end();
@@ -134,7 +165,8 @@ std::vector<size_t> choose_files(const std::vector<Candidate>& files, const std:
     const bool in_module = slash != std::string::npos && is_module_folder(name.substr(0, slash));
     bool take = chosen.count(name) > 0;
     if (with_companions) {
-      take |= is_companion(name) || name == "adapter_model.safetensors" || (name == "adapter_model.bin" && !safe_adapter);
+      take |=
+          is_companion(name) || name == "adapter_model.safetensors" || (name == "adapter_model.bin" && !safe_adapter);
       if (in_module && name.ends_with("/model.safetensors")) take = true;
       if (in_module && name.ends_with("/pytorch_model.bin"))
         take |= std::find(names.begin(), names.end(), name.substr(0, slash) + "/model.safetensors") == names.end();

@@ -1,5 +1,6 @@
 // The model store: content-addressed files on this machine, and the sources that models are pulled from.
-// Thread-safe: a Store has no state of its own but its settings; what several processes do at once is ordered by file locks.
+// Thread-safe: a Store has no state of its own but its settings; what several processes do at once is ordered by file
+// locks.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -15,15 +16,15 @@ namespace mynah::store {
 
 // Where things are, taken from the environment by from_environment() and given directly by tests.
 struct Settings {
-  std::filesystem::path home;                   // MYNAH_HOME, else the XDG data folder
-  std::string hub_endpoint;                     // HF_ENDPOINT
-  std::string hub_token;                        // HF_TOKEN, else the token file of the hub's own tools; empty without
-  std::vector<std::filesystem::path> hub_cache; // HF_HUB_CACHE, HF_HOME/hub or the default: read in place
-  std::filesystem::path ollama_models;          // OLLAMA_MODELS or the default: read in place
-  bool offline = false;                         // MYNAH_OFFLINE
-  double stall_s = 30;                          // a transfer that delivers nothing for so long is taken up again
-  double backoff_s = 0.5;                       // first pause between two tries; doubles each time
-  int tries = 6;                                // in a row without a byte of progress
+  std::filesystem::path home;                    // MYNAH_HOME, else the XDG data folder
+  std::string hub_endpoint;                      // HF_ENDPOINT
+  std::string hub_token;                         // HF_TOKEN, else the token file of the hub's own tools; empty without
+  std::vector<std::filesystem::path> hub_cache;  // HF_HUB_CACHE, HF_HOME/hub or the default: read in place
+  std::filesystem::path ollama_models;           // OLLAMA_MODELS or the default: read in place
+  bool offline = false;                          // MYNAH_OFFLINE
+  double stall_s = 30;                           // a transfer that delivers nothing for so long is taken up again
+  double backoff_s = 0.5;                        // first pause between two tries; doubles each time
+  int tries = 6;                                 // in a row without a byte of progress
 
   static Settings from_environment();
 };
@@ -33,7 +34,8 @@ struct ModelFile {
   std::string name;
   Digest digest;
   uint64_t size_bytes = 0;
-  std::string role;  // "" for plain files; model, projector, adapter, template, system, params, messages, license, config for layers of a registry
+  std::string role;  // "" for plain files; model, projector, adapter, template, system, params, messages, license,
+                     // config for layers of a registry
   std::string etag;  // what the source calls this content, to know it again; may be empty
 };
 
@@ -44,7 +46,7 @@ struct Model {
   std::string licence;    // as the source states it; may be empty
   std::string pulled_at;  // UTC, 2026-01-31T12:00:00Z
   std::vector<ModelFile> files;
-  std::string digest;     // 64 hexadecimal digits that stand for the files' names, roles and contents
+  std::string digest;  // 64 hexadecimal digits that stand for the files' names, roles and contents
 
   uint64_t size_bytes() const;
   const ModelFile* find_role(std::string_view role) const;
@@ -61,8 +63,8 @@ struct Progress {
 struct PullOptions {
   std::function<void(const Progress&)> progress;
   std::function<void(std::string_view)> note;  // one sentence for people: a source that was skipped, a wait, a check
-  std::function<bool()> cancelled;             // true ends the pull with `interrupted`; what has come stays for the next try
-  bool insecure = false;                       // allow plain http to the registry that the name gives
+  std::function<bool()> cancelled;  // true ends the pull with `interrupted`; what has come stays for the next try
+  bool insecure = false;            // allow plain http to the registry that the name gives
 };
 
 // What a pull would do.
@@ -96,17 +98,19 @@ class Store {
 
   // Newest first. A manifest that cannot be read is left out with a warning in the log.
   std::vector<Model> list() const;
-  // The stored model of this name (`x` and `x:latest` are one; case does not matter; `ollama:x` answers to `x` if nothing else does).
+  // The stored model of this name (`x` and `x:latest` are one; case does not matter; `ollama:x` answers to `x` if
+  // nothing else does).
   std::optional<Model> find(std::string_view name) const;
   // The same; throws not_found with suggestions.
   Model show(std::string_view name) const;
 
-  // The local path of MODEL: an existing path, a stored model, or one found in place in the caches of the hub's tools or Ollama.
-  // Nothing if it is none of these but could be pulled. Throws not_found for what is neither here nor a name that could be
-  // pulled, integrity for a stored model with missing or cut files. Makes no request.
+  // The local path of MODEL: an existing path, a stored model, or one found in place in the caches of the hub's tools
+  // or Ollama. Nothing if it is none of these but could be pulled. Throws not_found for what is neither here nor a name
+  // that could be pulled, integrity for a stored model with missing or cut files. Makes no request.
   std::optional<Resolved> resolve(std::string_view name) const;
 
-  // Fetches MODEL and stores it under its name. Throws not_found, auth, network, integrity, does_not_fit, interrupted, busy.
+  // Fetches MODEL and stores it under its name. Throws not_found, auth, network, integrity, does_not_fit, interrupted,
+  // busy.
   Model pull(std::string_view name, const PullOptions& options = {}) const;
   Plan plan(std::string_view name, const PullOptions& options = {}) const;
 
@@ -115,14 +119,15 @@ class Store {
   // A second name for the same files. Throws not_found, usage for a name that cannot be used.
   Model copy(std::string_view from, std::string_view to) const;
   // A model made here. Throws usage for a bad name, not_found for a missing file or digest.
-  Model create(std::string_view name, std::string_view source, std::string_view licence, const std::vector<NewFile>& files) const;
+  Model create(std::string_view name, std::string_view source, std::string_view licence,
+               const std::vector<NewFile>& files) const;
 
   // Folder or .gguf file through which the loader opens a stored model; made when it is missing.
   std::filesystem::path materialise(const Model& model) const;
   std::filesystem::path blob_path(const Digest& digest) const;
   bool has_blob(const Digest& digest) const;
-  // Takes bytes (an upload) into the store: `read` fills a buffer and returns how much, 0 at the end. Throws integrity, and
-  // keeps nothing, unless the bytes have this digest.
+  // Takes bytes (an upload) into the store: `read` fills a buffer and returns how much, 0 at the end. Throws integrity,
+  // and keeps nothing, unless the bytes have this digest.
   void put_blob(const Digest& expected, const std::function<size_t(char* buffer, size_t size)>& read) const;
 
   // Names that can be pulled or are stored and look like this one, nearest first, at most three.
@@ -133,6 +138,10 @@ class Store {
   uint64_t disk_bytes() const;
 
  private:
+  // The model that this name would replace: the same name but for case and ":latest".
+  std::optional<Model> find_same(std::string_view name) const;
+  std::string did_you_mean(std::string_view name) const;
+
   Settings settings_;
 };
 

@@ -60,7 +60,8 @@ void read_extra(std::span<const std::byte> bytes, ZipEntry& entry, std::string_v
 }
 
 ZipEntry read_entry(ByteReader& reader, std::string_view where) {
-  if (reader.number<uint32_t>() != kCentralMark) fail(ErrorCode::integrity, "{}: byte {}: damaged zip directory", where, reader.position());
+  if (reader.number<uint32_t>() != kCentralMark)
+    fail(ErrorCode::integrity, "{}: byte {}: damaged zip directory", where, reader.position());
   ZipEntry entry;
   reader.take(4);  // versions
   entry.flags = reader.number<uint16_t>();
@@ -90,7 +91,8 @@ class Inflater {
   Inflater& operator=(const Inflater&) = delete;
 
   // Unpacks `packed` whole; the sink sees every byte and stops a stream that grows past what was declared.
-  void run(std::span<const std::byte> packed, const MappedFile& file, const std::function<void(const char*, size_t)>& sink) {
+  void run(std::span<const std::byte> packed, const MappedFile& file,
+           const std::function<void(const char*, size_t)>& sink) {
     constexpr size_t kIn = 4u << 20, kOut = 256u << 10;
     std::vector<char> out(kOut);
     int state = Z_OK;
@@ -102,7 +104,8 @@ class Inflater {
         stream_.next_out = reinterpret_cast<Bytef*>(out.data());
         stream_.avail_out = kOut;
         state = inflate(&stream_, Z_NO_FLUSH);
-        if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR) fail(ErrorCode::integrity, "{}: damaged compressed data", where_);
+        if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR)
+          fail(ErrorCode::integrity, "{}: damaged compressed data", where_);
         sink(out.data(), kOut - stream_.avail_out);
       } while (stream_.avail_out == 0 && state != Z_STREAM_END);
       file.drop(packed.data() + at, size);
@@ -124,7 +127,8 @@ ZipFile::ZipFile(const std::filesystem::path& path) : file_(MappedFile::open(pat
   ByteReader all(bytes, where_);
   all.seek(central.offset);
   ByteReader reader(all.take(central.size), where_);
-  if (central.entries > kEntryLimit) fail(ErrorCode::integrity, "{}: {} entries, at most {} expected", where_, central.entries, kEntryLimit);
+  if (central.entries > kEntryLimit)
+    fail(ErrorCode::integrity, "{}: {} entries, at most {} expected", where_, central.entries, kEntryLimit);
   for (uint64_t i = 0; i < central.entries; ++i) entries_.push_back(read_entry(reader, where_));
 }
 
@@ -149,7 +153,8 @@ void ZipFile::extract(const ZipEntry& entry, const std::function<void(const char
   uLong crc = crc32(0, nullptr, 0);
   const auto checked = [&](const char* data, size_t size) {
     done += size;
-    if (done > entry.size_bytes) fail(ErrorCode::integrity, "{}: more than the {} bytes it declares", where, entry.size_bytes);
+    if (done > entry.size_bytes)
+      fail(ErrorCode::integrity, "{}: more than the {} bytes it declares", where, entry.size_bytes);
     crc = crc32_z(crc, reinterpret_cast<const Bytef*>(data), size);
     sink(data, size);
   };
@@ -165,7 +170,9 @@ void ZipFile::extract(const ZipEntry& entry, const std::function<void(const char
 }
 
 std::string ZipFile::text(const ZipEntry& entry, size_t limit_bytes) const {
-  if (entry.size_bytes > limit_bytes) fail(ErrorCode::does_not_fit, "{}: {}: {} bytes, at most {} expected", where_, entry.name, entry.size_bytes, limit_bytes);
+  if (entry.size_bytes > limit_bytes)
+    fail(ErrorCode::does_not_fit, "{}: {}: {} bytes, at most {} expected", where_, entry.name, entry.size_bytes,
+         limit_bytes);
   std::string text;
   extract(entry, [&](const char* data, size_t size) { text.append(data, size); });
   return text;

@@ -1,6 +1,7 @@
 #include "text/post_processor.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "base/unicode.h"
@@ -21,10 +22,22 @@ Encoding one_token(const Edge& edge, int32_t type_id, bool ids_only) {
   return e;
 }
 
+void append(Encoding& e, Encoding next) {
+  e.ids.insert(e.ids.end(), next.ids.begin(), next.ids.end());
+  std::move(next.tokens.begin(), next.tokens.end(), std::back_inserter(e.tokens));
+  e.offsets.insert(e.offsets.end(), next.offsets.begin(), next.offsets.end());
+  e.type_ids.insert(e.type_ids.end(), next.type_ids.begin(), next.type_ids.end());
+}
+
+void put_front(Encoding& e, Encoding first) {
+  append(first, std::move(e));
+  e = std::move(first);
+}
+
 void set_types(Encoding& e, int32_t type_id) { std::fill(e.type_ids.begin(), e.type_ids.end(), type_id); }
 
-// Takes the white space that byte-level tokens carry out of their offsets, but for the space that add_prefix_space put
-// in front of the first.
+// Takes the white space that byte-level tokens carry out of their offsets, but for the one space that add_prefix_space
+// put in front of the first (several were there before).
 void trim_offsets(Encoding& e, bool add_prefix_space) {
   constexpr char32_t kSpelledSpace = 0x120;
   for (size_t i = 0; i < e.offsets.size(); ++i) {
@@ -38,7 +51,7 @@ void trim_offsets(Encoding& e, bool add_prefix_space) {
       if (!inside) ++leading;
     });
     auto& [begin, end] = e.offsets[i];
-    if (leading > 0 && (i == 0 || begin == 0) && add_prefix_space) --leading;
+    if (leading == 1 && (i == 0 || begin == 0) && add_prefix_space) leading = 0;
     begin = std::min(begin + leading, end);
     if (trailing > 0 && end >= trailing) end = std::max(end - trailing, begin);
   }
@@ -67,21 +80,15 @@ class ClsSep : public PostProcessor {
         add_prefix_space_(bool_field(json, "add_prefix_space", true)) {}
 
   void apply(Parts& parts, bool add_special_tokens) const override {
-    std::vector<Encoding> out;
     for (size_t i = 0; i < parts.list.size(); ++i) {
       const int32_t type = roberta_ || i == 0 ? 0 : 1;
       Encoding& e = parts.list[i];
       if (trim_ && !parts.ids_only) trim_offsets(e, add_prefix_space_);
-      if (roberta_ || add_special_tokens) set_types(e, type);
-      const auto put = [&](const Edge& special) {
-        if (add_special_tokens) out.push_back(one_token(special, type, parts.ids_only));
-      };
-      if (i == 0) put(cls_);
-      else if (roberta_) put(sep_);
-      out.push_back(std::move(e));
-      put(sep_);
+      if (roberta_) set_types(e, type);
+      if (!add_special_tokens) continue;
+      if (i == 0 || roberta_) put_front(e, one_token(i == 0 ? cls_ : sep_, type, parts.ids_only));
+      append(e, one_token(sep_, type, parts.ids_only));
     }
-    parts.list = std::move(out);
   }
 
  private:
@@ -194,6 +201,13 @@ std::unique_ptr<PostProcessor> make_post_processor(const Json& json) {
                                               bool_field(json, "add_prefix_space", true));
   if (type == "Sequence") return std::make_unique<PostProcessorSequence>(array_field(json, "processors"));
   fail(ErrorCode::failure, "tokenizer: post-processor '{}' is not known; it needs a newer mynah", type);
+}
+
+Encoding joined(Parts parts) {
+  if (parts.list.empty()) return {};
+  Encoding all = std::move(parts.list[0]);
+  for (size_t i = 1; i < parts.list.size(); ++i) append(all, std::move(parts.list[i]));
+  return all;
 }
 
 std::unique_ptr<PostProcessor> make_edges(const Edge& begin, const Edge& end) { return std::make_unique<Template>(begin, end); }

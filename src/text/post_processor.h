@@ -15,6 +15,9 @@ struct Parts {
   bool ids_only = false;
 };
 
+// All parts one after the other.
+Encoding joined(Parts parts);
+
 class PostProcessor {
  public:
   virtual ~PostProcessor() = default;

@@ -324,6 +324,7 @@ bool has_filter(std::string_view name) { return find_filter(name) != nullptr; }
 
 Value apply_filter(std::string_view name, const Value& value, Args& args) {
   charge_step();
+  charge_text(value);
   const Filter filter = find_filter(name);
   if (!filter) raise("No filter named {}.", repr_text(name));
   return filter(value, args);

@@ -110,6 +110,7 @@ std::string format_real(const Spec& spec, double value) {
 }
 
 std::string format_text(const Spec& spec, std::string_view text) {
+  charge(text.size());
   if (spec.precision >= 0) text = text.substr(0, byte_offset(text, static_cast<size_t>(spec.precision)));
   return place(spec, false, std::string(text), false);
 }

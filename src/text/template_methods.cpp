@@ -378,7 +378,12 @@ std::optional<Value> find_method(const Value& self, std::string_view name) {
   if (change)
     return Value::undefined(fmt::format("access to attribute '{}' of '{}' object is unsafe", name, type_name(self)));
   if (!method) return std::nullopt;
-  return make_function([method, self](Args& args) { return method(self, args); }, self);
+  return make_function(
+      [method, self](Args& args) {
+        charge_text(self);
+        return method(self, args);
+      },
+      self);
 }
 
 }  // namespace mynah::jinja

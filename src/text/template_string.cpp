@@ -68,6 +68,10 @@ utf8proc_category_t category(uint32_t c) { return utf8proc_category(static_cast<
 
 // Case mappings of one code point, where utf8proc's simple mapping is not what Python does.
 void append_upper(std::string& out, uint32_t c) {
+  if (c < 0x80) {
+    out += static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
+    return;
+  }
   if (c == 0xDF)
     out += "SS";
   else
@@ -80,14 +84,20 @@ void append_title(std::string& out, uint32_t c) {
     append_code_point(out, static_cast<uint32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
 }
 void append_lower(std::string& out, uint32_t c) {
+  if (c < 0x80) {
+    out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    return;
+  }
   if (c == 0x130)
     out += "i\xcc\x87";
   else
     append_code_point(out, static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
 }
 
+// Walking through code points costs several times what copying bytes does.
 template <class F>
 void each(std::string_view text, F&& f) {
+  charge(4 * text.size());
   for (size_t at = 0; at < text.size();) f(next_code_point(text, at));
 }
 

@@ -108,6 +108,7 @@ auto look_up(const Table& table, std::string_view name) {
 
 bool apply_test(std::string_view name, const Value& value, Args& args) {
   charge_step();
+  charge_text(value);
   if (const TestEntry* entry = look_up(kTests, name)) {
     const Bound a(name, args, {}, 0);
     return entry->test(value);

@@ -23,6 +23,10 @@ void charge(size_t bytes) {
   if (b->work > kMaxWorkBytes) raise("more than {} bytes of values", kMaxWorkBytes);
 }
 
+void charge_text(const Value& v) {
+  if (v.is(Kind::string)) charge(v.text().size());
+}
+
 namespace {
 
 // Refuses a container that is too long or too deep; `child` counts as one of its items.

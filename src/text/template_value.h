@@ -39,9 +39,11 @@ struct Budget {
   int64_t work = 0;
   int print_depth = 0;
 };
+class Value;
 Budget*& current_budget();
 void charge_step();
 void charge(size_t bytes);
+void charge_text(const Value& v);  // what reading it costs, if it is a string
 
 enum class Kind : uint8_t { undefined, none, boolean, integer, real, string, list, dict, object };
 

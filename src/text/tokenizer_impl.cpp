@@ -78,16 +78,7 @@ Encoding TokenizerImpl::encode(std::initializer_list<std::string_view> texts, bo
     parts.list.push_back(encode_one(text, type_id, parse_special, ids_only, *loan.work));
   }
   if (post_processor) post_processor->apply(parts, add_special_tokens);
-  if (parts.list.empty()) return {};
-  Encoding all = std::move(parts.list[0]);
-  for (size_t i = 1; i < parts.list.size(); ++i) {
-    Encoding& next = parts.list[i];
-    all.ids.insert(all.ids.end(), next.ids.begin(), next.ids.end());
-    std::move(next.tokens.begin(), next.tokens.end(), std::back_inserter(all.tokens));
-    all.offsets.insert(all.offsets.end(), next.offsets.begin(), next.offsets.end());
-    all.type_ids.insert(all.type_ids.end(), next.type_ids.begin(), next.type_ids.end());
-  }
-  return all;
+  return joined(std::move(parts));
 }
 
 Encoding TokenizerImpl::encode_one(std::string_view text, int32_t type_id, bool parse_special, bool ids_only,

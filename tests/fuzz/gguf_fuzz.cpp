@@ -12,8 +12,13 @@ void read_value(const GgufValue& value) {
   value.text();
   if (!value.is_array()) return;
   if (value.element_type() == GgufType::string) {
-    size_t total = 0, count = 0;
-    for (const std::string_view text : value.strings()) total += text.size(), ++count;
+    size_t count = 0;
+    volatile char last = 0;
+    for (const std::string_view text : value.strings()) {
+      if (!text.empty()) last = text.back();
+      ++count;
+    }
+    (void)last;
     if (count != value.strings().size()) std::abort();
   } else if (value.element_type() == GgufType::f32 || value.element_type() == GgufType::f64) {
     value.floats().to_vector();

@@ -48,6 +48,7 @@ def positions():
 
 def save(path, tensors):
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path)
+    os.chmod(path, 0o644)
 
 
 def run(model, hidden=False, **kwargs):

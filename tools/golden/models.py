@@ -13,12 +13,13 @@ from golden_common import fresh_folder, gradients, greedy, inputs_for, padding_m
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2LMHeadModel, LlamaForCausalLM
 
-# Small shapes for cases that vary one thing; 19, 37 and 33 are odd on purpose.
+# Small and tiny shapes for cases that vary one thing; 19, 37 and 33 are odd on purpose.
 SMALL = dict(vocab_size=33, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2, intermediate_size=19,
              max_position_embeddings=64, bos_token_id=1, eos_token_id=2)
+TINY = dict(SMALL, hidden_size=16, num_attention_heads=2, num_key_value_heads=1)
 BASE = dict(SMALL, vocab_size=67, num_hidden_layers=2, intermediate_size=37, max_position_embeddings=512)
-GPT2_SMALL = dict(vocab_size=33, n_positions=20, n_embd=32, n_layer=1, n_head=4, bos_token_id=1, eos_token_id=2)
-GPT2_BASE = dict(GPT2_SMALL, vocab_size=67, n_positions=40, n_layer=2)
+GPT2_SMALL = dict(vocab_size=33, n_positions=20, n_embd=16, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=2)
+GPT2_BASE = dict(GPT2_SMALL, vocab_size=67, n_positions=40, n_embd=24, n_layer=2, n_head=3)
 YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=4096)
 LONGROPE = dict(rope_type="longrope", short_factor=[1.0, 1.1, 1.3, 1.5], long_factor=[1.5, 2.0, 4.0, 7.0])
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=128)
@@ -26,33 +27,33 @@ LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_fac
 # case: (configuration, options). Options: files (which outputs), short (an input of 5 tokens too), on_disk (how the folder is rewritten).
 LLAMA = {
     "llama_base": (BASE, dict(files="plain left right position grad generate")),
-    "llama_mha": (dict(SMALL, num_key_value_heads=4), {}),
-    "llama_mqa": (dict(SMALL, num_key_value_heads=1), {}),
+    "llama_mha": (dict(SMALL, num_key_value_heads=4), dict(files="plain left generate")),
+    "llama_mqa": (dict(SMALL, num_key_value_heads=1), dict(files="plain left generate")),
     "llama_bias": (dict(SMALL, attention_bias=True, mlp_bias=True), {}),
-    "llama_tied": (dict(SMALL, tie_word_embeddings=True, num_hidden_layers=2), {}),
+    "llama_tied": (dict(TINY, tie_word_embeddings=True, num_hidden_layers=2), {}),
     "llama_head_dim": (dict(SMALL, head_dim=12), {}),
-    "llama_rope_theta": (dict(SMALL, rope_theta=500.0), dict(files="plain position generate")),
-    "llama_rope_linear": (dict(SMALL, rope_scaling=dict(rope_type="linear", factor=2.5)), dict(files="plain position grad generate")),
-    "llama_rope_old_type": (dict(SMALL, rope_scaling=dict(type="linear", factor=4.0)), dict(files="plain position")),
-    "llama_rope_dynamic": (dict(SMALL, max_position_embeddings=6, rope_scaling=dict(rope_type="dynamic", factor=3.0)),
+    "llama_rope_theta": (dict(TINY, rope_theta=500.0), dict(files="plain position generate")),
+    "llama_rope_linear": (dict(TINY, rope_scaling=dict(rope_type="linear", factor=2.5)), dict(files="plain position grad generate")),
+    "llama_rope_old_type": (dict(TINY, rope_scaling=dict(type="linear", factor=4.0)), dict(files="plain position")),
+    "llama_rope_dynamic": (dict(TINY, max_position_embeddings=6, rope_scaling=dict(rope_type="dynamic", factor=3.0)),
                            dict(files="plain short grad")),
-    "llama_rope_yarn": (dict(SMALL, rope_scaling=YARN), dict(files="plain position grad generate")),
-    "llama_rope_yarn_attention": (dict(SMALL, rope_scaling=dict(YARN, attention_factor=1.3, beta_fast=16.0, beta_slow=2.0)),
+    "llama_rope_yarn": (dict(TINY, rope_scaling=YARN), dict(files="plain position grad generate")),
+    "llama_rope_yarn_attention": (dict(TINY, rope_scaling=dict(YARN, attention_factor=1.3, beta_fast=16.0, beta_slow=2.0)),
                                   dict(files="plain position")),
-    "llama_rope_yarn_mscale": (dict(SMALL, rope_scaling=dict(YARN, mscale=0.7, mscale_all_dim=1.4)), dict(files="plain position")),
-    "llama_rope_yarn_smooth": (dict(SMALL, rope_scaling=dict(YARN, truncate=False)), dict(files="plain position")),
-    "llama_rope_longrope": (dict(SMALL, max_position_embeddings=24, original_max_position_embeddings=6, rope_scaling=LONGROPE),
+    "llama_rope_yarn_mscale": (dict(TINY, rope_scaling=dict(YARN, mscale=0.7, mscale_all_dim=1.4)), dict(files="plain position")),
+    "llama_rope_yarn_smooth": (dict(TINY, rope_scaling=dict(YARN, truncate=False)), dict(files="plain position")),
+    "llama_rope_longrope": (dict(TINY, max_position_embeddings=24, original_max_position_embeddings=6, rope_scaling=LONGROPE),
                             dict(files="plain short grad")),
-    "llama_rope_llama3": (dict(SMALL, rope_theta=500.0, rope_scaling=LLAMA3), dict(files="plain position grad generate")),
-    "llama_rope_parameters": (dict(SMALL, rope_theta=500.0, rope_scaling=LLAMA3), dict(files="plain position", on_disk="rope_parameters")),
-    "llama_rms_eps": (dict(SMALL, rms_norm_eps=0.05), dict(files="plain grad")),
-    "llama_pad_id": (dict(SMALL, pad_token_id=0), dict(files="plain grad")),
-    "llama_gelu": (dict(SMALL, hidden_act="gelu"), dict(files="plain grad")),
-    "llama_gelu_tanh": (dict(SMALL, hidden_act="gelu_pytorch_tanh"), dict(files="plain grad")),
-    "llama_relu": (dict(SMALL, hidden_act="relu"), dict(files="plain grad")),
-    "llama_bf16": (SMALL, dict(files="plain grad", on_disk="bf16")),
-    "llama_sharded": (SMALL, dict(files="plain grad", on_disk="sharded")),
-    "llama_bin": (SMALL, dict(files="plain grad", on_disk="bin")),
+    "llama_rope_llama3": (dict(TINY, rope_theta=500.0, rope_scaling=LLAMA3), dict(files="plain position grad generate")),
+    "llama_rope_parameters": (dict(TINY, rope_theta=500.0, rope_scaling=LLAMA3), dict(files="plain position", on_disk="rope_parameters")),
+    "llama_rms_eps": (dict(TINY, rms_norm_eps=0.05), dict(files="plain grad")),
+    "llama_pad_id": (dict(TINY, pad_token_id=0), dict(files="plain grad")),
+    "llama_gelu": (dict(TINY, hidden_act="gelu"), dict(files="plain grad")),
+    "llama_gelu_tanh": (dict(TINY, hidden_act="gelu_pytorch_tanh"), dict(files="plain grad")),
+    "llama_relu": (dict(TINY, hidden_act="relu"), dict(files="plain grad")),
+    "llama_bf16": (TINY, dict(files="plain grad", on_disk="bf16")),
+    "llama_sharded": (TINY, dict(files="plain grad", on_disk="sharded")),
+    "llama_bin": (TINY, dict(files="plain grad", on_disk="bin")),
 }
 GPT2 = {
     "gpt2_base": (GPT2_BASE, dict(files="plain left right position grad generate")),
@@ -60,9 +61,9 @@ GPT2 = {
     "gpt2_inner": (dict(GPT2_SMALL, n_inner=37), {}),
     "gpt2_gelu": (dict(GPT2_SMALL, activation_function="gelu"), dict(files="plain grad")),
     "gpt2_relu": (dict(GPT2_SMALL, activation_function="relu"), dict(files="plain grad")),
-    "gpt2_inverse_layer": (dict(GPT2_SMALL, n_layer=3, n_embd=16, n_head=2, scale_attn_by_inverse_layer_idx=True), {}),
+    "gpt2_inverse_layer": (dict(GPT2_SMALL, n_layer=2, scale_attn_by_inverse_layer_idx=True), {}),
     "gpt2_unscaled": (dict(GPT2_SMALL, scale_attn_weights=False), dict(files="plain grad")),
-    "gpt2_reorder": (dict(GPT2_SMALL, n_layer=2, n_embd=16, n_head=2, reorder_and_upcast_attn=True, scale_attn_by_inverse_layer_idx=True),
+    "gpt2_reorder": (dict(GPT2_SMALL, n_layer=2, reorder_and_upcast_attn=True, scale_attn_by_inverse_layer_idx=True),
                      dict(files="plain grad")),
     "gpt2_bare_names": (GPT2_SMALL, dict(files="plain grad", on_disk="bare_names")),
     "gpt2_buffers": (dict(GPT2_SMALL, n_positions=16), dict(files="plain grad", on_disk="buffers")),
@@ -102,7 +103,7 @@ def write_checkpoint(model, folder, on_disk):
         stored = type(model)(model.config)
         stored.load_state_dict(model.state_dict())
         stored = stored.bfloat16()
-    stored.save_pretrained(folder, max_shard_size="16KB" if on_disk == "sharded" else "5GB")
+    stored.save_pretrained(folder, max_shard_size="6KB" if on_disk == "sharded" else "5GB")
     model.config.dtype = None
     rename = lambda key: key
     if on_disk == "rope_parameters":
@@ -119,6 +120,8 @@ def write_checkpoint(model, folder, on_disk):
         edit_weights(folder, lambda w: dict(w, **{f"transformer.h.{i}.attn.bias": triangle.clone() for i in range(model.config.n_layer)},
                                             **{f"transformer.h.{i}.attn.masked_bias": torch.tensor(-1e4) for i in range(model.config.n_layer)}))
     os.remove(os.path.join(folder, "generation_config.json"))
+    for file in os.listdir(folder):
+        os.chmod(os.path.join(folder, file), 0o644)
     return rename
 
 

@@ -1,0 +1,138 @@
+#include "nn/cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/require.h"
+#include "base/thread_pool.h"
+#include "kernels/attention.h"
+
+namespace mynah::nn {
+namespace {
+
+using kernels::kKeyBlock;
+using kernels::KvElement;
+
+KvElement element_of(DType dtype) {
+  return dtype == DType::f32 ? KvElement::f32 : dtype == DType::f16 ? KvElement::f16 : KvElement::bf16;
+}
+
+}  // namespace
+
+LayerCache::LayerCache(const CacheShape& shape) : shape_(shape) {
+  require(shape.dtype == DType::f32 || shape.dtype == DType::f16 || shape.dtype == DType::bf16,
+          "cache: dtype is {}, expected f32, f16 or bf16", name(shape.dtype));
+  require(shape.kv_heads > 0 && shape.head_dim > 0, "cache: got {} kv heads of size {}, expected at least one of each",
+          shape.kv_heads, shape.head_dim);
+}
+
+void LayerCache::reserve(int64_t length) {
+  while (static_cast<int64_t>(blocks_.size()) * kKeyBlock < length) {
+    auto block = std::make_shared<Block>();
+    block->keys = Tensor::zeros({shape_.kv_heads * kernels::key_block_elements(shape_.head_dim)}, shape_.dtype);
+    block->values = Tensor::zeros({shape_.kv_heads * kernels::value_block_elements(shape_.head_dim)}, shape_.dtype);
+    k_.push_back(block->keys.raw());
+    v_.push_back(block->values.raw());
+    blocks_.push_back(std::move(block));
+  }
+}
+
+// The data of a block that no other cache sees.
+void* LayerCache::writable(int64_t index, bool values) {
+  const size_t i = static_cast<size_t>(index);
+  if (blocks_[i].use_count() > 1) {
+    auto copy = std::make_shared<Block>();
+    for (auto part : {&Block::keys, &Block::values}) {
+      const Tensor& from = *blocks_[i].*part;
+      Tensor to = Tensor::empty(from.shape(), from.dtype());
+      std::memcpy(to.raw(), from.raw(), from.nbytes());
+      (*copy).*part = to;
+    }
+    k_[i] = copy->keys.raw();
+    v_[i] = copy->values.raw();
+    blocks_[i] = std::move(copy);
+  }
+  return values ? blocks_[i]->values.raw() : blocks_[i]->keys.raw();
+}
+
+void LayerCache::append(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int64_t count) {
+  if (count <= 0) return;
+  reserve(length_ + count);
+  const KvElement element = element_of(shape_.dtype);
+  const int64_t dim = shape_.head_dim, bytes = static_cast<int64_t>(block_bytes(shape_.dtype));
+  const int64_t k_head = kernels::key_block_elements(dim) * bytes, v_head = kernels::value_block_elements(dim) * bytes;
+  const int64_t first = length_ / kKeyBlock, last = (length_ + count - 1) / kKeyBlock;
+  parallel_for(last - first + 1, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = first + begin; block < first + end; ++block) {
+      const int64_t from = std::max(length_, block * kKeyBlock),
+                    to = std::min(length_ + count, (block + 1) * kKeyBlock);
+      const int64_t row = from - length_, slot = from - block * kKeyBlock;
+      std::byte* keys = static_cast<std::byte*>(writable(block, false));
+      std::byte* values = static_cast<std::byte*>(writable(block, true));
+      for (int64_t h = 0; h < shape_.kv_heads; ++h) {
+        kernels::attention().pack_keys(element, k + row * k_stride + h * dim, k_stride, to - from, dim, slot,
+                                       keys + h * k_head);
+        kernels::attention().pack_values(element, v + row * v_stride + h * dim, v_stride, to - from, dim, slot,
+                                         values + h * v_head);
+      }
+    }
+  });
+  length_ += count;
+}
+
+void LayerCache::truncate(int64_t n) {
+  require(n >= 0 && n <= length_, "cache: cannot keep {} of {} positions", n, length_);
+  const size_t keep = static_cast<size_t>((n + kKeyBlock - 1) / kKeyBlock);
+  blocks_.resize(keep);
+  k_.resize(keep);
+  v_.resize(keep);
+  const bool shorter = n < length_;
+  length_ = n;
+  if (!shorter || n % 2 == 0) return;
+  // bf16 values are read in pairs of positions: the forgotten half of the last pair must not hold a NaN.
+  const std::vector<float> zero(static_cast<size_t>(shape_.head_dim));
+  std::byte* values = static_cast<std::byte*>(writable(n / kKeyBlock, true));
+  const int64_t head = kernels::value_block_elements(shape_.head_dim) * static_cast<int64_t>(block_bytes(shape_.dtype));
+  for (int64_t h = 0; h < shape_.kv_heads; ++h)
+    kernels::attention().pack_values(element_of(shape_.dtype), zero.data(), 0, 1, shape_.head_dim, n % kKeyBlock,
+                                     values + h * head);
+}
+
+LayerCache LayerCache::prefix(int64_t n) const {
+  require(n >= 0 && n <= length_, "cache: a prefix of {} positions was asked for, there are {}", n, length_);
+  LayerCache copy(shape_);
+  copy.blocks_ = blocks_;
+  copy.k_ = k_;
+  copy.v_ = v_;
+  copy.length_ = length_;
+  copy.truncate(n);
+  return copy;
+}
+
+size_t LayerCache::bytes() const {
+  size_t total = 0;
+  for (const auto& block : blocks_) total += block->keys.nbytes() + block->values.nbytes();
+  return total;
+}
+
+Cache::Cache(const CacheShape& shape) {
+  for (int i = 0; i < shape.layers; ++i) layers_.emplace_back(shape);
+}
+
+void Cache::truncate(int64_t n) {
+  for (LayerCache& layer : layers_) layer.truncate(n);
+}
+
+Cache Cache::prefix(int64_t n) const {
+  Cache copy;
+  for (const LayerCache& layer : layers_) copy.layers_.push_back(layer.prefix(n));
+  return copy;
+}
+
+size_t Cache::bytes() const {
+  size_t total = 0;
+  for (const LayerCache& layer : layers_) total += layer.bytes();
+  return total;
+}
+
+}  // namespace mynah::nn

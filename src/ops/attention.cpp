@@ -1,0 +1,148 @@
+// Scaled dot product attention over ragged sequences: checks, the tape, and the way to the kernels' drivers.
+#include "ops/attention.h"
+
+#include <cmath>
+
+#include "ops/internal.h"
+#include "ops/op_entry.h"
+
+namespace mynah {
+namespace {
+
+// x [N, H, D] as rows of heads: a slice of joined q, k, v rows needs no copy, for heads are dense and rows strided.
+Tensor head_rows(const Tensor& x) {
+  const bool sliced = x.dtype() == DType::f32 && x.stride(2) == 1 && (x.stride(1) == x.size(2) || x.size(1) == 1);
+  return sliced ? x : ops::input(x);
+}
+ops::HeadRows rows_of(const Tensor& x) { return {x.data<float>(), x.stride(0)}; }
+ops::MutableHeadRows rows_of(Tensor& x) { return {x.data<float>(), x.stride(0)}; }
+
+ops::AttentionOptions options_of(const AttentionConfig& config, int64_t heads, int64_t head_dim) {
+  require(config.alibi.empty() || static_cast<int64_t>(config.alibi.size()) == heads,
+          "attention: got {} slopes for {} heads", config.alibi.size(), heads);
+  ops::AttentionOptions options;
+  options.scale = config.scale != 0 ? config.scale : 1 / std::sqrt(static_cast<float>(head_dim));
+  options.causal = config.causal;
+  options.window = config.window;
+  options.softcap = config.softcap;
+  options.alibi_slopes = config.alibi.empty() ? nullptr : config.alibi.data();
+  return options;
+}
+
+std::vector<ops::AttentionSpan> spans_of(std::span<const Sequence> sequences, int64_t queries, int64_t keys,
+                                         const uint8_t* mask) {
+  std::vector<ops::AttentionSpan> spans;
+  for (const Sequence& s : sequences) {
+    require(s.q_begin >= 0 && s.q_count >= 0 && s.q_begin + s.q_count <= queries && s.k_begin >= 0 && s.k_count >= 0 &&
+                s.k_begin + s.k_count <= keys,
+            "attention: a sequence has queries {}+{} of {} and keys {}+{} of {}", s.q_begin, s.q_count, queries,
+            s.k_begin, s.k_count, keys);
+    spans.push_back({s.q_begin, s.q_count, s.k_begin, s.k_count, nullptr, mask ? mask + s.k_begin : nullptr});
+  }
+  return spans;
+}
+
+// What the backward pass needs besides q, k, v and the output; key_mask and slopes live in config.
+struct Saved {
+  AttentionConfig config;
+  std::vector<Sequence> sequences;
+  Tensor lse;
+};
+
+}  // namespace
+
+Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
+                                    std::span<const Sequence> sequences, const AttentionConfig& config) {
+  require(q_in.rank() == 3 && k_in.rank() == 3 && v_in.shape() == k_in.shape() && q_in.size(2) == k_in.size(2) &&
+              k_in.size(1) > 0 && q_in.size(1) % k_in.size(1) == 0,
+          "attention: q {}, k {}, v {}; expected [Nq,H,D] and [Nk,Hkv,D] twice, H a multiple of Hkv",
+          q_in.shape().str(), k_in.shape().str(), v_in.shape().str());
+  require(config.key_mask.empty() || static_cast<int64_t>(config.key_mask.size()) == k_in.size(0),
+          "attention: key_mask has {} entries, k has {} rows", config.key_mask.size(), k_in.size(0));
+  const Tensor q = head_rows(q_in), k = head_rows(k_in), v = head_rows(v_in);
+  const ops::AttentionShape shape{q.size(1), k.size(1), q.size(2)};
+  const uint8_t* mask = config.key_mask.empty() ? nullptr : config.key_mask.data();
+  const auto spans = spans_of(sequences, q.size(0), k.size(0), mask);
+  int64_t covered = 0;
+  for (const Sequence& s : sequences) covered += s.q_count;
+  Tensor y = covered == q.size(0) ? Tensor::empty(q.shape()) : Tensor::zeros(q.shape());
+  const bool save = tracked({&q, &k, &v});
+  Tensor lse = save ? Tensor::empty({q.size(0), shape.heads}) : Tensor();
+  ops::attention_forward(shape, rows_of(q), rows_of(k), rows_of(v), spans,
+                         options_of(config, shape.heads, shape.head_dim), rows_of(y),
+                         save ? lse.data<float>() : nullptr);
+  if (!save) return y;
+  Saved saved{config, {sequences.begin(), sequences.end()}, lse};
+  return record(y, {q, k, v},
+                [saved = std::move(saved), shape, q = q.detach(), k = k.detach(), v = v.detach(),
+                 y = y.detach()](const Tensor& g) {
+                  Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(k.shape()), dv = Tensor::zeros(v.shape());
+                  const uint8_t* hidden = saved.config.key_mask.empty() ? nullptr : saved.config.key_mask.data();
+                  const auto parts = spans_of(saved.sequences, q.size(0), k.size(0), hidden);
+                  const Tensor dy = head_rows(g);
+                  ops::attention_backward(shape, rows_of(q), rows_of(k), rows_of(v), rows_of(y),
+                                          saved.lse.data<float>(), rows_of(dy), parts,
+                                          options_of(saved.config, shape.heads, shape.head_dim),
+                                          {rows_of(dq), rows_of(dk), rows_of(dv)});
+                  return Grads{dq, dk, dv};
+                });
+}
+
+namespace ops {
+
+Tensor cached_attention(const Tensor& q_in, std::span<const Sequence> sequences, std::span<const KvBlocks> cached,
+                        int64_t kv_heads, const AttentionConfig& config) {
+  require(q_in.rank() == 3 && kv_heads > 0, "attention: q {}, expected [Nq,H,D]", q_in.shape().str());
+  require(config.key_mask.empty(), "attention: a key mask with a cache, expected none");
+  require(sequences.size() == cached.size(), "attention: {} sequences with {} caches", sequences.size(), cached.size());
+  const Tensor q = head_rows(q_in);
+  const AttentionShape shape{q.size(1), kv_heads, q.size(2)};
+  Tensor y = Tensor::empty(q.shape());
+  thread_local std::vector<AttentionSpan> spans;  // kept, so that a decoding step allocates nothing
+  spans.clear();
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const Sequence& s = sequences[i];
+    require(s.q_begin >= 0 && s.q_count >= 0 && s.q_begin + s.q_count <= q.size(0),
+            "attention: a sequence has queries {}+{} of {}", s.q_begin, s.q_count, q.size(0));
+    spans.push_back({s.q_begin, s.q_count, 0, s.k_count, &cached[i]});
+  }
+  attention_forward(shape, rows_of(q), {}, {}, spans, options_of(config, shape.heads, shape.head_dim), rows_of(y),
+                    nullptr);
+  return y;
+}
+
+}  // namespace ops
+
+namespace {
+
+std::vector<OpSample> samples() {
+  const auto call = [](std::vector<Sequence> sequences, AttentionConfig config) {
+    return [=](const std::vector<Tensor>& in) {
+      return scaled_dot_product_attention(in[0], in[1], in[2], sequences, config);
+    };
+  };
+  const auto inputs = [](int64_t queries, int64_t keys, int64_t heads, int64_t kv_heads, int64_t dim) {
+    return std::vector<Tensor>{sample_tensor({queries, heads, dim}), sample_tensor({keys, kv_heads, dim}, 1),
+                               sample_tensor({keys, kv_heads, dim}, 2)};
+  };
+  AttentionConfig full, window, capped, masked;
+  full.causal = false;
+  window.window = 2;
+  capped.softcap = 1.5f;
+  capped.alibi = {0.5f, 0.25f};
+  masked.causal = false;
+  masked.key_mask = {1, 0, 1, 1, 1};
+  return {{"causal, grouped heads", inputs(5, 5, 4, 2, 6), call({{0, 2, 0, 2}, {2, 3, 2, 3}}, {})},
+          {"every key", inputs(3, 5, 2, 2, 4), call({{0, 3, 0, 5}}, full)},
+          {"window", inputs(4, 5, 2, 1, 4), call({{0, 4, 0, 5}}, window)},
+          {"softcap and slopes", inputs(4, 4, 2, 2, 4), call({{0, 4, 0, 4}}, capped)},
+          {"key mask", inputs(4, 5, 2, 2, 4), call({{0, 4, 0, 5}}, masked)}};
+}
+
+}  // namespace
+
+extern const OpEntry op_scaled_dot_product_attention{"scaled_dot_product_attention",
+                                                     "q [Nq, H, D], k and v [Nk, Hkv, D] -> [Nq, H, D]",
+                                                     "arXiv:1706.03762, arXiv:2205.14135", samples};
+
+}  // namespace mynah

@@ -1,0 +1,131 @@
+// Every golden checkpoint gives the reference's logits, hidden states, loss and gradients (1e-4, times the largest magnitude of
+// the tensor where that exceeds 1) and its greedy ids exactly.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "bundle/bundle.h"
+#include "formats/safetensors.h"
+#include "mynah/autograd.h"
+#include "mynah/generate.h"
+
+namespace mynah {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kModels = fs::path(MYNAH_TEST_DATA) / "golden" / "models";
+
+std::vector<fs::path> entries(const fs::path& folder, const std::string& prefix) {
+  std::vector<fs::path> all;
+  if (fs::exists(folder))
+    for (const auto& e : fs::directory_iterator(folder))
+      if (e.path().filename().string().rfind(prefix, 0) == 0) all.push_back(e.path());
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+std::string test_name(const testing::TestParamInfo<fs::path>& info) {
+  std::string name = info.param.filename().string();
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name;
+}
+
+struct Io {
+  nn::NamedTensors inputs, outputs;
+};
+Io read(const fs::path& path) {
+  Io io;
+  const auto file = formats::SafetensorsFile::open(path);
+  for (const auto& info : file->tensors()) {
+    if (info.name.rfind("out.", 0) == 0) io.outputs[info.name.substr(4)] = file->tensor(info.name);
+    else io.inputs[info.name] = file->tensor(info.name);
+  }
+  return io;
+}
+
+// `mask`: rows (all but the last dimension) to compare; empty compares all.
+void expect_close(const Tensor& got, const Tensor& expected, const std::vector<float>& mask, const std::string& what) {
+  ASSERT_TRUE(got.defined()) << what;
+  ASSERT_EQ(got.shape().str(), expected.shape().str()) << what;
+  const auto a = got.to_vector(), b = expected.to_vector();
+  float scale = 1;
+  for (const float v : b) scale = std::max(scale, std::abs(v));
+  const size_t width = mask.empty() ? 1 : b.size() / mask.size();
+  for (size_t i = 0; i < b.size(); ++i)
+    if (mask.empty() || mask[i / width] != 0) ASSERT_NEAR(a[i], b[i], 1e-4f * scale) << what << ", element " << i;
+}
+
+class GoldenModels : public testing::TestWithParam<fs::path> {};
+
+TEST_P(GoldenModels, ForwardAndGradients) {
+  for (const fs::path& path : entries(GetParam(), "io_")) {
+    if (path.filename() == "io_generate.safetensors") continue;
+    const Io io = read(path);
+    const bool trains = io.outputs.count("loss") != 0;
+    LoadOptions options;
+    options.precision = Precision::f32;
+    options.trainable = trains;
+    const auto b = bundle::open(GetParam(), options, {.network = true, .tokenizer = false});
+    const bool states = io.outputs.count("hidden_states.0") != 0;
+    const nn::NamedTensors got = b->network->forward(io.inputs, {states});
+    if (trains) backward(got.at("loss"));
+    std::map<std::string, Tensor> grads;
+    for (const nn::Parameter& p : b->weights.parameters)
+      if (const Tensor g = grad(p.value); g.defined()) grads["grad." + p.disk_name] = p.to_disk ? p.to_disk(g) : g;
+    const auto mask = io.inputs.count("attention_mask") ? io.inputs.at("attention_mask").to_vector() : std::vector<float>();
+    for (const auto& [name, expected] : io.outputs) {
+      const std::string what = path.filename().string() + " " + name;
+      if (name.rfind("grad.", 0) == 0) expect_close(grads[name], expected, {}, what);
+      else if (name == "loss") expect_close(got.at("loss"), expected.as_strided({}, {}), {}, what);
+      else expect_close(got.count(name) ? got.at(name) : Tensor(), expected, mask, what);
+    }
+  }
+}
+
+TEST_P(GoldenModels, GreedyIds) {
+  const fs::path path = GetParam() / "io_generate.safetensors";
+  if (!fs::exists(path)) GTEST_SKIP() << "no generation in this case";
+  const Io io = read(path);
+  LoadOptions options;
+  options.precision = Precision::f32;
+  const Model model(bundle::open(GetParam(), options, {.network = true, .tokenizer = false}));
+  const auto ids = io.inputs.at("input_ids").to_vector(), mask = io.inputs.at("attention_mask").to_vector();
+  const int64_t rows = io.inputs.at("input_ids").size(0), length = io.inputs.at("input_ids").size(1);
+  std::vector<std::vector<int32_t>> prompts(static_cast<size_t>(rows));
+  for (size_t i = 0; i < ids.size(); ++i)
+    if (mask[i] != 0) prompts[i / static_cast<size_t>(length)].push_back(static_cast<int32_t>(ids[i]));
+  for (const auto& [output, eos] : {std::pair{"sequences", "unused_token_id"}, {"sequences_eos", "eos_token_id"}}) {
+    const Tensor expected = io.outputs.at(output);
+    GenerationConfig config;
+    config.max_new_tokens = expected.size(1) - length;
+    config.eos_token_id = {static_cast<int32_t>(io.inputs.at(eos).to_vector()[0])};
+    const auto results = generate(model, prompts, config);
+    const auto values = expected.to_vector();
+    for (int64_t b = 0; b < rows; ++b) {
+      const auto& got = results[static_cast<size_t>(b)].ids;
+      for (int64_t t = length; t < expected.size(1); ++t) {
+        const size_t step = static_cast<size_t>(t - length);
+        const float wanted = values[static_cast<size_t>(b * expected.size(1) + t)];
+        if (step < got.size()) ASSERT_EQ(static_cast<float>(got[step]), wanted) << output << ", row " << b << ", token " << step;
+        else ASSERT_EQ(wanted, io.inputs.at("pad_token_id").to_vector()[0]) << output << ", row " << b << " ended early";
+      }
+      // Alone, a row gives the same.
+      ASSERT_EQ(generate(model, {prompts[static_cast<size_t>(b)]}, config)[0].ids, got);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenModels, testing::ValuesIn([] {
+                           auto all = entries(kModels, "llama_");
+                           for (const auto& p : entries(kModels, "gpt2_")) all.push_back(p);
+                           return all;
+                         }()),
+                         test_name);
+
+TEST(GoldenModels, ThereAreMany) { EXPECT_GT(entries(kModels, "llama_").size() + entries(kModels, "gpt2_").size(), 30u); }
+
+}  // namespace
+}  // namespace mynah
