@@ -84,7 +84,8 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, flo
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, int64_t ignore_index = -100, float denominator = 0);
 
 // ---- indexing
-Tensor embedding(const Tensor& weight, std::span<const int32_t> ids);            // weight [V, C] -> [ids, C]
+// weight [V, C] -> [ids, C]; the row `padding_id` gets no gradient
+Tensor embedding(const Tensor& weight, std::span<const int32_t> ids, int32_t padding_id = -1);
 Tensor index_rows(const Tensor& x, std::span<const int64_t> rows);               // x [N, ...] -> [rows, ...]
 
 // ---- matrices

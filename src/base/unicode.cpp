@@ -118,9 +118,16 @@ bool is_valid(std::string_view text) {
         continue;
       }
     }
-    const Decoded d = decode_any(text, i);
-    if (!d.valid) return false;
-    i += d.size;
+    const auto first = static_cast<unsigned char>(text[i]);
+    if (first < 0x80) {
+      ++i;
+    } else if (first >= 0xC2 && first < 0xE0 && i + 1 < text.size() && is_continuation(text[i + 1])) {
+      i += 2;
+    } else {
+      const Decoded d = decode_any(text, i);
+      if (!d.valid) return false;
+      i += d.size;
+    }
   }
   return true;
 }

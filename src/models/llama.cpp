@@ -19,6 +19,7 @@ using nn::Weights;
 struct Config {
   int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim,
       max_position_embeddings;
+  int32_t pad_token_id;
   float rms_norm_eps, initializer_range;
   bool attention_bias, mlp_bias, tie_word_embeddings;
   Activation hidden_act;
@@ -32,6 +33,7 @@ struct Config {
         num_key_value_heads(nn::config_int(c, "num_key_value_heads", num_attention_heads, 1, 100000)),
         head_dim(nn::config_int(c, "head_dim", std::max<int64_t>(1, hidden_size / num_attention_heads))),
         max_position_embeddings(nn::config_int(c, "max_position_embeddings", 2048)),
+        pad_token_id(static_cast<int32_t>(nn::config_int(c, "pad_token_id", -1, -1))),
         rms_norm_eps(static_cast<float>(nn::config_number(c, "rms_norm_eps", 1e-6))),
         initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
         attention_bias(nn::config_bool(c, "attention_bias", false)),
@@ -118,7 +120,7 @@ class Llama : public nn::CausalLM {
   }
 
   Tensor body(const nn::TokenBatch& batch, std::vector<Tensor>* states) const override {
-    Tensor x = embed_.lookup(batch.ids);
+    Tensor x = embed_.lookup(batch.ids, c_.pad_token_id);
     const auto [cos, sin] = rope_.tables(batch.positions, batch.lengths);
     for (size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];

@@ -2,8 +2,8 @@
 
 #include <numeric>
 
-#include "base/require.h"
 #include "autograd/record.h"
+#include "base/require.h"
 #include "ops/attention.h"
 
 namespace mynah::nn {
@@ -63,6 +63,16 @@ std::vector<int32_t> integers(const NamedTensors& inputs, const std::string& nam
   return out;
 }
 
+// Given positions without a mask mean packed rows: wherever they do not go on by one, another sequence starts.
+std::vector<int64_t> packed_lengths(const std::vector<int32_t>& positions, int64_t row_length) {
+  std::vector<int64_t> lengths;
+  for (size_t i = 0; i < positions.size(); ++i) {
+    if (i % static_cast<size_t>(row_length) == 0 || positions[i] != positions[i - 1] + 1) lengths.push_back(0);
+    ++lengths.back();
+  }
+  return lengths;
+}
+
 // Mean loss of predicting token t + 1 at t; the last position of each row predicts nothing.
 Tensor next_token_loss(const Tensor& logits, const std::vector<int32_t>& labels, int64_t rows, int64_t length) {
   std::vector<int64_t> targets(labels.size(), -100);
@@ -99,8 +109,9 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
   }
   for (const int32_t p : batch.positions) require(p >= 0, "forward: position_ids holds {}, expected 0 or more", p);
   batch.token_types = integers(inputs, "token_type_ids", shape);
-  batch.lengths.assign(static_cast<size_t>(rows), length);
   for (const int32_t m : integers(inputs, "attention_mask", shape)) batch.key_mask.push_back(m != 0);
+  batch.lengths = position_ids != inputs.end() && batch.key_mask.empty() ? packed_lengths(batch.positions, length)
+                                                                         : std::vector<int64_t>(static_cast<size_t>(rows), length);
 
   std::vector<Tensor> states;
   const Tensor hidden = body(batch, options.hidden_states ? &states : nullptr);

@@ -31,7 +31,8 @@ class CausalLM : public Model {
   virtual int64_t max_positions() const = 0;
 
   // Inputs: input_ids [B,T]; optional attention_mask, position_ids, token_type_ids, labels (all [B,T]). Outputs: logits [B,T,V],
-  // loss [] with labels, hidden_states.N [B,T,C]. Positions count from 0 whatever the mask, as in the reference.
+  // loss [] with labels, hidden_states.N [B,T,C]. Positions count from 0 whatever the mask; given positions without a mask
+  // mean packed sequences, a new one wherever they do not go on by one; both as in the reference.
   NamedTensors forward(const NamedTensors& inputs, const ForwardOptions& options) const override;
   const CausalLM* causal_lm() const override { return this; }
 };

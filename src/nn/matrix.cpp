@@ -39,10 +39,10 @@ Tensor Matrix::operator()(const Tensor& in, const std::vector<Tensor>& biases) c
   return add(y, biases.size() == 1 ? biases[0] : cat(biases, 0));
 }
 
-Tensor Matrix::lookup(std::span<const int32_t> ids) const {
+Tensor Matrix::lookup(std::span<const int32_t> ids, int32_t padding_id) const {
   if (!packed_) {
     MYNAH_CHECK(dense_.size() == 1);
-    return embedding(dense_[0], ids);
+    return embedding(dense_[0], ids, padding_id);
   }
   Tensor y = Tensor::empty({static_cast<int64_t>(ids.size()), columns()});
   for (size_t i = 0; i < ids.size(); ++i) {

@@ -27,8 +27,8 @@ class Matrix {
   bool defined() const { return packed_ || !dense_.empty(); }
   // x [..., in] -> [..., out_1 + out_2 + ...]. Biases: none, or one per part (may be undefined).
   Tensor operator()(const Tensor& x, const std::vector<Tensor>& biases = {}) const;
-  // Rows of the matrix: an embedding lookup. -> [ids, in]
-  Tensor lookup(std::span<const int32_t> ids) const;
+  // Rows of the matrix: an embedding lookup. -> [ids, in]. The row `padding_id` gets no gradient.
+  Tensor lookup(std::span<const int32_t> ids, int32_t padding_id = -1) const;
 
  private:
   std::vector<Tensor> dense_;

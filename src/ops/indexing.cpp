@@ -21,7 +21,7 @@ Tensor scatter_rows(const Tensor& g, const Shape& shape, const std::vector<Index
 
 }  // namespace
 
-Tensor embedding(const Tensor& weight, std::span<const int32_t> ids) {
+Tensor embedding(const Tensor& weight, std::span<const int32_t> ids, int32_t padding_id) {
   require(weight.rank() == 2, "embedding: weight has shape {}, expected [V,C]", weight.shape().str());
   const int64_t v = weight.size(0), c = weight.size(1);
   for (const int32_t id : ids) require(id >= 0 && id < v, "embedding: id {}, expected 0..{}", id, v - 1);
@@ -38,8 +38,10 @@ Tensor embedding(const Tensor& weight, std::span<const int32_t> ids) {
     }
   }
   if (!tracked({&table})) return y;
-  return record(y, {table}, [kept = std::vector<int32_t>(ids.begin(), ids.end()), shape = table.shape(), c](const Tensor& g) {
-    return Grads{scatter_rows(g, shape, kept, c)};
+  return record(y, {table}, [kept = std::vector<int32_t>(ids.begin(), ids.end()), shape = table.shape(), c, padding_id](const Tensor& g) {
+    Tensor dw = scatter_rows(g, shape, kept, c);
+    if (padding_id >= 0 && padding_id < shape[0]) std::memset(dw.data<float>() + padding_id * c, 0, sizeof(float) * static_cast<size_t>(c));
+    return Grads{dw};
   });
 }
 

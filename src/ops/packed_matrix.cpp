@@ -9,6 +9,7 @@
 
 #include "base/require.h"
 #include "base/thread_pool.h"
+#include "kernels/rows.h"
 
 namespace mynah::ops {
 namespace {
@@ -96,25 +97,47 @@ std::shared_ptr<const PackedMatrix> PackedMatrix::pack(std::span<const Tensor> r
   return matrix;
 }
 
-void PackedMatrix::run_piece(const Piece& piece, const ActivationBlock* x, int64_t m, float* y, int64_t ldy) const {
-  const Segment& s = *piece.segment;
-  kernels::quant().multiply[static_cast<int>(s.format)](s.panels + piece.first_row / kPanelRows * s.panel_bytes, piece.rows, columns_ / 32, x, m,
-                                                        y + s.first_row + piece.first_row, ldy);
+void PackedMatrix::multiply_part(const Segment& segment, int64_t first_row, int64_t rows, const ActivationBlock* x, int64_t m, float* y,
+                                 int64_t ldy) const {
+  const uint8_t* panels = segment.panels + first_row / kPanelRows * segment.panel_bytes;
+  kernels::quant().multiply[static_cast<int>(segment.format)](panels, rows, columns_ / 32, x, m, y, ldy);
+}
+
+template <class Body>
+void PackedMatrix::for_each_piece(int64_t pieces, int64_t m, Body&& body) const {
+  const int64_t chunks = pieces * ((m + kRowsAtOnce - 1) / kRowsAtOnce);
+  auto run = [&](int64_t chunk) {
+    const int64_t first = chunk / pieces * kRowsAtOnce;
+    body(pieces_[static_cast<size_t>(chunk % pieces)], first, std::min(kRowsAtOnce, m - first));
+  };
+  if (static_cast<int64_t>(bytes_) * m < kSmallWork) {
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) run(chunk);
+  } else {
+    thread_pool().run(chunks, run);
+  }
 }
 
 void PackedMatrix::multiply(const QuantizedRows& x, float* y, int64_t ldy) const {
   MYNAH_CHECK(x.columns() == columns_);
-  const int64_t m = x.rows(), pieces = static_cast<int64_t>(pieces_.size()), row_groups = (m + kRowsAtOnce - 1) / kRowsAtOnce;
-  auto run = [&](int64_t chunk) {
-    const int64_t first = chunk / pieces * kRowsAtOnce;
-    run_piece(pieces_[static_cast<size_t>(chunk % pieces)], x.data() + first * (columns_ / 32), std::min(kRowsAtOnce, m - first), y + first * ldy,
-              ldy);
-  };
-  if (static_cast<int64_t>(bytes_) * m < kSmallWork) {
-    for (int64_t chunk = 0; chunk < pieces * row_groups; ++chunk) run(chunk);
-  } else {
-    thread_pool().run(pieces * row_groups, run);
-  }
+  for_each_piece(static_cast<int64_t>(pieces_.size()), x.rows(), [&](const Piece& piece, int64_t first, int64_t m) {
+    multiply_part(*piece.segment, piece.first_row, piece.rows, x.data() + first * (columns_ / 32), m,
+                  y + first * ldy + piece.segment->first_row + piece.first_row, ldy);
+  });
+}
+
+void PackedMatrix::multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy) const {
+  MYNAH_CHECK(x.columns() == columns_ && segments_.size() == 2 && segments_[0].rows == segments_[1].rows);
+  // The pieces of the first segment, each with the same rows of the second.
+  const auto pieces = std::count_if(pieces_.begin(), pieces_.end(), [&](const Piece& p) { return p.segment == segments_.data(); });
+  for_each_piece(pieces, x.rows(), [&](const Piece& piece, int64_t first, int64_t m) {
+    static thread_local std::vector<float> buffer;
+    if (buffer.size() < static_cast<size_t>(2 * m * piece.rows)) buffer.resize(static_cast<size_t>(2 * m * piece.rows));
+    float *gate = buffer.data(), *up = gate + m * piece.rows;
+    const ActivationBlock* a = x.data() + first * (columns_ / 32);
+    multiply_part(segments_[0], piece.first_row, piece.rows, a, m, gate, piece.rows);
+    multiply_part(segments_[1], piece.first_row, piece.rows, a, m, up, piece.rows);
+    kernels::rows().glu(kernels::Unary::silu, gate, piece.rows, up, piece.rows, y + first * ldy + piece.first_row, ldy, m, piece.rows);
+  });
 }
 
 void PackedMatrix::multiply(const float* x, int64_t m, int64_t ldx, float* y, int64_t ldy) const {

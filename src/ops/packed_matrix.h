@@ -40,6 +40,9 @@ class PackedMatrix {
   // whatever m, the number of threads and the instruction set. ldx, ldy: elements between rows.
   void multiply(const float* x, int64_t m, int64_t ldx, float* y, int64_t ldy) const;
   void multiply(const QuantizedRows& x, float* y, int64_t ldy) const;
+  // y [m, N/2] = silu(g) * u, where g and u are the first and the second half of the columns of multiply(x). The matrix
+  // has two segments of N/2 rows. (arXiv:2002.05202)
+  void multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy) const;
   // dx [m, K] = dy [m, N] times the matrix, in f32 (the gradient of multiply, with the quantisation of x left out).
   void multiply_transposed(const float* dy, int64_t m, float* dx) const;
   // Row `row` of the matrix as f32: the values of the stored blocks. out [K].
@@ -60,7 +63,12 @@ class PackedMatrix {
   };
 
   PackedMatrix() = default;
-  void run_piece(const Piece& piece, const kernels::ActivationBlock* x, int64_t m, float* y, int64_t ldy) const;
+  // Rows first_row .. first_row + rows - 1 of a segment times x; y points to the first of them.
+  void multiply_part(const Segment& segment, int64_t first_row, int64_t rows, const kernels::ActivationBlock* x, int64_t m, float* y,
+                     int64_t ldy) const;
+  // Calls body(piece, first row of x, rows of x) for the first `pieces` pieces and every group of rows of x, on the pool if it pays.
+  template <class Body>
+  void for_each_piece(int64_t pieces, int64_t m, Body&& body) const;
 
   int64_t rows_ = 0, columns_ = 0;
   size_t bytes_ = 0;

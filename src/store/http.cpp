@@ -66,6 +66,10 @@ struct Hop {
   bool decided = false, to_sink = false, redirected = false, was_cancelled = false, enough = false,
        refused_address = false;
   bool* first_is_private = nullptr;
+  double stall_s = 0;
+  bool stalled = false;
+  curl_off_t received = 0;
+  std::chrono::steady_clock::time_point last_bytes = std::chrono::steady_clock::now();
   std::exception_ptr error;
 };
 
@@ -108,14 +112,19 @@ size_t on_body(char* data, size_t, size_t size, void* context) {
   }
 }
 
-int on_progress(void* context, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+// Called at least once a second. libcurl's own limit works on averages and notices a stall seconds late.
+int on_progress(void* context, curl_off_t, curl_off_t received, curl_off_t, curl_off_t) {
   auto& hop = *static_cast<Hop*>(context);
+  const auto now = std::chrono::steady_clock::now();
+  if (received != hop.received) hop.last_bytes = now;
+  hop.received = received;
+  hop.stalled = std::chrono::duration<double>(now - hop.last_bytes).count() > hop.stall_s;
   try {
     hop.was_cancelled = *hop.cancelled && (*hop.cancelled)();
   } catch (...) {
     hop.error = std::current_exception();
   }
-  return hop.was_cancelled || hop.error ? 1 : 0;
+  return hop.was_cancelled || hop.stalled || hop.error ? 1 : 0;
 }
 
 curl_socket_t on_socket(void* context, curlsocktype, curl_sockaddr* address) {
@@ -192,6 +201,7 @@ HttpResponse Http::hop(const HttpRequest& request, const std::string& url, bool 
   hop.cancelled = &cancelled_;
   hop.handle = curl;
   hop.redirected = redirected;
+  hop.stall_s = settings_.stall_s;
   hop.first_is_private = &connection_->first_is_private;
   connection_->detail[0] = 0;
 
@@ -208,8 +218,6 @@ HttpResponse Http::hop(const HttpRequest& request, const std::string& url, bool 
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "mynah");
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, connection_->detail);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, std::max(1L, static_cast<long>(settings_.stall_s)));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 262144L);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &hop);
@@ -230,6 +238,10 @@ HttpResponse Http::hop(const HttpRequest& request, const std::string& url, bool 
   if (hop.was_cancelled) fail(ErrorCode::interrupted, "pull: interrupted");
   if (hop.refused_address)
     fail(ErrorCode::network, "{}: redirected to a private address, a public one expected", host_of(url));
+  if (hop.stalled)
+    throw TransportError(fmt::format("{}: silent for {:.0f} s; check the network and try again, what has come is kept",
+                                     host_of(url), settings_.stall_s),
+                         false);
   if (code != CURLE_OK && !hop.enough)
     throw TransportError(fmt::format("{}: {}; check the network and try again, what has come is kept", host_of(url),
                                      why(code, connection_->detail)),

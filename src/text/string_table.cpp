@@ -24,7 +24,7 @@ void StringTable::insert(std::string_view text, int32_t id) {
   if ((count_ + 1) * 2 > slots_.size()) grow();
   size_t at = hash_bytes(text, seed_) & mask_;
   while (slots_[at].id >= 0) {
-    if (std::string_view(slots_[at].data, slots_[at].size) == text) {
+    if (slots_[at].size == text.size() && equal_bytes(slots_[at].data, text.data(), text.size())) {
       slots_[at].id = id;
       return;
     }

@@ -19,25 +19,36 @@ inline uint64_t mix(uint64_t a, uint64_t b) {
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-inline uint64_t load_tail(const char* p, size_t size) {  // up to 8 bytes, without reading past them
-  uint64_t value = 0;
-  std::memcpy(&value, p, size);
+template <class T>
+T load(const char* p) {
+  T value;
+  std::memcpy(&value, p, sizeof value);
   return value;
+}
+
+// Up to 7 bytes as one number, without a loop and without reading past them; different texts of one size differ.
+inline uint64_t load_short(const char* p, size_t size) {
+  if (size >= 4) return static_cast<uint64_t>(load<uint32_t>(p)) << 32 | load<uint32_t>(p + size - 4);
+  if (size == 0) return 0;
+  const auto byte = [p](size_t i) { return static_cast<uint64_t>(static_cast<unsigned char>(p[i])); };
+  return byte(0) << 16 | byte(size / 2) << 8 | byte(size - 1);
 }
 
 inline uint64_t hash_bytes(std::string_view text, uint64_t seed) {
   constexpr uint64_t kA = 0x9E3779B97F4A7C15u, kB = 0xD6E8FEB86659FD93u;
   const char* p = text.data();
-  size_t left = text.size();
-  uint64_t h = seed ^ (left * kB);
-  while (left > 8) {
-    uint64_t word;
-    std::memcpy(&word, p, 8);
-    h = mix(h ^ word, kA);
-    p += 8;
-    left -= 8;
-  }
-  return mix(h ^ load_tail(p, left), kB ^ seed);
+  const size_t size = text.size();
+  uint64_t h = seed ^ (size * kB);
+  if (size < 8) return mix(h ^ load_short(p, size), kB ^ seed);
+  for (size_t at = 0; at + 8 < size; at += 8) h = mix(h ^ load<uint64_t>(p + at), kA);
+  return mix(h ^ load<uint64_t>(p + size - 8), kB ^ seed);
+}
+
+inline bool equal_bytes(const char* a, const char* b, size_t size) {
+  if (size < 8) return load_short(a, size) == load_short(b, size);
+  for (size_t at = 0; at + 8 < size; at += 8)
+    if (load<uint64_t>(a + at) != load<uint64_t>(b + at)) return false;
+  return load<uint64_t>(a + size - 8) == load<uint64_t>(b + size - 8);
 }
 
 // Owns texts that no file holds as they are (unescaped JSON strings).
@@ -62,7 +73,7 @@ class StringTable {
     for (;; at = (at + 1) & mask_) {
       const Slot& slot = slots_[at];
       if (slot.id < 0) return -1;
-      if (slot.size == text.size() && std::memcmp(slot.data, text.data(), text.size()) == 0) return slot.id;
+      if (slot.size == text.size() && equal_bytes(slot.data, text.data(), text.size())) return slot.id;
     }
   }
   size_t size() const { return count_; }

@@ -26,7 +26,7 @@ class WordCache {
   Slot& slot(std::string_view word, bool& hit) {
     if (slots_.empty()) slots_.resize(kSlots);
     Slot& found = slots_[hash_bytes(word, seed_) & (kSlots - 1)];
-    hit = found.size == word.size() && std::memcmp(found.word, word.data(), word.size()) == 0;
+    hit = found.size == word.size() && equal_bytes(found.word, word.data(), word.size());
     return found;
   }
 

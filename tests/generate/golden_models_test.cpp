@@ -58,6 +58,13 @@ void expect_close(const Tensor& got, const Tensor& expected, const std::vector<f
     if (mask.empty() || mask[i / width] != 0) ASSERT_NEAR(a[i], b[i], 1e-4f * scale) << what << ", element " << i;
 }
 
+// A folder in Hugging Face layout, or the .gguf file inside it.
+fs::path model_of(const fs::path& folder) {
+  for (const auto& e : fs::directory_iterator(folder))
+    if (e.path().extension() == ".gguf") return e.path();
+  return folder;
+}
+
 class GoldenModels : public testing::TestWithParam<fs::path> {};
 
 TEST_P(GoldenModels, ForwardAndGradients) {
@@ -68,7 +75,7 @@ TEST_P(GoldenModels, ForwardAndGradients) {
     LoadOptions options;
     options.precision = Precision::f32;
     options.trainable = trains;
-    const auto b = bundle::open(GetParam(), options, {.network = true, .tokenizer = false});
+    const auto b = bundle::open(model_of(GetParam()), options, {.network = true, .tokenizer = false});
     const bool states = io.outputs.count("hidden_states.0") != 0;
     const nn::NamedTensors got = b->network->forward(io.inputs, {states});
     if (trains) backward(got.at("loss"));
@@ -91,7 +98,7 @@ TEST_P(GoldenModels, GreedyIds) {
   const Io io = read(path);
   LoadOptions options;
   options.precision = Precision::f32;
-  const Model model(bundle::open(GetParam(), options, {.network = true, .tokenizer = false}));
+  const Model model(bundle::open(model_of(GetParam()), options, {.network = true, .tokenizer = false}));
   const auto ids = io.inputs.at("input_ids").to_vector(), mask = io.inputs.at("attention_mask").to_vector();
   const int64_t rows = io.inputs.at("input_ids").size(0), length = io.inputs.at("input_ids").size(1);
   std::vector<std::vector<int32_t>> prompts(static_cast<size_t>(rows));
@@ -120,7 +127,8 @@ TEST_P(GoldenModels, GreedyIds) {
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenModels, testing::ValuesIn([] {
                            auto all = entries(kModels, "llama_");
-                           for (const auto& p : entries(kModels, "gpt2_")) all.push_back(p);
+                           for (const char* prefix : {"gpt2_", "gguf_"})
+                             for (const auto& p : entries(kModels, prefix)) all.push_back(p);
                            return all;
                          }()),
                          test_name);

@@ -52,7 +52,9 @@ TEST_F(ResumeTest, StalledTransfersAreTakenUpAgain) {
   hub.change = [&](const Request&, Response& response) {
     if (++answers == 1) response.cut_after = 1000, response.stall = true;
   };
-  store::Store s(with_hub());
+  auto with = with_hub();
+  with.stall_s = 0.5;
+  store::Store s(with);
   s.pull("org/model");
   EXPECT_TRUE(is_whole(s));
 }
@@ -92,7 +94,7 @@ TEST_F(ResumeTest, AGivenUpPullIsNotListedAndTheNextGoesOn) {
   EXPECT_TRUE(s.list().empty());
   EXPECT_FALSE(s.resolve("org/model"));
   EXPECT_EQ(partial_size(), 400000u);
-  EXPECT_EQ(s.plan("org/model").download_bytes, kSize - 400000);
+  EXPECT_EQ(s.plan("org/model").download_bytes, kSize - 400000 + 2);  // config.json has no digest to be known by
   hub.change = nullptr;
   s.pull("org/model");
   EXPECT_TRUE(is_whole(s));

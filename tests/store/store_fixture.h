@@ -63,7 +63,7 @@ class StoreTest : public ::testing::Test {
     s.hub_endpoint = "http://127.0.0.1:9";
     s.hub_cache = {folder_.path() / "hub"};
     s.ollama_models = folder_.path() / "ollama";
-    s.stall_s = 1;
+    s.stall_s = 20;
     s.backoff_s = 0.01;
     s.tries = 3;
     return s;
