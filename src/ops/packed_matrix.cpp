@@ -17,9 +17,9 @@ namespace {
 using kernels::ActivationBlock;
 using kernels::kPanelRows;
 
-// Work is cut into pieces of about this many bytes of the matrix: some microseconds of reading, so that threads end together,
-// and long enough that claiming one costs nothing.
-constexpr int64_t kPieceBytes = 64 << 10;
+// Work is cut into pieces of at most about this many bytes of the matrix (some microseconds of reading), and a matrix into at
+// least kPieces, so that threads end together.
+constexpr int64_t kPieceBytes = 64 << 10, kPieces = 8;
 // Products of fewer bytes times rows of x than this stay on the calling thread.
 constexpr int64_t kSmallWork = 48 << 10;
 // Rows of x that are multiplied with a piece at once: with 2 K bytes each they stay in the second-level cache.
@@ -28,6 +28,8 @@ constexpr int64_t kRowsAtOnce = 128;
 kernels::BlockFormat format_of(DType dtype) {
   return static_cast<kernels::BlockFormat>(static_cast<int>(dtype) - static_cast<int>(DType::q4_0));
 }
+
+int64_t panels_of(const Tensor& t) { return (t.size(0) + kPanelRows - 1) / kPanelRows; }
 
 std::shared_ptr<uint8_t> allocate(size_t bytes) {
   constexpr size_t kHugePage = size_t{2} << 20;
@@ -73,6 +75,9 @@ std::shared_ptr<const PackedMatrix> PackedMatrix::pack(std::span<const Tensor> r
   for (const Tensor& t : rows) matrix->bytes_ += kernels::packed_bytes(format_of(t.dtype()), t.size(0), k);
   matrix->memory_ = allocate(matrix->bytes_);
 
+  int64_t all_panels = 0;
+  for (const Tensor& t : rows) all_panels += panels_of(t);
+
   uint8_t* to = matrix->memory_.get();
   matrix->segments_.reserve(rows.size());
   for (const Tensor& t : rows) {
@@ -82,13 +87,13 @@ std::shared_ptr<const PackedMatrix> PackedMatrix::pack(std::span<const Tensor> r
     const Segment& segment = matrix->segments_.back();
     const auto row_bytes = static_cast<int64_t>(t.nbytes()) / t.size(0);
     const auto* from = t.data<uint8_t>();
-    const int64_t panels = (t.size(0) + kPanelRows - 1) / kPanelRows;
+    const int64_t panels = panels_of(t);
     parallel_for(panels, std::max<int64_t>(1, (256 << 10) / panel), [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p)
         kernels::pack_panel(format, from + p * kPanelRows * row_bytes, std::min(kPanelRows, t.size(0) - p * kPanelRows), k, to + p * panel);
     });
     // Two panels at least: the kernel for many rows of x takes them in pairs.
-    const int64_t piece = std::max<int64_t>(2, kPieceBytes / panel / 2 * 2) * kPanelRows;
+    const int64_t piece = std::max<int64_t>(2, std::min(kPieceBytes / panel, all_panels / kPieces) / 2 * 2) * kPanelRows;
     for (int64_t r = 0; r < segment.rows; r += piece) matrix->pieces_.push_back({&segment, r, std::min(piece, segment.rows - r)});
     to += panels * panel;
     matrix->rows_ += segment.rows;

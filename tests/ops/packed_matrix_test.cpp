@@ -47,14 +47,14 @@ class Threads : public testing::TestWithParam<int> {
 };
 
 TEST_P(Threads, MultiplyJoinsSegments) {
-  for (int64_t k : {int64_t{96}, int64_t{1024}}) {
+  for (int64_t k : {int64_t{96}, int64_t{512}}) {
     const auto parts = segments(k);
     const auto w = values(parts);
     const auto matrix = PackedMatrix::pack(parts);
     const int64_t n = matrix->rows();
     ASSERT_EQ(n * k, static_cast<int64_t>(w.size()));
     ASSERT_EQ(matrix->columns(), k);
-    for (int64_t m : {1, 5, 40, 150}) {
+    for (int64_t m : {1, 40, 140}) {
       const int64_t ldx = k + 3, ldy = n + 2;
       const auto x = test::random_floats(m * ldx, 5);
       std::vector<float> y(static_cast<size_t>(m * ldy), -1.0f);
@@ -134,7 +134,7 @@ TEST_P(Threads, TransposedEqualsReference) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(PackedMatrix, Threads, testing::Values(1, 2, 3), [](const auto& info) { return std::to_string(info.param); });
+INSTANTIATE_TEST_SUITE_P(PackedMatrix, Threads, testing::Values(1, 2, 3), testing::PrintToStringParamName());
 
 TEST(PackedMatrixRows, EqualTheStoredBlocks) {
   for (DType type : {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k,
