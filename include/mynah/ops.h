@@ -58,6 +58,7 @@ Tensor gelu_tanh(const Tensor& x);                              // the tanh form
 Tensor quick_gelu(const Tensor& x);                             // x sigmoid(1.702 x)
 Tensor relu2(const Tensor& x);                                  // relu(x)^2
 Tensor mish(const Tensor& x);
+Tensor softcap(const Tensor& x, float cap);                     // cap tanh(x / cap); cap > 0
 
 // The activation functions that checkpoints name in hidden_act and activation_function.
 enum class Activation { gelu, gelu_tanh, quick_gelu, silu, relu, relu2, mish, tanh, sigmoid };

@@ -52,6 +52,8 @@ const ModelEntry& find_entry(const Json& config, const std::string& where);
 // Tokenizer and template of a folder or a GGUF file; null if there is none.
 std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& path);
 std::shared_ptr<const Tokenizer> gguf_tokenizer(const std::shared_ptr<const formats::GgufFile>& file);
+// The tokenizer.ggml.* keys; its views lie in `file`, which must outlive it.
+GgufVocabulary gguf_vocabulary(const formats::GgufFile& file);
 
 // Scalar metadata of a GGUF file as JSON, the keys of its architecture without their prefix.
 Json gguf_metadata(const formats::GgufFile& file);

@@ -6,17 +6,17 @@
 
 namespace mynah::bundle {
 
-std::shared_ptr<const Tokenizer> gguf_tokenizer(const std::shared_ptr<const formats::GgufFile>& file) {
+GgufVocabulary gguf_vocabulary(const formats::GgufFile& file) {
   GgufVocabulary v;
-  v.model = file->get<std::string>("tokenizer.ggml.model");
-  v.pre = file->get<std::string>("tokenizer.ggml.pre", "");
-  v.tokens = file->at("tokenizer.ggml.tokens").strings().to_vector();
-  if (const auto* merges = file->find("tokenizer.ggml.merges")) v.merges = merges->strings().to_vector();
-  if (const auto* scores = file->find("tokenizer.ggml.scores"))
+  v.model = file.get<std::string>("tokenizer.ggml.model");
+  v.pre = file.get<std::string>("tokenizer.ggml.pre", "");
+  v.tokens = file.at("tokenizer.ggml.tokens").strings().to_vector();
+  if (const auto* merges = file.find("tokenizer.ggml.merges")) v.merges = merges->strings().to_vector();
+  if (const auto* scores = file.find("tokenizer.ggml.scores"))
     for (size_t i = 0; i < scores->size(); ++i) v.scores.push_back(static_cast<float>(scores->floats()[i]));
-  if (const auto* types = file->find("tokenizer.ggml.token_type"))
+  if (const auto* types = file.find("tokenizer.ggml.token_type"))
     for (size_t i = 0; i < types->size(); ++i) v.types.push_back(static_cast<int32_t>(types->ints()[i]));
-  const auto id = [&](const char* key) { return static_cast<int32_t>(file->get_int(key, -1, static_cast<int64_t>(v.tokens.size()) - 1, -1)); };
+  const auto id = [&](const char* key) { return static_cast<int32_t>(file.get_int(key, -1, static_cast<int64_t>(v.tokens.size()) - 1, -1)); };
   v.bos_id = id("tokenizer.ggml.bos_token_id");
   v.eos_id = id("tokenizer.ggml.eos_token_id");
   v.unk_id = id("tokenizer.ggml.unknown_token_id");
@@ -25,14 +25,19 @@ std::shared_ptr<const Tokenizer> gguf_tokenizer(const std::shared_ptr<const form
   v.cls_id = id("tokenizer.ggml.cls_token_id");
   v.mask_id = id("tokenizer.ggml.mask_token_id");
   const auto flag = [&](const char* key) -> std::optional<bool> {
-    const auto* value = file->find(key);
+    const auto* value = file.find(key);
     return value ? std::optional(value->as_bool()) : std::nullopt;
   };
   v.add_bos = flag("tokenizer.ggml.add_bos_token");
   v.add_eos = flag("tokenizer.ggml.add_eos_token");
   v.add_sep = flag("tokenizer.ggml.add_sep_token");
   v.add_space_prefix = flag("tokenizer.ggml.add_space_prefix");
-  if (const auto* source = file->find("tokenizer.chat_template")) v.chat_template = source->as_string();
+  if (const auto* source = file.find("tokenizer.chat_template")) v.chat_template = source->as_string();
+  return v;
+}
+
+std::shared_ptr<const Tokenizer> gguf_tokenizer(const std::shared_ptr<const formats::GgufFile>& file) {
+  GgufVocabulary v = gguf_vocabulary(*file);
   v.owner = file;
   return Tokenizer::from_gguf(v);
 }

@@ -92,6 +92,14 @@ void open_gguf(Bundle* b) {
                                   {"tokenizer.ggml.eos_token_id", "eos_token_id"},
                                   {"tokenizer.ggml.padding_token_id", "pad_token_id"}})
     if (const auto* value = b->gguf->find(key)) b->generation_config[name] = value->as_int();
+  // End of a turn and of a message end an answer too.
+  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+    const auto* value = b->gguf->find(key);
+    if (!value) continue;
+    Json& ends = b->generation_config["eos_token_id"];
+    if (!ends.is_array()) ends = ends.is_null() ? Json::array() : Json::array({ends});
+    if (std::find(ends.begin(), ends.end(), Json(value->as_int())) == ends.end()) ends.push_back(value->as_int());
+  }
 }
 
 void open_folder(Bundle* b) {

@@ -1,5 +1,6 @@
 #include "formats/element_type.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
@@ -48,6 +49,16 @@ void convert(const std::byte* from, Tensor& tensor) {
               "tensor: the value {} does not fit into a signed 64-bit integer", value);
     to[i] = static_cast<To>(value);
   }
+}
+
+// Any byte but 0 is true; only 0 and 1 leave here.
+Tensor to_boolean(const std::byte* data, const Shape& shape, const std::shared_ptr<const void>& owner) {
+  const auto n = static_cast<size_t>(shape.numel());
+  const auto is_other = [](std::byte b) { return b > std::byte{1}; };
+  if (std::none_of(data, data + n, is_other)) return Tensor::borrow(data, shape, DType::boolean, owner);
+  Tensor tensor = Tensor::empty(shape, DType::boolean);
+  for (size_t i = 0; i < n; ++i) tensor.data<uint8_t>()[i] = data[i] != std::byte{0};
+  return tensor;
 }
 
 }  // namespace
@@ -106,6 +117,7 @@ Tensor borrow_or_copy(const std::byte* data, const Shape& shape, DType dtype,
 Tensor to_tensor(const std::byte* data, ElementType type, const Shape& shape,
                  const std::shared_ptr<const void>& owner) {
   const DType dtype = readable_as(type).value();
+  if (type == ElementType::boolean) return to_boolean(data, shape, owner);
   if (bytes_of(type) == block_bytes(dtype) && type != ElementType::u64)
     return borrow_or_copy(data, shape, dtype, owner);
   Tensor tensor = Tensor::empty(shape, dtype);

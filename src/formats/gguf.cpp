@@ -8,6 +8,7 @@
 
 #include "base/byte_reader.h"
 #include "base/file.h"
+#include "base/unicode.h"
 #include "formats/ggml_types.h"
 #include "formats/quote.h"
 
@@ -85,6 +86,7 @@ struct GgufParser {
     GgufValue value;
     value.where_ = &file.where();
     value.key_ = string();
+    if (!unicode::is_valid(value.key_)) damaged("metadata entry {} has a key that is not UTF-8", number);
     if (value.key_.empty()) damaged("metadata entry {} has an empty key", number);
     auto type = reader.number<uint32_t>();
     if (type == static_cast<uint32_t>(GgufType::array)) {
@@ -124,6 +126,7 @@ struct GgufParser {
     TensorInfo info;
     const std::string_view tensor_name = string();
     if (tensor_name.empty() || tensor_name.size() > 65535) damaged("a tensor name of {} bytes", tensor_name.size());
+    if (!unicode::is_valid(tensor_name)) damaged("tensor {}: its name is not UTF-8", quote(tensor_name));
     info.name = tensor_name;
     const auto rank = reader.number<uint32_t>();
     if (rank > kMaxDims) damaged("tensor {}: {} dimensions, at most {} expected", quote(tensor_name), rank, kMaxDims);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/require.h"
+#include "base/unicode.h"
 #include "formats/gguf.h"
 #include "formats/quote.h"
 
@@ -164,7 +165,7 @@ std::string GgufValue::text(size_t limit) const {
   };
   if (!is_array_ && element_type_ == GgufType::string) {
     const std::string_view all = as_string();
-    return std::string(all.substr(0, limit)) + (all.size() > limit ? "..." : "");
+    return unicode::to_valid(all.substr(0, limit)) + (all.size() > limit ? "..." : "");
   }
   if (!is_array_) return number(0);
   if (element_type_ == GgufType::string) return fmt::format("[{} strings]", count_);

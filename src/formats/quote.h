@@ -1,4 +1,4 @@
-// Names from files in messages: in quotes, control bytes made visible, long ones cut, so that a message stays one line.
+// Names from files in messages: in quotes, control bytes made visible, bytes that are no UTF-8 replaced, long ones cut, so that a message stays one line.
 #pragma once
 #include <string>
 #include <string_view>

@@ -5,6 +5,7 @@
 
 #include "base/byte_reader.h"
 #include "base/file.h"
+#include "base/unicode.h"
 #include "formats/element_type.h"
 #include "formats/pickle.h"
 #include "formats/quote.h"
@@ -149,6 +150,7 @@ struct TorchParser {
 
   void visit_item(std::string_view key, const PickleValue& value, std::string& name, size_t depth) {
     const size_t length = name.size();
+    if (!unicode::is_valid(key)) damaged("the name {} is not UTF-8", quote(key));
     if (length + key.size() >= kMaxNameBytes) damaged("a name of more than {} bytes", kMaxNameBytes);
     name.append(length ? "." : "").append(key);
     visit(value, name, depth + 1);

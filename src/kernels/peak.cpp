@@ -41,16 +41,16 @@ double int8(int64_t rounds, float* sink) {
   return static_cast<double>(rounds) * kChains * 64 * 2;
 }
 
+// Four streams and no prefetch hints: the fastest of the forms tried.
 uint64_t read(const void* data, size_t n) {
   const char* p = static_cast<const char*>(data);
+  const size_t part = n / 4;
   __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
-  for (size_t i = 0; i < n; i += 256) {
-    _mm_prefetch(p + i + 2048, _MM_HINT_T0);
-    _mm_prefetch(p + i + 2176, _MM_HINT_T0);
+  for (size_t i = 0; i < part; i += 64) {
     a = _mm512_xor_si512(a, _mm512_loadu_si512(p + i));
-    b = _mm512_xor_si512(b, _mm512_loadu_si512(p + i + 64));
-    c = _mm512_xor_si512(c, _mm512_loadu_si512(p + i + 128));
-    d = _mm512_xor_si512(d, _mm512_loadu_si512(p + i + 192));
+    b = _mm512_xor_si512(b, _mm512_loadu_si512(p + part + i));
+    c = _mm512_xor_si512(c, _mm512_loadu_si512(p + 2 * part + i));
+    d = _mm512_xor_si512(d, _mm512_loadu_si512(p + 3 * part + i));
   }
   a = _mm512_xor_si512(_mm512_xor_si512(a, b), _mm512_xor_si512(c, d));
   return static_cast<uint64_t>(_mm512_reduce_or_epi64(a));

@@ -12,13 +12,12 @@
 namespace mynah::kernels::MYNAH_ISA {
 namespace {
 
+// clang-format off: each builds on the one before
 #include "kernels/quant_line.inc"
-
 #include "kernels/quant_formats.inc"
-
 #include "kernels/quant_quantize.inc"
-
 #include "kernels/quant_multiply.inc"
+// clang-format on
 
 // One block at a time through a buffer of bytes, then row by row.
 template <class F>
@@ -65,10 +64,10 @@ void add_product(const float* a, int64_t a_stride, int64_t m, const float* b, in
 
 extern const QuantTable quant_table = {
     quantize,
-    {multiply<Q4_0>, multiply<Q4_1>, multiply<Q5_0>, multiply<Q5_1>, multiply<Q8_0>, multiply<Q2K>, multiply<Q3K>, multiply<Q4K>,
-     multiply<Q5K>, multiply<Q6K>, multiply<Iq4Nl>},
-    {dequantize<Q4_0>, dequantize<Q4_1>, dequantize<Q5_0>, dequantize<Q5_1>, dequantize<Q8_0>, dequantize<Q2K>, dequantize<Q3K>,
-     dequantize<Q4K>, dequantize<Q5K>, dequantize<Q6K>, dequantize<Iq4Nl>},
+    {multiply<Q4_0>, multiply<Q4_1>, multiply<Q5_0>, multiply<Q5_1>, multiply<Q8_0>, multiply<Q2K>, multiply<Q3K>,
+     multiply<Q4K>, multiply<Q5K>, multiply<Q6K>, multiply<Iq4Nl>},
+    {dequantize<Q4_0>, dequantize<Q4_1>, dequantize<Q5_0>, dequantize<Q5_1>, dequantize<Q8_0>, dequantize<Q2K>,
+     dequantize<Q3K>, dequantize<Q4K>, dequantize<Q5K>, dequantize<Q6K>, dequantize<Iq4Nl>},
     add_product,
 };
 

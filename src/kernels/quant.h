@@ -1,8 +1,8 @@
 // Products of f32 rows with packed block-quantised matrices (kernels/quant_layout.h): y = x W^T with 8-bit activations.
 //
-// The arithmetic of one output element is fixed, so that it has the same bits for every number of rows and instruction set.
-// Activations: per 32 columns a scale s = amax / 127 and codes a = round(x * (127 / amax)). For each 32 columns in order
-// (16 for q2_k, q3_k and q6_k), with the weight codes w, their offset o, scale d and minimum m:
+// The arithmetic of one output element is fixed, so that it has the same bits for every number of rows and instruction
+// set. Activations: per 32 columns a scale s = amax / 127 and codes a = round(x * (127 / amax)). For each 32 columns in
+// order (16 for q2_k, q3_k and q6_k), with the weight codes w, their offset o, scale d and minimum m:
 //   n = sum((w - o) * a), exact;  y = fma(n, d * s, y);  formats with a minimum: y = fma(m, s * sum(a), y)
 #pragma once
 #include <cstddef>
@@ -14,11 +14,11 @@ namespace mynah::kernels {
 
 // 32 columns of one row of activations: one cache line.
 struct alignas(64) ActivationBlock {
-  int8_t codes[32];         // -127 .. 127
+  int8_t codes[32];  // -127 .. 127
   float scale;
-  float scaled_sum;         // scale * sum(codes)
-  float scaled_sums[2];     // the same of each half
-  int32_t negative_sum;     // -sum(codes)
+  float scaled_sum;      // scale * sum(codes)
+  float scaled_sums[2];  // the same of each half
+  int32_t negative_sum;  // -sum(codes)
   int32_t negative_sums[2];
   int32_t unused;
 };
@@ -27,11 +27,13 @@ static_assert(sizeof(ActivationBlock) == 64);
 struct QuantTable {
   // k columns (a multiple of 32) of one row. NaN and infinities in x make the block's scale NaN or infinite.
   void (*quantize)(const float* x, int64_t k, ActivationBlock* out);
-  // y[i * y_stride + r] for i < m and r < rows: `rows` matrix rows from the start of `panels`, k / 32 = blocks per row of x.
-  void (*multiply[kBlockFormats])(const uint8_t* panels, int64_t rows, int64_t blocks, const ActivationBlock* x, int64_t m, float* y,
-                                  int64_t y_stride);
+  // y[i * y_stride + r] for i < m and r < rows: `rows` matrix rows from the start of `panels`, k / 32 = blocks per row
+  // of x.
+  void (*multiply[kBlockFormats])(const uint8_t* panels, int64_t rows, int64_t blocks, const ActivationBlock* x,
+                                  int64_t m, float* y, int64_t y_stride);
   // Rows first .. first + rows - 1 of one panel to f32, out_stride apart: the bits that BlocksTable::decode gives.
-  void (*dequantize[kBlockFormats])(const uint8_t* panel, int64_t blocks, int64_t first, int64_t rows, float* out, int64_t out_stride);
+  void (*dequantize[kBlockFormats])(const uint8_t* panel, int64_t blocks, int64_t first, int64_t rows, float* out,
+                                    int64_t out_stride);
   // c [m, k] += a [m, rows] b [rows, k] in f32, rows <= 16; rows of a lie a_stride apart.
   void (*add_product)(const float* a, int64_t a_stride, int64_t m, const float* b, int64_t rows, int64_t k, float* c);
 };

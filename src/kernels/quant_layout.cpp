@@ -113,8 +113,8 @@ void pack_block(const BlockQ3K& in, int64_t row, uint8_t* codes, uint8_t* scales
   set_half(scales + 192, row, in.scale);
 }
 
-// Scales and minima of q4_k and q5_k: the first four of each are 6 bits of a byte, the others lie in the last 4 bytes with their
-// upper bits in the spare ones of the first 8.
+// Scales and minima of q4_k and q5_k: the first four of each are 6 bits of a byte, the others lie in the last 4 bytes
+// with their upper bits in the spare ones of the first 8.
 void pack_k_scales(const uint8_t* in, uint16_t scale, uint16_t minimum, int64_t row, uint8_t* scales) {
   uint8_t fields[16];
   for (int i = 0; i < 4; ++i) {
@@ -160,8 +160,9 @@ void pack_rows(const PanelFormat& format, const void* blocks, int64_t rows, int6
 
 using PackRows = void (*)(const PanelFormat&, const void*, int64_t, int64_t, uint8_t*);
 constexpr PackRows kPackRows[kBlockFormats] = {
-    pack_rows<BlockQ4_0>, pack_rows<BlockQ4_1>, pack_rows<BlockQ5_0>, pack_rows<BlockQ5_1>, pack_rows<BlockQ8_0>, pack_rows<BlockQ2K>,
-    pack_rows<BlockQ3K>,  pack_rows<BlockQ4K>,  pack_rows<BlockQ5K>,  pack_rows<BlockQ6K>,  pack_rows<BlockIq4Nl>,
+    pack_rows<BlockQ4_0>, pack_rows<BlockQ4_1>, pack_rows<BlockQ5_0>,  pack_rows<BlockQ5_1>,
+    pack_rows<BlockQ8_0>, pack_rows<BlockQ2K>,  pack_rows<BlockQ3K>,   pack_rows<BlockQ4K>,
+    pack_rows<BlockQ5K>,  pack_rows<BlockQ6K>,  pack_rows<BlockIq4Nl>,
 };
 
 }  // namespace

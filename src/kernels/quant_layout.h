@@ -1,13 +1,13 @@
 // Where the bytes of packed block-quantised matrices lie, and the packing from the GGUF layouts (kernels/blocks.h).
 //
-// A panel holds 16 rows. Its unit is the line of 64 bytes: 16 rows times 4 consecutive columns of one byte each, the operand
-// of a four-way byte dot product. The 8 lines ("groups") of 32 columns are stored as
+// A panel holds 16 rows. Its unit is the line of 64 bytes: 16 rows times 4 consecutive columns of one byte each, the
+// operand of a four-way byte dot product. The 8 lines ("groups") of 32 columns are stored as
 //   4-bit part   4 lines; line l holds group l in its low and group l + 4 in its high halves of bytes
 //   2-bit part   2 lines; line h holds groups 4h .. 4h + 3, the first in the lowest bits
 //   1-bit part   1 line; bit g of a byte belongs to group g
 //   8-bit part   8 lines
-// one block of 32 columns after the other, and behind all of them the scales, again 16 rows together. Rows past the end of
-// the matrix are zero. No format takes more bytes than the file's own.
+// one block of 32 columns after the other, and behind all of them the scales, again 16 rows together. Rows past the end
+// of the matrix are zero. No format takes more bytes than the file's own.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -19,10 +19,10 @@ namespace mynah::kernels {
 constexpr int64_t kPanelRows = 16;
 
 struct PanelFormat {
-  int64_t code_bytes;       // of 32 columns
-  int64_t scale_bytes;      // of scale_columns columns
-  int64_t scale_columns;    // 32 or 256
-  int64_t file_bytes;       // of one row's block of scale_columns columns in the GGUF layout
+  int64_t code_bytes;     // of 32 columns
+  int64_t scale_bytes;    // of scale_columns columns
+  int64_t scale_columns;  // 32 or 256
+  int64_t file_bytes;     // of one row's block of scale_columns columns in the GGUF layout
 };
 
 // By BlockFormat. The scale part of 32 columns is 16 f16 scales, then 16 f16 minima. That of 256 columns is:
@@ -30,8 +30,9 @@ struct PanelFormat {
 //   q3_k        6-bit fields, scales of 16 columns plus 32; 16 f16 scales
 //   q6_k        16 x 16 bytes, signed scales of 16 columns; 16 f16 scales
 //   q2_k        16 x 16 bytes, low half scale and high half minimum of 16 columns; 16 f16 scales; 16 f16 minima
-// 6-bit fields: 16 per row in three lines. Byte 16 i + row (i < 4) of line 0 holds the low 4 bits of fields i and i + 4, of
-// line 1 those of fields i + 8 and i + 12; of line 2 the upper 2 bits of fields i, i + 4, i + 8, i + 12, lowest bits first.
+// 6-bit fields: 16 per row in three lines. Byte 16 i + row (i < 4) of line 0 holds the low 4 bits of fields i and i +
+// 4, of line 1 those of fields i + 8 and i + 12; of line 2 the upper 2 bits of fields i, i + 4, i + 8, i + 12, lowest
+// bits first.
 constexpr PanelFormat kPanelFormats[kBlockFormats] = {
     {256, 32, 32, 18},     // q4_0
     {256, 64, 32, 20},     // q4_1

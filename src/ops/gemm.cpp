@@ -105,8 +105,10 @@ void few_rows(const Product& p) {
       table.prepare(p.arithmetic, p.a.element, part(p.a, i, 0).data, p.a.k_stride, p.k, x + i * block.x_stride);
     block.x = x;
   }
-  constexpr int64_t kTaskBytes = 128 << 10;
-  const int64_t columns = std::max<int64_t>(64, round_up(kTaskBytes / (p.k * bytes_of(p.b.element)), 64));
+  // Tasks of whole strips, large enough that starting one costs little.
+  constexpr int64_t kTaskBytes = 128 << 10, kTaskStep = 128;
+  const int64_t column_bytes = p.k * bytes_of(p.b.element);
+  const int64_t columns = thread_pool().threads() == 1 ? p.n : round_up(ceil_div(kTaskBytes, column_bytes), kTaskStep);
   run_tasks(p.small(), ceil_div(p.n, columns), [&](int64_t task) {
     kernels::GemvBlock piece = block;
     const int64_t first = task * columns;
@@ -146,7 +148,8 @@ void multiply_task(const Round& r, int64_t row, int64_t rows, int64_t column, in
   const Product& p = r.p;
   const int64_t lanes = r.table.lanes, tile_rows = even_piece(rows, r.table.tile_rows, 1), panel = r.units * lanes;
   float* packed_a = scratch_a.words(ceil_div(rows, tile_rows) * panel);
-  r.table.pack(p.arithmetic, part(p.a, row, r.unit * p.group), rows, tile_rows, elements(p, r.unit, r.units), packed_a, panel);
+  r.table.pack(p.arithmetic, part(p.a, row, r.unit * p.group), rows, tile_rows, elements(p, r.unit, r.units), packed_a,
+               panel);
   kernels::GemmBlock block{};
   block.units = r.units;
   block.a = packed_a;

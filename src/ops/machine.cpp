@@ -1,5 +1,7 @@
 #include "ops/machine.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -41,8 +43,9 @@ double rate(ThreadPool& pool, double (*loop)(int64_t, float*), double seconds) {
 
 double bandwidth(ThreadPool& pool) {
   constexpr size_t kBytes = size_t{512} << 20, kPiece = size_t{4} << 20;
-  const std::unique_ptr<void, decltype(&std::free)> memory(std::aligned_alloc(4096, kBytes + 4096), std::free);
+  const std::unique_ptr<void, decltype(&std::free)> memory(std::aligned_alloc(size_t{2} << 20, kBytes), std::free);
   if (!memory) return 0;
+  madvise(memory.get(), kBytes, MADV_HUGEPAGE);
   std::memset(memory.get(), 1, kBytes);
   double best = 0;
   for (int attempt = 0; attempt < 5; ++attempt) {

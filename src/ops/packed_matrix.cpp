@@ -1,7 +1,5 @@
 #include "ops/packed_matrix.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +8,7 @@
 #include "base/require.h"
 #include "base/thread_pool.h"
 #include "kernels/rows.h"
+#include "ops/huge_memory.h"
 
 namespace mynah::ops {
 namespace {
@@ -17,8 +16,8 @@ namespace {
 using kernels::ActivationBlock;
 using kernels::kPanelRows;
 
-// Work is cut into pieces of at most about this many bytes of the matrix (some microseconds of reading), and a matrix into at
-// least kPieces, so that threads end together.
+// Work is cut into pieces of at most about this many bytes of the matrix (some microseconds of reading), and a matrix
+// into at least kPieces, so that threads end together.
 constexpr int64_t kPieceBytes = 64 << 10, kPieces = 8;
 // Products of fewer bytes times rows of x than this stay on the calling thread.
 constexpr int64_t kSmallWork = 48 << 10;
@@ -31,25 +30,17 @@ kernels::BlockFormat format_of(DType dtype) {
 
 int64_t panels_of(const Tensor& t) { return (t.size(0) + kPanelRows - 1) / kPanelRows; }
 
-std::shared_ptr<uint8_t> allocate(size_t bytes) {
-  constexpr size_t kHugePage = size_t{2} << 20;
-  const size_t alignment = bytes >= kHugePage ? kHugePage : 64;
-  auto* p = static_cast<uint8_t*>(std::aligned_alloc(alignment, (bytes + 63) / 64 * 64));
-  if (!p) throw std::bad_alloc();
-  // Fewer page faults while packing and fewer address translations later; a refusal does no harm.
-  if (bytes >= kHugePage) madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-  return std::shared_ptr<uint8_t>(p, [](uint8_t* q) { std::free(q); });
-}
-
 void check(std::span<const Tensor> rows) {
   require(!rows.empty(), "pack: got no tensors, expected at least one");
   for (const Tensor& t : rows) {
-    require(t.defined() && t.rank() == 2 && is_quantized(t.dtype()), "pack: got {} {}, expected a block-quantised matrix",
-            t.defined() ? name(t.dtype()) : "undefined", t.shape().str());
-    require(t.size(0) > 0 && t.size(1) > 0 && t.size(1) == rows[0].size(1), "pack: got shape {}, expected [N,{}] with N > 0", t.shape().str(),
-            rows[0].size(1));
+    require(t.defined() && t.rank() == 2 && is_quantized(t.dtype()),
+            "pack: got {} {}, expected a block-quantised matrix", t.defined() ? name(t.dtype()) : "undefined",
+            t.shape().str());
+    require(t.size(0) > 0 && t.size(1) > 0 && t.size(1) == rows[0].size(1),
+            "pack: got shape {}, expected [N,{}] with N > 0", t.shape().str(), rows[0].size(1));
     const auto block = static_cast<int64_t>(block_elements(t.dtype()));
-    require(t.size(1) % block == 0, "pack: got {} columns of {}, expected a multiple of {}", t.size(1), name(t.dtype()), block);
+    require(t.size(1) % block == 0, "pack: got {} columns of {}, expected a multiple of {}", t.size(1), name(t.dtype()),
+            block);
   }
 }
 
@@ -67,13 +58,14 @@ void QuantizedRows::assign(const float* x, int64_t m, int64_t k, int64_t ldx) {
   });
 }
 
-std::shared_ptr<const PackedMatrix> PackedMatrix::pack(std::span<const Tensor> rows, const std::function<void(const Tensor&)>& packed) {
+std::shared_ptr<const PackedMatrix> PackedMatrix::pack(std::span<const Tensor> rows,
+                                                       const std::function<void(const Tensor&)>& packed) {
   check(rows);
   std::shared_ptr<PackedMatrix> matrix(new PackedMatrix);
   matrix->columns_ = rows[0].size(1);
   const int64_t k = matrix->columns_;
   for (const Tensor& t : rows) matrix->bytes_ += kernels::packed_bytes(format_of(t.dtype()), t.size(0), k);
-  matrix->memory_ = allocate(matrix->bytes_);
+  matrix->memory_ = allocate_huge(matrix->bytes_);
 
   int64_t all_panels = 0;
   for (const Tensor& t : rows) all_panels += panels_of(t);
@@ -90,11 +82,14 @@ std::shared_ptr<const PackedMatrix> PackedMatrix::pack(std::span<const Tensor> r
     const int64_t panels = panels_of(t);
     parallel_for(panels, std::max<int64_t>(1, (256 << 10) / panel), [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p)
-        kernels::pack_panel(format, from + p * kPanelRows * row_bytes, std::min(kPanelRows, t.size(0) - p * kPanelRows), k, to + p * panel);
+        kernels::pack_panel(format, from + p * kPanelRows * row_bytes, std::min(kPanelRows, t.size(0) - p * kPanelRows),
+                            k, to + p * panel);
     });
     // Two panels at least: the kernel for many rows of x takes them in pairs.
-    const int64_t piece = std::max<int64_t>(2, std::min(kPieceBytes / panel, all_panels / kPieces) / 2 * 2) * kPanelRows;
-    for (int64_t r = 0; r < segment.rows; r += piece) matrix->pieces_.push_back({&segment, r, std::min(piece, segment.rows - r)});
+    const int64_t piece =
+        std::max<int64_t>(2, std::min(kPieceBytes / panel, all_panels / kPieces) / 2 * 2) * kPanelRows;
+    for (int64_t r = 0; r < segment.rows; r += piece)
+      matrix->pieces_.push_back({&segment, r, std::min(piece, segment.rows - r)});
     to += panels * panel;
     matrix->rows_ += segment.rows;
     if (packed) packed(t);
@@ -102,8 +97,8 @@ std::shared_ptr<const PackedMatrix> PackedMatrix::pack(std::span<const Tensor> r
   return matrix;
 }
 
-void PackedMatrix::multiply_part(const Segment& segment, int64_t first_row, int64_t rows, const ActivationBlock* x, int64_t m, float* y,
-                                 int64_t ldy) const {
+void PackedMatrix::multiply_part(const Segment& segment, int64_t first_row, int64_t rows, const ActivationBlock* x,
+                                 int64_t m, float* y, int64_t ldy) const {
   const uint8_t* panels = segment.panels + first_row / kPanelRows * segment.panel_bytes;
   kernels::quant().multiply[static_cast<int>(segment.format)](panels, rows, columns_ / 32, x, m, y, ldy);
 }
@@ -133,7 +128,8 @@ void PackedMatrix::multiply(const QuantizedRows& x, float* y, int64_t ldy) const
 void PackedMatrix::multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy) const {
   MYNAH_CHECK(x.columns() == columns_ && segments_.size() == 2 && segments_[0].rows == segments_[1].rows);
   // The pieces of the first segment, each with the same rows of the second.
-  const auto pieces = std::count_if(pieces_.begin(), pieces_.end(), [&](const Piece& p) { return p.segment == segments_.data(); });
+  const auto pieces =
+      std::count_if(pieces_.begin(), pieces_.end(), [&](const Piece& p) { return p.segment == segments_.data(); });
   for_each_piece(pieces, x.rows(), [&](const Piece& piece, int64_t first, int64_t m) {
     static thread_local std::vector<float> buffer;
     if (buffer.size() < static_cast<size_t>(2 * m * piece.rows)) buffer.resize(static_cast<size_t>(2 * m * piece.rows));
@@ -141,12 +137,14 @@ void PackedMatrix::multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy
     const ActivationBlock* a = x.data() + first * (columns_ / 32);
     multiply_part(segments_[0], piece.first_row, piece.rows, a, m, gate, piece.rows);
     multiply_part(segments_[1], piece.first_row, piece.rows, a, m, up, piece.rows);
-    kernels::rows().glu(kernels::Unary::silu, gate, piece.rows, up, piece.rows, y + first * ldy + piece.first_row, ldy, m, piece.rows);
+    kernels::rows().glu(kernels::Unary::silu, gate, piece.rows, up, piece.rows, y + first * ldy + piece.first_row, ldy,
+                        m, piece.rows);
   });
 }
 
 void PackedMatrix::multiply(const float* x, int64_t m, int64_t ldx, float* y, int64_t ldy) const {
-  // Kept per calling thread: no allocation once it has grown. No body of the pool's work comes back here while it is in use.
+  // Kept per calling thread: no allocation once it has grown. No body of the pool's work comes back here while it is in
+  // use.
   static thread_local QuantizedRows quantized;
   quantized.assign(x, m, columns_, ldx);
   multiply(quantized, y, ldy);
@@ -158,12 +156,12 @@ void PackedMatrix::dequantize_row(int64_t row, float* out) const {
   while (segments_[i].first_row > row) --i;
   const Segment& s = segments_[i];
   const int64_t r = row - s.first_row;
-  kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + r / kPanelRows * s.panel_bytes, columns_ / 32, r % kPanelRows, 1, out,
-                                                          columns_);
+  kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + r / kPanelRows * s.panel_bytes, columns_ / 32,
+                                                          r % kPanelRows, 1, out, columns_);
 }
 
-// Each task owns some rows of dx and goes through the matrix panel by panel, in the order of rows: sums do not depend on the
-// number of threads.
+// Each task owns some rows of dx and goes through the matrix panel by panel, in the order of rows: sums do not depend
+// on the number of threads.
 void PackedMatrix::multiply_transposed(const float* dy, int64_t m, float* dx) const {
   constexpr int64_t kRowsPerTask = 64;
   const int64_t k = columns_;
@@ -174,8 +172,10 @@ void PackedMatrix::multiply_transposed(const float* dy, int64_t m, float* dx) co
     for (const Segment& s : segments_)
       for (int64_t r = 0; r < s.rows; r += kPanelRows) {
         const int64_t rows = std::min(kPanelRows, s.rows - r);
-        kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + r / kPanelRows * s.panel_bytes, k / 32, 0, rows, panel.data(), k);
-        kernels::quant().add_product(dy + begin * rows_ + s.first_row + r, rows_, end - begin, panel.data(), rows, k, dx + begin * k);
+        kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + r / kPanelRows * s.panel_bytes, k / 32, 0,
+                                                                rows, panel.data(), k);
+        kernels::quant().add_product(dy + begin * rows_ + s.first_row + r, rows_, end - begin, panel.data(), rows, k,
+                                     dx + begin * k);
       }
   });
 }

@@ -28,9 +28,10 @@ class QuantizedRows {
 // A matrix [N, K] of one or more row segments below each other, each of its own block-quantised type. Immutable.
 class PackedMatrix {
  public:
-  // rows: tensors [N_i, K] of block-quantised types. `packed` is called with each of them when its bytes are no longer needed.
-  // Runs on the thread pool. Throws Error{failure} for plain types, other ranks and different K.
-  static std::shared_ptr<const PackedMatrix> pack(std::span<const Tensor> rows, const std::function<void(const Tensor&)>& packed = {});
+  // rows: tensors [N_i, K] of block-quantised types. `packed` is called with each of them when its bytes are no longer
+  // needed. Runs on the thread pool. Throws Error{failure} for plain types, other ranks and different K.
+  static std::shared_ptr<const PackedMatrix> pack(std::span<const Tensor> rows,
+                                                  const std::function<void(const Tensor&)>& packed = {});
 
   int64_t rows() const { return rows_; }        // N, without padding
   int64_t columns() const { return columns_; }  // K
@@ -64,9 +65,10 @@ class PackedMatrix {
 
   PackedMatrix() = default;
   // Rows first_row .. first_row + rows - 1 of a segment times x; y points to the first of them.
-  void multiply_part(const Segment& segment, int64_t first_row, int64_t rows, const kernels::ActivationBlock* x, int64_t m, float* y,
-                     int64_t ldy) const;
-  // Calls body(piece, first row of x, rows of x) for the first `pieces` pieces and every group of rows of x, on the pool if it pays.
+  void multiply_part(const Segment& segment, int64_t first_row, int64_t rows, const kernels::ActivationBlock* x,
+                     int64_t m, float* y, int64_t ldy) const;
+  // Calls body(piece, first row of x, rows of x) for the first `pieces` pieces and every group of rows of x, on the
+  // pool if it pays.
   template <class Body>
   void for_each_piece(int64_t pieces, int64_t m, Body&& body) const;
 

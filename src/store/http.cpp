@@ -146,6 +146,14 @@ const char* certificate_file() {
 
 std::string why(CURLcode code, const char* detail) { return detail && *detail ? detail : curl_easy_strerror(code); }
 
+// Connected, but no handshake: a plain http server answers nonsense, or waits for a line that never comes.
+bool tls_failed(CURL* curl, CURLcode code) {
+  double connected = 0, handshake = 0;
+  curl_easy_getinfo(curl, CURLINFO_CONNECT_TIME, &connected);
+  curl_easy_getinfo(curl, CURLINFO_APPCONNECT_TIME, &handshake);
+  return code == CURLE_SSL_CONNECT_ERROR || (code == CURLE_OPERATION_TIMEDOUT && connected > 0 && handshake == 0);
+}
+
 }  // namespace
 
 struct Http::Connection {
@@ -217,7 +225,7 @@ HttpResponse Http::hop(const HttpRequest& request, const std::string& url, bool 
   curl_easy_setopt(curl, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "mynah");
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, connection_->detail);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_s * 1000));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 262144L);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &hop);
@@ -245,7 +253,7 @@ HttpResponse Http::hop(const HttpRequest& request, const std::string& url, bool 
   if (code != CURLE_OK && !hop.enough)
     throw TransportError(fmt::format("{}: {}; check the network and try again, what has come is kept", host_of(url),
                                      why(code, connection_->detail)),
-                         code == CURLE_SSL_CONNECT_ERROR);
+                         tls_failed(curl, code));
   decide(hop);
   return std::move(hop.response);
 }
@@ -282,7 +290,6 @@ HttpResponse Http::transfer(const HttpRequest& request, const std::function<bool
 }
 
 HttpResponse Http::get(const HttpRequest& request, size_t limit_bytes) {
-  constexpr int kTries = 3;
   for (int attempt = 1;; ++attempt) {
     std::string body;
     const auto take = [&](const char* data, size_t size) {
@@ -295,10 +302,10 @@ HttpResponse Http::get(const HttpRequest& request, size_t limit_bytes) {
       auto response = transfer(request, [](const HttpResponse& head) { return head.status < 400; }, take);
       if (response.status < 400) response.body = std::move(body);
       const bool again = response.status == 429 || (response.status >= 500 && response.status != 501);
-      if (!again || attempt >= kTries) return response;
+      if (!again || attempt >= request.tries) return response;
       retry_after = response.header("retry-after");
     } catch (const TransportError& e) {
-      if (attempt >= kTries || e.speaks_no_tls) throw;
+      if (attempt >= request.tries) throw;
       log_info(e.what());
     }
     pause(attempt, retry_after);

@@ -21,6 +21,8 @@ struct HttpRequest {
   std::vector<std::string> headers;  // "Name: value", sent to every host of a chain of redirects
   bool head = false;
   bool relative_redirects_only = false;  // an absolute Location ends the chain and its answer is the result
+  int tries = 3;                         // of get()
+  double connect_s = 10;                 // for the connection and its TLS handshake
   uint64_t range_from = 0;               // asks for the bytes from here on
 };
 
@@ -38,9 +40,9 @@ struct HttpResponse {
 
 // A transfer broke or a host could not be reached: worth another try.
 struct TransportError : Error {
-  TransportError(const std::string& message, bool not_tls)
-      : Error(ErrorCode::network, message), speaks_no_tls(not_tls) {}
-  bool speaks_no_tls;
+  TransportError(const std::string& message, bool no_handshake)
+      : Error(ErrorCode::network, message), tls_failed(no_handshake) {}
+  bool tls_failed;  // connected, but the other side does not speak TLS
 };
 
 class Http {

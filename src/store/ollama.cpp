@@ -28,9 +28,13 @@ RemoteFile layer_of(const Json& row, const std::string& role, const std::string&
   return file;
 }
 
-HttpResponse get_manifest(Job& job, const Name& name, const std::string& base) {
+HttpResponse get_manifest(Job& job, const Name& name, const std::string& base, bool probe) {
   HttpRequest request{
       base + "/manifests/" + name.tag, {}, {"Accept: application/vnd.docker.distribution.manifest.v2+json"}};
+  if (probe) {
+    request.tries = 1;
+    request.connect_s = 4;
+  }
   return job.http.get(request, kManifestLimit);
 }
 
@@ -71,13 +75,14 @@ RemoteModel offer_of_ollama(Job& job, const Name& name) {
   const std::string path = name.host + "/v2/" + name.name_space + "/" + name.model;
   std::string base = (name.scheme.empty() ? "https" : name.scheme) + "://" + path;
   if (origin_of(base).empty()) fail(ErrorCode::usage, "{}: {} is no host", name.text, name.host);
+  const bool may_be_plain = job.options.insecure && name.scheme.empty();
   HttpResponse response;
   try {
-    response = get_manifest(job, name, base);
+    response = get_manifest(job, name, base, may_be_plain);
   } catch (const TransportError& e) {
-    if (!job.options.insecure || !name.scheme.empty() || !e.speaks_no_tls) throw;
-    base = "http://" + path;  // --insecure, and no scheme in the name
-    response = get_manifest(job, name, base);
+    if (!may_be_plain || !e.tls_failed) throw;
+    base = "http://" + path;
+    response = get_manifest(job, name, base, false);
   }
   if (response.status != 200) fail_status(response, name.text);
   RemoteModel model;

@@ -7,6 +7,7 @@
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "text/pieces.h"
 
 namespace mynah::text {
 namespace {
@@ -86,7 +87,8 @@ Pattern Pattern::regex(const std::string& expression) {
   Pattern pattern;
   pattern.text_ = expression;
   pattern.scanner_ = known_scanner(expression);
-  if (!pattern.scanner_) pattern.regex_ = std::make_shared<const Regex>(expression);
+  pattern.class_ = known_class(expression);
+  if (!pattern.scanner_ && !pattern.class_) pattern.regex_ = std::make_shared<const Regex>(expression);
   return pattern;
 }
 
@@ -107,6 +109,12 @@ void Pattern::each_match(std::string_view text, const std::function<void(size_t,
       found(at, end);
       at = end;
     }
+    return;
+  }
+  if (class_) {
+    each_character(text, 0, text.size(), [&](char32_t code, size_t at, uint32_t size) {
+      if (class_(code)) found(at, at + size);
+    });
     return;
   }
   if (!regex_) {

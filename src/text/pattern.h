@@ -38,6 +38,7 @@ class Pattern {
   struct Regex;
   std::string text_;
   Scanner scanner_ = nullptr;
+  CharacterClass class_ = nullptr;
   std::shared_ptr<const Regex> regex_;
 };
 

@@ -55,18 +55,23 @@ void emit_words(std::vector<Match>& matches, Behavior behavior, Emit&& emit) {
 // Cuts at every character of a class.
 template <class Member>
 void cut_at_characters(Pieces& pieces, Behavior behavior, Member&& member) {
+  const bool simple = behavior == Behavior::isolated || behavior == Behavior::removed;
   std::vector<Match> matches;
   pieces.cut([&](std::string_view text, auto&& emit) {
     matches.clear();
     size_t last = 0;
+    const auto put = [&](size_t begin, size_t end, bool found) {
+      if (!simple) matches.push_back({begin, end, found});
+      else if (!found || behavior == Behavior::isolated) emit(begin, end);
+    };
     each_character(text, 0, text.size(), [&](char32_t code, size_t at, uint32_t size) {
       if (!member(code)) return;
-      if (at > last) matches.push_back({last, at, false});
-      matches.push_back({at, at + size, true});
+      if (at > last) put(last, at, false);
+      put(at, at + size, true);
       last = at + size;
     });
-    if (last < text.size()) matches.push_back({last, text.size(), false});
-    emit_words(matches, behavior, emit);
+    if (last < text.size()) put(last, text.size(), false);
+    if (!simple) emit_merged(matches, behavior, emit);
   });
 }
 

@@ -237,6 +237,11 @@ size_t scan_gpt2(std::string_view text, size_t at) {
   return scan_spaces<false>(c);
 }
 
+CharacterClass known_class(std::string_view pattern) {
+  if (pattern == "\\p{N}") return [](char32_t c) { return c < 0x80 ? c >= '0' && c <= '9' : unicode::is_number(c); };
+  return nullptr;
+}
+
 Scanner known_scanner(std::string_view pattern) {
   for (const Known& known : kKnown)
     if (known.pattern == pattern) return known.scanner;

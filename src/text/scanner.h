@@ -12,6 +12,10 @@ using Scanner = size_t (*)(std::string_view text, size_t at);
 // GPT-2: contractions in lower case, " ?" before runs of letters, numbers or other characters, white space.
 size_t scan_gpt2(std::string_view text, size_t at);
 
+// For an expression that matches any one character of a class: the class. Null for any other.
+using CharacterClass = bool (*)(char32_t code);
+CharacterClass known_class(std::string_view pattern);
+
 // The scanner for a regular expression that is known by its exact text, null for any other.
 Scanner known_scanner(std::string_view pattern);
 

@@ -247,7 +247,7 @@ std::optional<Value> element(const Value& object, const Value& index) {
   if (!is_text) return object.list().items[static_cast<size_t>(i)];
   const std::string& text = object.text();
   if (text.size() == object.length()) return Value(text.substr(static_cast<size_t>(i), 1));
-  charge(static_cast<size_t>(i));
+  charge(4 * static_cast<size_t>(i));
   const size_t begin = byte_offset(text, static_cast<size_t>(i));
   size_t end = begin;
   next_code_point(text, end);
@@ -311,7 +311,7 @@ std::vector<size_t> indices_of(const Slice& slice) {
 
 Value slice_text(const Value& object, const std::vector<size_t>& indices) {
   const std::string& text = object.text();
-  charge(text.size());
+  charge(4 * text.size());
   std::vector<size_t> offsets;  // of every code point, only where they are not bytes
   if (text.size() != object.length())
     for (size_t at = 0; at < text.size(); next_code_point(text, at)) offsets.push_back(at);

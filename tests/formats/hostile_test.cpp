@@ -74,6 +74,7 @@ TEST(HostileGguf, StringsAndKeys) {
   put<uint64_t>(long_key, kHuge);
   expect_damaged(long_key, "bytes wanted");
   expect_damaged(head(0, 1) + entry<uint32_t>("", 4, 7), "empty key");
+  expect_damaged(head(0, 1) + entry<uint32_t>("\xff", 4, 7), "not UTF-8");
   expect_damaged(head(0, 2) + entry<uint32_t>("k", 4, 7) + entry<uint32_t>("k", 4, 7), "'k' occurs twice");
   expect_damaged(head(0, 1) + entry<uint64_t>("k", 8, kHuge), "bytes wanted");
   expect_damaged(head(0, 1) + entry<uint64_t>("k\x1b]0;\n", 13, 0), "metadata 'k\\x1b]0;\\x0a': value type 13");
@@ -125,6 +126,7 @@ TEST(HostileGguf, Offsets) {
   expect_damaged(padded(head(2, 0) + tensor("a", {4}, 0, 0) + tensor("a", {4}, 0, 32), 64), "'a' occurs twice");
   expect_damaged(head(1, 0) + tensor("a", {4}, 0, 0), "before its tensor data");
   expect_damaged(padded(head(1, 0) + tensor("", {4}, 0, 0), 64), "a tensor name of 0 bytes");
+  expect_damaged(padded(head(1, 0) + tensor("\xe9", {4}, 0, 0), 64), "its name is not UTF-8");
 }
 
 TEST(HostileGguf, Alignment) {

@@ -17,7 +17,7 @@ void put(std::string& out, T value) {
 struct ZipOptions {
   uint16_t method = 0, flags = 0;
   bool zip64 = false;
-  std::string local_name;  // when not empty: instead of the true name, in the entries' own headers
+  std::string local_name = {};  // when not empty: instead of the true name, in the entries' own headers
 };
 
 inline std::string make_zip(const std::vector<std::pair<std::string, std::string>>& entries,

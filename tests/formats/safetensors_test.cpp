@@ -103,6 +103,12 @@ TEST(Safetensors, TypesThatCannotBeReadAreRefusedOnlyWhenAskedFor) {
   EXPECT_TRUE(has(error_of([&] { file->tensor("a"); }), "element type F8_E4M3 is not supported"));
 }
 
+TEST(Safetensors, BooleansAreZeroOrOne) {
+  const auto file = parse<SafetensorsFile>(made(R"({"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})", 0) +
+                                           std::string("\0\2\xff", 3));
+  EXPECT_EQ(file->tensor("a").to_vector(), (Floats{0, 1, 1}));
+}
+
 TEST(Safetensors, UnsignedIntegersBecomeWiderSignedOnes) {
   const auto u16 =
       parse<SafetensorsFile>(made(R"({"a":{"dtype":"U16","shape":[1],"data_offsets":[0,2]}})", 0) + "\xff\xff");

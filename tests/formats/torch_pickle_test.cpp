@@ -195,6 +195,7 @@ TEST(TorchFile, DamagedPicklesAreRefused) {
   damaged("\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", "bytes wanted");
   damaged("cos", "bytes wanted");
   damaged("ctorch._utils\n_rebuild_tensor_v2\n)R.", "unexpected arguments");
+  damaged("}" + text("\xff") + "Ns.", "is not UTF-8");
   damaged("}(NNu.", "neither text nor a whole number");
 }
 

@@ -37,14 +37,16 @@ TEST_P(QuantLayout, RowsKeepTheirPlaces) {
       const auto bytes = test::random_blocks(f, rows, k, 3);
       std::vector<uint8_t> panel(panel_bytes(static_cast<BlockFormat>(f), k), 0xff);
       pack_panel(static_cast<BlockFormat>(f), bytes.data(), rows, k, panel.data());
-      std::vector<float> expected(static_cast<size_t>(rows * k)), all(static_cast<size_t>(kPanelRows * k)), one(static_cast<size_t>(k));
+      std::vector<float> expected(static_cast<size_t>(rows * k)), all(static_cast<size_t>(kPanelRows * k)),
+          one(static_cast<size_t>(k));
       blocks().decode[f](bytes.data(), expected.data(), rows * k);
       quant().dequantize[f](panel.data(), k / 32, 0, kPanelRows, all.data(), k);
       ASSERT_EQ(0, std::memcmp(expected.data(), all.data(), expected.size() * 4)) << test::kFormatNames[f];
       for (size_t i = expected.size(); i < all.size(); ++i) ASSERT_EQ(all[i], 0.0f) << test::kFormatNames[f];
       for (int64_t r = 0; r < rows; ++r) {
         quant().dequantize[f](panel.data(), k / 32, r, 1, one.data(), k);
-        ASSERT_EQ(0, std::memcmp(expected.data() + r * k, one.data(), one.size() * 4)) << test::kFormatNames[f] << " row " << r;
+        ASSERT_EQ(0, std::memcmp(expected.data() + r * k, one.data(), one.size() * 4))
+            << test::kFormatNames[f] << " row " << r;
       }
     }
 }

@@ -1,5 +1,5 @@
-// Quantised products against a plain reference, and the promise of kernels/quant.h: the same bits for every number of rows and
-// every instruction set.
+// Quantised products against a plain reference, and the promise of kernels/quant.h: the same bits for every number of
+// rows and every instruction set.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -29,14 +29,16 @@ std::vector<ActivationBlock> quantize(const std::vector<float>& x, int64_t k) {
 }
 
 // Products of m rows with the matrix; cells that must not be written keep a mark.
-std::vector<float> multiply(int f, const std::vector<uint8_t>& packed, int64_t rows, int64_t k, const ActivationBlock* x, int64_t m) {
+std::vector<float> multiply(int f, const std::vector<uint8_t>& packed, int64_t rows, int64_t k,
+                            const ActivationBlock* x, int64_t m) {
   const int64_t stride = rows + 5;
   std::vector<float> y(static_cast<size_t>(m * stride), 777.0f);
   quant().multiply[f](packed.data(), rows, k / 32, x, m, y.data(), stride);
   std::vector<float> out;
   for (int64_t i = 0; i < m; ++i) {
     out.insert(out.end(), y.begin() + i * stride, y.begin() + i * stride + rows);
-    for (int64_t j = rows; j < stride; ++j) EXPECT_EQ(y[static_cast<size_t>(i * stride + j)], 777.0f) << "written past the end";
+    for (int64_t j = rows; j < stride; ++j)
+      EXPECT_EQ(y[static_cast<size_t>(i * stride + j)], 777.0f) << "written past the end";
   }
   return out;
 }
@@ -44,7 +46,8 @@ std::vector<float> multiply(int f, const std::vector<uint8_t>& packed, int64_t r
 struct Case {
   int64_t m, rows, k;
 };
-constexpr Case kCases[] = {{1, 16, 256}, {1, 40, 512}, {3, 48, 256}, {8, 33, 512}, {9, 64, 768}, {21, 70, 512}, {37, 96, 256}};
+constexpr Case kCases[] = {{1, 16, 256}, {1, 40, 512},  {3, 48, 256}, {8, 33, 512},
+                           {9, 64, 768}, {21, 70, 512}, {37, 96, 256}};
 
 // k of a case for a format: with blocks of 32 also no multiple of 256.
 int64_t columns(const Case& c, int f) { return kPanelFormats[f].scale_columns == 32 ? c.k - 96 : c.k; }
@@ -85,7 +88,8 @@ TEST_P(QuantMultiply, RowsDoNotDependOnTheirNumber) {
     for (int64_t count : {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 16, 18, 31})
       for (int64_t first : {int64_t{0}, m - count}) {
         const auto some = multiply(f, packed, rows, k, x.data() + first * (k / 32), count);
-        ASSERT_EQ(0, std::memcmp(some.data(), all.data() + first * rows, some.size() * 4)) << kFormatNames[f] << " " << count << " rows";
+        ASSERT_EQ(0, std::memcmp(some.data(), all.data() + first * rows, some.size() * 4))
+            << kFormatNames[f] << " " << count << " rows";
       }
   }
 }
@@ -114,9 +118,11 @@ TEST_P(QuantMultiply, ExtremesAreExact) {
       for (uint8_t& b : bytes) b = static_cast<uint8_t>(fill);
       // The f16 numbers stay: they are the bytes in which random_blocks keeps the exponent pattern.
       std::vector<float> w(static_cast<size_t>(rows * k));
-      constexpr int kHalves[kBlockFormats][2] = {{0, 0}, {0, 2}, {0, 0}, {0, 2}, {0, 0}, {80, 82}, {108, 108}, {0, 2}, {0, 2}, {208, 208}, {0, 0}};
+      constexpr int kHalves[kBlockFormats][2] = {{0, 0},     {0, 2}, {0, 0}, {0, 2},     {0, 0}, {80, 82},
+                                                 {108, 108}, {0, 2}, {0, 2}, {208, 208}, {0, 0}};
       for (size_t b = 0; b < bytes.size(); b += static_cast<size_t>(kPanelFormats[f].file_bytes))
-        for (int at : kHalves[f]) std::memcpy(&bytes[b + static_cast<size_t>(at)], &random[b + static_cast<size_t>(at)], 2);
+        for (int at : kHalves[f])
+          std::memcpy(&bytes[b + static_cast<size_t>(at)], &random[b + static_cast<size_t>(at)], 2);
       const auto packed = pack(f, bytes, rows, k);
       blocks().decode[f](bytes.data(), w.data(), rows * k);
       for (float value : {1.0f, -1.0f}) {
@@ -128,7 +134,8 @@ TEST_P(QuantMultiply, ExtremesAreExact) {
             sum += static_cast<double>(w[static_cast<size_t>(r * k + j)]) * value;
             size += std::abs(w[static_cast<size_t>(r * k + j)]);
           }
-          for (int64_t i = 0; i < m; ++i) ASSERT_NEAR(y[static_cast<size_t>(i * rows + r)], sum, 2e-6 * size) << kFormatNames[f] << " row " << r;
+          for (int64_t i = 0; i < m; ++i)
+            ASSERT_NEAR(y[static_cast<size_t>(i * rows + r)], sum, 2e-6 * size) << kFormatNames[f] << " row " << r;
         }
       }
     }
@@ -146,7 +153,8 @@ TEST_P(QuantMultiply, Activations) {
     for (size_t i = 0; i < 32; ++i) {
       sums[i / 16] += block.codes[i];
       largest = std::max(largest, std::abs(block.codes[i]));
-      EXPECT_NEAR(block.codes[i] * static_cast<double>(block.scale), x[32 * b + i], 0.5001 * block.scale + 1e-37) << b << " " << i;
+      EXPECT_NEAR(block.codes[i] * static_cast<double>(block.scale), x[32 * b + i], 0.5001 * block.scale + 1e-37)
+          << b << " " << i;
     }
     EXPECT_EQ(largest, b == 1 || b == 2 ? 0 : 127);
     EXPECT_EQ(block.negative_sum, -(sums[0] + sums[1]));
@@ -160,7 +168,8 @@ TEST_P(QuantMultiply, Activations) {
 
 // Numbers that are not finite do not vanish in the quantisation.
 TEST_P(QuantMultiply, NotFiniteStaysVisible) {
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                    -std::numeric_limits<float>::infinity()}) {
     auto x = test::random_floats(64, 13);
     x[40] = bad;
     const auto a = quantize(x, 64);

@@ -13,9 +13,12 @@ namespace mynah::test {
 
 constexpr const char* kFormatNames[kernels::kBlockFormats] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0",  "q2_k",
                                                               "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"};
-constexpr kernels::Isa kEveryIsa[] = {kernels::Isa::generic, kernels::Isa::avx2, kernels::Isa::avx512, kernels::Isa::bf16};
+constexpr kernels::Isa kEveryIsa[] = {kernels::Isa::generic, kernels::Isa::avx2, kernels::Isa::avx512,
+                                      kernels::Isa::bf16};
 
-inline std::string isa_test_name(const testing::TestParamInfo<kernels::Isa>& info) { return kernels::isa_name(info.param); }
+inline std::string isa_test_name(const testing::TestParamInfo<kernels::Isa>& info) {
+  return kernels::isa_name(info.param);
+}
 
 // Runs a test with the instruction set of its parameter, or skips it.
 class QuantTest : public testing::TestWithParam<kernels::Isa> {
@@ -43,7 +46,7 @@ inline float random_float(uint64_t& state) {
 
 // Random GGUF blocks of a matrix [rows, k]. The f16 numbers are between 2^-7 and 2^-5 in size, of either sign.
 inline std::vector<uint8_t> random_blocks(int format, int64_t rows, int64_t k, uint64_t seed) {
-  constexpr int kHalves[kernels::kBlockFormats][2] = {{0, -1},  {0, 2}, {0, -1}, {0, 2},   {0, -1}, {80, 82},
+  constexpr int kHalves[kernels::kBlockFormats][2] = {{0, -1},   {0, 2}, {0, -1}, {0, 2},    {0, -1}, {80, 82},
                                                       {108, -1}, {0, 2}, {0, 2},  {208, -1}, {0, -1}};
   const kernels::PanelFormat& layout = kernels::kPanelFormats[format];
   std::vector<uint8_t> bytes(static_cast<size_t>(rows * k / layout.scale_columns * layout.file_bytes));

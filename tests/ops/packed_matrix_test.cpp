@@ -26,7 +26,8 @@ Tensor random_matrix(DType type, int64_t rows, int64_t k, uint64_t seed) {
 
 // Segments of several types, none a multiple of 16 rows but the first.
 std::vector<Tensor> segments(int64_t k) {
-  std::vector<Tensor> parts = {random_matrix(DType::q4_1, 64, k, 1), random_matrix(DType::q8_0, 21, k, 2), random_matrix(DType::q5_0, 7, k, 3)};
+  std::vector<Tensor> parts = {random_matrix(DType::q4_1, 64, k, 1), random_matrix(DType::q8_0, 21, k, 2),
+                               random_matrix(DType::q5_0, 7, k, 3)};
   if (k % 256 == 0) parts.push_back(random_matrix(DType::q6_k, 300, k, 4));
   return parts;
 }
@@ -63,7 +64,8 @@ TEST_P(Threads, MultiplyJoinsSegments) {
         for (int64_t r = 0; r < n; ++r) {
           double sum = 0, size = 0;
           for (int64_t j = 0; j < k; ++j) {
-            const double term = static_cast<double>(w[static_cast<size_t>(r * k + j)]) * x[static_cast<size_t>(i * ldx + j)];
+            const double term =
+                static_cast<double>(w[static_cast<size_t>(r * k + j)]) * x[static_cast<size_t>(i * ldx + j)];
             sum += term;
             size += std::abs(w[static_cast<size_t>(r * k + j)]);
           }
@@ -96,7 +98,8 @@ TEST_P(Threads, SwigluEqualsItsParts) {
   for (int64_t half : {int64_t{48}, int64_t{40}, int64_t{1000}})
     for (int64_t m : {1, 70}) {
       const int64_t k = 256;
-      const std::vector<Tensor> parts = {random_matrix(DType::q4_1, half, k, 7), random_matrix(DType::q4_0, half, k, 8)};
+      const std::vector<Tensor> parts = {random_matrix(DType::q4_1, half, k, 7),
+                                         random_matrix(DType::q4_0, half, k, 8)};
       const auto matrix = PackedMatrix::pack(parts);
       const auto x = test::random_floats(m * k, 9);
       std::vector<float> both(static_cast<size_t>(2 * m * half)), y(static_cast<size_t>(m * half));
@@ -106,9 +109,11 @@ TEST_P(Threads, SwigluEqualsItsParts) {
       matrix->multiply_swiglu(quantized, y.data(), half);
       for (int64_t i = 0; i < m; ++i)
         for (int64_t j = 0; j < half; ++j) {
-          const double gate = both[static_cast<size_t>(2 * i * half + j)], up = both[static_cast<size_t>((2 * i + 1) * half + j)];
+          const double gate = both[static_cast<size_t>(2 * i * half + j)],
+                       up = both[static_cast<size_t>((2 * i + 1) * half + j)];
           const double expected = gate / (1 + std::exp(-gate)) * up;
-          ASSERT_NEAR(y[static_cast<size_t>(i * half + j)], expected, 1e-6 * std::abs(expected) + 1e-30) << i << " " << j;
+          ASSERT_NEAR(y[static_cast<size_t>(i * half + j)], expected, 1e-6 * std::abs(expected) + 1e-30)
+              << i << " " << j;
         }
     }
 }
@@ -137,8 +142,8 @@ TEST_P(Threads, TransposedEqualsReference) {
 INSTANTIATE_TEST_SUITE_P(PackedMatrix, Threads, testing::Values(1, 2, 3), testing::PrintToStringParamName());
 
 TEST(PackedMatrixRows, EqualTheStoredBlocks) {
-  for (DType type : {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k,
-                     DType::q6_k, DType::iq4_nl}) {
+  for (DType type : {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k,
+                     DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl}) {
     const int64_t k = 512;
     const std::vector<Tensor> parts = {random_matrix(type, 19, k, 11), random_matrix(DType::q8_0, 5, k, 12)};
     const auto w = values(parts);
@@ -164,7 +169,9 @@ TEST(PackedMatrixPack, RefusesWhatItCannotPack) {
   EXPECT_THROW(PackedMatrix::pack({}), Error);
   EXPECT_THROW(PackedMatrix::pack(std::vector<Tensor>{Tensor{}}), Error);
   EXPECT_THROW(PackedMatrix::pack(std::vector<Tensor>{Tensor::zeros({4, 32})}), Error);
-  EXPECT_THROW(PackedMatrix::pack(std::vector<Tensor>{random_matrix(DType::q4_0, 4, 32, 1), random_matrix(DType::q4_0, 4, 64, 1)}), Error);
+  EXPECT_THROW(PackedMatrix::pack(
+                   std::vector<Tensor>{random_matrix(DType::q4_0, 4, 32, 1), random_matrix(DType::q4_0, 4, 64, 1)}),
+               Error);
 }
 
 }  // namespace

@@ -121,6 +121,10 @@ class HttpServer {
       const ssize_t n = ::recv(client, buffer, sizeof buffer, 0);
       if (n <= 0) return;
       text.append(buffer, static_cast<size_t>(n));
+      if (text[0] == 0x16) {  // TLS
+        send_all(client, "HTTP/1.1 400 X\r\n\r\n", 18);
+        return;
+      }
     }
     Request request;
     const size_t line_end = text.find("\r\n");
