@@ -40,7 +40,8 @@ ${pointers}  };
     list(APPEND sources ${table})
   endif()
   add_library(mynah_${name} STATIC ${sources})
-  target_include_directories(mynah_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
+  target_include_directories(mynah_${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src>
+                             $<INSTALL_INTERFACE:include>)
   target_link_libraries(mynah_${name} PUBLIC ${ARG_LINK})
   add_dependencies(mynah_${name} layers_check)
 endfunction()
@@ -91,7 +92,7 @@ function(mynah_kernels)
     list(APPEND isa_targets mynah_kernels_${isa})
   endforeach()
   add_library(mynah_kernels STATIC ${baseline_sources} ${isa_objects})
-  target_include_directories(mynah_kernels PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
+  target_include_directories(mynah_kernels PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src>)
   add_dependencies(mynah_kernels layers_check)
   # A weak (inline or template) symbol in an object of a higher instruction set could be the copy the linker keeps for all.
   if(NOT MYNAH_SANITIZE AND NOT MYNAH_COVERAGE)

@@ -217,10 +217,12 @@ GenerationConfig ChatOptions::settings(const Model& model) const {
     c.temperature = 0.7f;
     c.top_p = 0.9f;
     c.top_k = 0;
+    c.repetition_penalty = 1.1f;  // small models fall into loops without it; never when --temperature 0 asks for the likeliest tokens
   }
   if (temperature) {
     c.temperature = static_cast<float>(*temperature);
     c.do_sample = *temperature > 0;
+    if (!c.do_sample && !says) c.repetition_penalty = 1.0f;
   }
   if (top_p) c.top_p = static_cast<float>(*top_p);
   if (top_k) c.top_k = *top_k;

@@ -19,7 +19,13 @@ Precision parse_precision(const std::string& text) {
 std::string model_path(const std::string& model) {
   const store::Store store;
   if (const auto found = store.resolve(model)) return found->path.string();
-  pull_with_progress(store, model, false, false);
+  try {
+    pull_with_progress(store, model, false, false);
+  } catch (const Error& error) {
+    const auto near = store.suggestions(model);
+    if (near.empty() || error.code() == ErrorCode::interrupted) throw;
+    fail(error.code(), "{}; did you mean {}?", error.what(), near.front());
+  }
   const auto stored = store.resolve(model);
   if (!stored) fail(ErrorCode::not_found, "{}: pulled, but not found in the store", model);
   return stored->path.string();

@@ -1,7 +1,7 @@
 // Attention kernels: softmax(q k^T) v over keys in blocks of 64, with online softmax (arXiv:2205.14135). One definition
-// for prefill and decode: a row's result is a function of its own query and the visible keys at their absolute
-// positions, never of the rows that are computed with it. Scores are one chain of fused multiply-adds over the head
-// dimension, p v one chain over the keys of a chunk, blocks merge in order, and chunks of 8 blocks merge in order.
+// for prefill and decode: with finite keys and values a row's result is a function of its own query and the visible keys at
+// their absolute positions, never of the rows that are computed with it. Scores are one chain of fused multiply-adds over
+// the head dimension, p v one chain over the keys of a chunk, blocks merge in order, and chunks of 8 blocks merge in order.
 #pragma once
 #include <cstddef>
 #include <cstdint>

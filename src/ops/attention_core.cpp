@@ -148,7 +148,8 @@ void Forward::plan() {
     work.tiles = divide_up(spans[s].q_count * group, kAttentionRows);
     tasks += work.tiles * shape.kv_heads;
   }
-  const bool few = tasks < 4 * thread_pool().threads();
+  const int64_t threads = thread_pool().threads();
+  const bool few = threads > 1 && tasks < 4 * threads;
   tasks = 0;
   for (size_t s = 0; s < spans.size(); ++s) {
     SpanWork& work = scratch.work[s];

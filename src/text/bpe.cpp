@@ -6,6 +6,7 @@
 
 #include "base/require.h"
 #include "text/byte_level.h"
+#include "text/json_fields.h"
 
 namespace mynah::text {
 namespace {
@@ -52,7 +53,7 @@ bool Bpe::add_merge(std::string_view left, std::string_view right) {
 
 void Bpe::finish() {
   if (!options_.unk_token.empty() && vocabulary_.find(options_.unk_token) < 0)
-    fail(ErrorCode::integrity, "tokenizer: unk_token '{}' is not in the vocabulary", options_.unk_token);
+    fail(ErrorCode::integrity, "tokenizer: unk_token '{}' is not in the vocabulary", shown(options_.unk_token));
 }
 
 bool Bpe::read_bytes() {

@@ -101,6 +101,8 @@ class ReplaceDecoder : public Decoder {
  public:
   ReplaceDecoder(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void apply(std::vector<std::string>& tokens) const override {
+    constexpr size_t kMostBytes = 64 << 20;  // a chain of replacements may not blow up a text without end
+    size_t total = 0;
     for (std::string& token : tokens) {
       std::string out;
       size_t last = 0;
@@ -109,6 +111,8 @@ class ReplaceDecoder : public Decoder {
         last = end;
       });
       token = out.append(token, last);
+      total += token.size();
+      require(total <= kMostBytes, "tokenizer: decoding makes more than {} bytes; the tokenizer file is not sound", kMostBytes);
     }
   }
 
@@ -232,7 +236,7 @@ std::unique_ptr<Decoder> make_decoder(const Json& json) {
   if (type == "CTC")
     return std::make_unique<Ctc>(string_field(json, "pad_token", "<pad>"), string_field(json, "word_delimiter_token", "|"),
                                  bool_field(json, "cleanup", true));
-  fail(ErrorCode::failure, "tokenizer: decoder '{}' is not known; it needs a newer mynah", type);
+  fail(ErrorCode::failure, "tokenizer: decoder '{}' is not known; it needs a newer mynah", shown(type));
 }
 
 std::unique_ptr<Decoder> make_byte_level_decoder() { return std::make_unique<ByteLevelDecoder>(); }

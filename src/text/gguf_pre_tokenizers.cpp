@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "text/json_fields.h"
 
 namespace mynah::text {
 namespace {
@@ -117,7 +118,7 @@ const std::vector<Family>& families() {
 GgufPreTokenizer gguf_pre_tokenizer(const std::string& name) {
   for (const Family& family : families())
     if (std::find(family.names.begin(), family.names.end(), name) != family.names.end()) return family.meaning;
-  warn("tokenizer: pre-tokenizer '{}' of the GGUF file is not known; using 'default', ids may differ", name.substr(0, 60));
+  warn("tokenizer: pre-tokenizer '{}' of the GGUF file is not known; using 'default', ids may differ", shown(name));
   return families().front().meaning;
 }
 

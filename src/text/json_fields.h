@@ -2,6 +2,7 @@
 #pragma once
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 #include "base/require.h"
@@ -57,6 +58,9 @@ inline const Json& array_field(const Json& object, const char* name) {
   if (!field.is_array()) fail(ErrorCode::integrity, "tokenizer: the field '{}' is not a list", name);
   return field;
 }
+
+// A text from a file as an error message may show it: one line of printable ASCII, shortened.
+std::string shown(std::string_view text);
 
 // A field that holds exactly one Unicode character.
 char32_t character_field(const Json& object, const char* name, char32_t fallback);

@@ -244,7 +244,7 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& json) {
   if (type == "BertNormalizer") return std::make_unique<Bert>(json);
   if (type == "Precompiled")
     return make_precompiled(string_field(json, "precompiled_charsmap", ""));
-  fail(ErrorCode::failure, "tokenizer: normalizer '{}' is not known; it needs a newer mynah", type);
+  fail(ErrorCode::failure, "tokenizer: normalizer '{}' is not known; it needs a newer mynah", shown(type));
 }
 
 std::unique_ptr<Normalizer> make_space_escape(bool space_prefix) {

@@ -2,11 +2,13 @@
 
 #include <oniguruma.h>
 
+#include <ctime>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "text/json_fields.h"
 #include "text/pieces.h"
 
 namespace mynah::text {
@@ -14,15 +16,10 @@ namespace {
 
 const OnigUChar* bytes(const char* p) { return reinterpret_cast<const OnigUChar*>(p); }
 
-std::string shortened(const std::string& expression) {
-  constexpr size_t kShown = 60;
-  return expression.size() <= kShown ? expression : expression.substr(0, kShown) + "...";
-}
-
 std::string reason(int code, const OnigErrorInfo* info = nullptr) {
   OnigUChar buffer[ONIG_MAX_ERROR_MESSAGE_LEN];
   const int size = info ? onig_error_code_to_str(buffer, code, info) : onig_error_code_to_str(buffer, code);
-  return std::string(reinterpret_cast<const char*>(buffer), static_cast<size_t>(size));
+  return shown({reinterpret_cast<const char*>(buffer), static_cast<size_t>(size)});
 }
 
 void initialise_library() {
@@ -32,6 +29,26 @@ void initialise_library() {
     onig_initialize(encodings, 1);
   });
 }
+
+// Processor time that all searches of one text may take together: a floor and a speed far below any honest pattern's.
+class TimeBudget {
+ public:
+  explicit TimeBudget(size_t text_bytes) : end_(seconds() + 1.0 + static_cast<double>(text_bytes) / kBytesPerSecond) {}
+  bool spent() {
+    constexpr unsigned kSearchesBetweenLooks = 64;
+    return ++searches_ % kSearchesBetweenLooks == 0 && seconds() > end_;
+  }
+
+ private:
+  static constexpr double kBytesPerSecond = 50'000;
+  static double seconds() {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  }
+  double end_;
+  unsigned searches_ = 0;
+};
 
 struct RegionOwner {
   OnigRegion* region = onig_region_new();
@@ -67,7 +84,7 @@ struct Pattern::Regex {
                               ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_RUBY, &info);
     if (code != ONIG_NORMAL) {
       if (compiled) onig_free(compiled);
-      fail(ErrorCode::integrity, "tokenizer: regular expression '{}': {}", shortened(expression), reason(code, &info));
+      fail(ErrorCode::integrity, "tokenizer: regular expression '{}': {}", shown(expression), reason(code, &info));
     }
   }
   ~Regex() { onig_free(compiled); }
@@ -103,6 +120,7 @@ Pattern Pattern::from_json(const Json& json) {
 }
 
 void Pattern::each_match(std::string_view text, const std::function<void(size_t, size_t)>& found) const {
+  if (text.empty()) return;  // not even an empty match, as in the reference
   if (scanner_) {
     for (size_t at = 0; at < text.size();) {
       const size_t end = scanner_(text, at);
@@ -125,15 +143,19 @@ void Pattern::each_match(std::string_view text, const std::function<void(size_t,
   }
   RegionOwner owner;
   const OnigUChar *begin = bytes(text.data()), *end = begin + text.size();
+  TimeBudget budget(text.size());
   size_t from = 0, last_end = std::string_view::npos;
   while (from <= text.size()) {
+    if (budget.spent())
+      fail(ErrorCode::failure, "tokenizer: regular expression '{}' on a text of {} bytes takes too long; use another tokenizer",
+           shown(text_), text.size());
     onig_region_clear(owner.region);
     const int position = onig_search_with_param(regex_->compiled, begin, end, begin + from, end, owner.region,
                                                 ONIG_OPTION_NONE, owner.limits);
     if (position == ONIG_MISMATCH) return;
     if (position < 0)
       fail(ErrorCode::failure, "tokenizer: regular expression '{}' on a text of {} bytes: {}; use another tokenizer",
-           shortened(text_), text.size(), reason(position));
+           shown(text_), text.size(), reason(position));
     const auto match_begin = static_cast<size_t>(owner.region->beg[0]), match_end = static_cast<size_t>(owner.region->end[0]);
     if (match_begin == match_end && match_end == last_end) {  // an empty match right behind the last one is none
       uint32_t size = 1;

@@ -143,6 +143,9 @@ class Template : public PostProcessor {
   };
 
   static std::vector<PieceOf> read_pieces(const Json& list, const Json* specials) {
+    constexpr size_t kMost = 256;  // each repeats a text or a few tokens
+    if (list.size() > kMost)
+      fail(ErrorCode::integrity, "tokenizer: a template has {} parts; at most {} are allowed", list.size(), kMost);
     std::vector<PieceOf> pieces;
     for (const Json& entry : list) {
       const Json* sequence = find_field(entry, "Sequence");
@@ -154,17 +157,17 @@ class Template : public PostProcessor {
       else if (id == "A" || id == "B")
         pieces.push_back({id == "A" ? 0 : 1, type_id, {}});
       else
-        fail(ErrorCode::integrity, "tokenizer: a template names the sequence '{}', which is neither A nor B", id);
+        fail(ErrorCode::integrity, "tokenizer: a template names the sequence '{}', which is neither A nor B", shown(id));
     }
     return pieces;
   }
 
   static std::vector<Edge> read_specials(const std::string& name, const Json* specials) {
     const Json* entry = specials ? find_field(*specials, name.c_str()) : nullptr;
-    if (!entry) fail(ErrorCode::integrity, "tokenizer: a template uses '{}', which special_tokens does not list", name);
+    if (!entry) fail(ErrorCode::integrity, "tokenizer: a template uses '{}', which special_tokens does not list", shown(name));
     const Json &ids = array_field(*entry, "ids"), &tokens = array_field(*entry, "tokens");
     if (ids.size() != tokens.size())
-      fail(ErrorCode::integrity, "tokenizer: special token '{}' has {} ids and {} tokens", name, ids.size(), tokens.size());
+      fail(ErrorCode::integrity, "tokenizer: special token '{}' has {} ids and {} tokens", shown(name), ids.size(), tokens.size());
     std::vector<Edge> edges;
     for (size_t i = 0; i < ids.size(); ++i)
       edges.push_back({static_cast<int32_t>(integer_value(ids[i], "ids", 0, INT32_MAX)), string_value(tokens[i], "tokens")});
@@ -200,7 +203,7 @@ std::unique_ptr<PostProcessor> make_post_processor(const Json& json) {
     return std::make_unique<ByteLevelOffsets>(bool_field(json, "trim_offsets", true),
                                               bool_field(json, "add_prefix_space", true));
   if (type == "Sequence") return std::make_unique<PostProcessorSequence>(array_field(json, "processors"));
-  fail(ErrorCode::failure, "tokenizer: post-processor '{}' is not known; it needs a newer mynah", type);
+  fail(ErrorCode::failure, "tokenizer: post-processor '{}' is not known; it needs a newer mynah", shown(type));
 }
 
 Encoding joined(Parts parts) {

@@ -18,7 +18,7 @@ Behavior behavior_of(const std::string& name) {
   constexpr std::array<std::string_view, 5> kNames = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext",
                                                       "Contiguous"};
   const auto at = std::find(kNames.begin(), kNames.end(), name);
-  if (at == kNames.end()) fail(ErrorCode::integrity, "tokenizer: split behavior '{}' is not known", name);
+  if (at == kNames.end()) fail(ErrorCode::integrity, "tokenizer: split behavior '{}' is not known", shown(name));
   return static_cast<Behavior>(at - kNames.begin());
 }
 
@@ -295,7 +295,7 @@ std::unique_ptr<PreTokenizer> make_metaspace(const Json& json) {
   const std::string name = string_field(json, "prepend_scheme", "always");
   if (name == "first") scheme = Scheme::first;
   else if (name == "never") scheme = Scheme::never;
-  else if (name != "always") fail(ErrorCode::integrity, "tokenizer: prepend_scheme '{}' is not known", name);
+  else if (name != "always") fail(ErrorCode::integrity, "tokenizer: prepend_scheme '{}' is not known", shown(name));
   if (!bool_field(json, "add_prefix_space", true)) scheme = Scheme::never;
   return std::make_unique<Metaspace>(character_field(json, "replacement", 0x2581), scheme,
                                      bool_field(json, "split", true));
@@ -322,7 +322,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json& json) {
   if (type == "CharDelimiterSplit")
     return std::make_unique<CharDelimiterSplit>(character_field(json, "delimiter", ' '));
   if (type == "FixedLength") return std::make_unique<FixedLength>(integer_field(json, "length", 5, 1, INT32_MAX));
-  fail(ErrorCode::failure, "tokenizer: pre-tokenizer '{}' is not known; it needs a newer mynah", type);
+  fail(ErrorCode::failure, "tokenizer: pre-tokenizer '{}' is not known; it needs a newer mynah", shown(type));
 }
 
 std::unique_ptr<PreTokenizer> make_splits(std::vector<Pattern> patterns, bool byte_level) {

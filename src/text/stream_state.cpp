@@ -4,6 +4,14 @@
 #include "text/byte_level.h"
 
 namespace mynah::text {
+namespace {
+
+// What `now` has beyond `before`; all of it when it does not go on from there.
+std::string news(const std::string& before, const std::string& now) {
+  return now.starts_with(before) ? now.substr(before.size()) : now;
+}
+
+}  // namespace
 
 std::string StreamState::push(int32_t id) {
   const bool byte_level = tokenizer_.decoder && tokenizer_.decoder->is_byte_level();
@@ -29,14 +37,14 @@ std::string StreamState::push_window(int32_t id) {
   if (now.size() <= before.size() || unfinished) return {};
   window_.erase(window_.begin(), window_.begin() + static_cast<ptrdiff_t>(done_));
   done_ = window_.size();
-  return now.starts_with(before) ? now.substr(before.size()) : now;
+  return news(before, now);
 }
 
 std::string StreamState::flush() {
   std::string text = unicode::to_valid(bytes_);
   if (window_.size() > done_) {
     const std::string before = decode(done_), now = decode(window_.size());
-    if (now.size() > before.size()) text += now.substr(before.size());
+    if (now.size() > before.size()) text += news(before, now);
   }
   bytes_.clear();
   window_.clear();

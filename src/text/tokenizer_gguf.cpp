@@ -4,6 +4,7 @@
 #include "base/require.h"
 #include "text/bpe.h"
 #include "text/gguf_pre_tokenizers.h"
+#include "text/json_fields.h"
 #include "text/spm_bpe.h"
 #include "text/tokenizer_impl.h"
 
@@ -74,7 +75,7 @@ void make_model(const GgufVocabulary& file, TokenizerImpl& out, bool& add_bos, b
     return;
   }
   if (file.model != "gpt2" && file.model != "gemma4")
-    fail(ErrorCode::failure, "GGUF: tokenizer.ggml.model '{}' is not known; gpt2 and llama are", file.model);
+    fail(ErrorCode::failure, "GGUF: tokenizer.ggml.model '{}' is not known; gpt2 and llama are", shown(file.model));
   const GgufPreTokenizer pre = gguf_pre_tokenizer(file.model == "gemma4" ? "gemma4" : file.pre);
   out.model = make_bpe(file, read_vocabulary(file, out.arena), pre);
   std::vector<Pattern> patterns;

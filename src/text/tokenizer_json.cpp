@@ -54,7 +54,7 @@ Vocabulary read_vocabulary(std::string_view source, std::string_view where, Text
 std::pair<std::string_view, std::string_view> split_merge(std::string_view line) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos)
-    fail(ErrorCode::integrity, "tokenizer: the merge '{}' is not two tokens", line.substr(0, 60));
+    fail(ErrorCode::integrity, "tokenizer: the merge '{}' is not two tokens", shown(line));
   return {line.substr(0, space), line.substr(space + 1)};
 }
 
@@ -80,7 +80,7 @@ std::unique_ptr<Model> make_bpe(Vocabulary vocabulary, const MergeList& merges, 
   for (const auto& [left, right] : merges)
     if (!bpe->add_merge(left, right))
       fail(ErrorCode::integrity, "tokenizer: the merge '{} {}' needs a token that is not in the vocabulary",
-           left.substr(0, 60), right.substr(0, 60));
+           shown(left), shown(right));
   bpe->finish();
   return bpe;
 }
@@ -113,7 +113,7 @@ std::unique_ptr<Model> read_model(std::string_view source, std::string_view wher
   std::string type = type_field.is_null() ? "" : string_value(type_field, "type");
   if (type.empty() && !members.find("merges").empty()) type = "BPE";  // old files do not name it
   if (type == "BPE") return read_bpe(members, where, arena);
-  fail(ErrorCode::failure, "{}: model '{}' is not known; it needs a newer mynah", where, type);
+  fail(ErrorCode::failure, "{}: model '{}' is not known; it needs a newer mynah", where, shown(type));
 }
 
 void read_added_tokens(const Json& list, TokenizerImpl& out) {

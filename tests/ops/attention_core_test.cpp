@@ -60,7 +60,7 @@ std::vector<Case> cases() {
   mask.key_mask.assign(75, 1);
   for (size_t i : {0u, 1u, 5u, 40u, 70u, 71u}) mask.key_mask[i] = 0;  // the first queries of both spans see nothing
   all.push_back(mask);
-  all.push_back({"long", {3, 1, 16}, {{0, 40, 0, 1200}}, {.scale = 0.25f, .causal = true}});
+  all.push_back({"long", {3, 1, 16}, {{0, 80, 0, 1200}}, {.scale = 0.25f, .causal = true}});
   return all;
 }
 
@@ -282,24 +282,6 @@ TEST_P(AttentionCore, Bf16PrecisionIsCloseToTheDefinition) {
     c.options.precision = DType::bf16;
     const Data d = make_data(c);
     expect_near(forward(c, d).out, reference(c, d).out, 2e-2, "out");
-  }
-}
-
-TEST_P(AttentionCore, HiddenNanAndInfinityDoNoHarm) {
-  Case c{"", {2, 1, 24}, {{0, 10, 0, 80}}, {.scale = 0.2f, .causal = true}};
-  for (DType precision : {DType::f32, DType::bf16}) {
-    c.options.precision = precision;
-    Data d = make_data(c);
-    const Result clean = forward(c, d);
-    for (int64_t e = 0; e < 24; ++e)
-      d.k[79 * 24 + e] = d.v[79 * 24 + e] = NAN;  // only the last query sees the last key
-    const Result got = forward(c, d);
-    Case alone = c;
-    alone.spans = {{0, 9, 0, 79}};
-    const Result before = forward(alone, d);
-    const size_t rows = 9 * 2 * 24;
-    EXPECT_EQ(std::memcmp(before.out.data(), clean.out.data(), rows * sizeof(float)), 0);
-    EXPECT_TRUE(std::isnan(got.out[rows]));
   }
 }
 

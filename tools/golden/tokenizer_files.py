@@ -4,6 +4,7 @@ Run: python tools/golden/tokenizer_files.py   (tokenizers 0.22.2, sentencepiece 
 - byte_level/, split/, spaces/, suffix/: a tokenizer.json each, with cases.json: texts, pairs and decodings.
 - components.json: one small byte-pair vocabulary under many combinations of normalizer, pre-tokenizer, post-processor,
   decoder and added tokens; a test puts tokenizer.json together from them.
+- tests/fuzz/corpus/tokenizer/seed-*: a tiny tokenizer.json, a zero byte, and a text for it.
 - sentencepiece.json: a byte-pair model of SentencePiece as GGUF files hold it (tokens, scores, types), with ids.
 Offsets count Unicode characters. Everything must be equal.
 """
@@ -171,3 +172,23 @@ texts = [x for x in TEXTS if x and "\x00" not in x and "<" not in x and "\u2581"
 write("sentencepiece.json", {
     "tokens": [p.piece for p in proto.pieces], "scores": [p.score for p in proto.pieces], "types": [p.type for p in proto.pieces],
     "cases": [{"text": x, "ids": sp.encode(x), "decoded": sp.decode(sp.encode(x))} for x in texts]})
+
+# Seeds of the fuzzer, with every component once.
+corpus = os.path.join(os.path.dirname(__file__), "../../tests/fuzz/corpus/tokenizer")
+os.makedirs(corpus, exist_ok=True)
+tiny = {"type": "BPE", "vocab": {k: i for i, k in enumerate(["<unk>", "a", "b", "ab", "\u2581", "\u2581a", "<0x41>", "\u0120", "\u0120a", "</w>"])},
+        "merges": [["a", "b"], ["\u2581", "a"], ["\u0120", "a"]], "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}
+flags = {"single_word": True, "lstrip": True, "rstrip": True, "normalized": False, "special": True}
+
+
+def seed(name, text, **parts):
+    whole = {"added_tokens": [{"id": 10, "content": "<s>", **flags}], **parts, "model": {**tiny, **parts.get("model", {})}}
+    with open(f"{corpus}/seed-{name}", "wb") as f:
+        f.write(json.dumps({k: v for k, v in whole.items() if v}, ensure_ascii=False, separators=(",", ":")).encode() + b"\0" + text.encode())
+
+
+for i, p in enumerate(before):
+    n, q, d = normal[i % len(normal)], after[i % len(after)], back[i % len(back)]
+    seed(f"{i:02}", "ab <s> a\u00e9 b12 \u65e5", normalizer=source(n), pre_tokenizer=source(p), post_processor=source(q), decoder=source(d))
+seed("suffix", "ab b", model={"end_of_word_suffix": "</w>", "continuing_subword_prefix": "b"})
+seed("strings", "a\ud7ff", model={"merges": ["#version: 0.2", "a b"], "ignore_merges": True})
