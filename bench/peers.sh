@@ -12,7 +12,7 @@ threads=${MYNAH_THREADS:-$(nproc)}
 
 # best TEST < lines of "TEST rate"
 best() { awk -v t="$1" '$1 == t && $2 > m { m = $2 } END { printf "%.1f", m }'; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", b > 0 ? a / b : 0 }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", (b > 0 ? a / b : 0) }'; }
 
 ours_once() {
   "$mynah" bench "$1" --prompt 128,512,2048 --generate 128 --repeat 1 --threads "$threads" --json |

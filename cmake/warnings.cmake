@@ -1,5 +1,8 @@
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers)
 add_compile_options($<$<CONFIG:Release>:-O2>)
+if(MYNAH_FUZZ AND NOT MYNAH_SANITIZE)
+  set(MYNAH_SANITIZE fuzzer-no-link,address,undefined)
+endif()
 if(MYNAH_SANITIZE)
   add_compile_options(-fsanitize=${MYNAH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${MYNAH_SANITIZE})

@@ -10,12 +10,12 @@ die() {
   exit 1
 }
 
-# wanted_packages KIND...: prints "package kind why" of each line of packages.txt of these kinds that this system lacks.
+# wanted_packages KIND...: prints "package kind why" of each line of packages.txt of these kinds that is missing here.
 wanted_packages() {
   local names kind why name installed found
   local -A have=()
-  installed=$(sed -e 's/#.*//' -e 's/[[:space:]].*//' "$root/tools/packages.txt" | tr '|' '\n' | grep -v -e '^@' -e '^$' |
-    LC_ALL=C xargs dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 2>/dev/null)
+  installed=$(sed -e 's/#.*//' -e 's/[[:space:]].*//' "$root/tools/packages.txt" | tr '|' '\n' |
+    grep -v -e '^@' -e '^$' | LC_ALL=C xargs dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 2>/dev/null)
   while read -r kind name; do
     [[ $kind == ?i ]] && have[$name]=1
   done <<<"$installed"
@@ -33,9 +33,13 @@ wanted_packages() {
   done <"$root/tools/packages.txt"
 }
 
-apt() { LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
+apt() {
+  LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
 
-# install_packages KIND...: brings what is missing. Never removes a package, never asks; without root it names the command.
+# install_packages KIND...: brings what is missing. Never removes a package, never asks; without root it names the
+# command.
 install_packages() {
   command -v dpkg-query >/dev/null || return 0  # not a Debian system: CMake says what it cannot find
   local missing package kind why needed=() optional=() plan removed
@@ -61,7 +65,8 @@ install_packages() {
     }
   fi
   removed=$(awk '$1 == "Remv" { printf " %s", $2 }' <<<"$plan")
-  [[ $removed ]] && die "installing ${all[*]} would remove$removed; nothing was changed: settle this conflict, then try again"
+  [[ $removed ]] &&
+    die "installing ${all[*]} would remove$removed; nothing was changed: settle this conflict, then try again"
   say "installing ${all[*]}"
   if ! apt -q "${install[@]}" "${all[@]}" >>"$log" 2>&1; then
     # Package lists that are too old name files that are gone.
@@ -101,7 +106,8 @@ build_jobs() {
 # run_ninja ARGUMENT...: builds, with a percentage on stderr: in place on a terminal, else a line every 20 s.
 run_ninja() {
   local started=$SECONDS last=$SECONDS line part done_parts all_parts state
-  NINJA_STATUS='@%f/%t ' ninja -C "$build" -j "${CMAKE_BUILD_PARALLEL_LEVEL:-$(build_jobs)}" "$@" >>"$log" 2>&1 </dev/null &
+  local jobs=${CMAKE_BUILD_PARALLEL_LEVEL:-$(build_jobs)}
+  NINJA_STATUS='@%f/%t ' ninja -C "$build" -j "$jobs" "$@" >>"$log" 2>&1 </dev/null &
   local pid=$!
   trap 'kill $pid 2>/dev/null; wait $pid; exit 130' INT
   trap 'kill $pid 2>/dev/null; wait $pid; exit 143' TERM HUP
@@ -113,7 +119,8 @@ run_ninja() {
     done_parts=${part#@} all_parts=${part#*/}
     done_parts=${done_parts%/*}
     ((all_parts > 0)) || continue
-    state=$(printf 'building %3d %%  %d:%02d' $((100 * done_parts / all_parts)) $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)))
+    state=$(printf 'building %3d %%  %d:%02d' $((100 * done_parts / all_parts)) \
+      $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)))
     if [[ -t 2 ]]; then
       printf '\rmynah: %s ' "$state" >&2
     elif ((SECONDS - last >= 20)); then
@@ -137,7 +144,8 @@ take_lock() {
 
 # What the program is made of: name, time and size of each file. A build is due when this list changes.
 fingerprint() {
-  cd "$root" && exec find CMakeLists.txt CMakePresets.json layers.txt cmake src include apps -printf '%p %T@ %s %y\n' 2>/dev/null
+  cd "$root" && exec find CMakeLists.txt CMakePresets.json layers.txt cmake src include apps \
+    -printf '%p %T@ %s %y\n' 2>/dev/null
 }
 
 up_to_date() { [[ -x $program ]] && cmp -s "$build/.built" <(fingerprint); }

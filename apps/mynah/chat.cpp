@@ -216,7 +216,7 @@ GenerationConfig ChatOptions::settings(const Model& model) const {
     c.do_sample = true;
     c.temperature = 0.7f;
     c.top_p = 0.9f;
-    c.top_k = 0;
+    c.top_k = 40;
     c.repetition_penalty = 1.1f;  // small models fall into loops without it; never when --temperature 0 asks for the likeliest tokens
   }
   if (temperature) {

@@ -14,7 +14,7 @@ struct ChatOptions {
   std::optional<uint64_t> seed;
   bool raw = false, json = false, verbose = false;
 
-  // The model's own settings, else temperature 0.7, top-p 0.9 and a repetition penalty of 1.1; then these options.
+  // The model's own settings, else temperature 0.7, top-p 0.9, top-k 40 and a repetition penalty of 1.1; then these options.
   GenerationConfig settings(const Model& model) const;
 };
 

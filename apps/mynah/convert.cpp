@@ -1,4 +1,6 @@
 // mynah convert IN OUT and mynah quantize IN OUT --type T.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
@@ -33,7 +35,7 @@ int act(const Options& o, bool to_gguf) {
   const std::string recipe = o.type.empty() ? "" : std::string(find_recipe(o.type));
   const std::string in = model_path(o.in);
   if (fs::exists(o.out) && fs::equivalent(in, o.out)) fail(ErrorCode::usage, "{}: input and output are the same", o.out);
-  Progress bar("writing " + fs::path(o.out).filename().string(), -1, {.bytes = false, .noun = "weights"});
+  Progress bar("writing " + fs::path(o.out).filename().string(), -1, {.bytes = false, .noun = "weights", .quiet = !isatty(STDERR_FILENO)});
   const auto progress = [&](uint64_t done, uint64_t total) {
     bar.set_total(static_cast<int64_t>(total));
     bar.set(static_cast<int64_t>(done));

@@ -22,9 +22,9 @@ std::string model_path(const std::string& model) {
   try {
     pull_with_progress(store, model, false, false);
   } catch (const Error& error) {
-    const auto near = store.suggestions(model);
-    if (near.empty() || error.code() == ErrorCode::interrupted) throw;
-    fail(error.code(), "{}; did you mean {}?", error.what(), near.front());
+    const std::string text = error.what();
+    if (text.find(model) != std::string::npos) throw;
+    fail(error.code(), "{}: {}", model, text);
   }
   const auto stored = store.resolve(model);
   if (!stored) fail(ErrorCode::not_found, "{}: pulled, but not found in the store", model);

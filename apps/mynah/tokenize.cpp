@@ -56,7 +56,7 @@ Json answer(const Options& o, const bundle::Bundle& b, const Json& tools, const 
   if (o.decode) {
     std::vector<int32_t> ids;
     for (const Json& id : list_of(line, number, "a JSON array of ids")) {
-      if (!id.is_number_integer()) fail(ErrorCode::failure, "tokenize: line {}: {} is not a token id", number, id.dump());
+      if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) fail(ErrorCode::failure, "tokenize: line {}: {} is not a token id", number, id.dump());
       ids.push_back(id.get<int32_t>());
     }
     return {{"text", t.decode(ids, o.no_special_tokens)}};

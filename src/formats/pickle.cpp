@@ -17,7 +17,8 @@ using Items = std::vector<PickleValue>;
 // A checkpoint needs about 40 operations per tensor. Each step costs at most some hundred bytes of memory, and every
 // copy of a container that is reachable twice counts as steps, so that the file's size and this number bound the
 // memory.
-constexpr uint64_t kMaxSteps = 8'000'000;
+constexpr uint64_t kMaxSteps = 4'000'000;
+constexpr uint64_t kStepsPerCopy = 16;
 constexpr size_t kMaxArguments = 16, kMaxDims = 64;
 
 PickleValue make(Kind kind, int64_t integer = 0, std::string_view text = {}) {
@@ -366,7 +367,7 @@ class Machine {
     if (args.size() > 1 || (args.size() == 1 && args[0].kind != Kind::list))
       damaged("OrderedDict with unexpected arguments");
     if (args.size() == 1) {
-      spend(pickle_.items(args[0]).size());
+      spend(kStepsPerCopy * pickle_.items(args[0]).size());
       for (const PickleValue& pair : pickle_.items(args[0])) {
         const bool ok = (pair.kind == Kind::tuple || pair.kind == Kind::list) && pickle_.items(pair).size() == 2;
         if (!ok) damaged("OrderedDict of something else than pairs");

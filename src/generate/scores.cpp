@@ -181,6 +181,8 @@ void warp(const GenerationConfig& c, std::span<float> scores) {
 }
 
 int32_t choose(const GenerationConfig& c, const Progress& at, std::span<float> scores, uint64_t stream) {
+  require(c.remove_invalid_values || !std::isnan(row_max(scores)),
+          "generation: the model's logits are not numbers; its weights hold NaN or infinity, fetch or convert them again");
   process(c, at, scores);
   const int64_t n = static_cast<int64_t>(scores.size());
   if (!c.do_sample || c.temperature == 0.0f) return static_cast<int32_t>(kernels::rows().argmax(scores.data(), n));

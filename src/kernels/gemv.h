@@ -26,7 +26,7 @@ struct GemvTable {
   // Makes the words that `multiply` multiplies by out of k elements, `stride` elements apart: f32 values, or in bf16
   // arithmetic units of GemmTable::bf16_group rounded values.
   void (*prepare)(Arithmetic arithmetic, Element element, const void* x, int64_t stride, int64_t k, float* out);
-  void (*multiply)(Arithmetic arithmetic, const GemvBlock& block);
+  void (*multiply)(const GemvBlock& block);  // in bf16 arithmetic if W is bf16, else in that of f32
 };
 
 const GemvTable& gemv();

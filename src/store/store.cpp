@@ -234,6 +234,7 @@ std::vector<std::string> Store::suggestions(std::string_view name) const {
   for (const auto& entry : catalogue_entries()) known.insert(entry.name);
   for (const auto& candidate : known) {
     const std::string key = name_key(candidate);
+    if (key == wanted) continue;
     const size_t distance = edit_distance(wanted, key);
     const bool part =
         wanted.size() > 2 && (key.find(wanted) != std::string::npos || wanted.find(key) != std::string::npos);

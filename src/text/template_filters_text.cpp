@@ -92,6 +92,7 @@ Value indent_filter(const Value& value, Args& args) {
   std::string out;
   bool first_line = true;
   for (const std::string& line : split_lines(value.text() + "\n", false)) {
+    charge(line.size() + 16);
     if (!first_line) out += '\n';
     if (first_line ? a.flag(1, false) : blank || !line.empty()) out += margin;
     first_line = false;

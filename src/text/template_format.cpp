@@ -263,6 +263,7 @@ class Percent {
 
   std::string read_field() {
     ++at_;
+    charge(16);
     const std::optional<Value> named = read_name();
     Spec spec;
     bool left = false, zero = false;

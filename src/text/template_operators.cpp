@@ -258,8 +258,7 @@ std::optional<Value> element(const Value& object, const Value& index) {
 
 Value get_item(const Value& object, const Value& index) {
   require_defined(object);
-  const bool hashable = !index.is(Kind::dict) && !(index.is(Kind::list) && !index.is_list(ListType::tuple));
-  if (hashable)
+  if (!unhashable_part(index))
     if (auto found = element(object, index)) return *found;
   if (index.is(Kind::string)) {
     if (is_hidden(index.text())) return hidden(object, index.text());

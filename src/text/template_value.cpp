@@ -135,15 +135,19 @@ void DictObject::set(const Value& key, Value value) {
     index_.emplace(key, items.size() - 1);
 }
 
-void require_hashable(const Value& v) {
-  if (v.is_list(ListType::range) || v.is_list(ListType::iterator)) return;
-  const bool is_tuple_like = v.is_list(ListType::tuple) || v.is_list(ListType::group);
-  if (v.is(Kind::dict) || (v.is(Kind::list) && !is_tuple_like)) raise("unhashable type: '{}'", type_name(v));
-  if (!is_tuple_like) return;
+const Value* unhashable_part(const Value& v) {
+  if (v.is(Kind::dict)) return &v;
+  if (!v.is(Kind::list) || v.is_list(ListType::range) || v.is_list(ListType::iterator)) return nullptr;
+  if (!v.is_list(ListType::tuple) && !v.is_list(ListType::group)) return &v;
   for (const Value& item : v.list().items) {
     charge_step();
-    require_hashable(item);
+    if (const Value* part = unhashable_part(item)) return part;
   }
+  return nullptr;
+}
+
+void require_hashable(const Value& v) {
+  if (const Value* part = unhashable_part(v)) raise("unhashable type: '{}'", type_name(*part));
 }
 
 size_t ValueHash::operator()(const Value& v) const {

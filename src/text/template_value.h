@@ -154,6 +154,8 @@ std::vector<Value> iterate(const Value& v);
 bool contains(const Value& container, const Value& x);
 // Throws the hint of an undefined value, else does nothing.
 void require_defined(const Value& v);
+// What keeps a value from being a key of a dict: itself or an item of the tuple, null for nothing.
+const Value* unhashable_part(const Value& v);
 void require_hashable(const Value& v);
 
 Value from_json(const Json& json);

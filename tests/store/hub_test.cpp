@@ -125,6 +125,11 @@ TEST_F(HubTest, RefusalsHaveTheirCodes) {
 TEST_F(HubTest, UnreachableHubIsANetworkError) {
   store::Store s(settings());
   EXPECT_EQ(error_of([&] { s.pull("org/model"); }), "network");
+  std::string message;
+  EXPECT_EQ(error_of([&] { s.pull("smolm2"); }, &message), "network");
+  EXPECT_NE(message.find("did you mean smollm2?"), std::string::npos) << message;
+  EXPECT_EQ(error_of([&] { s.plan("smolm2"); }, &message), "network");
+  EXPECT_NE(message.find("did you mean smollm2?"), std::string::npos) << message;
 }
 
 TEST_F(HubTest, OfflineMakesNoRequest) {

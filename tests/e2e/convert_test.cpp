@@ -1,0 +1,146 @@
+// mynah convert and quantize: what is written is the same model.
+#include <algorithm>
+#include <cctype>
+
+#include "program.h"
+
+namespace mynah::e2e {
+namespace {
+
+class Convert : public Sandbox {
+ protected:
+  Tensor logits(const fs::path& model, const fs::path& input) const {
+    run_well({"forward", model.string(), "--input", input.string(), "--output", file("y.safetensors").string()});
+    return read_tensors(file("y.safetensors")).at("logits");
+  }
+  std::vector<Json> encoded(const fs::path& model, const std::string& input) const {
+    std::vector<Json> all;
+    for (const std::string& line : run_well({"tokenize", model.string()}, input).lines())
+      all.push_back(Json::parse(line)["ids"]);
+    return all;
+  }
+  Json show(const fs::path& model) const { return run_well({"show", model.string(), "--json"}).json(); }
+};
+
+const char* const kTexts =
+    "Hello world, it's 2024!\n  two  spaces\n\"tab\\tline\\n\\n end\"\nna\xC3\xAFve \xE6\x9D\xB1\xE4\xBA\xAC "
+    "\xF0\x9F\x91\x8D\n";
+
+TEST_F(Convert, FolderToGgufAndBackKeepsEveryBit) {
+  for (const char* model : {"llama_base", "gpt2_base", "llama_mqa", "llama_bias", "llama_tied", "gpt2_untied"}) {
+    const fs::path input = inputs(golden_file(std::string(model) + "/io_plain.safetensors"));
+    const auto expected = logits(golden(model), input).to_vector();
+    const fs::path gguf = file(std::string(model) + ".gguf"), folder = file(std::string(model) + "_back");
+    run_well({"convert", golden(model).string(), gguf.string()});
+    run_well({"convert", gguf.string(), folder.string()});
+    EXPECT_EQ(logits(folder, input).to_vector(), expected) << model;
+    const Tensor through = logits(gguf, input);
+    expect_close(through, Tensor::from(std::span<const float>(expected), through.shape()), 1e-5, model);
+    // The weights themselves come back under their names.
+    const NamedTensors before = read_tensors(golden(model) / "model.safetensors"),
+                       after = read_tensors(folder / "model.safetensors");
+    ASSERT_EQ(before.size(), after.size()) << model;
+    for (const auto& [name, tensor] : before) {
+      ASSERT_TRUE(after.count(name)) << name;
+      EXPECT_EQ(after.at(name).to_vector(), tensor.to_vector()) << name;
+    }
+  }
+}
+
+TEST_F(Convert, FolderFromGgufGeneratesTheSame) {
+  const fs::path gguf = golden("gguf_llama_f32");
+  run_well({"convert", gguf.string(), file("folder").string()});
+  const std::vector<std::string> rest = {"--prompt", "Hello", "--max-new-tokens", "12", "--json"};
+  const auto generate = [&](const fs::path& model) {
+    std::vector<std::string> words = {"generate", model.string()};
+    words.insert(words.end(), rest.begin(), rest.end());
+    return run_well(words).json();
+  };
+  EXPECT_EQ(generate(file("folder")), generate(gguf));
+  EXPECT_EQ(encoded(file("folder"), kTexts), encoded(gguf, kTexts));
+  // And the tokenizer survives the way back.
+  run_well({"convert", file("folder").string(), file("again.gguf").string()});
+  EXPECT_EQ(encoded(file("again.gguf"), kTexts), encoded(gguf, kTexts));
+  EXPECT_EQ(generate(file("again.gguf")), generate(gguf));
+}
+
+// Byte-pair encoding over characters, as `tokenizer train --type bpe` and Llama 2 have it.
+const char* const kCharacters =
+    R"({"version":"1.0","added_tokens":[{"id":0,"content":"<unk>","special":true},{"id":1,"content":"<s>","special":true},{"id":2,"content":"</s>","special":true}],
+"normalizer":null,"pre_tokenizer":{"type":"Metaspace","replacement":"\u2581","prepend_scheme":"always","split":true},
+"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":1}}],
+"special_tokens":{"<s>":{"id":"<s>","ids":[1],"tokens":["<s>"]}}},
+"decoder":{"type":"Metaspace","replacement":"\u2581","prepend_scheme":"always","split":true},
+"model":{"type":"BPE","unk_token":"<unk>","fuse_unk":false,"byte_fallback":false,
+"vocab":{"<unk>":0,"<s>":1,"</s>":2,"\u2581":3,"a":4,"b":5,"c":6,"d":7,"ab":8,"\u2581a":9,"cd":10,"abc":11,"\u2581ab":12,"bc":13},
+"merges":[["a","b"],["\u2581","a"],["b","c"],["c","d"],["ab","c"],["\u2581","ab"]]}})";
+
+TEST_F(Convert, KeepsATokenizerOfCharacters) {
+  const fs::path folder = with_config("llama_base", [](Json&) {});
+  write_file(folder / "tokenizer.json", kCharacters);
+  write_file(folder / "tokenizer_config.json", R"({"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>"})");
+  run_well({"convert", folder.string(), file("m.gguf").string()});
+  run_well({"convert", file("m.gguf").string(), file("back").string()});
+  const std::string texts = "abcd\nab a cd\nabcab dbca\nb</s>a x\n";
+  const auto expected = encoded(folder, texts);
+  EXPECT_EQ(expected[0], Json({1, 12, 10}));
+  EXPECT_EQ(encoded(file("m.gguf"), texts), expected);
+  EXPECT_EQ(encoded(file("back"), texts), expected);
+  // llama_base has 67 rows and the tokenizer 14 tokens.
+  EXPECT_EQ(show(file("m.gguf"))["model_info"]["tokenizer.ggml.model"], "llama");
+  EXPECT_EQ(Json::parse(run_well({"tokenize", file("m.gguf").string(), "--decode"}, "[66]").out)["text"], "[PAD66]");
+}
+
+TEST_F(Convert, QuantisesToEveryTypeItNames) {
+  const fs::path input = inputs(golden_file("llama_base/io_plain.safetensors"));
+  for (const auto& [type, shown] : {std::pair{"q8_0", "q8_0"}, {"f16", "f16"}, {"bf16", "bf16"}}) {
+    const fs::path gguf = file(std::string(type) + ".gguf");
+    const Json sizes =
+        run_well({"quantize", golden("llama_base").string(), gguf.string(), "--type", type, "--json"}).json();
+    EXPECT_EQ(sizes["output_bytes"], fs::file_size(gguf));
+    EXPECT_LT(sizes["output_bytes"], sizes["input_bytes"]);
+    std::string level = show(gguf)["details"]["quantization_level"];
+    std::transform(level.begin(), level.end(), level.begin(), [](unsigned char c) { return std::tolower(c); });
+    EXPECT_EQ(level, shown);
+    expect_close(logits(gguf, input), logits(golden("llama_base"), input), 0.05, type);
+  }
+}
+
+TEST_F(Convert, ShowsWhatAFileIs) {
+  const Json info = show(golden("gguf_llama_q8_0"));
+  EXPECT_EQ(info["details"]["format"], "gguf");
+  EXPECT_EQ(info["details"]["family"], "llama");
+  EXPECT_EQ(info["model_info"]["general.architecture"], "llama");
+  EXPECT_GT(info["model_info"]["general.parameter_count"], 1000);
+  EXPECT_EQ(show(golden("gpt2_base"))["details"]["format"], "safetensors");
+  EXPECT_NE(run_well({"show", golden("llama_base").string()}).out.find("LlamaForCausalLM"), std::string::npos);
+}
+
+TEST_F(Convert, RefusesWhatItCannotDo) {
+  const std::string llama = golden("llama_base").string(), gguf = golden("gguf_llama_f32").string();
+  expect_refused({"quantize", llama, file("x.gguf").string(), "--type", "q9_z"}, {2}, {"q9_z"});
+  expect_refused({"quantize", llama, file("x.gguf").string()}, {2}, {"--type"});
+  expect_refused({"convert", llama}, {2}, {"out"});
+  expect_refused({"convert", llama, file("folder").string()}, {2}, {".gguf"});
+  expect_refused({"convert", file("missing").string(), file("x.gguf").string()}, {3}, {"missing"});
+  fs::create_directories(file("full"));
+  write_file(file("full") / "kept", "");
+  expect_refused({"convert", gguf, file("full").string()}, {1, 2}, {"not empty"});
+  EXPECT_FALSE(fs::exists(file("x.gguf")));
+  fs::copy_file(gguf, file("same.gguf"));
+  expect_refused({"quantize", file("same.gguf").string(), file("same.gguf").string(), "--type", "q8_0"}, {2}, {"same"});
+  EXPECT_EQ(read_file(file("same.gguf")), read_file(gguf));
+}
+
+TEST_F(Convert, RefusesATokenizerWithoutAGgufForm) {
+  const fs::path folder = with_config("llama_base", [](Json&) {});
+  write_file(
+      folder / "tokenizer.json",
+      R"({"added_tokens":[],"normalizer":null,"pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,
+"model":{"type":"BPE","unk_token":null,"vocab":{"a":0,"b":1},"merges":[]}})");
+  expect_refused({"convert", folder.string(), file("x.gguf").string()}, {1}, {"Whitespace"});
+  EXPECT_FALSE(fs::exists(file("x.gguf")));
+}
+
+}  // namespace
+}  // namespace mynah::e2e

@@ -1,0 +1,165 @@
+// mynah generate and run: token ids and texts out.
+#include <limits>
+
+#include "program.h"
+
+namespace mynah::e2e {
+namespace {
+
+class Generate : public Sandbox {
+ protected:
+  std::vector<std::string> command(const std::string& model, std::vector<std::string> more) const {
+    std::vector<std::string> words = {"generate", golden(model).string(), "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  std::vector<std::vector<int64_t>> sequences(const std::vector<std::string>& words) const {
+    return run_well(words).json().value("sequences", std::vector<std::vector<int64_t>>());
+  }
+};
+
+TEST_F(Generate, ContinuesPaddedRowsAsTheReferenceDoes) {
+  for (const char* model : {"llama_base", "gpt2_base", "gguf_llama_f32", "gguf_gpt2_f32"}) {
+    const fs::path golden_io = golden_file(std::string(model) + "/io_generate.safetensors");
+    const NamedTensors io = read_tensors(golden_io);
+    const auto number = [&](const char* name) { return std::to_string(io.at(name).data<int64_t>()[0]); };
+    const std::vector<std::string> base = {"--input",        inputs(golden_io).string(), "--max-new-tokens", "12",
+                                           "--pad-token-id", number("pad_token_id"),     "--eos-token-id"};
+    auto words = base;
+    words.push_back(number("unused_token_id"));
+    EXPECT_EQ(sequences(command(model, words)), rows(io.at("out.sequences"))) << model;
+    words = base;
+    words.push_back(number("eos_token_id"));
+    EXPECT_EQ(sequences(command(model, words)), rows(io.at("out.sequences_eos"))) << model;
+    // Several ends as a JSON list.
+    words.back() = "[" + number("unused_token_id") + "," + number("eos_token_id") + "]";
+    EXPECT_EQ(sequences(command(model, words)), rows(io.at("out.sequences_eos"))) << model;
+  }
+}
+
+TEST_F(Generate, PrintsOneObjectWithTextsWhereThereIsATokenizer) {
+  const Json with = run_well(command("gguf_llama_f32", {"--prompt", "Hello", "--max-new-tokens", "5"})).json();
+  ASSERT_EQ(with["sequences"].size(), 1u);
+  ASSERT_EQ(with["texts"].size(), 1u);
+  EXPECT_TRUE(with["texts"][0].is_string());
+  write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor({3, 4, 5})}});
+  const Json without = run_well(command("llama_base", {"--input", file("x.safetensors").string(), "--max-new-tokens",
+                                                       "5", "--eos-token-id", "66"}))
+                           .json();
+  EXPECT_FALSE(without.contains("texts"));
+  EXPECT_EQ(without["sequences"][0].size(), 8u);
+}
+
+TEST_F(Generate, MakesTwentyNewTokensUnlessToldOtherwise) {
+  write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor({3, 4, 5})}});
+  const std::string x = file("x.safetensors").string();
+  EXPECT_EQ(sequences(command("llama_base", {"--input", x, "--suppress-tokens", "[2]"}))[0].size(), 23u);
+  EXPECT_EQ(
+      sequences(command("llama_base", {"--input", x, "--suppress-tokens", "[2]", "--max-length", "10"}))[0].size(),
+      10u);
+}
+
+TEST_F(Generate, DrawsTheSameTokensFromTheSameSeed) {
+  const auto draw = [&](const std::string& seed) {
+    return run_well(command("gguf_llama_f32", {"--prompt", "Hello", "--do-sample", "--temperature", "2", "--seed", seed,
+                                               "--max-new-tokens", "16"}))
+        .out;
+  };
+  EXPECT_EQ(draw("7"), draw("7"));
+  EXPECT_NE(draw("7"), draw("8"));
+}
+
+TEST_F(Generate, DrawsSeveralAnswersThatDiffer) {
+  const auto all = sequences(command("gguf_llama_f32", {"--prompt", "Hello", "--do-sample", "--temperature", "2",
+                                                        "--num-return-sequences", "3", "--max-new-tokens", "12"}));
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_NE(all[0], all[1]);
+}
+
+TEST_F(Generate, TakesBooleansAloneOrWithAValue) {
+  const std::vector<std::string> rest = {"--max-new-tokens", "12", "--temperature", "3", "--seed", "5"};
+  const auto with = [&](std::vector<std::string> words) {
+    words.insert(words.end(), rest.begin(), rest.end());
+    return run_well(command("gguf_llama_f32", words)).out;
+  };
+  const std::string greedy = with({"--prompt", "Hello"}), drawn = with({"--do-sample", "true", "--prompt", "Hello"});
+  EXPECT_NE(greedy, drawn);
+  EXPECT_EQ(with({"--do-sample", "false", "--prompt", "Hello"}), greedy);
+  EXPECT_EQ(with({"--do-sample=false", "--prompt", "Hello"}), greedy);
+  EXPECT_EQ(with({"--do-sample", "0", "--prompt", "Hello"}), greedy);
+  EXPECT_EQ(with({"--do-sample", "1", "--prompt", "Hello"}), drawn);
+  EXPECT_EQ(with({"--do-sample", "--prompt", "Hello"}), drawn);
+  // A word that is no boolean is not the flag's, and generate has no place for it.
+  expect_refused(command("gguf_llama_f32", {"--do-sample", "Hello"}), {2}, {"Hello"});
+}
+
+TEST_F(Generate, RefusesWhatItCannotDo) {
+  const std::string gguf = "gguf_llama_f32";
+  expect_refused(command(gguf, {}), {2}, {"--input", "--prompt"});
+  expect_refused(command(gguf, {"--prompt", "a", "--max-new-tokens", "many"}), {2}, {"max-new-tokens"});
+  expect_refused(command(gguf, {"--prompt", "a", "--max-new-tokens", "-3"}), {1, 2}, {"max_new_tokens"});
+  expect_refused(command(gguf, {"--prompt", "a", "--do-sample", "--temperature", "-1"}), {1, 2}, {"temperature"});
+  expect_refused(command(gguf, {"--prompt", "a", "--do-sample", "--top-p", "1.5"}), {1, 2}, {"top_p"});
+  expect_refused(command(gguf, {"--prompt", "a", "--top-k", "2.5"}), {1, 2}, {"top_k"});
+  expect_refused(command(gguf, {"--prompt", "a", "--eos-token-id", "[1,"}), {2}, {"eos-token-id"});
+  expect_refused(command(gguf, {"--prompt", "a", "--dtype", "f64"}), {2}, {"f64"});
+  expect_refused(command("llama_base", {"--prompt", "a"}), {1, 2}, {"tokenizer", "--input"});
+  write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor({3, 67})}});
+  expect_refused(command("llama_base", {"--input", file("x.safetensors").string()}), {1, 2}, {"67"});
+  write_tensors(file("x.safetensors"), {{"inputs", ids_tensor({3, 6})}});
+  expect_refused(command("llama_base", {"--input", file("x.safetensors").string()}), {1, 2}, {"input_ids"});
+  write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor({3, 6})}, {"attention_mask", ids_tensor({0, 0})}});
+  expect_refused(command("llama_base", {"--input", file("x.safetensors").string()}), {1, 2}, {"attention_mask"});
+}
+
+TEST_F(Generate, RefusesAPromptLongerThanTheContext) {
+  // gpt2_base has 40 positions.
+  write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor(std::vector<int64_t>(41, 5))}});
+  expect_refused(command("gpt2_base", {"--input", file("x.safetensors").string(), "--max-new-tokens", "1"}), {1, 6},
+                 {"41", "40"});
+  expect_refused({"forward", golden("gpt2_base").string(), "--input", file("x.safetensors").string(), "--output",
+                  file("y.safetensors").string()},
+                 {1, 6}, {"40"});
+  EXPECT_FALSE(fs::exists(file("y.safetensors")));
+}
+
+TEST_F(Generate, RefusesWeightsThatAreNotNumbers) {
+  const fs::path copy = with_config("llama_base", [](Json&) {});
+  NamedTensors weights = read_tensors(golden("llama_base") / "model.safetensors");
+  auto values = weights.at("model.norm.weight").to_vector();
+  values[3] = std::numeric_limits<float>::quiet_NaN();
+  weights.at("model.norm.weight") = Tensor::from(std::span<const float>(values), {static_cast<int64_t>(values.size())});
+  write_tensors(copy / "model.safetensors", weights);
+  write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor({3, 4, 5})}});
+  expect_refused({"generate", copy.string(), "--json", "--input", file("x.safetensors").string()}, {1, 5},
+                 {"not numbers"});
+  expect_refused({"generate", copy.string(), "--json", "--input", file("x.safetensors").string(), "--do-sample"},
+                 {1, 5}, {"not numbers"});
+}
+
+TEST_F(Generate, RunAnswersAPromptFromArgumentsAndStdin) {
+  const std::vector<std::string> base = {
+      "run", golden("gguf_llama_f32").string(), "--raw", "--json", "--temperature", "0", "--max-tokens", "6"};
+  auto words = base;
+  words.push_back("Hello");
+  const Json a = run_well(words).json();
+  for (const char* key : {"response", "done_reason", "total_duration", "load_duration", "prompt_eval_count",
+                          "prompt_eval_duration", "eval_count", "eval_duration"})
+    EXPECT_TRUE(a.contains(key)) << key;
+  EXPECT_EQ(a["done_reason"], "length");
+  EXPECT_EQ(a["eval_count"], 6);
+  EXPECT_EQ(run_well(base, "Hello").json()["response"], a["response"]);
+  EXPECT_NE(run_well(words, "there").json()["prompt_eval_count"], a["prompt_eval_count"]);
+  expect_refused(base, {2}, {"prompt"});
+}
+
+TEST_F(Generate, SaysWhenTheOutputCannotBeWritten) {
+  for (const Stdout to : {Stdout::closed, Stdout::full_disk}) {
+    const Result result = run(command("gguf_llama_f32", {"--prompt", "Hello", "--max-new-tokens", "2"}), "", to);
+    EXPECT_EQ(result.code, 1);
+    EXPECT_EQ(result.err.rfind("mynah: stdout", 0), 0u) << result.err;
+  }
+}
+
+}  // namespace
+}  // namespace mynah::e2e

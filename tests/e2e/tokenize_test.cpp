@@ -1,0 +1,83 @@
+// mynah tokenize: one JSON object for each line of standard input.
+#include "program.h"
+
+namespace mynah::e2e {
+namespace {
+
+class Tokenize : public Sandbox {
+ protected:
+  const std::string model_ = golden("gguf_llama_f32").string();
+  std::vector<Json> objects(const std::vector<std::string>& more, const std::string& input) const {
+    std::vector<std::string> words = {"tokenize", model_};
+    words.insert(words.end(), more.begin(), more.end());
+    std::vector<Json> all;
+    for (const std::string& line : run_well(words, input).lines()) all.push_back(Json::parse(line));
+    return all;
+  }
+};
+
+TEST_F(Tokenize, EncodesEachLine) {
+  const auto all = objects({}, "Hello\n\nh\xC3\xA4, 12\n");
+  ASSERT_EQ(all.size(), 3u);
+  for (const Json& object : all) {
+    for (const char* key : {"ids", "tokens", "offsets", "type_ids"}) ASSERT_TRUE(object.contains(key)) << key;
+    EXPECT_EQ(object["ids"].size(), object["tokens"].size());
+    EXPECT_EQ(object["ids"].size(), object["offsets"].size());
+    EXPECT_EQ(object["ids"].size(), object["type_ids"].size());
+  }
+  // Offsets count characters, and the last token ends where the line ends.
+  EXPECT_EQ(all[2]["offsets"].back()[1], 6);
+}
+
+TEST_F(Tokenize, DecodesWhatItEncoded) {
+  const std::string text = "Hello  w\xC3\xB6rld, 12";
+  const auto ids = objects({"--no-special-tokens"}, text + "\n")[0]["ids"];
+  EXPECT_EQ(objects({"--decode"}, ids.dump() + "\n")[0]["text"], text);
+  EXPECT_EQ(objects({"--decode", "--no-special-tokens"}, ids.dump() + "\n")[0], Json({{"text", text}}));
+}
+
+TEST_F(Tokenize, ReadsAJsonStringAsOne) {
+  const auto all = objects({"--no-special-tokens"}, "\"a\\nb\"\n\"a\n");
+  EXPECT_EQ(all[0]["ids"].size(), 3u);
+  EXPECT_EQ(objects({"--decode"}, all[0]["ids"].dump())[0]["text"], "a\nb");
+  EXPECT_EQ(objects({"--decode"}, all[1]["ids"].dump())[0]["text"], "\"a");
+}
+
+TEST_F(Tokenize, EncodesPairs) {
+  const Json pair = objects({"--pair"}, "[\"ab\", \"cd\"]\n")[0];
+  EXPECT_EQ(pair["type_ids"].back(), 1);
+  EXPECT_EQ(pair["type_ids"].front(), 0);
+}
+
+TEST_F(Tokenize, GivesNothingForNoInput) { EXPECT_EQ(run_well({"tokenize", model_}).out, ""); }
+
+TEST_F(Tokenize, RefusesWhatItCannotDo) {
+  expect_refused({"tokenize", model_, "--chat"}, {1}, {"chat template"}, "[{\"role\":\"user\",\"content\":\"Hi\"}]\n");
+  expect_refused({"tokenize", model_, "--decode"}, {1, 2}, {"line 1"}, "1 2 3\n");
+  expect_refused({"tokenize", model_, "--decode"}, {1, 2}, {"\"a\""}, "[\"a\"]\n");
+  expect_refused({"tokenize", model_, "--decode"}, {1, 2}, {"99999999999"}, "[99999999999]\n");
+  expect_refused({"tokenize", model_, "--pair"}, {1, 2}, {"two strings"}, "[\"a\"]\n");
+  expect_refused({"tokenize", golden("llama_base").string()}, {1}, {"tokenizer"}, "a\n");
+  expect_refused({"tokenize", model_, "--tools", file("no.json").string()}, {1, 2, 3}, {"no.json"}, "a\n");
+}
+
+// The id that stands behind the words of a chat: the folder made from a GGUF file with a template renders as the file
+// does.
+TEST_F(Tokenize, RendersAChatTemplateOfAFolder) {
+  run_well({"convert", model_, file("folder").string()});
+  Json config = Json::parse(read_file(file("folder") / "tokenizer_config.json"));
+  config["chat_template"] =
+      "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% "
+      "endif %}";
+  write_file(file("folder") / "tokenizer_config.json", config.dump());
+  const std::string input = "[{\"role\":\"user\",\"content\":\"Hi\"}]\n";
+  const Json with = Json::parse(run_well({"tokenize", file("folder").string(), "--chat"}, input).out);
+  EXPECT_EQ(with["text"], "<user>Hi<assistant>");
+  const Json without =
+      Json::parse(run_well({"tokenize", file("folder").string(), "--chat", "--no-generation-prompt"}, input).out);
+  EXPECT_EQ(without["text"], "<user>Hi");
+  EXPECT_LT(without["ids"].size(), with["ids"].size());
+}
+
+}  // namespace
+}  // namespace mynah::e2e
