@@ -6,6 +6,6 @@ work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 cmake --install "$build" --prefix "$work/prefix" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 "$work/prefix/bin/mynah" --version
-cmake -S "$source/tests/install" -B "$work/user" -DCMAKE_PREFIX_PATH="$work/prefix" -DEXAMPLES="$source/examples" >"$work/log" 2>&1 &&
+cmake -G Ninja -S "$source/tests/install" -B "$work/user" -DCMAKE_PREFIX_PATH="$work/prefix" -DEXAMPLES="$source/examples" >"$work/log" 2>&1 &&
   cmake --build "$work/user" >>"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 "$work/user/user" "$source/tests/golden/models/gguf_llama_f32/model.gguf" hello
