@@ -32,6 +32,7 @@ uint64_t size_of(const fs::path& p) {
 }
 
 int act(const Options& o, bool to_gguf) {
+  if (!to_gguf && !o.type.empty()) fail(ErrorCode::usage, "convert: --type is for GGUF files; give OUT a name that ends in .gguf");
   const std::string recipe = o.type.empty() ? "" : std::string(find_recipe(o.type));
   const std::string in = model_path(o.in);
   if (fs::exists(o.out) && fs::equivalent(in, o.out)) fail(ErrorCode::usage, "{}: input and output are the same", o.out);

@@ -1,4 +1,4 @@
-// mynah generate MODEL (--input x.safetensors | --prompt TEXT): token ids out, as transformers' generate() returns them.
+// mynah generate MODEL (--input x.safetensors | --prompt TEXT | TEXT): token ids out, as transformers' generate() returns them.
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +14,7 @@ namespace {
 
 struct Options {
   std::string model, input, prompt, dtype;
+  std::vector<std::string> words;
   bool json = false;
   GenerationOptions generation;
 };
@@ -59,7 +60,11 @@ Prompts read_prompts(const std::string& path, int64_t vocabulary) {
 }
 
 int act(const Options& o) {
-  if (o.input.empty() == o.prompt.empty()) fail(ErrorCode::usage, "generate: give either --input FILE or --prompt TEXT");
+  std::string prompt = o.prompt;
+  for (const std::string& word : o.words) prompt += (prompt.empty() ? "" : " ") + word;
+  const int given = !o.input.empty() + !o.prompt.empty() + !o.words.empty();
+  if (given != 1 || (o.input.empty() && prompt.empty()))
+    fail(ErrorCode::usage, "generate: give one of --input FILE and --prompt TEXT, and a TEXT that is not empty");
   const Model model = open_model(o.model, parse_precision(o.dtype));
   GenerationConfig config = generation_defaults(model);
   o.generation.apply(&config);
@@ -68,7 +73,7 @@ int act(const Options& o) {
     prompts = read_prompts(o.input, model.bundle().causal_lm().vocabulary_size());
   } else {
     require(model.tokenizer() != nullptr, "generate: {} comes without a tokenizer; use --input", o.model);
-    prompts.padded = prompts.bare = {model.tokenizer()->encode_ids(o.prompt)};
+    prompts.padded = prompts.bare = {model.tokenizer()->encode_ids(prompt)};
   }
   // max_length and min_length count the padded prompt, as the reference does.
   if (prompts.padded[0].size() > 0 && !config.max_new_tokens) {
@@ -104,6 +109,7 @@ void add_generate(CLI::App& parent, std::function<int()>& action) {
   CLI::App* c = parent.add_subcommand("generate", "Continue token ids or a text, with all settings of GenerationConfig");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
+  c->add_option("text", o->words, "the same as --prompt; several words are joined by spaces")->type_name("TEXT");
   c->add_option("--input", o->input, "safetensors file with input_ids [batch, tokens] and attention_mask")->type_name("FILE");
   c->add_option("--prompt", o->prompt, "text to continue")->type_name("TEXT");
   c->add_option("--dtype", o->dtype, "f32, or stored: as the file holds the weights")->type_name("TYPE");

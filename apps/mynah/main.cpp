@@ -35,6 +35,13 @@ std::vector<std::string> join_boolean_values(const std::vector<std::string>& wor
   return out;
 }
 
+// "help" and "help VERB" as people type them.
+std::vector<std::string> without_help_verb(std::vector<std::string> words) {
+  if (words.empty() || words[0] != "help") return words;
+  if (words.size() == 1) return {"--help"};
+  return {words[1], "--help"};
+}
+
 // One line for a parse error, with a suggestion for a misspelt verb or option.
 int usage_error(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
   const CLI::App* command = app.get_subcommands().empty() ? nullptr : app.get_subcommands().front();
@@ -55,6 +62,8 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error, const std::ve
     }
   } else if (command) {
     text = fmt::format("{}: {}; see mynah {} --help", command->get_name(), text, command->get_name());
+  } else {
+    text += "; see mynah --help";
   }
   for (char& c : text)
     if (c == '\n') c = ' ';
@@ -69,12 +78,12 @@ int run(int argc, char** argv) {
   std::function<int()> action;
   for (const AddCommand add : kCommands) add(app, action);
   for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough(false);
-  std::vector<std::string> words = join_boolean_values({argv + 1, argv + argc});
+  std::vector<std::string> words = without_help_verb(join_boolean_values({argv + 1, argv + argc}));
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
-    print_text((app.get_subcommands().empty() ? &app : app.get_subcommands().front())->help());
+    print_text(app.get_subcommands().empty() ? app.help() : app.get_subcommands().front()->help("mynah"));
     return 0;
   } catch (const CLI::CallForVersion&) {
     print_text(std::string("mynah ") + MYNAH_VERSION + "\n");

@@ -12,6 +12,7 @@
 #include "formats/safetensors.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
+#include "nn/rope_gguf.h"
 #include "tensor/quantize.h"
 #include "tensor/quantize_recipe.h"
 
@@ -83,6 +84,22 @@ std::vector<Outgoing> from_checkpoint(const std::shared_ptr<const formats::Tenso
   return all;
 }
 
+bool has_rope_freqs(const ModelEntry& entry) {
+  return std::any_of(entry.gguf.rules.begin(), entry.gguf.rules.end(), [](const GgufRule& rule) { return std::string_view(rule.gguf) == "rope_freqs"; });
+}
+int64_t head_dim_of(const Json& config) {
+  return nn::config_int(config, "head_dim", std::max<int64_t>(1, nn::config_int(config, "hidden_size") / heads_of(config, false)));
+}
+
+// Rope types that GGUF expresses as a tensor.
+void add_rope_freqs(const ModelEntry& entry, const Json& config, std::vector<Outgoing>* weights) {
+  if (!has_rope_freqs(entry)) return;
+  const std::vector<float> divisors = nn::rope_divisors(config, head_dim_of(config));
+  if (divisors.empty()) return;
+  const Shape shape{static_cast<int64_t>(divisors.size())};
+  weights->push_back({"rope_freqs.weight", shape, DType::f32, [divisors, shape] { return Tensor::from(std::span<const float>(divisors), shape); }});
+}
+
 void set_metadata(formats::GgufWriter* w, const std::string& prefix, const Json& metadata) {
   for (const auto& [key, value] : metadata.items()) {
     const std::string full = prefix + key;
@@ -118,6 +135,7 @@ void write_gguf(const fs::path& in, const fs::path& out, const std::string& reci
     const auto source = formats::open_checkpoint(in);
     describe(&writer, *b);
     weights = from_checkpoint(source, *b->entry, b->config);
+    add_rope_freqs(*b->entry, b->config, &weights);
   }
   RecipeModel model;
   model.architecture = b->entry->gguf.architecture;
@@ -181,6 +199,10 @@ void write_folder(const fs::path& in, const fs::path& out, const ConvertProgress
   if (!generation.empty()) write_json("generation_config.json", generation);
   Json config = b->config;
   config.update(generation);
+  if (has_rope_freqs(*b->entry) && b->gguf->contains("rope_freqs.weight")) {
+    require(!config.contains("rope_scaling"), "convert: {}: both rope_freqs.weight and rope.scaling.type are given, config.json holds one", in.string());
+    config["rope_scaling"] = nn::rope_scaling_of(b->gguf->tensor("rope_freqs.weight").to_vector(), config, head_dim_of(config));
+  }
   config["dtype"] = "float32";
   write_json("config.json", config);  // last: a folder without it is not a model
 }

@@ -219,6 +219,9 @@ void add_merges(const Source& s, int64_t vocab_size, Target* t) {
 
 void choose_byte_level(const Source& s, const std::vector<Json>& pre_tokenizer, const std::string& where, Target* t) {
   t->model = "gpt2";
+  for (const Json& step : steps(s.normalizer, "normalizers"))
+    warn("{}: the normalizer {} has no place in a GGUF file; texts that it would change get other ids", where,
+         step["type"].dump());
   const auto expressions = expressions_of(pre_tokenizer);
   if (expressions) t->pre = find_pre_name(*expressions, s.ignore_merges);
   if (!t->pre.empty()) return;

@@ -1,4 +1,5 @@
 // The tokenizer and the scalar metadata of a GGUF file.
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/require.h"
@@ -42,6 +43,19 @@ std::shared_ptr<const Tokenizer> gguf_tokenizer(const std::shared_ptr<const form
   return Tokenizer::from_gguf(v);
 }
 
+namespace {
+
+// The shortest decimal number that the f32 stands for: 1e-05, not 9.999999747378752e-06.
+double as_written(float value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  double number = value;
+  std::from_chars(text, end, number);
+  return number;
+}
+
+}  // namespace
+
 Json gguf_metadata(const formats::GgufFile& file) {
   const std::string prefix = file.get<std::string>("general.architecture") + ".";
   Json all = Json::object();
@@ -52,7 +66,7 @@ Json gguf_metadata(const formats::GgufFile& file) {
       case formats::GgufType::array: break;  // vocabularies
       case formats::GgufType::string: all[key] = std::string(value.as_string()); break;
       case formats::GgufType::boolean: all[key] = value.as_bool(); break;
-      case formats::GgufType::f32:
+      case formats::GgufType::f32: all[key] = as_written(static_cast<float>(value.as_float())); break;
       case formats::GgufType::f64: all[key] = value.as_float(); break;
       default: all[key] = value.as_int();
     }

@@ -223,7 +223,8 @@ void write_tokenizer_config(const Writer& w, const formats::GgufFile& file, cons
                                  {"sep_token", w.tokenizer.sep_id()},
                                  {"cls_token", w.tokenizer.cls_id()},
                                  {"mask_token", w.tokenizer.mask_id()}})
-    if (id && w.written(static_cast<size_t>(*id))) config[name] = w.text(*id);
+    // A token named here is cut out of every text, which is true only of those that the file marks so.
+    if (id && w.tokenizer.is_special(*id) && w.written(static_cast<size_t>(*id))) config[name] = w.text(*id);
   config["clean_up_tokenization_spaces"] = false;
   const int64_t context =
       file.get_int(file.get<std::string>("general.architecture", "") + ".context_length", 0, INT64_MAX, 0);

@@ -8,6 +8,7 @@
 #include "nn/causal_lm.h"
 #include "nn/config.h"
 #include "nn/rope.h"
+#include "nn/rope_gguf.h"
 
 namespace mynah {
 namespace {
@@ -182,20 +183,15 @@ Json config_from_gguf(const Json& m) {
   copy("rope.freq_base", "rope_theta");
   copy("context_length", "max_position_embeddings");
   copy("vocab_size", "vocab_size");
-  if (const auto type = m.find("rope.scaling.type"); type != m.end() && *type != "none") {
-    Json scaling = {{"rope_type", *type}};
-    if (m.contains("rope.scaling.factor")) scaling["factor"] = m["rope.scaling.factor"];
-    if (m.contains("rope.scaling.original_context_length")) scaling["original_max_position_embeddings"] = m["rope.scaling.original_context_length"];
-    if (m.contains("rope.scaling.attn_factor")) scaling["attention_factor"] = m["rope.scaling.attn_factor"];
-    c["rope_scaling"] = scaling;
-  }
+  if (Json scaling = nn::rope_scaling_of(m); !scaling.is_null()) c["rope_scaling"] = scaling;
   return c;
 }
 
 Json metadata_for_gguf(const Json& json) {
   const Config c(json);
   const nn::Rope rope(json, c.head_dim);
-  return {{"context_length", c.max_position_embeddings},
+  require(c.hidden_act == Activation::silu, "convert: GGUF's llama has no field for hidden_act; keep the model as safetensors");
+  Json m = {{"context_length", c.max_position_embeddings},
           {"embedding_length", c.hidden_size},
           {"block_count", c.num_hidden_layers},
           {"feed_forward_length", c.intermediate_size},
@@ -207,6 +203,8 @@ Json metadata_for_gguf(const Json& json) {
           {"rope.freq_base", rope.theta()},
           {"rope.dimension_count", rope.rotary_dim()},
           {"vocab_size", c.vocab_size}};
+  m.update(nn::rope_metadata(json, c.head_dim));
+  return m;
 }
 
 }  // namespace

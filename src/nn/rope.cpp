@@ -97,14 +97,20 @@ void apply_llama3(const Json& scaling, std::vector<float>* frequencies) {
 
 }  // namespace
 
+Json rope_settings(const Json& config) {
+  for (const char* key : {"rope_parameters", "rope_scaling"})
+    if (const auto it = config.find(key); it != config.end() && it->is_object() && !it->empty()) return *it;
+  return Json::object();
+}
+
+std::string rope_type(const Json& settings) {
+  for (const char* key : {"rope_type", "type"})
+    if (const auto it = settings.find(key); it != settings.end() && it->is_string()) return it->get<std::string>();
+  return "default";
+}
+
 Rope::Rope(const Json& config, int64_t head_dim, double default_theta) {
-  const Json empty = Json::object();
-  const auto member = [&](const char* key) -> const Json& {
-    const auto it = config.find(key);
-    return it != config.end() && it->is_object() ? *it : empty;
-  };
-  const Json& parameters = member("rope_parameters");
-  const Json& scaling = parameters.empty() ? member("rope_scaling") : parameters;
+  const Json scaling = rope_settings(config);
   theta_ = number(scaling, "rope_theta", number(config, "rope_theta", default_theta));
   const double partial = number(scaling, "partial_rotary_factor", number(config, "partial_rotary_factor", 1.0));
   rotary_ = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
@@ -112,12 +118,7 @@ Rope::Rope(const Json& config, int64_t head_dim, double default_theta) {
   require(theta_ > 0 && rotary_ > 0 && rotary_ % 2 == 0 && rotary_ <= head_dim && max_positions_ > 0,
           "config.json: rope over {} of {} elements with base {} is not possible", rotary_, head_dim, theta_);
 
-  std::string type = "default";
-  for (const char* key : {"rope_type", "type"})
-    if (const auto it = scaling.find(key); it != scaling.end() && it->is_string()) {
-      type = it->get<std::string>();
-      break;
-    }
+  const std::string type = rope_type(scaling);
   inverse_frequencies_ = wavelengths(theta_, rotary_);
   for (float& f : inverse_frequencies_) f = 1.0f / f;
   if (type == "linear") {

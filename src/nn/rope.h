@@ -12,6 +12,10 @@
 
 namespace mynah::nn {
 
+// rope_parameters or rope_scaling of a config, an empty object if there is neither; and the type it names, "default" for none.
+Json rope_settings(const Json& config);
+std::string rope_type(const Json& settings);
+
 class Rope {
  public:
   // Reads rope_theta, rope_scaling / rope_parameters, partial_rotary_factor, max_position_embeddings and
@@ -23,7 +27,12 @@ class Rope {
   // the length (dynamic, longrope): each run of positions is one sequence.
   std::pair<Tensor, Tensor> tables(std::span<const int32_t> positions, std::span<const int64_t> sequence_lengths) const;
   int64_t rotary_dim() const { return rotary_; }
+  int64_t max_positions() const { return max_positions_; }
   double theta() const { return theta_; }
+  // Multiplies cos and sin.
+  float attention_factor() const { return attention_factor_; }
+  // Radians per position [R/2], as they are for types that do not depend on the length.
+  std::span<const float> inverse_frequencies() const { return inverse_frequencies_; }
   // Divides the frequencies (GGUF's rope_freqs.weight [R/2]).
   void apply_factors(std::span<const float> factors);
 
@@ -33,7 +42,7 @@ class Rope {
   enum class Type { plain, dynamic, longrope } type_ = Type::plain;
   int64_t rotary_ = 0, max_positions_ = 0, original_positions_ = 0;
   double theta_ = 0, factor_ = 1;
-  float attention_factor_ = 1;             // multiplies cos and sin
+  float attention_factor_ = 1;
   std::vector<float> inverse_frequencies_; // of the plain types
   std::vector<float> short_factors_, long_factors_, file_factors_;
 };

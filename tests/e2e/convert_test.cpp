@@ -47,6 +47,28 @@ TEST_F(Convert, FolderToGgufAndBackKeepsEveryBit) {
   }
 }
 
+TEST_F(Convert, KeepsRopeScalingOrRefuses) {
+  for (const char* model :
+       {"llama_rope_linear", "llama_rope_old_type", "llama_rope_llama3", "llama_rope_parameters", "llama_rope_yarn",
+        "llama_rope_yarn_attention", "llama_rope_yarn_mscale", "llama_rope_theta"}) {
+    const fs::path input = inputs(golden_file(std::string(model) + "/io_plain.safetensors"));
+    const fs::path gguf = file(std::string(model) + ".gguf"), folder = file(std::string(model) + "_back");
+    const Tensor expected = logits(golden(model), input);
+    run_well({"convert", golden(model).string(), gguf.string()});
+    expect_close(logits(gguf, input), expected, 2e-5, model);
+    run_well({"convert", gguf.string(), folder.string()});
+    expect_close(logits(folder, input), expected, 2e-5, model);
+  }
+  const fs::path input = inputs(golden_file("gguf_llama_rope_freqs/io_plain.safetensors"));
+  run_well({"convert", golden("gguf_llama_rope_freqs").string(), file("freqs").string()});
+  expect_close(logits(file("freqs"), input), logits(golden("gguf_llama_rope_freqs"), input), 2e-5, "rope_freqs");
+  for (const char* model : {"llama_rope_dynamic", "llama_rope_longrope", "llama_rope_yarn_smooth", "llama_gelu",
+                            "gpt2_relu", "gpt2_unscaled"}) {
+    expect_refused({"convert", golden(model).string(), file("refused.gguf").string()}, {1}, {"GGUF"});
+    EXPECT_FALSE(fs::exists(file("refused.gguf")));
+  }
+}
+
 TEST_F(Convert, FolderFromGgufGeneratesTheSame) {
   const fs::path gguf = golden("gguf_llama_f32");
   run_well({"convert", gguf.string(), file("folder").string()});
@@ -62,6 +84,47 @@ TEST_F(Convert, FolderFromGgufGeneratesTheSame) {
   run_well({"convert", file("folder").string(), file("again.gguf").string()});
   EXPECT_EQ(encoded(file("again.gguf"), kTexts), encoded(gguf, kTexts));
   EXPECT_EQ(generate(file("again.gguf")), generate(gguf));
+}
+
+// How tokenizer.json files of the families cut words, and the name that GGUF has for it.
+TEST_F(Convert, KnowsHowATokenizerCutsWords) {
+  const Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
+  const Json gpt2 = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  const auto sequence = [](const Json& first, const Json& second) {
+    return Json({{"type", "Sequence"}, {"pretokenizers", {first, second}}});
+  };
+  const auto split = [](const std::string& digits) {
+    const std::string regex = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits +
+                              "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    return Json({{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}});
+  };
+  struct Case {
+    std::string pre;
+    Json pre_tokenizer;
+    bool ignore_merges;
+  };
+  run_well({"convert", golden("gguf_llama_f32").string(), file("folder").string()});
+  Json tokenizer = Json::parse(read_file(file("folder") / "tokenizer.json"));
+  for (const Case& c : {Case{"gpt-2", gpt2, false},
+                        {"smollm", sequence({{"type", "Digits"}, {"individual_digits", true}}, gpt2), false},
+                        {"llama-bpe", sequence(split("\\p{N}{1,3}"), bytes), true},
+                        {"dbrx", sequence(split("\\p{N}{1,3}"), bytes), false},
+                        {"qwen2", sequence(split("\\p{N}"), bytes), false}}) {
+    tokenizer["pre_tokenizer"] = c.pre_tokenizer;
+    tokenizer["model"]["ignore_merges"] = c.ignore_merges;
+    write_file(file("folder") / "tokenizer.json", tokenizer.dump());
+    const fs::path gguf = file(c.pre + ".gguf");
+    run_well({"convert", file("folder").string(), gguf.string()});
+    EXPECT_EQ(show(gguf)["model_info"]["tokenizer.ggml.pre"], c.pre);
+    EXPECT_EQ(encoded(gguf, kTexts), encoded(file("folder"), kTexts)) << c.pre;
+  }
+  // Another way has no name: said, and written all the same.
+  tokenizer["pre_tokenizer"] = sequence({{"type", "Punctuation"}}, gpt2);
+  write_file(file("folder") / "tokenizer.json", tokenizer.dump());
+  const Result result = run({"convert", file("folder").string(), file("other.gguf").string()});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_NE(result.err.find("ids may differ"), std::string::npos) << result.err;
+  EXPECT_EQ(show(file("other.gguf"))["model_info"]["tokenizer.ggml.pre"], "default");
 }
 
 // Byte-pair encoding over characters, as `tokenizer train --type bpe` and Llama 2 have it.
@@ -83,7 +146,7 @@ TEST_F(Convert, KeepsATokenizerOfCharacters) {
   run_well({"convert", file("m.gguf").string(), file("back").string()});
   const std::string texts = "abcd\nab a cd\nabcab dbca\nb</s>a x\n";
   const auto expected = encoded(folder, texts);
-  EXPECT_EQ(expected[0], Json({1, 12, 10}));
+  EXPECT_EQ(expected.at(0), Json({1, 12, 10}));
   EXPECT_EQ(encoded(file("m.gguf"), texts), expected);
   EXPECT_EQ(encoded(file("back"), texts), expected);
   // llama_base has 67 rows and the tokenizer 14 tokens.
@@ -121,6 +184,7 @@ TEST_F(Convert, RefusesWhatItCannotDo) {
   expect_refused({"quantize", llama, file("x.gguf").string(), "--type", "q9_z"}, {2}, {"q9_z"});
   expect_refused({"quantize", llama, file("x.gguf").string()}, {2}, {"--type"});
   expect_refused({"convert", llama}, {2}, {"out"});
+  expect_refused({"convert", gguf, file("folder").string(), "--type", "q8_0"}, {2}, {"--type"});
   expect_refused({"convert", llama, file("folder").string()}, {2}, {".gguf"});
   expect_refused({"convert", file("missing").string(), file("x.gguf").string()}, {3}, {"missing"});
   fs::create_directories(file("full"));

@@ -14,7 +14,7 @@ class Generate : public Sandbox {
     return words;
   }
   std::vector<std::vector<int64_t>> sequences(const std::vector<std::string>& words) const {
-    return run_well(words).json().value("sequences", std::vector<std::vector<int64_t>>());
+    return run_well(words).json().at("sequences").get<std::vector<std::vector<int64_t>>>();
   }
 };
 
@@ -53,9 +53,9 @@ TEST_F(Generate, PrintsOneObjectWithTextsWhereThereIsATokenizer) {
 TEST_F(Generate, MakesTwentyNewTokensUnlessToldOtherwise) {
   write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor({3, 4, 5})}});
   const std::string x = file("x.safetensors").string();
-  EXPECT_EQ(sequences(command("llama_base", {"--input", x, "--suppress-tokens", "[2]"}))[0].size(), 23u);
+  EXPECT_EQ(sequences(command("llama_base", {"--input", x, "--suppress-tokens", "[2]"})).at(0).size(), 23u);
   EXPECT_EQ(
-      sequences(command("llama_base", {"--input", x, "--suppress-tokens", "[2]", "--max-length", "10"}))[0].size(),
+      sequences(command("llama_base", {"--input", x, "--suppress-tokens", "[2]", "--max-length", "10"})).at(0).size(),
       10u);
 }
 
@@ -89,13 +89,16 @@ TEST_F(Generate, TakesBooleansAloneOrWithAValue) {
   EXPECT_EQ(with({"--do-sample", "0", "--prompt", "Hello"}), greedy);
   EXPECT_EQ(with({"--do-sample", "1", "--prompt", "Hello"}), drawn);
   EXPECT_EQ(with({"--do-sample", "--prompt", "Hello"}), drawn);
-  // A word that is no boolean is not the flag's, and generate has no place for it.
-  expect_refused(command("gguf_llama_f32", {"--do-sample", "Hello"}), {2}, {"Hello"});
+  // A word that is no boolean is not the flag's but the prompt.
+  EXPECT_EQ(with({"--do-sample", "Hello"}), drawn);
+  EXPECT_EQ(with({"Hello"}), greedy);
 }
 
 TEST_F(Generate, RefusesWhatItCannotDo) {
   const std::string gguf = "gguf_llama_f32";
   expect_refused(command(gguf, {}), {2}, {"--input", "--prompt"});
+  expect_refused(command(gguf, {"--prompt", ""}), {2}, {"empty"});
+  expect_refused(command(gguf, {"--prompt", "a", "b"}), {2}, {"one of"});
   expect_refused(command(gguf, {"--prompt", "a", "--max-new-tokens", "many"}), {2}, {"max-new-tokens"});
   expect_refused(command(gguf, {"--prompt", "a", "--max-new-tokens", "-3"}), {1, 2}, {"max_new_tokens"});
   expect_refused(command(gguf, {"--prompt", "a", "--do-sample", "--temperature", "-1"}), {1, 2}, {"temperature"});

@@ -21,7 +21,7 @@ struct Result {
   int code = -1;  // 128 + the signal's number when one ended the program
   std::string out, err;
 
-  Json json() const;  // of the whole output; fails the test when it is none
+  Json json() const;  // of the whole output; throws when it is none
   std::vector<std::string> lines() const;
 };
 

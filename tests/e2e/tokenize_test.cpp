@@ -31,20 +31,20 @@ TEST_F(Tokenize, EncodesEachLine) {
 
 TEST_F(Tokenize, DecodesWhatItEncoded) {
   const std::string text = "Hello  w\xC3\xB6rld, 12";
-  const auto ids = objects({"--no-special-tokens"}, text + "\n")[0]["ids"];
-  EXPECT_EQ(objects({"--decode"}, ids.dump() + "\n")[0]["text"], text);
-  EXPECT_EQ(objects({"--decode", "--no-special-tokens"}, ids.dump() + "\n")[0], Json({{"text", text}}));
+  const auto ids = objects({"--no-special-tokens"}, text + "\n").at(0)["ids"];
+  EXPECT_EQ(objects({"--decode"}, ids.dump() + "\n").at(0)["text"], text);
+  EXPECT_EQ(objects({"--decode", "--no-special-tokens"}, ids.dump() + "\n").at(0), Json({{"text", text}}));
 }
 
 TEST_F(Tokenize, ReadsAJsonStringAsOne) {
   const auto all = objects({"--no-special-tokens"}, "\"a\\nb\"\n\"a\n");
-  EXPECT_EQ(all[0]["ids"].size(), 3u);
-  EXPECT_EQ(objects({"--decode"}, all[0]["ids"].dump())[0]["text"], "a\nb");
-  EXPECT_EQ(objects({"--decode"}, all[1]["ids"].dump())[0]["text"], "\"a");
+  EXPECT_EQ(all.at(0)["ids"].size(), 3u);
+  EXPECT_EQ(objects({"--decode"}, all.at(0)["ids"].dump()).at(0)["text"], "a\nb");
+  EXPECT_EQ(objects({"--decode"}, all.at(1)["ids"].dump()).at(0)["text"], "\"a");
 }
 
 TEST_F(Tokenize, EncodesPairs) {
-  const Json pair = objects({"--pair"}, "[\"ab\", \"cd\"]\n")[0];
+  const Json pair = objects({"--pair"}, "[\"ab\", \"cd\"]\n").at(0);
   EXPECT_EQ(pair["type_ids"].back(), 1);
   EXPECT_EQ(pair["type_ids"].front(), 0);
 }

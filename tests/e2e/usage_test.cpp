@@ -15,6 +15,9 @@ TEST_F(Usage, SaysItsVersionAndHelp) {
                            "convert", "bench", "doctor", "completion"})
     EXPECT_NE(help.find(verb), std::string::npos) << verb;
   EXPECT_EQ(run_well({}).out, help);
+  EXPECT_EQ(run_well({"help"}).out, help);
+  EXPECT_EQ(run_well({"help", "generate"}).out, run_well({"generate", "--help"}).out);
+  EXPECT_NE(run_well({"generate", "--help"}).out.find("mynah generate"), std::string::npos);
   EXPECT_NE(run_well({"generate", "--help"}).out.find("--max-new-tokens"), std::string::npos);
 }
 
