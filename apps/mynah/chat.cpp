@@ -208,9 +208,9 @@ class Chat {
 
 }  // namespace
 
-GenerationConfig ChatOptions::settings(const Model& model) const {
-  GenerationConfig c = generation_defaults(model);
-  const Json& own = model.bundle().generation_config;
+GenerationConfig ChatOptions::settings(const Model& opened) const {
+  GenerationConfig c = generation_defaults(opened);
+  const Json& own = opened.bundle().generation_config;
   const bool says = own.contains("do_sample") || own.contains("temperature") || own.contains("top_p") || own.contains("top_k");
   if (!says) {
     c.do_sample = true;

@@ -15,7 +15,7 @@ struct ChatOptions {
   bool raw = false, json = false, verbose = false;
 
   // The model's own settings, else temperature 0.7, top-p 0.9, top-k 40 and a repetition penalty of 1.1; then these options.
-  GenerationConfig settings(const Model& model) const;
+  GenerationConfig settings(const Model& opened) const;
 };
 
 // Lines from the terminal until /bye or end of input. Ctrl-C ends an answer, not the chat.

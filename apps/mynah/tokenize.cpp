@@ -39,13 +39,8 @@ Json list_of(const std::string& line, size_t number, const char* what) {
 }
 
 Json encode_chat(const bundle::Bundle& b, const Json& messages, const Json& tools, bool generation_prompt) {
-  const Tokenizer& t = *b.tokenizer;
-  require(b.chat_template != nullptr, "tokenize: {} has no chat template", b.path.string());
-  const auto token = [&](std::optional<int32_t> id) { return id ? t.token_text(*id) : std::string(); };
-  Json variables = {{"messages", messages}, {"add_generation_prompt", generation_prompt}, {"bos_token", token(t.bos_id())}, {"eos_token", token(t.eos_id())}};
-  if (!tools.is_null()) variables["tools"] = tools;
-  const std::string text = b.chat_template->render(variables);
-  Json out = as_json(t.encode(text, false));
+  const std::string text = bundle::render_chat(b, messages, tools, generation_prompt);
+  Json out = as_json(b.tokenizer->encode(text, false));
   out["text"] = text;
   return out;
 }

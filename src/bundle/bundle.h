@@ -33,6 +33,12 @@ struct Bundle {
   std::string architecture() const;
 };
 
+// The prompt that the chat template makes of messages [{role, content}, ...]; `tools` may be null. Throws failure without a template.
+std::string render_chat(const Bundle& b, const Json& messages, const Json& tools, bool generation_prompt);
+
+// Whether a weight of this name is a buffer that files may hold and models of the family do not read.
+bool is_buffer(const ModelEntry& entry, std::string_view name);
+
 // What of a model is opened.
 struct Parts {
   bool network = true, tokenizer = true;

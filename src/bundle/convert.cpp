@@ -41,9 +41,9 @@ int layers_of(const Json& config) {
     if (config.contains(key)) return static_cast<int>(nn::config_int(config, key));
   return 0;
 }
-int64_t heads_of(const Json& config, bool kv) {
+GgufHeads heads_of(const Json& config) {
   const int64_t heads = nn::config_int(config, config.contains("num_attention_heads") ? "num_attention_heads" : "n_head");
-  return kv ? nn::config_int(config, "num_key_value_heads", heads) : heads;
+  return {heads, nn::config_int(config, "num_key_value_heads", heads)};
 }
 
 std::vector<Outgoing> from_gguf(const std::shared_ptr<const formats::GgufFile>& file) {
@@ -55,8 +55,6 @@ std::vector<Outgoing> from_gguf(const std::shared_ptr<const formats::GgufFile>& 
   return all;
 }
 
-bool ends_with(std::string_view text, std::string_view end) { return text.size() >= end.size() && text.substr(text.size() - end.size()) == end; }
-
 // The checkpoint's name as the model spells it, with its base prefix.
 std::optional<GgufWeight> gguf_name_of(const ModelEntry& entry, const std::string& name) {
   if (auto weight = to_gguf_name(entry.gguf, name)) return weight;
@@ -65,20 +63,15 @@ std::optional<GgufWeight> gguf_name_of(const ModelEntry& entry, const std::strin
 
 std::vector<Outgoing> from_checkpoint(const std::shared_ptr<const formats::TensorSource>& source, const ModelEntry& entry, const Json& config) {
   std::vector<Outgoing> all;
-  const int64_t heads = heads_of(config, false), kv_heads = heads_of(config, true);
+  const GgufHeads heads = heads_of(config);
   const bool tied = nn::config_bool(config, "tie_word_embeddings", std::string_view(entry.model_type) != "llama");
   for (const auto& info : source->tensors()) {
-    const bool ignored = std::any_of(entry.ignored.begin(), entry.ignored.end(), [&](std::string_view end) { return ends_with(info.name, end); });
-    if (ignored || (tied && info.name == "lm_head.weight")) continue;
+    if (is_buffer(entry, info.name) || (tied && info.name == "lm_head.weight")) continue;
     const auto weight = gguf_name_of(entry, info.name);
     require(weight.has_value(), "convert: {}: weight {} has no place in a GGUF file of {}", source->where(), info.name, entry.model_type);
     require(info.dtype.has_value(), "convert: {}: {} has type {}, which cannot be read", source->where(), info.name, info.type);
-    const bool turned = weight->layout == GgufRule::transposed && info.shape.rank() == 2;
-    const int64_t paired = weight->layout == GgufRule::rope_q ? heads : weight->layout == GgufRule::rope_k ? kv_heads : 0;
-    all.push_back({weight->name, turned ? Shape{info.shape[1], info.shape[0]} : info.shape, *info.dtype, [source, name = info.name, turned, paired] {
-                     const Tensor t = source->tensor(name);
-                     if (turned) return contiguous(transpose(t, 0, 1));
-                     return paired ? reorder_rope_rows(t, paired, true) : t;
+    all.push_back({weight->name, gguf_shape(weight->layout, info.shape), *info.dtype, [source, name = info.name, layout = weight->layout, heads] {
+                     return change_layout(layout, source->tensor(name), heads, true);
                    }});
   }
   return all;
@@ -88,7 +81,7 @@ bool has_rope_freqs(const ModelEntry& entry) {
   return std::any_of(entry.gguf.rules.begin(), entry.gguf.rules.end(), [](const GgufRule& rule) { return std::string_view(rule.gguf) == "rope_freqs"; });
 }
 int64_t head_dim_of(const Json& config) {
-  return nn::config_int(config, "head_dim", std::max<int64_t>(1, nn::config_int(config, "hidden_size") / heads_of(config, false)));
+  return nn::config_int(config, "head_dim", std::max<int64_t>(1, nn::config_int(config, "hidden_size") / heads_of(config).query));
 }
 
 // Rope types that GGUF expresses as a tensor.
@@ -140,7 +133,8 @@ void write_gguf(const fs::path& in, const fs::path& out, const std::string& reci
   RecipeModel model;
   model.architecture = b->entry->gguf.architecture;
   model.layers = layers_of(b->config);
-  model.heads_per_kv = static_cast<int>(heads_of(b->config, false) / heads_of(b->config, true));
+  const GgufHeads heads = heads_of(b->config);
+  model.heads_per_kv = static_cast<int>(heads.query / heads.key);
   model.tied_head = std::none_of(weights.begin(), weights.end(), [](const Outgoing& w) { return w.name == "output.weight"; });
   if (!recipe.empty()) writer.set("general.file_type", static_cast<uint32_t>(recipe_file_type(recipe)));
   else if (const auto* old = b->gguf ? b->gguf->find("general.file_type") : nullptr) writer.copy(*old);
@@ -165,7 +159,7 @@ void write_folder(const fs::path& in, const fs::path& out, const ConvertProgress
   const auto b = open(in, {}, {.network = false, .tokenizer = false});
   if (!b->gguf) fail(ErrorCode::usage, "convert: {} is a folder already; give OUT a name that ends in .gguf", in.string());
   if (fs::exists(out) && !fs::is_empty(out)) fail(ErrorCode::usage, "convert: {} exists and is not empty", out.string());
-  const int64_t heads = heads_of(b->config, false), kv_heads = heads_of(b->config, true);
+  const GgufHeads heads = heads_of(b->config);
   std::vector<formats::OutputTensor> tensors;
   uint64_t total = 0;
   for (const auto& info : b->gguf->tensors()) total += static_cast<uint64_t>(info.shape.numel());
@@ -174,14 +168,10 @@ void write_folder(const fs::path& in, const fs::path& out, const ConvertProgress
     const auto weight = from_gguf_name(b->entry->gguf, info.name);
     require(weight.has_value() && info.dtype.has_value(), "convert: {}: weight {} ({}) is not known to {}", in.string(), info.name, info.type, b->architecture());
     if (info.name == "rope_freqs.weight") continue;
-    const bool turned = weight->layout == GgufRule::transposed && info.shape.rank() == 2;
-    const int64_t paired = weight->layout == GgufRule::rope_q ? heads : weight->layout == GgufRule::rope_k ? kv_heads : 0;
     const DType type = is_quantized(*info.dtype) ? DType::f32 : *info.dtype;
-    tensors.emplace_back(weight->name, turned ? Shape{info.shape[1], info.shape[0]} : info.shape, type,
-                         [file = b->gguf, name = info.name, turned, paired, type, n = info.shape.numel(), done, total, &progress] {
-                           Tensor t = as_type(file->tensor(name), type);
-                           if (turned) t = contiguous(transpose(t, 0, 1));
-                           if (paired) t = reorder_rope_rows(t, paired, false);
+    tensors.emplace_back(weight->name, gguf_shape(weight->layout, info.shape), type,
+                         [file = b->gguf, name = info.name, layout = weight->layout, heads, type, n = info.shape.numel(), done, total, &progress] {
+                           Tensor t = change_layout(layout, as_type(file->tensor(name), type), heads, false);
                            *done += static_cast<uint64_t>(n);
                            if (progress) progress(*done, total);
                            return t;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/require.h"
+#include "mynah/ops.h"
 
 namespace mynah::bundle {
 namespace {
@@ -60,6 +61,20 @@ Tensor reorder_rope_rows(const Tensor& x, int64_t heads, bool to_gguf) {
                     static_cast<const char*>(x.raw()) + static_cast<size_t>(to_gguf ? halves : pairs) * row_bytes, row_bytes);
       }
   return y;
+}
+
+Shape gguf_shape(GgufRule::Layout layout, const Shape& shape) {
+  return layout == GgufRule::transposed && shape.rank() == 2 ? Shape{shape[1], shape[0]} : shape;
+}
+
+Tensor change_layout(GgufRule::Layout layout, const Tensor& x, const GgufHeads& heads, bool to_gguf) {
+  switch (layout) {
+    case GgufRule::transposed: return x.rank() == 2 ? contiguous(transpose(x, 0, 1)) : x;
+    case GgufRule::rope_q: return reorder_rope_rows(x, heads.query, to_gguf);
+    case GgufRule::rope_k: return reorder_rope_rows(x, heads.key, to_gguf);
+    case GgufRule::same: break;
+  }
+  return x;
 }
 
 }  // namespace mynah::bundle

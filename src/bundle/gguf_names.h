@@ -22,4 +22,11 @@ std::optional<GgufWeight> from_gguf_name(const GgufFamily& family, const std::st
 // bias [heads * D]. `to_gguf` says the direction.
 Tensor reorder_rope_rows(const Tensor& x, int64_t heads, bool to_gguf);
 
+// A weight between the two layouts, of a model with these numbers of heads.
+struct GgufHeads {
+  int64_t query = 0, key = 0;
+};
+Shape gguf_shape(GgufRule::Layout layout, const Shape& shape);  // swaps the dimensions of a transposed matrix; its own inverse
+Tensor change_layout(GgufRule::Layout layout, const Tensor& x, const GgufHeads& heads, bool to_gguf);
+
 }  // namespace mynah::bundle

@@ -41,11 +41,8 @@ void warn_of_unused(const Bundle& b) {
   std::vector<std::string> unused;
   for (const auto& info : b.source->tensors()) {
     if (used.count(info.name)) continue;
-    const bool ignored = std::any_of(b.entry->ignored.begin(), b.entry->ignored.end(), [&](std::string_view ending) {
-      return info.name.size() >= ending.size() && std::string_view(info.name).substr(info.name.size() - ending.size()) == ending;
-    });
     // A tied head may be stored beside the embedding it equals.
-    if (!ignored && info.name != "lm_head.weight") unused.push_back(info.name);
+    if (!is_buffer(*b.entry, info.name) && info.name != "lm_head.weight") unused.push_back(info.name);
   }
   if (!unused.empty()) warn("{}: {} weights are not used by {}: {}", b.path.string(), unused.size(), b.architecture(), some_of(unused));
 }
@@ -129,6 +126,10 @@ void open_text(Bundle* b) {
 }
 
 }  // namespace
+
+bool is_buffer(const ModelEntry& entry, std::string_view name) {
+  return std::any_of(entry.ignored.begin(), entry.ignored.end(), [&](std::string_view ending) { return name.ends_with(ending); });
+}
 
 const ModelEntry& find_entry(const Json& config, const std::string& where) {
   std::string architecture;

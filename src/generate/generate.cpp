@@ -242,12 +242,7 @@ std::vector<int32_t> chat_prompt(const Model& model, const std::vector<ChatMessa
   }
   Json list = Json::array();
   for (const ChatMessage& m : messages) list.push_back({{"role", m.role}, {"content", m.content}});
-  const auto token = [&](std::optional<int32_t> id) { return id ? b.tokenizer->token_text(*id) : std::string(); };
-  const Json variables = {{"messages", list},
-                          {"add_generation_prompt", true},
-                          {"bos_token", token(b.tokenizer->bos_id())},
-                          {"eos_token", token(b.tokenizer->eos_id())}};
-  return b.tokenizer->encode_ids(b.chat_template->render(variables), false, true);
+  return b.tokenizer->encode_ids(bundle::render_chat(b, list, {}, true), false, true);
 }
 
 }  // namespace mynah
