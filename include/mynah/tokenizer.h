@@ -15,49 +15,52 @@ namespace mynah {
 // One encoded text (or pair of texts). All vectors have one element per token.
 struct Encoding {
   std::vector<int32_t> ids;
-  std::vector<std::string> tokens;                     // the text of the token as the vocabulary spells it
-  std::vector<std::pair<int64_t, int64_t>> offsets;    // [begin, end) in Unicode characters of the input; (0, 0) if added
-  std::vector<int32_t> type_ids;                       // 0 for the first text, 1 for the second, as the template says
+  std::vector<std::string> tokens;                   // the text of the token as the vocabulary spells it
+  std::vector<std::pair<int64_t, int64_t>> offsets;  // [begin, end) in Unicode characters of the input; (0, 0) if added
+  std::vector<int32_t> type_ids;                     // 0 for the first text, 1 for the second, as the template says
 };
 
 // The tokenizer.ggml.* keys of a GGUF file. Views must stay valid while `owner` lives.
 struct GgufVocabulary {
-  std::string model;                      // tokenizer.ggml.model: "gpt2" (byte-level BPE), "llama" (SentencePiece-style BPE)
-  std::string pre;                        // tokenizer.ggml.pre: the name of the pre-tokenizer; empty means "default"
-  std::vector<std::string_view> tokens;   // by id
-  std::vector<std::string_view> merges;   // "left right", by rank; gpt2 only
-  std::vector<float> scores;              // by id; llama only
-  std::vector<int32_t> types;             // by id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
+  // tokenizer.ggml.model: "gpt2" (byte-level BPE), "llama" (SentencePiece-style BPE), "gemma4" (BPE over characters),
+  // "bert"
+  std::string model;
+  std::string pre;                       // tokenizer.ggml.pre: the name of the pre-tokenizer; empty means "default"
+  std::vector<std::string_view> tokens;  // by id
+  std::vector<std::string_view> merges;  // "left right", by rank; gpt2 only
+  std::vector<float> scores;             // by id; llama only
+  std::vector<int32_t> types;            // by id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
   int32_t bos_id = -1, eos_id = -1, unk_id = -1, pad_id = -1, sep_id = -1, cls_id = -1, mask_id = -1;  // -1: not given
   std::optional<bool> add_bos, add_eos, add_sep, add_space_prefix;  // absent: the default of the model kind
   std::string_view chat_template;
-  std::shared_ptr<const void> owner;      // keeps the mapped file alive
+  std::shared_ptr<const void> owner;  // keeps the mapped file alive
 };
 
 namespace text {
 class TokenizerImpl;
 class StreamState;
-}
+}  // namespace text
 
 // A loaded tokenizer. Immutable after loading; every method may be called from several threads at once. Input that is
 // not valid UTF-8 is read with U+FFFD in place of each maximal invalid sequence.
 class Tokenizer {
  public:
-  // Reads tokenizer.json (or vocab.json + merges.txt) with tokenizer_config.json and special_tokens_map.json of a folder
-  // in Hugging Face layout, or a tokenizer.json by its own path. Throws not_found, integrity or failure.
+  // Reads tokenizer.json (or vocab.json + merges.txt) with tokenizer_config.json and special_tokens_map.json of a
+  // folder in Hugging Face layout, or a tokenizer.json by its own path. Throws not_found, integrity or failure.
   static std::shared_ptr<const Tokenizer> from_folder(const std::filesystem::path& folder);
   // From the text of a tokenizer.json alone.
   static std::shared_ptr<const Tokenizer> from_json(std::string_view tokenizer_json);
   static std::shared_ptr<const Tokenizer> from_gguf(const GgufVocabulary& vocabulary);
 
-  // `add_special_tokens`: surround the text as the model wants it (begin of sequence and so on). `parse_special`: tokens
-  // marked special (control tokens of GGUF) that stand in the text become their ids; false reads them as plain text,
-  // which is right for text of strangers. The reference implementation has it true.
+  // `add_special_tokens`: surround the text as the model wants it (begin of sequence and so on). `parse_special`:
+  // tokens marked special (control tokens of GGUF) that stand in the text become their ids; false reads them as plain
+  // text, which is right for text of strangers. The reference implementation has it true.
   Encoding encode(std::string_view text, bool add_special_tokens = true, bool parse_special = true) const;
   Encoding encode_pair(std::string_view first, std::string_view second, bool add_special_tokens = true,
                        bool parse_special = true) const;
   // The ids of encode() alone, faster.
-  std::vector<int32_t> encode_ids(std::string_view text, bool add_special_tokens = true, bool parse_special = true) const;
+  std::vector<int32_t> encode_ids(std::string_view text, bool add_special_tokens = true,
+                                  bool parse_special = true) const;
 
   // Ids that do not exist are skipped. `clean_up` joins punctuation and contractions (" ." becomes "."); absent, the
   // choice of tokenizer_config.json (false without one).

@@ -18,7 +18,8 @@ namespace {
 
 // One panel of k elements for each of `lanes` lanes, of which `existing` >= lanes may be read; strides in bytes.
 template <class Words>
-void pack_panel(const char* p, int64_t lanes, int64_t existing, int64_t k, int64_t lane_stride, int64_t k_stride, float* out) {
+void pack_panel(const char* p, int64_t lanes, int64_t existing, int64_t k, int64_t lane_stride, int64_t k_stride,
+                float* out) {
   if (lane_stride == Words::kBytes || k_stride != Words::kBytes) {
     const int64_t read = existing < kLanes ? lanes : kLanes;
     for (int64_t i = 0; i < k; i += Words::kGroup, p += Words::kGroup * k_stride, out += kLanes)

@@ -39,7 +39,8 @@ struct GemmTable {
   int bf16_group;  // k's per unit in bf16 arithmetic: 2 with a pairwise dot product, else 1 (f32 arithmetic: always 1)
 
   // Writes `count` lanes x k elements as panels of panel_lanes <= lanes: word (lane l, unit u) of panel p at
-  // out[p * panel_stride + u * lanes + l]. Lanes beyond panel_lanes hold anything; the missing half of a last pair is 0.
+  // out[p * panel_stride + u * lanes + l]. Lanes beyond panel_lanes hold anything; the missing half of a last pair is
+  // 0.
   void (*pack)(Arithmetic arithmetic, const GemmSource& source, int64_t count, int64_t panel_lanes, int64_t k,
                float* out, int64_t panel_stride);
   void (*multiply)(Arithmetic arithmetic, const GemmBlock& block);

@@ -106,9 +106,10 @@ void few_rows(const Product& p) {
     block.x = x;
   }
   // Tasks of whole strips, large enough that starting one costs little.
-  constexpr int64_t kTaskBytes = 128 << 10, kTaskStep = 128;
+  constexpr int64_t kTaskBytes = 128 << 10;
+  const int64_t step = p.b.k_stride != 1 && p.n >= 2048 ? 256 : 128;
   const int64_t column_bytes = p.k * bytes_of(p.b.element);
-  const int64_t columns = thread_pool().threads() == 1 ? p.n : round_up(ceil_div(kTaskBytes, column_bytes), kTaskStep);
+  const int64_t columns = thread_pool().threads() == 1 ? p.n : round_up(ceil_div(kTaskBytes, column_bytes), step);
   run_tasks(p.small(), ceil_div(p.n, columns), [&](int64_t task) {
     kernels::GemvBlock piece = block;
     const int64_t first = task * columns;

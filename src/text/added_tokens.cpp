@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/require.h"
 #include "base/unicode.h"
 
 namespace mynah::text {
@@ -36,68 +35,25 @@ size_t spaces_end(std::string_view text, size_t at) {
 
 }  // namespace
 
-void TextSet::add(std::string text, size_t value) {
-  constexpr size_t kLongest = 1024;
-  if (text.size() > kLongest)
-    fail(ErrorCode::integrity, "tokenizer: an added token of {} bytes; at most {} are allowed", text.size(), kLongest);
-  if (!text.empty()) texts_.emplace_back(std::move(text), value);
-}
-
 void TextSet::finish() {
-  std::stable_sort(texts_.begin(), texts_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  texts_.erase(std::unique(texts_.begin(), texts_.end(), [](const auto& a, const auto& b) { return a.first == b.first; }),
-               texts_.end());
-  nodes_.assign(1, Node{});
-  build(0, 0, texts_.size(), 0);
-  for (const auto& entry : texts_) {
-    bool& seen = starts_[static_cast<unsigned char>(entry.first[0])];
-    if (!seen) first_bytes_.push_back(entry.first[0]);
-    seen = true;
-  }
-}
-
-// Makes the children of `node`, whose entries are texts_[begin, end) and equal up to `depth`. Depth is at most 1024.
-void TextSet::build(uint32_t node, size_t begin, size_t end, size_t depth) {
-  if (begin < end && texts_[begin].first.size() == depth) nodes_[node].value = static_cast<int64_t>(texts_[begin++].second);
-  std::vector<size_t> starts;
-  for (size_t i = begin; i < end; ++i)
-    if (i == begin || texts_[i].first[depth] != texts_[i - 1].first[depth]) starts.push_back(i);
-  const auto first = static_cast<uint32_t>(nodes_.size());
-  nodes_[node].first_child = first;
-  nodes_[node].children = static_cast<uint32_t>(starts.size());
-  nodes_.resize(nodes_.size() + starts.size());
-  for (size_t k = 0; k < starts.size(); ++k) {
-    nodes_[first + k].byte = texts_[starts[k]].first[depth];
-    build(static_cast<uint32_t>(first + k), starts[k], k + 1 < starts.size() ? starts[k + 1] : end, depth + 1);
-  }
-}
-
-const TextSet::Node* TextSet::child(const Node& node, char byte) const {
-  const Node* begin = nodes_.data() + node.first_child;
-  const Node* end = begin + node.children;
-  const auto order = [](char c) { return static_cast<unsigned char>(c); };
-  const Node* at = std::partition_point(begin, end, [&](const Node& n) { return order(n.byte) < order(byte); });
-  return at != end && at->byte == byte ? at : nullptr;
+  tree_ = PrefixTree({texts_.begin(), texts_.end()});
+  if (texts_.empty() || texts_[0].first.empty()) return;
+  const char first = texts_[0].first[0];
+  if (std::all_of(texts_.begin(), texts_.end(), [first](const auto& t) { return t.first.starts_with(first); }))
+    only_first_byte_ = first;
 }
 
 bool TextSet::find(std::string_view text, size_t from, Found& found) const {
   for (size_t at = from; at < text.size(); ++at) {
-    if (first_bytes_.size() == 1) {
-      at = text.find(first_bytes_[0], at);
+    if (!only_first_byte_.empty()) {
+      at = text.find(only_first_byte_[0], at);
       if (at == std::string_view::npos) return false;
-    } else if (!starts_[static_cast<unsigned char>(text[at])]) {
+    } else if (!tree_.begins_with(text[at])) {
       continue;
     }
-    const Node* node = nodes_.data();
-    bool any = false;
-    for (size_t end = at; end < text.size(); ) {
-      node = child(*node, text[end++]);
-      if (!node) break;
-      if (node->value < 0) continue;
-      found = {at, end, static_cast<size_t>(node->value)};
-      any = true;
-    }
-    if (any) return true;
+    found.end = 0;
+    tree_.each(text, at, [&](size_t end, int64_t value) { found = {at, end, static_cast<size_t>(value)}; });
+    if (found.end > 0) return true;
   }
   return false;
 }

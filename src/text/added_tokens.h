@@ -8,6 +8,7 @@
 
 #include "text/normalizer.h"
 #include "text/pieces.h"
+#include "text/prefix_tree.h"
 #include "text/string_table.h"
 
 namespace mynah::text {
@@ -15,19 +16,19 @@ namespace mynah::text {
 struct AddedToken {
   std::string content;
   int32_t id = -1;
-  bool special = false;      // recognised only on request; skipped in decoding on request
-  bool single_word = false;  // not inside a word
+  bool special = false;                 // recognised only on request; skipped in decoding on request
+  bool single_word = false;             // not inside a word
   bool lstrip = false, rstrip = false;  // takes the white space before, behind it
-  bool normalized = false;   // found in the normalized text, by its normalized content
+  bool normalized = false;              // found in the normalized text, by its normalized content
 };
 
 // Finds the leftmost of a set of texts, the longest of those, the first added of equals.
 class TextSet {
  public:
-  // Throws integrity when a text is longer than 1024 bytes (matching costs text times longest entry).
-  void add(std::string text, size_t value);
+  void add(std::string text, size_t value) { texts_.emplace_back(std::move(text), static_cast<int64_t>(value)); }
+  // Call once after the last add().
   void finish();
-  bool empty() const { return texts_.empty(); }
+  bool empty() const { return tree_.empty(); }
   struct Found {
     size_t begin = 0, end = 0, value = 0;
   };
@@ -35,18 +36,9 @@ class TextSet {
   bool find(std::string_view text, size_t from, Found& found) const;
 
  private:
-  struct Node {
-    uint32_t first_child = 0, children = 0;  // in nodes_, sorted by byte
-    int64_t value = -1;
-    char byte = 0;
-  };
-  const Node* child(const Node& node, char byte) const;
-  void build(uint32_t node, size_t begin, size_t end, size_t depth);
-
-  std::vector<std::pair<std::string, size_t>> texts_;
-  std::vector<Node> nodes_;
-  std::string first_bytes_;  // what an entry may begin with
-  bool starts_[256] = {};
+  std::vector<std::pair<std::string, int64_t>> texts_;
+  PrefixTree tree_;
+  std::string only_first_byte_;  // when all begin alike
 };
 
 class AddedTokens {

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
-// Appends a token that begins where the last one ended: as in the reference, characters that were left out take no room.
+// Appends a token that begins where the last one ended: as in the reference, characters that were left out take no
+// room.
 void append(std::vector<Token>& symbols, int32_t id, uint32_t size) {
   const uint32_t begin = symbols.empty() ? 0 : symbols.back().end;
   symbols.push_back({id, begin, begin + size});
@@ -86,7 +87,8 @@ void Bpe::tokenize(std::string_view word, Workspace& work, std::vector<Token>& t
     if (tokens.size() > before) shift = tokens.back().end;
     begin = end;
   };
-  for (size_t at = word.find(kSpaceMark, 1); at != std::string_view::npos; at = word.find(kSpaceMark, at + kSpaceMark.size()))
+  for (size_t at = word.find(kSpaceMark, 1); at != std::string_view::npos;
+       at = word.find(kSpaceMark, at + kSpaceMark.size()))
     if (!word.substr(0, at).ends_with(kSpaceMark)) part(at);
   part(word.size());
 }
@@ -141,8 +143,7 @@ void Bpe::first_symbols(std::string_view word, MergeScratch& scratch) const {
   std::vector<Token>& symbols = scratch.symbols;
   if (reads_bytes_) {
     symbols.resize(word.size());
-    for (uint32_t i = 0; i < word.size(); ++i)
-      symbols[i] = {byte_ids_[static_cast<unsigned char>(word[i])], i, i + 1};
+    for (uint32_t i = 0; i < word.size(); ++i) symbols[i] = {byte_ids_[static_cast<unsigned char>(word[i])], i, i + 1};
     return;
   }
   std::optional<Token> unknown;  // not yet appended, since its neighbours may join it; begin 0, end its size

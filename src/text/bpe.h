@@ -13,12 +13,12 @@
 namespace mynah::text {
 
 struct BpeOptions {
-  std::string unk_token;                 // empty: unknown characters are left out
+  std::string unk_token;  // empty: unknown characters are left out
   std::string continuing_subword_prefix;
   std::string end_of_word_suffix;
-  bool fuse_unk = false;                 // neighbouring unknown characters become one token
-  bool byte_fallback = false;            // unknown characters become "<0xNN>" tokens
-  bool ignore_merges = false;            // a word that is a token is that token
+  bool fuse_unk = false;       // neighbouring unknown characters become one token
+  bool byte_fallback = false;  // unknown characters become "<0xNN>" tokens
+  bool ignore_merges = false;  // a word that is a token is that token
 };
 
 class Bpe : public Model {
@@ -52,8 +52,8 @@ class Bpe : public Model {
   MergeTable merges_;
   uint32_t merge_count_ = 0;
   bool reads_bytes_ = false;
-  bool cuts_before_mark_ = false;             // no merge joins anything to a U+2581 behind it, so words end there
-  std::array<int32_t, 256> byte_ids_;         // the token of each byte: of its spelling, or of "<0xNN>"
+  bool cuts_before_mark_ = false;      // no merge joins anything to a U+2581 behind it, so words end there
+  std::array<int32_t, 256> byte_ids_;  // the token of each byte: of its spelling, or of "<0xNN>"
 };
 
 }  // namespace mynah::text

@@ -1,5 +1,5 @@
-// GPT-2's spelling of bytes as printable characters: printable bytes stand for themselves, the others for the characters
-// from U+0100 on. Vocabularies of byte-level BPE are written in it.
+// GPT-2's spelling of bytes as printable characters: printable bytes stand for themselves, the others for the
+// characters from U+0100 on. Vocabularies of byte-level BPE are written in it.
 #pragma once
 #include <array>
 #include <cstdint>

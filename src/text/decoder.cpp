@@ -112,7 +112,8 @@ class ReplaceDecoder : public Decoder {
       });
       token = out.append(token, last);
       total += token.size();
-      require(total <= kMostBytes, "tokenizer: decoding makes more than {} bytes; the tokenizer file is not sound", kMostBytes);
+      require(total <= kMostBytes, "tokenizer: decoding makes more than {} bytes; the tokenizer file is not sound",
+              kMostBytes);
     }
   }
 
@@ -128,8 +129,10 @@ class MetaspaceDecoder : public Decoder {
     for (size_t i = 0; i < tokens.size(); ++i) {
       std::string out;
       each_character(tokens[i], 0, tokens[i].size(), [&](char32_t code, size_t, uint32_t) {
-        if (code != mark_) unicode::append(out, code);
-        else if (i > 0 || !prepends_) out.push_back(' ');
+        if (code != mark_)
+          unicode::append(out, code);
+        else if (i > 0 || !prepends_)
+          out.push_back(' ');
       });
       tokens[i] = std::move(out);
     }
@@ -146,8 +149,10 @@ class WordPieceDecoder : public Decoder {
   void apply(std::vector<std::string>& tokens) const override {
     for (size_t i = 0; i < tokens.size(); ++i) {
       if (i > 0) {
-        if (tokens[i].starts_with(prefix_)) tokens[i].erase(0, prefix_.size());
-        else tokens[i].insert(tokens[i].begin(), ' ');
+        if (tokens[i].starts_with(prefix_))
+          tokens[i].erase(0, prefix_.size());
+        else
+          tokens[i].insert(tokens[i].begin(), ' ');
       }
       if (cleanup_) tokens[i] = clean_up_spaces(std::move(tokens[i]));
     }
@@ -209,7 +214,8 @@ std::unique_ptr<Decoder> make_sequence(const Json& list) {
 }
 
 std::unique_ptr<Decoder> make_metaspace(const Json& json) {
-  const bool prepends = string_field(json, "prepend_scheme", "always") != "never" && bool_field(json, "add_prefix_space", true);
+  const bool prepends =
+      string_field(json, "prepend_scheme", "always") != "never" && bool_field(json, "add_prefix_space", true);
   return std::make_unique<MetaspaceDecoder>(character_field(json, "replacement", 0x2581), prepends);
 }
 
@@ -234,8 +240,8 @@ std::unique_ptr<Decoder> make_decoder(const Json& json) {
     return std::make_unique<WordPieceDecoder>(string_field(json, "prefix", "##"), bool_field(json, "cleanup", true));
   if (type == "BPEDecoder") return std::make_unique<SuffixDecoder>(string_field(json, "suffix", "</w>"));
   if (type == "CTC")
-    return std::make_unique<Ctc>(string_field(json, "pad_token", "<pad>"), string_field(json, "word_delimiter_token", "|"),
-                                 bool_field(json, "cleanup", true));
+    return std::make_unique<Ctc>(string_field(json, "pad_token", "<pad>"),
+                                 string_field(json, "word_delimiter_token", "|"), bool_field(json, "cleanup", true));
   fail(ErrorCode::failure, "tokenizer: decoder '{}' is not known; it needs a newer mynah", shown(type));
 }
 

@@ -10,7 +10,7 @@ struct GgufPreTokenizer {
   bool ignore_merges = false;            // a word that is a token is that token
   bool add_bos = false;                  // when the file does not say
   bool add_sep = false;
-  bool escapes_spaces = false;           // SentencePiece's spelling of spaces, characters instead of bytes
+  bool escapes_spaces = false;  // SentencePiece's spelling of spaces, characters instead of bytes
 };
 
 // For a name that is not known, logs a warning and gives the meaning of "default".

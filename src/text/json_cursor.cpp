@@ -74,12 +74,26 @@ std::string JsonCursor::unescape(std::string_view raw) const {
       continue;
     }
     switch (raw[++i]) {
-      case 'n': out.push_back('\n'); break;
-      case 't': out.push_back('\t'); break;
-      case 'r': out.push_back('\r'); break;
-      case 'b': out.push_back('\b'); break;
-      case 'f': out.push_back('\f'); break;
-      case '"': case '\\': case '/': out.push_back(raw[i]); break;
+      case 'n':
+        out.push_back('\n');
+        break;
+      case 't':
+        out.push_back('\t');
+        break;
+      case 'r':
+        out.push_back('\r');
+        break;
+      case 'b':
+        out.push_back('\b');
+        break;
+      case 'f':
+        out.push_back('\f');
+        break;
+      case '"':
+      case '\\':
+      case '/':
+        out.push_back(raw[i]);
+        break;
       case 'u': {
         auto code = hex4(raw, i + 1);
         if (!code) broken("four hexadecimal digits in the string before");
@@ -95,7 +109,8 @@ std::string JsonCursor::unescape(std::string_view raw) const {
         unicode::append(out, *code);
         break;
       }
-      default: broken("a known escape in the string before");
+      default:
+        broken("a known escape in the string before");
     }
   }
   return unicode::is_valid(out) ? out : unicode::to_valid(out);
@@ -139,7 +154,8 @@ std::string_view JsonCursor::skip_value() {
       ++at_;
     } else {
       const size_t word = at_;
-      while (at_ < text_.size() && std::string_view(" \t\r\n,:]}[{\"").find(text_[at_]) == std::string_view::npos) ++at_;
+      while (at_ < text_.size() && std::string_view(" \t\r\n,:]}[{\"").find(text_[at_]) == std::string_view::npos)
+        ++at_;
       if (at_ == word) broken("a value");
     }
   } while (depth > 0);

@@ -1,5 +1,5 @@
-// Character classes as the reference tokenizers know them: their tables stopped at Unicode 8 and 9, and vocabularies were
-// made with them, so newer characters must keep falling outside.
+// Character classes as the reference tokenizers know them: their tables stopped at Unicode 8 and 9, and vocabularies
+// were made with them, so newer characters must keep falling outside.
 #pragma once
 
 namespace mynah::text {

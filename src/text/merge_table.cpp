@@ -4,7 +4,8 @@
 
 namespace mynah::text {
 
-MergeTable::MergeTable(size_t count) : slots_(std::bit_ceil(count * 2 + 8)), mask_(slots_.size() - 1), seed_(hash_seed()) {}
+MergeTable::MergeTable(size_t count)
+    : slots_(std::bit_ceil(count * 2 + 8)), mask_(slots_.size() - 1), seed_(hash_seed()) {}
 
 void MergeTable::insert(int32_t left, int32_t right, Merge merge) {
   if ((count_ + 1) * 2 > slots_.size()) grow();

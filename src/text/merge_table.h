@@ -1,4 +1,5 @@
-// The merges of byte-pair encoding: a flat hash table from a pair of token ids to the rank and the id of what they make.
+// The merges of byte-pair encoding: a flat hash table from a pair of token ids to the rank and the id of what they
+// make.
 #pragma once
 #include <cstdint>
 #include <vector>

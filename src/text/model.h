@@ -45,6 +45,10 @@ class Model {
   // Appends the tokens of a word (valid UTF-8; any bytes if reads_bytes()).
   virtual void tokenize(std::string_view word, Workspace& work, std::vector<Token>& tokens) const = 0;
   virtual const Vocabulary& vocabulary() const = 0;
+  // What encodings show for a token of `word`.
+  virtual std::string_view token_text(std::string_view, const Token& token) const {
+    return vocabulary().text(token.id);
+  }
   // Whether words come as raw bytes although the vocabulary spells them as characters (byte_level.h).
   virtual bool reads_bytes() const { return false; }
   // Asks the model to read raw bytes; returns whether it can.

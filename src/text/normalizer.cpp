@@ -147,8 +147,9 @@ class Nmt : public PieceNormalizer {
     return (code >= 1 && code <= 0x1F) || code == 0x7F || code == 0x8F || code == 0x9F;
   }
   static bool is_space(char32_t code) {
-    return code == 9 || code == 10 || code == 12 || code == 13 || code == 0x1680 || (code >= 0x200B && code <= 0x200F) ||
-           code == 0x2028 || code == 0x2029 || code == 0x2581 || code == 0xFEFF || code == 0xFFFD;
+    return code == 9 || code == 10 || code == 12 || code == 13 || code == 0x1680 ||
+           (code >= 0x200B && code <= 0x200F) || code == 0x2028 || code == 0x2029 || code == 0x2581 || code == 0xFEFF ||
+           code == 0xFFFD;
   }
 };
 
@@ -161,12 +162,10 @@ class Bert : public Normalizer {
         strip_accents_(bool_field(json, "strip_accents", lowercase_)) {}
 
   void apply(Pieces& pieces) const override {
-    if (clean_ || chinese_)
-      pieces.rewrite([&](const Piece& piece, Rewriter& out) { clean(pieces, piece, out); });
+    if (clean_ || chinese_) pieces.rewrite([&](const Piece& piece, Rewriter& out) { clean(pieces, piece, out); });
     if (strip_accents_) {
-      pieces.rewrite([&](const Piece& piece, Rewriter& out) {
-        normalize_piece(pieces, piece, unicode::Form::nfd, out);
-      });
+      pieces.rewrite(
+          [&](const Piece& piece, Rewriter& out) { normalize_piece(pieces, piece, unicode::Form::nfd, out); });
       pieces.rewrite([&](const Piece& piece, Rewriter& out) {
         filter(pieces, piece, out, [](char32_t code) { return !is_legacy_nonspacing_mark(code); });
       });
@@ -242,8 +241,7 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& json) {
   if (type == "ByteLevel") return std::make_unique<ByteLevelSpelling>();
   if (type == "Nmt") return std::make_unique<Nmt>();
   if (type == "BertNormalizer") return std::make_unique<Bert>(json);
-  if (type == "Precompiled")
-    return make_precompiled(string_field(json, "precompiled_charsmap", ""));
+  if (type == "Precompiled") return make_precompiled(string_field(json, "precompiled_charsmap", ""));
   fail(ErrorCode::failure, "tokenizer: normalizer '{}' is not known; it needs a newer mynah", shown(type));
 }
 

@@ -22,7 +22,8 @@ class Normalizer {
 // The "normalizer" member of tokenizer.json; null for null. Throws integrity or failure (a type that is not known).
 std::unique_ptr<Normalizer> make_normalizer(const Json& json);
 
-// SentencePiece's treatment of spaces as GGUF files mean it: a space in front of each piece, then "\u2581" for each space.
+// SentencePiece's treatment of spaces as GGUF files mean it: a space in front of each piece, then "\u2581" for each
+// space.
 std::unique_ptr<Normalizer> make_space_escape(bool space_prefix);
 
 }  // namespace mynah::text

@@ -147,7 +147,8 @@ void Pattern::each_match(std::string_view text, const std::function<void(size_t,
   size_t from = 0, last_end = std::string_view::npos;
   while (from <= text.size()) {
     if (budget.spent())
-      fail(ErrorCode::failure, "tokenizer: regular expression '{}' on a text of {} bytes takes too long; use another tokenizer",
+      fail(ErrorCode::failure,
+           "tokenizer: regular expression '{}' on a text of {} bytes takes too long; use another tokenizer",
            shown(text_), text.size());
     onig_region_clear(owner.region);
     const int position = onig_search_with_param(regex_->compiled, begin, end, begin + from, end, owner.region,
@@ -156,7 +157,8 @@ void Pattern::each_match(std::string_view text, const std::function<void(size_t,
     if (position < 0)
       fail(ErrorCode::failure, "tokenizer: regular expression '{}' on a text of {} bytes: {}; use another tokenizer",
            shown(text_), text.size(), reason(position));
-    const auto match_begin = static_cast<size_t>(owner.region->beg[0]), match_end = static_cast<size_t>(owner.region->end[0]);
+    const auto match_begin = static_cast<size_t>(owner.region->beg[0]),
+               match_end = static_cast<size_t>(owner.region->end[0]);
     if (match_begin == match_end && match_end == last_end) {  // an empty match right behind the last one is none
       uint32_t size = 1;
       if (from < text.size()) unicode::decode_valid(text.data() + from, size);

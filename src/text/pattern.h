@@ -28,8 +28,8 @@ class Pattern {
 
   // A pattern that matches everywhere has a scanner.
   Scanner scanner() const { return scanner_; }
-  // Calls found(begin, end) for every match, left to right, without overlap; empty matches count. Throws failure when an
-  // expression needs more steps than its limit allows.
+  // Calls found(begin, end) for every match, left to right, without overlap; empty matches count. Throws failure when
+  // an expression needs more steps than its limit allows.
   void each_match(std::string_view text, const std::function<void(size_t, size_t)>& found) const;
   // Matches and what lies between them, in order, together the whole text.
   std::vector<Match> matches(std::string_view text) const;

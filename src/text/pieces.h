@@ -1,5 +1,5 @@
-// A text on its way through a tokenizer: its present form, cut into pieces, and for every byte of that form the range of
-// the input it came from. Normalizers and some pre-tokenizers rewrite the form; most pre-tokenizers only cut.
+// A text on its way through a tokenizer: its present form, cut into pieces, and for every byte of that form the range
+// of the input it came from. Normalizers and some pre-tokenizers rewrite the form; most pre-tokenizers only cut.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -118,8 +118,8 @@ class Pieces {
   void finish_rewrite(std::string text, std::vector<Span> spans);
 
   std::string_view text_;
-  std::string owned_;             // holds text_ once it was rewritten
-  std::vector<Span> spans_;       // one per byte of text_ once it was rewritten, if tracked
+  std::string owned_;        // holds text_ once it was rewritten
+  std::vector<Span> spans_;  // one per byte of text_ once it was rewritten, if tracked
   std::vector<Piece> list_, next_;
   std::vector<uint32_t> next_begin_;
   size_t most_ = 0;  // bytes that the present form may reach

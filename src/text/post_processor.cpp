@@ -5,7 +5,6 @@
 #include <string>
 
 #include "base/unicode.h"
-
 #include "text/json_fields.h"
 #include "text/pieces.h"
 
@@ -46,8 +45,10 @@ void trim_offsets(Encoding& e, bool add_prefix_space) {
     each_character(e.tokens[i], 0, e.tokens[i].size(), [&](char32_t code, size_t, uint32_t) {
       const bool space = code == kSpelledSpace || unicode::is_space(code);
       inside |= !space;
-      if (!space) trailing = 0;
-      else ++trailing;
+      if (!space)
+        trailing = 0;
+      else
+        ++trailing;
       if (!inside) ++leading;
     });
     auto& [begin, end] = e.offsets[i];
@@ -107,8 +108,10 @@ class Template : public PostProcessor {
   explicit Template(const Json& json) {
     const Json* specials = find_field(json, "special_tokens");
     single_ = read_pieces(array_field(json, "single"), specials);
-    if (find_field(json, "pair")) pair_ = read_pieces(array_field(json, "pair"), specials);
-    else pair_ = {{0, 0, {}}, {1, 1, {}}};
+    if (find_field(json, "pair"))
+      pair_ = read_pieces(array_field(json, "pair"), specials);
+    else
+      pair_ = {{0, 0, {}}, {1, 1, {}}};
   }
   Template(const Edge& begin, const Edge& end) {
     for (int32_t sequence : {0, 1})
@@ -157,20 +160,24 @@ class Template : public PostProcessor {
       else if (id == "A" || id == "B")
         pieces.push_back({id == "A" ? 0 : 1, type_id, {}});
       else
-        fail(ErrorCode::integrity, "tokenizer: a template names the sequence '{}', which is neither A nor B", shown(id));
+        fail(ErrorCode::integrity, "tokenizer: a template names the sequence '{}', which is neither A nor B",
+             shown(id));
     }
     return pieces;
   }
 
   static std::vector<Edge> read_specials(const std::string& name, const Json* specials) {
     const Json* entry = specials ? find_field(*specials, name.c_str()) : nullptr;
-    if (!entry) fail(ErrorCode::integrity, "tokenizer: a template uses '{}', which special_tokens does not list", shown(name));
+    if (!entry)
+      fail(ErrorCode::integrity, "tokenizer: a template uses '{}', which special_tokens does not list", shown(name));
     const Json &ids = array_field(*entry, "ids"), &tokens = array_field(*entry, "tokens");
     if (ids.size() != tokens.size())
-      fail(ErrorCode::integrity, "tokenizer: special token '{}' has {} ids and {} tokens", shown(name), ids.size(), tokens.size());
+      fail(ErrorCode::integrity, "tokenizer: special token '{}' has {} ids and {} tokens", shown(name), ids.size(),
+           tokens.size());
     std::vector<Edge> edges;
     for (size_t i = 0; i < ids.size(); ++i)
-      edges.push_back({static_cast<int32_t>(integer_value(ids[i], "ids", 0, INT32_MAX)), string_value(tokens[i], "tokens")});
+      edges.push_back(
+          {static_cast<int32_t>(integer_value(ids[i], "ids", 0, INT32_MAX)), string_value(tokens[i], "tokens")});
     return edges;
   }
 
@@ -213,6 +220,8 @@ Encoding joined(Parts parts) {
   return all;
 }
 
-std::unique_ptr<PostProcessor> make_edges(const Edge& begin, const Edge& end) { return std::make_unique<Template>(begin, end); }
+std::unique_ptr<PostProcessor> make_edges(const Edge& begin, const Edge& end) {
+  return std::make_unique<Template>(begin, end);
+}
 
 }  // namespace mynah::text

@@ -61,8 +61,10 @@ void cut_at_characters(Pieces& pieces, Behavior behavior, Member&& member) {
     matches.clear();
     size_t last = 0;
     const auto put = [&](size_t begin, size_t end, bool found) {
-      if (!simple) matches.push_back({begin, end, found});
-      else if (!found || behavior == Behavior::isolated) emit(begin, end);
+      if (!simple)
+        matches.push_back({begin, end, found});
+      else if (!found || behavior == Behavior::isolated)
+        emit(begin, end);
     };
     each_character(text, 0, text.size(), [&](char32_t code, size_t at, uint32_t size) {
       if (!member(code)) return;
@@ -293,9 +295,12 @@ std::unique_ptr<PreTokenizer> make_metaspace(const Json& json) {
   using Scheme = Metaspace::Scheme;
   Scheme scheme = Scheme::always;
   const std::string name = string_field(json, "prepend_scheme", "always");
-  if (name == "first") scheme = Scheme::first;
-  else if (name == "never") scheme = Scheme::never;
-  else if (name != "always") fail(ErrorCode::integrity, "tokenizer: prepend_scheme '{}' is not known", shown(name));
+  if (name == "first")
+    scheme = Scheme::first;
+  else if (name == "never")
+    scheme = Scheme::never;
+  else if (name != "always")
+    fail(ErrorCode::integrity, "tokenizer: prepend_scheme '{}' is not known", shown(name));
   if (!bool_field(json, "add_prefix_space", true)) scheme = Scheme::never;
   return std::make_unique<Metaspace>(character_field(json, "replacement", 0x2581), scheme,
                                      bool_field(json, "split", true));
@@ -317,7 +322,8 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json& json) {
   if (type == "Metaspace") return make_metaspace(json);
   if (type == "Whitespace") return std::make_unique<Whitespace>();
   if (type == "WhitespaceSplit") return std::make_unique<WhitespaceSplit>();
-  if (type == "Punctuation") return std::make_unique<Punctuation>(behavior_of(string_field(json, "behavior", "Isolated")));
+  if (type == "Punctuation")
+    return std::make_unique<Punctuation>(behavior_of(string_field(json, "behavior", "Isolated")));
   if (type == "BertPreTokenizer") return std::make_unique<BertPreTokenizer>();
   if (type == "CharDelimiterSplit")
     return std::make_unique<CharDelimiterSplit>(character_field(json, "delimiter", ' '));

@@ -43,9 +43,10 @@ class Precompiled : public Normalizer {
     if (table.size() < 4) fail(ErrorCode::integrity, "tokenizer: precompiled_charsmap is truncated");
     std::memcpy(&trie_bytes, table.data(), 4);
     if (trie_bytes % 4 != 0 || trie_bytes > table.size() - 4)
-      fail(ErrorCode::integrity, "tokenizer: precompiled_charsmap has a trie of {} bytes in {}", trie_bytes, table.size());
+      fail(ErrorCode::integrity, "tokenizer: precompiled_charsmap has a trie of {} bytes in {}", trie_bytes,
+           table.size());
     units_.resize(trie_bytes / 4);
-    std::memcpy(units_.data(), table.data() + 4, trie_bytes);
+    if (trie_bytes > 0) std::memcpy(units_.data(), table.data() + 4, trie_bytes);
     replacements_ = table.substr(4 + trie_bytes);
   }
 
@@ -81,22 +82,24 @@ class Precompiled : public Normalizer {
   // Replaces grapheme by grapheme; a long one, or one without replacement, character by character.
   void edit(std::string_view text, const Piece& piece, Rewriter& out) const {
     constexpr size_t kShortGrapheme = 6;
+    std::vector<Change> changes;
     for (size_t at = piece.begin; at < piece.end;) {
       const size_t end = grapheme_end(text, at, piece.end);
       std::optional<std::string_view> found;
       if (end - at < kShortGrapheme) found = find(text.substr(at, end - at));
       if (found) {
-        put(text, at, end, *found, out);
+        replace(text.substr(at, end - at), *found, changes);
       } else {
         each_character(text, at, end, [&](char32_t code, size_t begin, uint32_t size) {
           if (const auto part = find(text.substr(begin, size)))
-            put(text, begin, begin + size, *part, out);
+            replace(text.substr(begin, size), *part, changes);
           else
-            out.put(code, begin);
+            changes.push_back({code, 0});
         });
       }
       at = end;
     }
+    put_changes(text, changes, piece.begin, piece.end, out);
   }
 
   static size_t grapheme_end(std::string_view text, size_t at, size_t end) {
@@ -105,23 +108,24 @@ class Precompiled : public Normalizer {
     auto before = static_cast<utf8proc_int32_t>(unicode::decode_valid(text.data() + at, size));
     for (at += size; at < end; at += size) {
       const auto code = static_cast<utf8proc_int32_t>(unicode::decode_valid(text.data() + at, size));
-      if (utf8proc_grapheme_break_stateful(before, code, &state)) break;
+      // Marks newer than the library's tables extend what they follow, too.
+      const bool newer_mark = utf8proc_category(code) == UTF8PROC_CATEGORY_CN && before >= ' ' &&
+                              unicode::is_mark(static_cast<char32_t>(code));
+      if (utf8proc_grapheme_break_stateful(before, code, &state) && !newer_mark) break;
       before = code;
     }
     return at;
   }
 
   // New characters stand in place of old ones in order; surplus new ones were inserted, the last one also stands for
-  // surplus old ones.
-  static void put(std::string_view text, size_t begin, size_t end, std::string_view replacement, Rewriter& out) {
-    const auto old_count = static_cast<int>(unicode::count_characters(text.substr(begin, end - begin)));
-    std::vector<Change> changes;
+  // surplus old ones. (Old ones that vanish at the very beginning are not counted: the reference's offsets are so.)
+  static void replace(std::string_view old, std::string_view replacement, std::vector<Change>& changes) {
+    int left = static_cast<int>(unicode::count_characters(old));
     each_character(replacement, 0, replacement.size(), [&](char32_t code, size_t, uint32_t) {
-      changes.push_back({code, static_cast<int>(changes.size()) < old_count ? 0 : 1});
+      changes.push_back({code, left > 0 ? 0 : 1});
+      --left;
     });
-    const int removed = old_count - static_cast<int>(changes.size());
-    if (removed > 0 && !changes.empty()) changes.back().change -= removed;
-    put_changes(text, changes, begin, end, out);
+    if (left > 0 && !changes.empty()) changes.back().change -= left;
   }
 
   std::vector<uint32_t> units_;
@@ -134,6 +138,8 @@ std::unique_ptr<Normalizer> make_precompiled(std::string_view base64) {
   return make_precompiled_table(decode_base64(base64));
 }
 
-std::unique_ptr<Normalizer> make_precompiled_table(const std::string& table) { return std::make_unique<Precompiled>(table); }
+std::unique_ptr<Normalizer> make_precompiled_table(const std::string& table) {
+  return std::make_unique<Precompiled>(table);
+}
 
 }  // namespace mynah::text

@@ -16,11 +16,16 @@ constexpr std::array<Kind, 128> kAscii = [] {
   std::array<Kind, 128> table{};
   for (int c = 0; c < 128; ++c) {
     Kind& kind = table[static_cast<size_t>(c)];
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) kind = kLetter;
-    else if (c >= '0' && c <= '9') kind = kNumber;
-    else if (c == '\r' || c == '\n') kind = kNewline;
-    else if (c == ' ' || (c >= 9 && c <= 13)) kind = kSpace;
-    else kind = kOther;
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+      kind = kLetter;
+    else if (c >= '0' && c <= '9')
+      kind = kNumber;
+    else if (c == '\r' || c == '\n')
+      kind = kNewline;
+    else if (c == ' ' || (c >= 9 && c <= 13))
+      kind = kSpace;
+    else
+      kind = kOther;
   }
   return table;
 }();
@@ -76,7 +81,8 @@ size_t scan_contraction(std::string_view text, size_t at) {
   if (any_case && text.substr(at + 1, 2) == "\xC5\xBF") return at + 3;
   if (at + 2 >= text.size()) return at;
   const char second = any_case ? lower(text[at + 2]) : text[at + 2];
-  const bool found = (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
+  const bool found =
+      (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
   return found ? at + 3 : at;
 }
 
@@ -94,15 +100,17 @@ size_t scan_spaces(Cursor c) {
   return c.kind == kEnd || last == begin ? c.at : last;
 }
 
-// The family of GPT-4's and Llama 3's patterns: any one character that is no line end, letter or number may lead a word.
-// max_digits 0: no limit. `marks`: marks count as letters in words (Qwen 3.5).
+// The family of GPT-4's and Llama 3's patterns: any one character that is no line end, letter or number may lead a
+// word. max_digits 0: no limit. `marks`: marks count as letters in words (Qwen 3.5).
 template <bool contractions, int max_digits, bool marks = false>
 size_t scan_llama3(std::string_view text, size_t at) {
   if (contractions && text[at] == '\'')
     if (const size_t end = scan_contraction<true>(text, at); end > at) return end;
   const auto is_mark = [&](const Cursor& c) {
-    return marks && c.kind == kOther && static_cast<unsigned char>(c.byte()) >= 0x80 &&
-           unicode::is_mark([&] { uint32_t size; return unicode::decode_valid(text.data() + c.at, size); }());
+    return marks && c.kind == kOther && static_cast<unsigned char>(c.byte()) >= 0x80 && unicode::is_mark([&] {
+             uint32_t size;
+             return unicode::decode_valid(text.data() + c.at, size);
+           }());
   };
   const auto in_word = [&](const Cursor& c) { return c.kind == kLetter || is_mark(c); };
   const auto skip_word = [&](Cursor& c) {
@@ -204,7 +212,7 @@ struct Known {
 #define MYNAH_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define MYNAH_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define MYNAH_LEAD "[^\\r\\n\\p{L}\\p{N}]?"
-#define MYNAH_GPT4O(suffix, digits)                                                                              \
+#define MYNAH_GPT4O(suffix, digits)                                                                                  \
   MYNAH_LEAD MYNAH_UPPER "*" MYNAH_LOWER "+" suffix "|" MYNAH_LEAD MYNAH_UPPER "+" MYNAH_LOWER "*" suffix "|" digits \
                          "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" MYNAH_SPACES
 #define MYNAH_LLAMA3(digits) MYNAH_LEAD "\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" MYNAH_SPACES
@@ -217,7 +225,8 @@ constexpr Known kKnown[] = {
     {MYNAH_LLAMA3("\\p{N}{1,3}"), scan_llama3<false, 3>},
     {MYNAH_LLAMA3("\\p{N}"), scan_llama3<false, 1>},
     {"(?i:" MYNAH_CONTRACTIONS ")|" MYNAH_LEAD
-     "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" MYNAH_SPACES, scan_llama3<true, 1, true>},
+     "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" MYNAH_SPACES,
+     scan_llama3<true, 1, true>},
     {MYNAH_GPT4O("(?i:" MYNAH_CONTRACTIONS ")?", "\\p{N}{1,3}"), scan_gpt4o<true, 3>},
     {MYNAH_GPT4O("", "\\p{N}"), scan_gpt4o<false, 1>},
 };

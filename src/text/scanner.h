@@ -1,5 +1,5 @@
-// Linear-time matchers for the splitting patterns of well-known tokenizers. Each pattern matches at every position, so a
-// scanner is one function: from the beginning of a match to its end.
+// Linear-time matchers for the splitting patterns of well-known tokenizers. Each pattern matches at every position, so
+// a scanner is one function: from the beginning of a match to its end.
 #pragma once
 #include <cstddef>
 #include <string_view>

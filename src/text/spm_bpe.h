@@ -1,5 +1,5 @@
-// SentencePiece's byte-pair encoding as GGUF files hold it: no list of merges, any two neighbours whose joined text is a
-// token may merge, the best score first, then the leftmost.
+// SentencePiece's byte-pair encoding as GGUF files hold it: no list of merges, any two neighbours whose joined text is
+// a token may merge, the best score first, then the leftmost.
 #pragma once
 #include <array>
 #include <vector>

@@ -22,9 +22,9 @@ class StreamState {
 
   const TokenizerImpl& tokenizer_;
   bool skip_special_tokens_;
-  std::string bytes_;              // byte-level: the beginning of a character
-  std::vector<int32_t> window_;    // others: the ids that gave the last text, then those that gave none yet
-  size_t done_ = 0;                // how many of window_ are of the first kind
+  std::string bytes_;            // byte-level: the beginning of a character
+  std::vector<int32_t> window_;  // others: the ids that gave the last text, then those that gave none yet
+  size_t done_ = 0;              // how many of window_ are of the first kind
 };
 
 }  // namespace mynah::text

@@ -38,7 +38,8 @@ std::vector<int32_t> Tokenizer::encode_ids(std::string_view text, bool add_speci
   return impl_->encode({text}, add_special_tokens, parse_special, true).ids;
 }
 
-std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens, std::optional<bool> clean_up) const {
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens,
+                              std::optional<bool> clean_up) const {
   return impl_->decode(ids, skip_special_tokens, clean_up.value_or(impl_->clean_up_spaces));
 }
 

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 struct SpecialName {
   const char* name;
-  std::optional<int32_t> NamedIds::*id;
+  std::optional<int32_t> NamedIds::* id;
 };
 constexpr std::array<SpecialName, 7> kSpecialNames = {{{"bos_token", &NamedIds::bos},
                                                        {"eos_token", &NamedIds::eos},
@@ -49,7 +49,8 @@ AddedToken read_token(const Json& json) {
 }
 
 void add_missing(AddedToken token, TokenizerImpl& out) {
-  if (!token.content.empty() && !out.added.find(token.content)) out.added.add(std::move(token), out.model->vocabulary());
+  if (!token.content.empty() && !out.added.find(token.content))
+    out.added.add(std::move(token), out.model->vocabulary());
 }
 
 // Special tokens that the tokenizer itself does not list are added, as the reference does on loading.
@@ -93,7 +94,8 @@ void read_defaults(const Json& config, TokenizerImpl& out) {
 
 std::unique_ptr<TokenizerImpl> load_pair(const fs::path& folder, const Json& config) {
   const auto vocabulary = MappedFile::open(folder / "vocab.json"), merges = MappedFile::open(folder / "merges.txt");
-  auto out = load_vocab_and_merges(as_text(*vocabulary), as_text(*merges), bool_field(config, "add_prefix_space", false));
+  auto out =
+      load_vocab_and_merges(as_text(*vocabulary), as_text(*merges), bool_field(config, "add_prefix_space", false));
   out->owner = std::make_shared<std::array<std::shared_ptr<const MappedFile>, 2>>(std::array{vocabulary, merges});
   return out;
 }

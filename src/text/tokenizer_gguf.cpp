@@ -1,5 +1,6 @@
 // Tokenizers from the tokenizer.ggml.* keys of GGUF files.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "text/bpe.h"
@@ -7,6 +8,7 @@
 #include "text/json_fields.h"
 #include "text/spm_bpe.h"
 #include "text/tokenizer_impl.h"
+#include "text/word_piece.h"
 
 namespace mynah::text {
 namespace {
@@ -17,7 +19,8 @@ Vocabulary read_vocabulary(const GgufVocabulary& file, TextArena& arena) {
   Vocabulary vocabulary(file.tokens.size());
   for (size_t id = 0; id < file.tokens.size(); ++id) {
     const std::string_view token = file.tokens[id];
-    vocabulary.insert(unicode::is_valid(token) ? token : arena.keep(unicode::to_valid(token)), static_cast<int64_t>(id));
+    vocabulary.insert(unicode::is_valid(token) ? token : arena.keep(unicode::to_valid(token)),
+                      static_cast<int64_t>(id));
   }
   return vocabulary;
 }
@@ -62,6 +65,22 @@ void read_special_tokens(const GgufVocabulary& file, TokenizerImpl& out) {
   }
 }
 
+// BERT: words begin with U+2581 in the file's vocabulary, where they begin with nothing in vocab.txt; the others
+// continue.
+void make_bert(const GgufVocabulary& file, TokenizerImpl& out, bool& add_bos, bool& add_sep) {
+  Vocabulary vocabulary = read_vocabulary(file, out.arena);
+  WordPieceOptions options;
+  options.unk_token = vocabulary.text(file.unk_id);
+  options.first_prefix = "\xE2\x96\x81";
+  options.continuing_prefix = "";
+  options.max_word_characters = 4096;
+  out.model = std::make_unique<WordPiece>(std::move(vocabulary), std::move(options));
+  out.normalizer = make_normalizer({{"type", "BertNormalizer"}});
+  out.pre_tokenizer = make_pre_tokenizer({{"type", "BertPreTokenizer"}});
+  out.decoder = make_spm_decoder(true);
+  add_bos = add_sep = true;
+}
+
 void make_model(const GgufVocabulary& file, TokenizerImpl& out, bool& add_bos, bool& add_sep) {
   if (file.model == "llama") {
     const bool space_prefix = file.add_space_prefix.value_or(true);
@@ -74,8 +93,10 @@ void make_model(const GgufVocabulary& file, TokenizerImpl& out, bool& add_bos, b
     add_bos = true;
     return;
   }
+  if (file.model == "bert") return make_bert(file, out, add_bos, add_sep);
   if (file.model != "gpt2" && file.model != "gemma4")
-    fail(ErrorCode::failure, "GGUF: tokenizer.ggml.model '{}' is not known; gpt2 and llama are", shown(file.model));
+    fail(ErrorCode::failure, "GGUF: tokenizer.ggml.model '{}' is not known; gpt2, llama and bert are",
+         shown(file.model));
   const GgufPreTokenizer pre = gguf_pre_tokenizer(file.model == "gemma4" ? "gemma4" : file.pre);
   out.model = make_bpe(file, read_vocabulary(file, out.arena), pre);
   std::vector<Pattern> patterns;
@@ -105,8 +126,9 @@ std::unique_ptr<TokenizerImpl> load_gguf_vocabulary(const GgufVocabulary& file) 
     return wanted && id ? Edge{*id, std::string(out->model->vocabulary().text(*id))} : Edge{};
   };
   const bool ends_with_sep = file.add_sep.value_or(add_sep);
-  const Edge begin = edge(file.add_bos.value_or(add_bos), out->ids.bos);
-  const Edge end = edge(ends_with_sep || file.add_eos.value_or(false), ends_with_sep && out->ids.sep ? out->ids.sep : out->ids.eos);
+  const Edge begin = edge(file.add_bos.value_or(add_bos), out->ids.bos ? out->ids.bos : out->ids.cls);
+  const Edge end =
+      edge(ends_with_sep || file.add_eos.value_or(false), ends_with_sep && out->ids.sep ? out->ids.sep : out->ids.eos);
   if (begin.id >= 0 || end.id >= 0) out->post_processor = make_edges(begin, end);
   if (!file.chat_template.empty()) out->chat_templates.emplace("default", file.chat_template);
   return out;

@@ -64,8 +64,8 @@ void TokenizerImpl::finish() {
   added.finish(normalizer.get());
 }
 
-Encoding TokenizerImpl::encode(std::initializer_list<std::string_view> texts, bool add_special_tokens, bool parse_special,
-                               bool ids_only) const {
+Encoding TokenizerImpl::encode(std::initializer_list<std::string_view> texts, bool add_special_tokens,
+                               bool parse_special, bool ids_only) const {
   struct Loan {  // gives the workspace back on every way out
     WorkspacePool& pool;
     std::unique_ptr<Workspace> work;
@@ -120,7 +120,9 @@ void TokenizerImpl::add_ids(Workspace& work, Encoding& out) const {
 
 void TokenizerImpl::add_tokens(Workspace& work, std::string_view input, Encoding& out) const {
   CharacterOffsets characters(input);
-  const auto add_offsets = [&](Span span) { out.offsets.emplace_back(characters.at(span.begin), characters.at(span.end)); };
+  const auto add_offsets = [&](Span span) {
+    out.offsets.emplace_back(characters.at(span.begin), characters.at(span.end));
+  };
   for (const Piece& piece : work.pieces.list()) {
     if (piece.id >= 0) {
       out.ids.push_back(piece.id);
@@ -132,7 +134,7 @@ void TokenizerImpl::add_tokens(Workspace& work, std::string_view input, Encoding
     model->tokenize(work.pieces.text(piece), work, work.tokens);
     for (const Token& token : work.tokens) {
       out.ids.push_back(token.id);
-      out.tokens.emplace_back(model->vocabulary().text(token.id));
+      out.tokens.emplace_back(model->token_text(work.pieces.text(piece), token));
       const size_t begin = std::min(piece.begin + token.begin, piece.end - 1);
       add_offsets(work.pieces.span(begin, std::clamp<size_t>(piece.begin + token.end, begin + 1, piece.end)));
     }

@@ -80,7 +80,8 @@ class TokenizerImpl {
 // result (put its owner in `owner`); `where` names it.
 std::unique_ptr<TokenizerImpl> load_tokenizer_json(std::string_view json, std::string_view where);
 // The older pair of files of byte-level BPE.
-std::unique_ptr<TokenizerImpl> load_vocab_and_merges(std::string_view vocab_json, std::string_view merges, bool add_prefix_space);
+std::unique_ptr<TokenizerImpl> load_vocab_and_merges(std::string_view vocab_json, std::string_view merges,
+                                                     bool add_prefix_space);
 std::unique_ptr<TokenizerImpl> load_gguf_vocabulary(const GgufVocabulary& vocabulary);
 
 }  // namespace mynah::text

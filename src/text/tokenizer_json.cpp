@@ -7,6 +7,8 @@
 #include "text/json_cursor.h"
 #include "text/json_fields.h"
 #include "text/tokenizer_impl.h"
+#include "text/unigram.h"
+#include "text/word_piece.h"
 
 namespace mynah::text {
 namespace {
@@ -35,6 +37,16 @@ class Members {
   Json json(std::string_view name) const {
     const std::string_view found = find(name);
     return found.empty() ? Json() : parse_json(found, where_);
+  }
+  std::string text(const char* name, const char* fallback = "") const {
+    const Json value = json(name);
+    return value.is_null() ? fallback : string_value(value, name);
+  }
+  bool flag(const char* name) const {
+    const Json value = json(name);
+    if (!value.is_null() && !value.is_boolean())
+      fail(ErrorCode::integrity, "{}: the field '{}' is not true or false", where_, name);
+    return !value.is_null() && value.get<bool>();
   }
 
  private:
@@ -87,32 +99,55 @@ std::unique_ptr<Model> make_bpe(Vocabulary vocabulary, const MergeList& merges, 
 
 std::unique_ptr<Model> read_bpe(const Members& model, std::string_view where, TextArena& arena) {
   BpeOptions options;
-  const auto text = [&](const char* name) {
-    const Json value = model.json(name);
-    return value.is_null() ? std::string() : string_value(value, name);
-  };
-  const auto flag = [&](const char* name) {
-    const Json value = model.json(name);
-    if (!value.is_null() && !value.is_boolean())
-      fail(ErrorCode::integrity, "{}: the field '{}' is not true or false", where, name);
-    return !value.is_null() && value.get<bool>();
-  };
-  options.unk_token = text("unk_token");
-  options.continuing_subword_prefix = text("continuing_subword_prefix");
-  options.end_of_word_suffix = text("end_of_word_suffix");
-  options.fuse_unk = flag("fuse_unk");
-  options.byte_fallback = flag("byte_fallback");
-  options.ignore_merges = flag("ignore_merges");
+  options.unk_token = model.text("unk_token");
+  options.continuing_subword_prefix = model.text("continuing_subword_prefix");
+  options.end_of_word_suffix = model.text("end_of_word_suffix");
+  options.fuse_unk = model.flag("fuse_unk");
+  options.byte_fallback = model.flag("byte_fallback");
+  options.ignore_merges = model.flag("ignore_merges");
   return make_bpe(read_vocabulary(model.need("vocab"), where, arena), read_merges(model.need("merges"), where, arena),
                   std::move(options));
 }
 
+std::unique_ptr<Model> read_word_piece(const Members& model, std::string_view where, TextArena& arena) {
+  constexpr int64_t kMostCharacters = 4096;  // bounds the work on one word
+  WordPieceOptions options;
+  options.unk_token = model.text("unk_token", "[UNK]");
+  options.continuing_prefix = model.text("continuing_subword_prefix", "##");
+  if (const Json most = model.json("max_input_chars_per_word"); !most.is_null())
+    options.max_word_characters =
+        static_cast<size_t>(std::min(integer_value(most, "max_input_chars_per_word", 0, INT64_MAX), kMostCharacters));
+  return std::make_unique<WordPiece>(read_vocabulary(model.need("vocab"), where, arena), std::move(options));
+}
+
+std::unique_ptr<Model> read_unigram(const Members& model, std::string_view where, TextArena& arena) {
+  constexpr size_t kBytesPerEntry = 20;
+  const std::string_view source = model.need("vocab");
+  Vocabulary vocabulary(source.size() / kBytesPerEntry);
+  std::vector<double> scores;
+  JsonCursor cursor(source, where);
+  cursor.each_element([&] {
+    cursor.expect('[');
+    vocabulary.insert(cursor.string(arena), static_cast<int64_t>(scores.size()));
+    cursor.expect(',');
+    scores.push_back(cursor.number());
+    cursor.expect(']');
+  });
+  std::optional<int32_t> unk_id;
+  if (const Json id = model.json("unk_id"); !id.is_null())
+    unk_id = static_cast<int32_t>(integer_value(id, "unk_id", 0, INT32_MAX));
+  return std::make_unique<Unigram>(std::move(vocabulary), std::move(scores), unk_id, model.flag("byte_fallback"));
+}
+
 std::unique_ptr<Model> read_model(std::string_view source, std::string_view where, TextArena& arena) {
   const Members members(source, where, arena);
-  const Json type_field = members.json("type");
-  std::string type = type_field.is_null() ? "" : string_value(type_field, "type");
+  std::string type = members.text("type");
   if (type.empty() && !members.find("merges").empty()) type = "BPE";  // old files do not name it
   if (type == "BPE") return read_bpe(members, where, arena);
+  if (type == "WordPiece") return read_word_piece(members, where, arena);
+  if (type == "Unigram") return read_unigram(members, where, arena);
+  if (type == "WordLevel")
+    return std::make_unique<WordLevel>(read_vocabulary(members.need("vocab"), where, arena), members.text("unk_token"));
   fail(ErrorCode::failure, "{}: model '{}' is not known; it needs a newer mynah", where, shown(type));
 }
 

@@ -16,8 +16,9 @@ struct Item {
 
 // The reference's tables are older than ours; these characters had no compatibility decomposition then.
 bool is_later_compatibility(char32_t code) {
-  return code == 0x32FF || (code >= 0xA7F2 && code <= 0xA7F4) || code == 0xAB69 || (code >= 0x10781 && code <= 0x107BA) ||
-         (code >= 0x1E030 && code <= 0x1E06D) || code == 0x1F16C || (code >= 0x1FBF0 && code <= 0x1FBF9);
+  return code == 0x32FF || (code >= 0xA7F2 && code <= 0xA7F4) || code == 0xAB69 ||
+         (code >= 0x10781 && code <= 0x107BA) || (code >= 0x1E030 && code <= 0x1E06D) || code == 0x1F16C ||
+         (code >= 0x1FBF0 && code <= 0x1FBF9);
 }
 
 void decompose_range(std::string_view text, size_t begin, size_t end, bool compatibility, std::vector<Item>& items) {

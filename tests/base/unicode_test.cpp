@@ -23,7 +23,8 @@ TEST(Unicode, ReplacesEachMaximalInvalidSequence) {
 TEST(Unicode, ValidityAgreesWithDecoding) {
   for (int first = 0; first < 256; ++first)
     for (int second = 0; second < 256; ++second) {
-      const std::string text = {'a', static_cast<char>(first), static_cast<char>(second), 'b', 'c', 'd', 'e', 'f', 'g', 'h'};
+      const std::string text = {'a', static_cast<char>(first), static_cast<char>(second), 'b', 'c', 'd', 'e', 'f', 'g',
+                                'h'};
       EXPECT_EQ(is_valid(text), to_valid(text) == text) << first << " " << second;
       EXPECT_TRUE(is_valid(to_valid(text)));
     }
@@ -72,7 +73,9 @@ TEST(Unicode, Categories) {
 TEST(Unicode, LowerCase) {
   EXPECT_EQ(to_lower(std::string_view("HELLO \xC3\x89T\xC3\x89 \xCE\xA3")), "hello \xC3\xA9t\xC3\xA9 \xCF\x83");
   EXPECT_EQ(to_lower(std::string_view("\xC4\xB0")), "i\xCC\x87") << "one character may become two";
-  EXPECT_EQ(fold_case("Stra\xC3\x9F" "e"), "strasse");
+  EXPECT_EQ(fold_case("Stra\xC3\x9F"
+                      "e"),
+            "strasse");
 }
 
 TEST(Unicode, NormalForms) {

@@ -14,7 +14,8 @@ namespace {
 void encode_and_decode(const std::shared_ptr<const Tokenizer>& tokenizer, std::string_view text) {
   const Encoding encoding = tokenizer->encode(text);
   const size_t count = encoding.ids.size();
-  if (encoding.tokens.size() != count || encoding.offsets.size() != count || encoding.type_ids.size() != count) std::abort();
+  if (encoding.tokens.size() != count || encoding.offsets.size() != count || encoding.type_ids.size() != count)
+    std::abort();
   if (tokenizer->encode_ids(text) != encoding.ids) std::abort();
   tokenizer->encode_pair(text, "a b", false, false);
   if (!unicode::is_valid(tokenizer->decode(encoding.ids, false, true))) std::abort();

@@ -28,12 +28,14 @@ class Matrix {
     row_stride_ = form == Form::rows ? columns + 3 : form == Form::columns ? 1 : 2 * columns + 1;
     column_stride_ = form == Form::rows ? 1 : form == Form::columns ? rows + 2 : 2;
     const int64_t last = rows == 0 || columns == 0 ? 0 : (rows - 1) * row_stride_ + (columns - 1) * column_stride_ + 1;
-    bytes_.resize(1 + static_cast<size_t>(last) * width());  // exactly to the last element: reads beyond are found by sanitizers
+    bytes_.resize(1 + static_cast<size_t>(last) *
+                          width());  // exactly to the last element: reads beyond are found by sanitizers
     std::normal_distribution<float> normal;
     for (int64_t i = 0; i < last; ++i) put(i, normal(random));
   }
   MatrixView view(int64_t first_row = 0) const {
-    return {bytes_.data() + 1 + static_cast<size_t>(first_row * row_stride_) * width(), dtype_, row_stride_, column_stride_};
+    return {bytes_.data() + 1 + static_cast<size_t>(first_row * row_stride_) * width(), dtype_, row_stride_,
+            column_stride_};
   }
   double at(int64_t row, int64_t column) const {
     const char* p = bytes_.data() + 1 + static_cast<size_t>(row * row_stride_ + column * column_stride_) * width();
@@ -64,8 +66,8 @@ std::vector<float> random_vector(int64_t n, std::mt19937& random) {
 }
 
 // The largest error of C in units of what f32 sums of that length may lose.
-double worst_error(const Matrix& a, const Matrix& b, const std::vector<float>& before, const std::vector<float>& after, int64_t m, int64_t n,
-                   int64_t k, int64_t ldc, bool accumulate, const float* bias, bool rounds_a) {
+double worst_error(const Matrix& a, const Matrix& b, const std::vector<float>& before, const std::vector<float>& after,
+                   int64_t m, int64_t n, int64_t k, int64_t ldc, bool accumulate, const float* bias, bool rounds_a) {
   double worst = 0;
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < ldc; ++j) {
@@ -76,7 +78,8 @@ double worst_error(const Matrix& a, const Matrix& b, const std::vector<float>& b
       }
       double sum = accumulate ? before[at] : 0.0, size = std::abs(sum);
       for (int64_t l = 0; l < k; ++l) {
-        const double x = rounds_a ? from_bf16(to_bf16(static_cast<float>(a.at(i, l)))) : a.at(i, l), product = x * b.at(l, j);
+        const double x = rounds_a ? from_bf16(to_bf16(static_cast<float>(a.at(i, l)))) : a.at(i, l),
+                     product = x * b.at(l, j);
         sum += product;
         size += std::abs(product);
       }
@@ -112,15 +115,18 @@ TEST_F(GemmTest, EveryFormSizeAndTypeMatchesTheDefinition) {
         for (Form fa : {Form::rows, Form::columns, Form::strided})
           for (Form fb : {Form::rows, Form::columns, Form::strided})
             for (int repeat = 0; repeat < 6; ++repeat) {
-              const int64_t m = repeat < 3 ? 1 + size(random_) % kFewRows : size(random_), n = size(random_), k = size(random_), ldc = n + 2;
+              const int64_t m = repeat < 3 ? 1 + size(random_) % kFewRows : size(random_), n = size(random_),
+                            k = size(random_), ldc = n + 2;
               const bool accumulate = repeat % 2, with_bias = repeat % 3 == 0;
               const Matrix a(m, k, ta, fa, random_), b(k, n, tb, fb, random_);
               const std::vector<float> bias = random_vector(n, random_), before = random_vector(m * ldc, random_);
               std::vector<float> c = before;
               gemm(m, n, k, a.view(), b.view(), c.data(), ldc, accumulate, with_bias ? bias.data() : nullptr);
-              ASSERT_LT(worst_error(a, b, before, c, m, n, k, ldc, accumulate, with_bias ? bias.data() : nullptr, tb == DType::bf16), 1.0)
-                  << kernels::isa_name(isa) << " " << name(ta) << " " << name(tb) << " forms " << static_cast<int>(fa) << static_cast<int>(fb)
-                  << " sizes " << m << " " << n << " " << k;
+              ASSERT_LT(worst_error(a, b, before, c, m, n, k, ldc, accumulate, with_bias ? bias.data() : nullptr,
+                                    tb == DType::bf16),
+                        1.0)
+                  << kernels::isa_name(isa) << " " << name(ta) << " " << name(tb) << " forms " << static_cast<int>(fa)
+                  << static_cast<int>(fb) << " sizes " << m << " " << n << " " << k;
             }
   }
 }
@@ -129,7 +135,8 @@ TEST_F(GemmTest, SizesBeyondEveryBlockMatchTheDefinition) {
   struct Case {
     int64_t m, n, k;
   };
-  for (Case s : {Case{150, 1100, 40}, Case{20, 70, 2300}, Case{1, 400, 900}, Case{3, 130, 1000}, Case{300, 40, 33}})
+  for (Case s : {Case{150, 1100, 40}, Case{20, 70, 2300}, Case{1, 400, 900}, Case{2, 605, 70}, Case{3, 130, 1000},
+                 Case{300, 40, 33}})
     for (DType tb : {DType::f32, DType::bf16})
       for (Form fb : {Form::rows, Form::columns}) {
         const Matrix a(s.m, s.k, DType::f32, Form::rows, random_), b(s.k, s.n, tb, fb, random_);
@@ -201,7 +208,8 @@ TEST_F(GemmTest, OneChainOfFusedMultiplyAddsInOrder) {
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j) {
         float sum = 0;
-        for (int64_t l = 0; l < k; ++l) sum = std::fma(static_cast<float>(a.at(i, l)), static_cast<float>(b.at(l, j)), sum);
+        for (int64_t l = 0; l < k; ++l)
+          sum = std::fma(static_cast<float>(a.at(i, l)), static_cast<float>(b.at(l, j)), sum);
         ASSERT_EQ(c[static_cast<size_t>(i * n + j)], sum);
       }
   }

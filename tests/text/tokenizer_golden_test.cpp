@@ -74,7 +74,9 @@ TEST_P(TrainedTokenizer, StreamsWhatItDecodes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, TrainedTokenizer, testing::Values("byte_level", "split", "spaces", "suffix"));
+INSTANTIATE_TEST_SUITE_P(Golden, TrainedTokenizer,
+                         testing::Values("byte_level", "split", "spaces", "suffix", "word_piece", "word_level",
+                                         "unigram"));
 
 TEST(TokenizerComponents, EveryCombinationMatches) {
   const json golden_rows = read_json("components.json");
@@ -87,7 +89,8 @@ TEST(TokenizerComponents, EveryCombinationMatches) {
     SCOPED_TRACE(file.dump());
     for (const json& text : row.at("texts")) expect_text(*tokenizer, text);
     const json& pair = row.at("pair");
-    expect_equal(tokenizer->encode_pair(pair["texts"][0].get<std::string>(), pair["texts"][1].get<std::string>()), pair);
+    expect_equal(tokenizer->encode_pair(pair["texts"][0].get<std::string>(), pair["texts"][1].get<std::string>()),
+                 pair);
     EXPECT_EQ(tokenizer->decode(row["decoding"]["ids"].get<std::vector<int32_t>>()), row["decoding"]["text"]);
   }
 }
@@ -120,7 +123,8 @@ TEST(TokenizerGguf, ByteLevelMatchesTokenizerJson) {
   const json file = read_json("split/tokenizer.json");
   std::vector<std::string> tokens(file["model"]["vocab"].size()), merges;
   for (const auto& [token, id] : file["model"]["vocab"].items()) tokens[id.get<size_t>()] = token;
-  for (const json& merge : file["model"]["merges"]) merges.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+  for (const json& merge : file["model"]["merges"])
+    merges.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
   GgufVocabulary vocabulary;
   vocabulary.model = "gpt2";
   vocabulary.pre = "llama-bpe";
@@ -136,7 +140,8 @@ TEST(TokenizerGguf, ByteLevelMatchesTokenizerJson) {
   EXPECT_EQ(tokenizer->bos_id(), 0);
   EXPECT_TRUE(tokenizer->is_special(1));
   EXPECT_FALSE(tokenizer->is_special(2));
-  EXPECT_GT(tokenizer->encode_ids("</s>", false, false).size(), 1u) << "plain text when control tokens are not asked for";
+  EXPECT_GT(tokenizer->encode_ids("</s>", false, false).size(), 1u)
+      << "plain text when control tokens are not asked for";
   EXPECT_EQ(tokenizer->encode_ids("</s>", false, true), std::vector<int32_t>{1});
 }
 

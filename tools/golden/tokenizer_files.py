@@ -1,17 +1,20 @@
 """Writes tests/golden/tokenizers: small trained tokenizers with the encodings that the reference implementations give.
 
 Run: python tools/golden/tokenizer_files.py   (tokenizers 0.22.2, sentencepiece 0.2.3)
-- byte_level/, split/, spaces/, suffix/: a tokenizer.json each, with cases.json: texts, pairs and decodings.
+- byte_level/, split/, spaces/, suffix/, word_piece/, word_level/, unigram/: a tokenizer.json each, with cases.json: texts, pairs and decodings.
 - components.json: one small byte-pair vocabulary under many combinations of normalizer, pre-tokenizer, post-processor,
   decoder and added tokens; a test puts tokenizer.json together from them.
 - tests/fuzz/corpus/tokenizer/seed-*: a tiny tokenizer.json, a zero byte, and a text for it.
 - sentencepiece.json: a byte-pair model of SentencePiece as GGUF files hold it (tokens, scores, types), with ids.
+The trainers break ties in suffix/ and word_piece/ by chance, so these two come out different (and consistent) in each run.
 Offsets count Unicode characters. Everything must be equal.
 """
+import base64
 import io
 import json
 import os
 import random
+import tempfile
 
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -98,7 +101,7 @@ save("split", t, NEWEST)
 t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
 t.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
 t.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
-train(t, 560, special_tokens=["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)], limit_alphabet=70)
+train(t, 640, special_tokens=["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)])
 t.pre_tokenizer = None
 t.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
 t.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
@@ -114,6 +117,39 @@ train(t, 500, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=pre_toke
 t.decoder = decoders.BPEDecoder("</w>")
 t.post_processor = processors.BertProcessing(("</s>", 2), ("<s>", 1))
 save("suffix", t)
+
+# BERT.
+t = Tokenizer(models.WordPiece(unk_token="<unk>", max_input_chars_per_word=30))
+t.normalizer, t.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+t.train_from_iterator(CORPUS * 2, trainers.WordPieceTrainer(vocab_size=300, special_tokens=["<unk>", "<s>", "</s>", "<mask>"], show_progress=False))
+t.decoder = decoders.WordPiece()
+t.post_processor = processors.TemplateProcessing(single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 1), ("</s>", 2)])
+save("word_piece", t)
+
+t = Tokenizer(models.WordLevel(unk_token="<unk>"))
+t.pre_tokenizer = pre_tokenizers.Whitespace()
+t.train_from_iterator(CORPUS, trainers.WordLevelTrainer(vocab_size=120, special_tokens=["<unk>", "<s>"], show_progress=False))
+save("word_level", t)
+
+# T5, with a small table of SentencePiece's normalizer in place of its usual one of 240 kB.
+with tempfile.TemporaryDirectory() as folder:
+    rules = {"\ufb01": "fi", "\u00bd": "1/2", "e\u0301": "\u00e9", "\u00a0": " ", "\u3000": " ", "\u200b": "", "\x7f": "", "\u2167": "VIII", "\t": " "}
+    with open(f"{folder}/rules.tsv", "w") as f:
+        f.writelines(" ".join(f"{ord(c):X}" for c in k) + "\t" + " ".join(f"{ord(c):X}" for c in v) + "\n" for k, v in rules.items())
+    stream = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(CORPUS * 4), model_writer=stream, vocab_size=130, model_type="unigram",
+                                             normalization_rule_tsv=f"{folder}/rules.tsv", minloglevel=2)
+proto = spm_pb2.ModelProto()
+proto.ParseFromString(stream.getvalue())
+charsmap = base64.b64encode(proto.normalizer_spec.precompiled_charsmap).decode()
+t = Tokenizer.from_str(json.dumps({
+    "version": "1.0", "truncation": None, "padding": None, "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581"}, "post_processor": None,
+    "added_tokens": [{"id": i, "content": c, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+                     for i, c in enumerate(["<unk>", "<s>", "</s>"])],
+    "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap}, "decoder": {"type": "Metaspace", "replacement": "\u2581"},
+    "model": {"type": "Unigram", "unk_id": 0, "vocab": [[p.piece, p.score] for p in proto.pieces]}}))
+t.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 2)])
+save("unigram", t, NEWEST)
 
 # Components, on one vocabulary that has bytes, their spellings, and a few words.
 N, P, D, Q = normalizers, pre_tokenizers, decoders, processors
@@ -191,4 +227,8 @@ for i, p in enumerate(before):
     n, q, d = normal[i % len(normal)], after[i % len(after)], back[i % len(back)]
     seed(f"{i:02}", "ab <s> a\u00e9 b12 \u65e5", normalizer=source(n), pre_tokenizer=source(p), post_processor=source(q), decoder=source(d))
 seed("suffix", "ab b", model={"end_of_word_suffix": "</w>", "continuing_subword_prefix": "b"})
+seed("word_piece", "ab abb", model={"type": "WordPiece", "continuing_subword_prefix": "", "max_input_chars_per_word": 5})
+seed("word_level", "ab abb", model={"type": "WordLevel"})
+seed("unigram", "ab\u00e9\u00e9b", model={"type": "Unigram", "vocab": [["<unk>", 0], ["a", -1], ["b", -1.5], ["ab", -2], ["<0x62>", -3]], "unk_id": 0},
+     normalizer={"type": "Precompiled", "precompiled_charsmap": charsmap})
 seed("strings", "a\ud7ff", model={"merges": ["#version: 0.2", "a b"], "ignore_merges": True})
