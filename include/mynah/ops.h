@@ -113,6 +113,10 @@ struct AttentionConfig {
   float softcap = 0;               // > 0: scores become softcap * tanh(score / softcap)
   std::vector<float> alibi;        // a slope per head: adds slope * key position
   std::vector<uint8_t> key_mask;   // one per row of k; 0 hides the key from every query
+  // [H, Tq, Tk], or one for each sequence [S, H, Tq, Tk]: adds bias[h][i][j] to the scaled score of the sequence's query i and key j
+  Tensor bias;
+  // [H, 2R - 1]: adds distance_bias[h][j - p + R - 1], p the key position of the query (relative positions of arXiv:1910.10683)
+  Tensor distance_bias;
 };
 // q [Nq, H, D], k and v [Nk, Hkv, D], H a multiple of Hkv -> [Nq, H, D]. A query that sees no key gives zeros.
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, std::span<const Sequence> sequences,

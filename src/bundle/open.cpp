@@ -191,6 +191,7 @@ std::shared_ptr<Bundle> create(const Json& config, uint64_t seed) {
   b->config = config;
   b->generation_config = Json::object();
   b->entry = &find_entry(config, "config");
+  if (!config.contains("architectures")) b->config["architectures"] = {b->entry->architectures[0]};
   b->weights.trainable = true;
   nn::RandomSource source(seed);
   b->network = b->entry->make(b->config, nn::Weights(source, b->weights));

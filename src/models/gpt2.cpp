@@ -88,7 +88,8 @@ struct Block {
 class GPT2 : public nn::CausalLM {
  public:
   GPT2(const Json& json, const Weights& w)
-      : c_(json),
+      : CausalLM(json),
+        c_(json),
         wte_((w / "transformer").matrix("wte", c_.vocab_size, c_.n_embd, Init::with_std(c_.initializer_range))),
         wpe_((w / "transformer").tensor("wpe.weight", {c_.n_positions, c_.n_embd}, Init::with_std(c_.initializer_range))) {
     for (int64_t i = 0; i < c_.n_layer; ++i) blocks_.emplace_back(c_, w / "transformer" / "h" / i, i);

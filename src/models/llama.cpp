@@ -109,7 +109,8 @@ struct Layer {
 class Llama : public nn::CausalLM {
  public:
   Llama(const Json& json, const Weights& w)
-      : c_(json),
+      : CausalLM(json),
+        c_(json),
         rope_(json, c_.head_dim),
         embed_((w / "model").matrix("embed_tokens", c_.vocab_size, c_.hidden_size, Init::with_std(c_.initializer_range))) {
     for (int64_t i = 0; i < c_.num_hidden_layers; ++i) layers_.emplace_back(c_, w / "model" / "layers" / i);

@@ -52,6 +52,7 @@ class Cache {
   explicit Cache(const CacheShape& shape);
 
   LayerCache& layer(int i) { return layers_[static_cast<size_t>(i)]; }
+  const LayerCache& layer(int i) const { return layers_[static_cast<size_t>(i)]; }
   int64_t length() const { return layers_.empty() ? 0 : layers_.front().length(); }
   void truncate(int64_t n);
   Cache prefix(int64_t n) const;

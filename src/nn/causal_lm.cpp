@@ -1,70 +1,11 @@
 #include "nn/causal_lm.h"
 
-#include <numeric>
-
-#include "autograd/record.h"
 #include "base/require.h"
-#include "ops/attention.h"
+#include "nn/config.h"
+#include "nn/losses.h"
 
 namespace mynah::nn {
-
-Tensor split_heads(const Tensor& x, int64_t n, int64_t heads, int64_t head_dim) {
-  return record(x.as_strided({n, heads, head_dim}, {x.stride(0), head_dim, 1}), {x}, [n, heads, head_dim](const Tensor& g) {
-    return Grads{g.as_strided({n, heads * head_dim}, {heads * head_dim, 1})};
-  });
-}
-
-Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatch& batch, int layer, const AttentionConfig& config) {
-  std::vector<Sequence> sequences;
-  int64_t row = 0;
-  if (batch.caches.empty()) {
-    for (const int64_t length : batch.lengths) {
-      sequences.push_back({row, length, row, length});
-      row += length;
-    }
-    AttentionConfig masked = config;
-    masked.key_mask = batch.key_mask;
-    return scaled_dot_product_attention(q, k, v, sequences, masked);
-  }
-  std::vector<ops::KvBlocks> cached;
-  for (size_t i = 0; i < batch.lengths.size(); ++i) {
-    const int64_t length = batch.lengths[i];
-    LayerCache& cache = batch.caches[i]->layer(layer);
-    cache.append(k.data<float>() + row * k.stride(0), k.stride(0), v.data<float>() + row * v.stride(0), v.stride(0), length);
-    sequences.push_back({row, length, 0, cache.length()});
-    cached.push_back(cache.blocks());
-    row += length;
-  }
-  return ops::cached_attention(q, sequences, cached, k.size(1), config);
-}
-
 namespace {
-
-std::vector<int32_t> integers(const NamedTensors& inputs, const std::string& name, const Shape& shape) {
-  const auto it = inputs.find(name);
-  if (it == inputs.end()) return {};
-  const Tensor& t = it->second;
-  require(t.shape() == shape, "forward: {} has shape {}, expected {}", name, t.shape().str(), shape.str());
-  require(!is_quantized(t.dtype()), "forward: {} is {}, expected integers", name, mynah::name(t.dtype()));
-  std::vector<int32_t> out(static_cast<size_t>(t.numel()));
-  const Tensor c = contiguous(t);
-  for (size_t i = 0; i < out.size(); ++i)
-    switch (c.dtype()) {
-      case DType::i64: {
-        const int64_t v = c.data<int64_t>()[i];
-        require(v >= INT32_MIN && v <= INT32_MAX, "forward: {} holds {}, which is out of range", name, v);
-        out[i] = static_cast<int32_t>(v);
-        break;
-      }
-      case DType::i32: out[i] = c.data<int32_t>()[i]; break;
-      case DType::f32:  // masks may be numbers, ids may not
-        require(name == "attention_mask", "forward: {} is f32, expected integers", name);
-        out[i] = c.data<float>()[i] != 0;
-        break;
-      default: out[i] = c.data<uint8_t>()[i];
-    }
-  return out;
-}
 
 // Given positions without a mask mean packed rows: wherever they do not go on by one, another sequence starts.
 std::vector<int64_t> packed_lengths(const std::vector<int32_t>& positions, int64_t row_length) {
@@ -76,53 +17,67 @@ std::vector<int64_t> packed_lengths(const std::vector<int32_t>& positions, int64
   return lengths;
 }
 
-// Mean loss of predicting token t + 1 at t; the last position of each row predicts nothing.
-Tensor next_token_loss(const Tensor& logits, const std::vector<int32_t>& labels, int64_t rows, int64_t length) {
-  std::vector<int64_t> targets(labels.size(), -100);
-  for (int64_t b = 0; b < rows; ++b)
-    for (int64_t t = 0; t + 1 < length; ++t) targets[static_cast<size_t>(b * length + t)] = labels[static_cast<size_t>(b * length + t + 1)];
-  return cross_entropy(logits, Tensor::from(std::span<const int64_t>(targets), {rows * length}));
+// The row of each sequence's last token that is not padding, as the reference finds it: the last one without a padding id.
+std::vector<int64_t> last_tokens(const std::vector<int32_t>& ids, int64_t rows, int64_t length, int64_t pad) {
+  std::vector<int64_t> at;
+  for (int64_t b = 0; b < rows; ++b) {
+    int64_t t = length - 1;
+    while (pad >= 0 && t > 0 && ids[static_cast<size_t>(b * length + t)] == pad) --t;
+    at.push_back(b * length + t);
+  }
+  return at;
 }
 
 }  // namespace
 
+void CausalLM::load_classifier(const Weights& w, int64_t hidden_size, std::string_view token_head, Init init) {
+  if (kind_ == HeadKind::sequence_classification) classifier_ = Linear(w, "score", hidden_size, label_count(config_), init, false);
+  if (kind_ == HeadKind::token_classification) classifier_ = Linear(w, token_head, hidden_size, label_count(config_), init);
+  if (kind_ == HeadKind::question_answering) classifier_ = Linear(w, "qa_outputs", hidden_size, 2, init);
+}
+
 NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
-  for (const auto& [name, tensor] : inputs)
-    require(name == "input_ids" || name == "attention_mask" || name == "position_ids" || name == "token_type_ids" || name == "labels",
-            "forward: input {} is not known to this model; known: input_ids, attention_mask, position_ids, token_type_ids, labels", name);
-  const auto ids = inputs.find("input_ids");
-  require(ids != inputs.end(), "forward: input_ids is missing");
-  require(ids->second.rank() == 2 && ids->second.numel() > 0, "forward: input_ids has shape {}, expected [batch, tokens]", ids->second.shape().str());
-  const Shape shape = ids->second.shape();
+  const Inputs in(inputs, {"input_ids", "attention_mask", "position_ids", "token_type_ids", "labels", "start_positions", "end_positions"});
+  const Shape shape = in.shape_of("input_ids", 2, "[batch, tokens]");
   const int64_t rows = shape[0], length = shape[1];
 
   TokenBatch batch;
-  batch.ids = integers(inputs, "input_ids", shape);
-  for (const int32_t id : batch.ids) require(id >= 0 && id < vocabulary_size(), "forward: input_ids holds {}, expected 0..{}", id, vocabulary_size() - 1);
-  const auto position_ids = inputs.find("position_ids");
-  if (position_ids != inputs.end() && position_ids->second.shape() == Shape{1, length} && rows != 1) {
-    const auto one = integers(inputs, "position_ids", {1, length});
-    for (int64_t b = 0; b < rows; ++b) batch.positions.insert(batch.positions.end(), one.begin(), one.end());
-  } else {
-    batch.positions = integers(inputs, "position_ids", shape);
-  }
-  if (batch.positions.empty()) {
-    batch.positions.resize(batch.ids.size());
-    for (int64_t b = 0; b < rows; ++b) std::iota(batch.positions.begin() + b * length, batch.positions.begin() + (b + 1) * length, 0);
-  }
-  for (const int32_t p : batch.positions) require(p >= 0, "forward: position_ids holds {}, expected 0 or more", p);
-  batch.token_types = integers(inputs, "token_type_ids", shape);
-  for (const int32_t m : integers(inputs, "attention_mask", shape)) batch.key_mask.push_back(m != 0);
-  batch.lengths = position_ids != inputs.end() && batch.key_mask.empty() ? packed_lengths(batch.positions, length)
-                                                                         : std::vector<int64_t>(static_cast<size_t>(rows), length);
+  batch.ids = in.ids("input_ids", shape, vocabulary_size());
+  batch.positions = in.positions("position_ids", rows, length);
+  batch.token_types = in.integers("token_type_ids", shape);
+  batch.key_mask = in.mask("attention_mask", shape);
+  batch.lengths = in.has("position_ids") && batch.key_mask.empty() ? packed_lengths(batch.positions, length)
+                                                                   : std::vector<int64_t>(static_cast<size_t>(rows), length);
 
   std::vector<Tensor> states;
   const Tensor hidden = body(batch, options.hidden_states ? &states : nullptr);
-  const Tensor logits = head(hidden);
+  const auto by_row = [&](const Tensor& x) { return reshape(x, {rows, length, x.size(1)}); };
   NamedTensors out;
-  out["logits"] = reshape(logits, {rows, length, logits.size(1)});
-  for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = reshape(states[i], {rows, length, states[i].size(1)});
-  if (const auto labels = integers(inputs, "labels", shape); !labels.empty()) out["loss"] = next_token_loss(logits, labels, rows, length);
+  for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = by_row(states[i]);
+  switch (kind_) {
+    case HeadKind::bare: out["last_hidden_state"] = by_row(hidden); break;
+    case HeadKind::sequence_classification: {
+      const int64_t pad = config_int(config_, "pad_token_id", -1, -1);
+      require(pad >= 0 || rows == 1, "forward: {} rows, but config.json has no pad_token_id to find their ends; give one row", rows);
+      out["logits"] = classifier_(index_rows(hidden, last_tokens(batch.ids, rows, length, pad)));
+      if (in.has("labels")) out["loss"] = classification_loss(config_, out["logits"], in);
+      break;
+    }
+    case HeadKind::token_classification: {
+      const Tensor logits = classifier_(hidden);
+      out["logits"] = by_row(logits);
+      if (in.has("labels")) out["loss"] = token_loss(logits, in.integers("labels", shape));
+      break;
+    }
+    case HeadKind::question_answering: out.merge(span_outputs(by_row(classifier_(hidden)), in)); break;
+    default: {
+      const Tensor logits = head(hidden);
+      out["logits"] = by_row(logits);
+      if (!in.has("labels")) break;
+      out["loss"] = next_token_loss(logits, in.integers("labels", shape), rows, length);
+      if (const Tensor more = auxiliary_loss(batch); more.defined()) out["loss"] = out["loss"] + more;
+    }
+  }
   return out;
 }
 

@@ -1,10 +1,11 @@
-// What every model offers: the reference implementation's forward pass over named tensors. Decoders add the interface that
-// generation drives (causal_lm.h).
+// What every model offers: the reference implementation's forward pass over named tensors. Encoders, decoders and
+// encoder-decoders implement it from a family's layers (encoder_model.h, causal_lm.h, seq2seq_lm.h).
 #pragma once
 #include <map>
 #include <string>
 
 #include "mynah/tensor.h"
+#include "nn/head_kind.h"
 
 namespace mynah::nn {
 
@@ -16,14 +17,18 @@ struct ForwardOptions {
 };
 
 class CausalLM;
+class Seq2SeqLM;
 
 class Model {
  public:
   virtual ~Model() = default;
   // Throws failure naming an input that is missing, unknown or misshapen.
   virtual NamedTensors forward(const NamedTensors& inputs, const ForwardOptions& options) const = 0;
-  // Not null if the model generates text from left to right.
+  virtual HeadKind kind() const = 0;
+  // Not null if the model generates text from left to right, encoder-decoders included.
   virtual const CausalLM* causal_lm() const { return nullptr; }
+  // Not null if what it generates answers an encoded text.
+  virtual const Seq2SeqLM* seq2seq_lm() const { return nullptr; }
 };
 
 }  // namespace mynah::nn

@@ -17,7 +17,15 @@ Tensor head_rows(const Tensor& x) {
 ops::HeadRows rows_of(const Tensor& x) { return {x.data<float>(), x.stride(0)}; }
 ops::MutableHeadRows rows_of(Tensor& x) { return {x.data<float>(), x.stride(0)}; }
 
-ops::AttentionOptions options_of(const AttentionConfig& config, int64_t heads, int64_t head_dim) {
+bool has_bias(const AttentionConfig& config) { return config.bias.defined() || config.distance_bias.defined(); }
+// The bias of either kind, as the kernels read it.
+Tensor bias_of(const AttentionConfig& config) {
+  require(!config.bias.defined() || !config.distance_bias.defined(), "attention: bias and distance_bias exclude each other");
+  return has_bias(config) ? ops::input(config.bias.defined() ? config.bias : config.distance_bias) : Tensor();
+}
+
+// `bias` is bias_of(config).
+ops::AttentionOptions options_of(const AttentionConfig& config, int64_t heads, int64_t head_dim, const Tensor& bias) {
   require(config.alibi.empty() || static_cast<int64_t>(config.alibi.size()) == heads,
           "attention: got {} slopes for {} heads", config.alibi.size(), heads);
   ops::AttentionOptions options;
@@ -26,7 +34,34 @@ ops::AttentionOptions options_of(const AttentionConfig& config, int64_t heads, i
   options.window = config.window;
   options.softcap = config.softcap;
   options.alibi_slopes = config.alibi.empty() ? nullptr : config.alibi.data();
+  if (!bias.defined()) return options;
+  const bool distance = config.distance_bias.defined();
+  require(distance ? bias.rank() == 2 && bias.size(0) == heads && bias.size(1) % 2 == 1
+                   : (bias.rank() == 3 || bias.rank() == 4) && bias.size(-3) == heads,
+          "attention: {} has shape {}, expected {} for {} heads", distance ? "distance_bias" : "bias", bias.shape().str(),
+          distance ? "[H, 2R - 1]" : "[H, Tq, Tk] or [S, H, Tq, Tk]", heads);
+  options.bias = bias.data<float>();
+  options.bias_head_stride = distance ? bias.size(1) : bias.size(-2) * bias.size(-1);
+  options.bias_query_stride = distance ? -1 : bias.size(-1);  // one query further, every distance is one less
   return options;
+}
+
+// Where each sequence reads the bias, which must reach over all of it.
+void place_bias(const AttentionConfig& config, const Tensor& bias, std::vector<ops::AttentionSpan>& spans) {
+  if (!bias.defined()) return;
+  for (size_t i = 0; i < spans.size(); ++i) {
+    ops::AttentionSpan& s = spans[i];
+    if (config.distance_bias.defined()) {
+      const int64_t reach = bias.size(1) / 2, first = s.k_count - s.q_count;
+      require(s.k_count - 1 <= reach && first >= 0, "attention: distance_bias reaches over {} positions, a sequence has {} keys and {} queries",
+              reach + 1, s.k_count, s.q_count);
+      s.bias_offset = reach - first;
+    } else {
+      require(s.q_count <= bias.size(-2) && s.k_count <= bias.size(-1) && (bias.rank() == 3 || static_cast<int64_t>(i) < bias.size(0)),
+              "attention: bias has shape {}, sequence {} has {} queries and {} keys", bias.shape().str(), i, s.q_count, s.k_count);
+      if (bias.rank() == 4) s.bias_offset = static_cast<int64_t>(i) * bias.stride(0);
+    }
+  }
 }
 
 std::vector<ops::AttentionSpan> spans_of(std::span<const Sequence> sequences, int64_t queries, int64_t keys,
@@ -62,29 +97,40 @@ Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, cons
   const Tensor q = head_rows(q_in), k = head_rows(k_in), v = head_rows(v_in);
   const ops::AttentionShape shape{q.size(1), k.size(1), q.size(2)};
   const uint8_t* mask = config.key_mask.empty() ? nullptr : config.key_mask.data();
-  const auto spans = spans_of(sequences, q.size(0), k.size(0), mask);
+  const Tensor bias = bias_of(config);
+  auto spans = spans_of(sequences, q.size(0), k.size(0), mask);
+  place_bias(config, bias, spans);
   int64_t covered = 0;
   for (const Sequence& s : sequences) covered += s.q_count;
   Tensor y = covered == q.size(0) ? Tensor::empty(q.shape()) : Tensor::zeros(q.shape());
-  const bool save = tracked({&q, &k, &v});
+  const Tensor& tracked_bias = config.bias.defined() ? config.bias : config.distance_bias;
+  const bool save = bias.defined() ? tracked({&q, &k, &v, &tracked_bias}) : tracked({&q, &k, &v});
   Tensor lse = save ? Tensor::empty({q.size(0), shape.heads}) : Tensor();
   ops::attention_forward(shape, rows_of(q), rows_of(k), rows_of(v), spans,
-                         options_of(config, shape.heads, shape.head_dim), rows_of(y),
+                         options_of(config, shape.heads, shape.head_dim, bias), rows_of(y),
                          save ? lse.data<float>() : nullptr);
   if (!save) return y;
   Saved saved{config, {sequences.begin(), sequences.end()}, lse};
-  return record(y, {q, k, v},
-                [saved = std::move(saved), shape, q = q.detach(), k = k.detach(), v = v.detach(),
-                 y = y.detach()](const Tensor& g) {
+  if (saved.config.bias.defined()) saved.config.bias = saved.config.bias.detach();
+  if (saved.config.distance_bias.defined()) saved.config.distance_bias = saved.config.distance_bias.detach();
+  std::vector<Tensor> inputs{q, k, v};
+  if (bias.defined()) inputs.push_back(tracked_bias);
+  return record(y, inputs,
+                [saved = std::move(saved), shape, bias = bias.defined() ? bias.detach() : Tensor(), q = q.detach(), k = k.detach(),
+                 v = v.detach(), y = y.detach()](const Tensor& g) {
                   Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(k.shape()), dv = Tensor::zeros(v.shape());
                   const uint8_t* hidden = saved.config.key_mask.empty() ? nullptr : saved.config.key_mask.data();
-                  const auto parts = spans_of(saved.sequences, q.size(0), k.size(0), hidden);
+                  auto parts = spans_of(saved.sequences, q.size(0), k.size(0), hidden);
+                  place_bias(saved.config, bias, parts);
+                  Tensor dbias = bias.defined() ? Tensor::zeros(bias.shape()) : Tensor();
                   const Tensor dy = head_rows(g);
                   ops::attention_backward(shape, rows_of(q), rows_of(k), rows_of(v), rows_of(y),
                                           saved.lse.data<float>(), rows_of(dy), parts,
-                                          options_of(saved.config, shape.heads, shape.head_dim),
-                                          {rows_of(dq), rows_of(dk), rows_of(dv)});
-                  return Grads{dq, dk, dv};
+                                          options_of(saved.config, shape.heads, shape.head_dim, bias),
+                                          {rows_of(dq), rows_of(dk), rows_of(dv), bias.defined() ? dbias.data<float>() : nullptr});
+                  Grads grads{dq, dk, dv};
+                  if (bias.defined()) grads.push_back(dbias);
+                  return grads;
                 });
 }
 
@@ -106,7 +152,9 @@ Tensor cached_attention(const Tensor& q_in, std::span<const Sequence> sequences,
             "attention: a sequence has queries {}+{} of {}", s.q_begin, s.q_count, q.size(0));
     spans.push_back({s.q_begin, s.q_count, 0, s.k_count, &cached[i]});
   }
-  attention_forward(shape, rows_of(q), {}, {}, spans, options_of(config, shape.heads, shape.head_dim), rows_of(y),
+  const Tensor bias = bias_of(config);
+  place_bias(config, bias, spans);
+  attention_forward(shape, rows_of(q), {}, {}, spans, options_of(config, shape.heads, shape.head_dim, bias), rows_of(y),
                     nullptr);
   return y;
 }
@@ -132,11 +180,24 @@ std::vector<OpSample> samples() {
   capped.alibi = {0.5f, 0.25f};
   masked.causal = false;
   masked.key_mask = {1, 0, 1, 1, 1};
+  const auto biased = [](std::vector<Sequence> sequences, AttentionConfig config, bool distance) {
+    return [=](const std::vector<Tensor>& in) mutable {
+      (distance ? config.distance_bias : config.bias) = in[3];
+      return scaled_dot_product_attention(in[0], in[1], in[2], sequences, config);
+    };
+  };
+  const auto with_bias = [&](std::vector<Tensor> in, const Shape& shape) {
+    in.push_back(sample_tensor(shape, 3));
+    return in;
+  };
   return {{"causal, grouped heads", inputs(5, 5, 4, 2, 6), call({{0, 2, 0, 2}, {2, 3, 2, 3}}, {})},
           {"every key", inputs(3, 5, 2, 2, 4), call({{0, 3, 0, 5}}, full)},
           {"window", inputs(4, 5, 2, 1, 4), call({{0, 4, 0, 5}}, window)},
           {"softcap and slopes", inputs(4, 4, 2, 2, 4), call({{0, 4, 0, 4}}, capped)},
-          {"key mask", inputs(4, 5, 2, 2, 4), call({{0, 4, 0, 5}}, masked)}};
+          {"key mask", inputs(4, 5, 2, 2, 4), call({{0, 4, 0, 5}}, masked)},
+          {"bias of the pairs", with_bias(inputs(4, 5, 4, 2, 4), {4, 3, 4}), biased({{0, 3, 0, 4}, {3, 1, 4, 1}}, full, false)},
+          {"bias of each sequence", with_bias(inputs(4, 5, 2, 2, 4), {2, 2, 3, 4}), biased({{0, 3, 0, 4}, {3, 1, 4, 1}}, full, false)},
+          {"bias of the distance", with_bias(inputs(5, 6, 4, 2, 4), {4, 9}), biased({{0, 3, 0, 4}, {3, 2, 4, 2}}, {}, true)}};
 }
 
 }  // namespace

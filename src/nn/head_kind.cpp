@@ -1,0 +1,43 @@
+#include "nn/head_kind.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/require.h"
+#include "nn/config.h"
+
+namespace mynah::nn {
+
+HeadKind head_kind(const Json& config) {
+  const auto it = config.find("architectures");
+  if (it == config.end() || !it->is_array() || it->empty() || !(*it)[0].is_string()) return HeadKind::bare;
+  const std::string name = (*it)[0].get<std::string>();
+  constexpr std::pair<std::string_view, HeadKind> endings[] = {
+      {"ForCausalLM", HeadKind::causal_lm},
+      {"LMHeadModel", HeadKind::causal_lm},
+      {"ForMaskedLM", HeadKind::masked_lm},
+      {"ForConditionalGeneration", HeadKind::seq2seq_lm},
+      {"MTModel", HeadKind::seq2seq_lm},
+      {"ForPreTraining", HeadKind::pretraining},
+      {"ForNextSentencePrediction", HeadKind::next_sentence},
+      {"ForSequenceClassification", HeadKind::sequence_classification},
+      {"ForTokenClassification", HeadKind::token_classification},
+      {"ForQuestionAnswering", HeadKind::question_answering},
+      {"ForQuestionAnsweringSimple", HeadKind::question_answering},
+      {"ForMultipleChoice", HeadKind::multiple_choice},
+      {"Model", HeadKind::bare},
+  };
+  for (const auto& [ending, kind] : endings)
+    if (name.ends_with(ending)) return kind;
+  fail(ErrorCode::failure, "config.json: architecture \"{}\" has a head that is not known", name);
+}
+
+int64_t label_count(const Json& config) {
+  if (config.contains("num_labels") && !config["num_labels"].is_null()) return config_int(config, "num_labels");
+  const auto it = config.find("id2label");
+  if (it == config.end() || it->is_null()) return 2;
+  require(it->is_object() && !it->empty(), "config.json: id2label has no labels, expected {{\"0\": \"NAME\", ...}}");
+  return static_cast<int64_t>(it->size());
+}
+
+}  // namespace mynah::nn

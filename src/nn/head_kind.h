@@ -1,0 +1,25 @@
+// What a checkpoint's head computes, named by the end of architectures[0] in config.json.
+#pragma once
+#include "base/json.h"
+
+namespace mynah::nn {
+
+enum class HeadKind {
+  bare,                     // BertModel, T5EncoderModel: last_hidden_state
+  causal_lm,                // GPT2LMHeadModel, LlamaForCausalLM
+  masked_lm,                // BertForMaskedLM
+  seq2seq_lm,               // T5ForConditionalGeneration, MarianMTModel
+  pretraining,              // BertForPreTraining: masked LM and next sentence
+  next_sentence,            // BertForNextSentencePrediction
+  sequence_classification,  // one row of logits per sequence
+  token_classification,     // one row of logits per token
+  question_answering,       // start and end logits per token
+  multiple_choice,          // one logit per choice
+};
+
+// bare without architectures. Throws failure for an ending that no head here has.
+HeadKind head_kind(const Json& config);
+// Output labels of a classifier: num_labels, else the length of id2label, else 2.
+int64_t label_count(const Json& config);
+
+}  // namespace mynah::nn

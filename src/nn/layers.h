@@ -1,0 +1,63 @@
+// The small modules that most families share. Each names its weights where it is made, as the checkpoint does.
+#pragma once
+#include <string_view>
+#include <vector>
+
+#include "nn/matrix.h"
+#include "nn/weights.h"
+
+namespace mynah::nn {
+
+// y = x W^T + b; "<name>.weight" [out, in], "<name>.bias" [out].
+struct Linear {
+  Linear() = default;
+  Linear(const Weights& w, std::string_view name, int64_t in, int64_t out, Init init = {}, bool with_bias = true)
+      : weight(w.matrix(name, out, in, init)) {
+    if (with_bias) bias = {(w / name).tensor("bias", {out}, Init::zeros())};
+  }
+  Tensor operator()(const Tensor& x) const { return weight(x, bias); }
+  bool defined() const { return weight.defined(); }
+
+  Matrix weight;
+  std::vector<Tensor> bias;  // one, or none
+};
+
+// Linear maps of the same input side by side, such as q, k and v: [.., in] -> [.., out_1 + out_2 + ...].
+struct JoinedLinear {
+  JoinedLinear() = default;
+  JoinedLinear(const Weights& w, const std::vector<std::string>& names, int64_t in, const std::vector<int64_t>& outs, Init init = {}, bool with_bias = true)
+      : weight(w.join(names, outs, in, init)) {
+    for (size_t i = 0; with_bias && i < names.size(); ++i) bias.push_back((w / names[i]).tensor("bias", {outs[i]}, Init::zeros()));
+  }
+  Tensor operator()(const Tensor& x) const { return weight(x, bias); }
+
+  Matrix weight;
+  std::vector<Tensor> bias;  // one per part, or none
+};
+
+// "<name>.weight" and "<name>.bias" [C]
+struct LayerNorm {
+  LayerNorm() = default;
+  LayerNorm(const Weights& w, std::string_view name, int64_t size, float epsilon, bool with_bias = true)
+      : weight((w / name).tensor("weight", {size}, Init::ones())), eps(epsilon) {
+    if (with_bias) bias = (w / name).tensor("bias", {size}, Init::zeros());
+  }
+  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, eps); }
+
+  Tensor weight, bias;
+  float eps = 0;
+};
+
+// "<name>.weight" [C]; with `plus_one` the factor is 1 + weight, as Gemma stores it.
+struct RmsNorm {
+  RmsNorm() = default;
+  RmsNorm(const Weights& w, std::string_view name, int64_t size, float epsilon, bool plus_one = false)
+      : weight((w / name).tensor("weight", {size}, plus_one ? Init::zeros() : Init::ones())), eps(epsilon), one_more(plus_one) {}
+  Tensor operator()(const Tensor& x) const { return rms_norm(x, one_more ? add(weight, 1.0f) : weight, eps); }
+
+  Tensor weight;
+  float eps = 0;
+  bool one_more = false;
+};
+
+}  // namespace mynah::nn

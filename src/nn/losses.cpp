@@ -1,0 +1,57 @@
+#include "nn/losses.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/require.h"
+#include "mynah/ops.h"
+#include "nn/config.h"
+
+namespace mynah::nn {
+
+Tensor token_loss(const Tensor& logits, const std::vector<int32_t>& labels) {
+  const std::vector<int64_t> targets(labels.begin(), labels.end());
+  return cross_entropy(logits, Tensor::from(std::span<const int64_t>(targets), {static_cast<int64_t>(targets.size())}));
+}
+
+Tensor next_token_loss(const Tensor& logits, const std::vector<int32_t>& labels, int64_t rows, int64_t length) {
+  std::vector<int32_t> targets(labels.size(), -100);
+  for (int64_t b = 0; b < rows; ++b) std::copy_n(labels.begin() + b * length + 1, length - 1, targets.begin() + b * length);
+  return token_loss(logits, targets);
+}
+
+Tensor binary_cross_entropy(const Tensor& logits, const Tensor& targets) {
+  // max(x, 0) - x t + log(1 + e^-|x|): no overflow for any x
+  return mean(relu(logits) - logits * targets + log(add(exp(neg(abs(logits))), 1.0f)));
+}
+
+Tensor classification_loss(const Json& config, const Tensor& logits, const Inputs& inputs) {
+  const int64_t rows = logits.size(0), labels = logits.size(1);
+  const Tensor& given = inputs.tensor("labels");
+  std::string type = config_string(config, "problem_type", "");
+  if (type.empty()) type = labels == 1 ? "regression" : is_floating(given.dtype()) ? "multi_label_classification" : "single_label_classification";
+  if (type == "single_label_classification") {
+    const std::vector<int32_t> targets = inputs.integers("labels", given.numel() == rows ? given.shape() : Shape{rows});
+    return token_loss(logits, targets);
+  }
+  require(given.numel() == logits.numel(), "forward: labels has shape {}, expected {}", given.shape().str(), logits.shape().str());
+  const Tensor targets = reshape(to(given, DType::f32), logits.shape());
+  if (type == "regression") return mean(square(logits - targets));
+  if (type == "multi_label_classification") return binary_cross_entropy(logits, targets);
+  fail(ErrorCode::failure, "config.json: problem_type is \"{}\", expected regression, single_label_classification or multi_label_classification", type);
+}
+
+NamedTensors span_outputs(const Tensor& logits, const Inputs& inputs) {
+  NamedTensors out{{"start_logits", select(logits, 2, 0)}, {"end_logits", select(logits, 2, 1)}};
+  if (!inputs.has("start_positions") || !inputs.has("end_positions")) return out;
+  const auto length = static_cast<int32_t>(logits.size(1));
+  const auto loss = [&](const char* logits_name, const char* positions_name) {
+    std::vector<int32_t> positions = inputs.integers(positions_name, inputs.tensor(positions_name).shape());
+    for (int32_t& p : positions) p = p >= length ? -100 : std::max(p, 0);
+    return token_loss(out[logits_name], positions);
+  };
+  out["loss"] = (loss("start_logits", "start_positions") + loss("end_logits", "end_positions")) * 0.5f;
+  return out;
+}
+
+}  // namespace mynah::nn

@@ -1,0 +1,110 @@
+#include "nn/seq2seq_lm.h"
+
+#include <algorithm>
+
+#include "base/require.h"
+#include "nn/config.h"
+#include "nn/losses.h"
+
+namespace mynah::nn {
+
+Seq2SeqLM::Seq2SeqLM(const Json& config)
+    : CausalLM(config),
+      decoder_start_(static_cast<int32_t>(config_int(config, "decoder_start_token_id", -1, -1))),
+      pad_(static_cast<int32_t>(config_int(config, "pad_token_id", -1, -1))) {}
+
+Tensor Seq2SeqLM::classify(const Tensor&) const { fail(ErrorCode::failure, "forward: this family has no such head"); }
+
+std::vector<int32_t> Seq2SeqLM::shift_right(const std::vector<int32_t>& labels, int64_t rows, int64_t length) const {
+  require(decoder_start_ >= 0 && pad_ >= 0, "forward: config.json has no decoder_start_token_id or pad_token_id; give decoder_input_ids");
+  std::vector<int32_t> out(labels.size());
+  for (int64_t b = 0; b < rows; ++b) {
+    out[static_cast<size_t>(b * length)] = decoder_start_;
+    for (int64_t t = 1; t < length; ++t) {
+      const int32_t label = labels[static_cast<size_t>(b * length + t - 1)];
+      out[static_cast<size_t>(b * length + t)] = label == -100 ? pad_ : label;
+    }
+  }
+  return out;
+}
+
+namespace {
+
+// Rows of each sequence's last end token; every sequence must have the same number of them, as the reference asks.
+std::vector<int64_t> end_tokens(const std::vector<int32_t>& ids, int64_t rows, int64_t length, int32_t eos) {
+  std::vector<int64_t> at;
+  int64_t first = -1;
+  for (int64_t b = 0; b < rows; ++b) {
+    int64_t count = 0, last = -1;
+    for (int64_t t = 0; t < length; ++t)
+      if (ids[static_cast<size_t>(b * length + t)] == eos) ++count, last = b * length + t;
+    require(count > 0 && (first < 0 || count == first), "forward: row {} of input_ids has {} end tokens ({}), expected the same number, at least one, in every row",
+            b, count, eos);
+    first = count;
+    at.push_back(last);
+  }
+  return at;
+}
+
+}  // namespace
+
+NamedTensors Seq2SeqLM::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
+  const Inputs in(inputs, {"input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "labels", "start_positions", "end_positions"});
+  const Shape shape = in.shape_of("input_ids", 2, "[batch, tokens]");
+  const int64_t rows = shape[0], length = shape[1];
+  TokenBatch source;
+  source.ids = in.ids("input_ids", shape, source_vocabulary_size());
+  source.positions = in.positions("position_ids", rows, length);
+  source.key_mask = in.mask("attention_mask", shape);
+  source.lengths.assign(static_cast<size_t>(rows), length);
+
+  TokenBatch target;
+  int64_t target_length = length;
+  if (in.has("decoder_input_ids")) {
+    const Shape wanted = in.shape_of("decoder_input_ids", 2, "[batch, tokens]");
+    require(wanted[0] == rows, "forward: decoder_input_ids has {} rows, input_ids {}", wanted[0], rows);
+    target.ids = in.ids("decoder_input_ids", wanted, vocabulary_size());
+    target_length = wanted[1];
+  } else if (kind() == HeadKind::seq2seq_lm && in.has("labels")) {
+    const Shape wanted = in.shape_of("labels", 2, "[batch, tokens]");
+    require(wanted[0] == rows, "forward: labels has {} rows, input_ids {}", wanted[0], rows);
+    target_length = wanted[1];
+    target.ids = shift_right(in.integers("labels", wanted), rows, target_length);
+  } else {
+    require(decodes_its_input(), "forward: decoder_input_ids is missing");
+    target.ids = shift_right(source.ids, rows, length);
+  }
+  const Shape target_shape{rows, target_length};
+  target.positions = in.positions("decoder_position_ids", rows, target_length);
+  target.lengths.assign(static_cast<size_t>(rows), target_length);
+  target.key_mask = in.mask("decoder_attention_mask", target_shape);
+
+  std::vector<Tensor> source_states, target_states;
+  target.memory = encode(source, options.hidden_states ? &source_states : nullptr);
+  target.memory_lengths = source.lengths;
+  target.memory_mask = source.key_mask;
+  const Tensor hidden = body(target, options.hidden_states ? &target_states : nullptr);
+
+  const auto by_row = [&](const Tensor& x, int64_t each) { return reshape(x, {rows, each, x.size(1)}); };
+  NamedTensors out;
+  out["encoder_last_hidden_state"] = by_row(target.memory, length);
+  for (size_t i = 0; i < source_states.size(); ++i) out["encoder_hidden_states." + std::to_string(i)] = by_row(source_states[i], length);
+  for (size_t i = 0; i < target_states.size(); ++i) out["decoder_hidden_states." + std::to_string(i)] = by_row(target_states[i], target_length);
+  switch (kind()) {
+    case HeadKind::bare: out["last_hidden_state"] = by_row(hidden, target_length); break;
+    case HeadKind::sequence_classification:
+      require(!in.has("decoder_input_ids") || target_length == length, "forward: decoder_input_ids has {} tokens, input_ids {}", target_length, length);
+      out["logits"] = classify(index_rows(hidden, end_tokens(source.ids, rows, length, static_cast<int32_t>(config_int(config_, "eos_token_id", -1, -1)))));
+      if (in.has("labels")) out["loss"] = classification_loss(config_, out["logits"], in);
+      break;
+    case HeadKind::question_answering: out.merge(span_outputs(by_row(classify(hidden), target_length), in)); break;
+    default: {
+      const Tensor logits = head(hidden);
+      out["logits"] = by_row(logits, target_length);
+      if (in.has("labels")) out["loss"] = token_loss(logits, in.integers("labels", target_shape));
+    }
+  }
+  return out;
+}
+
+}  // namespace mynah::nn

@@ -1,0 +1,43 @@
+// Encoder-decoders: an encoder, and a decoder that is a CausalLM whose layers also attend to the encoder's rows.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "nn/causal_lm.h"
+
+namespace mynah::nn {
+
+class Seq2SeqLM : public CausalLM {
+ public:
+  // Encoder rows [N,C]. With `states`, appends the embedding output and each layer's output.
+  virtual Tensor encode(const TokenBatch& source, std::vector<Tensor>* states) const = 0;
+  // Puts keys and values of one sequence's encoder rows [n,C] into a cache that TokenBatch::memory_caches reads, for every layer.
+  virtual void remember(const Tensor& rows, Cache* memory) const = 0;
+  // The shape of that cache; by default the decoder's own.
+  virtual CacheShape memory_shape() const { return cache_shape(); }
+  // What the decoder reads for these labels [rows * length]: one further right, -100 as padding. Throws failure if the config
+  // does not say what comes first.
+  virtual std::vector<int32_t> shift_right(const std::vector<int32_t>& labels, int64_t rows, int64_t length) const;
+  // The token that starts an answer; -1 if the config has none.
+  int32_t decoder_start() const { return decoder_start_; }
+  // Encoder vocabulary, where it is another.
+  virtual int64_t source_vocabulary_size() const { return vocabulary_size(); }
+
+  // Inputs: input_ids [B,S]; optional attention_mask; decoder_input_ids [B,T] (else made from labels, or from input_ids where the
+  // family does that), decoder_attention_mask, labels. Outputs: logits [B,T,V] and loss; a bare model last_hidden_state [B,T,C];
+  // encoder_last_hidden_state [B,S,C]; a sequence classifier logits [B,L] of the last end token's decoder row; a question
+  // answerer start_logits and end_logits; encoder_hidden_states.N and decoder_hidden_states.N.
+  NamedTensors forward(const NamedTensors& inputs, const ForwardOptions& options) const override;
+  const Seq2SeqLM* seq2seq_lm() const override { return causal_lm() ? this : nullptr; }
+
+ protected:
+  explicit Seq2SeqLM(const Json& config);
+  // Logits [B,L] of the decoder's rows at the end tokens [B,C] (sequence classification), or [n,2] of all rows (question answering).
+  virtual Tensor classify(const Tensor& hidden) const;
+  // Whether the decoder reads input_ids moved right when neither decoder_input_ids nor labels are given.
+  virtual bool decodes_its_input() const { return false; }
+
+  int32_t decoder_start_, pad_;
+};
+
+}  // namespace mynah::nn

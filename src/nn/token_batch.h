@@ -1,0 +1,48 @@
+// Rows of tokens as networks see them: sequences one after another, without padding between them; and the attention of one layer
+// over such rows, with or without caches, to themselves or across to an encoder's rows.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "mynah/ops.h"
+#include "nn/cache.h"
+
+namespace mynah::nn {
+
+struct TokenBatch {
+  std::vector<int32_t> ids;         // [N]
+  std::vector<int32_t> positions;   // [N]
+  std::vector<int64_t> lengths;     // rows of each sequence; their sum is N
+  std::vector<Cache*> caches;       // one per sequence, holding what came before; or empty
+  std::vector<uint8_t> key_mask;    // [N], 0 hides a token from all others; or empty. Not with caches
+  std::vector<int32_t> token_types; // [N] or empty
+
+  // What a decoder's cross-attention reads: for each sequence the encoder's rows, one after another in memory [M, C] ...
+  Tensor memory;
+  std::vector<int64_t> memory_lengths;
+  std::vector<uint8_t> memory_mask;       // [M], 0 hides a row; or empty
+  // ... or, with caches, their keys and values (Seq2SeqLM::remember), which several sequences may share.
+  std::vector<const Cache*> memory_caches;
+
+  // The most keys that any sequence has in self-attention, this batch's included: the reach of position tables.
+  int64_t longest() const;
+};
+
+// Self-attention of a batch: q [N,H,D], k and v [N,Hkv,D] -> [N,H,D]. With caches, k and v are appended to layer `layer` of each
+// sequence's cache first and the queries see all of it.
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatch& batch, int layer, const AttentionConfig& config);
+
+// Cross-attention: q [N,H,D] -> [N,H,D]. `keys_values` gives the layer's keys and values [M,Hkv,D] of memory rows [M,C]; it is
+// called only where no cache holds them. `kv_heads`: Hkv. config.causal is not read.
+Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_t kv_heads,
+                     const std::function<std::pair<Tensor, Tensor>(const Tensor&)>& keys_values, const AttentionConfig& config);
+
+// Appends rows of k and v [n,Hkv,D] to a layer's cache.
+void append_rows(LayerCache& cache, const Tensor& k, const Tensor& v, int64_t first, int64_t count);
+
+// [N, heads * D] -> [N, heads, D] as a view, also of a slice of joined rows.
+Tensor split_heads(const Tensor& x, int64_t n, int64_t heads, int64_t head_dim);
+
+}  // namespace mynah::nn

@@ -1,0 +1,279 @@
+"""Writes tests/golden/models/<case>/ for families of transformers: a tiny random checkpoint, inputs and the outputs of the reference.
+
+    python tools/golden/families/<family>.py OUTPUT_FOLDER [case ...]
+
+A family's file holds CASES, a dictionary from case names to case(...), and ends with `main(CASES)`. Files of a case:
+
+    io_<which>.safetensors   inputs under the reference's argument names, its outputs with the prefix "out."; which: plain (hidden
+                             states too), right and left (with an attention mask), types (token_type_ids), grad (labels, loss and the
+                             gradient of every parameter under its name on disk), or a name of the case's own
+    generate.json            [{"input_ids", "attention_mask"?, "decoder_input_ids"?, "args": {GenerationConfig}, "sequences"}]
+
+Reference: float32, evaluation mode, eager attention; the versions that tests/golden/README.md names.
+"""
+import json
+import os
+import shutil
+import sys
+import zlib
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+BATCH, LENGTH, TARGET = 3, 9, 7
+
+
+def case(kind, config, io="plain right grad", generate=(), **options):
+    """`kind`: class name in transformers; `config`: keyword arguments of its config class. Options:
+    inputs        {which: function(case) -> inputs}, for what the usual inputs do not cover
+    generate      list of GenerationConfig argument dictionaries, each tried on the same prompts
+    edit          function(folder), changes the saved folder (old names, buffers); `rename`: function(parameter name) -> name on disk
+    spread        standard deviation of the random parameters (0.3)
+    attention     "eager" (default) or "sdpa"
+    vocab         ids are drawn below it, where it is not config.vocab_size
+    """
+    return dict(kind=kind, config=config, io=io.split(), generate=list(generate), **options)
+
+
+def seeded(text):
+    return torch.Generator().manual_seed(zlib.crc32(text.encode()))
+
+
+def randomise(model, name, spread):
+    """Every parameter and floating buffer random, norms around 1: initial zeros and ones would hide mistakes."""
+    generator = seeded(name)
+    with torch.no_grad():
+        for key, p in model.named_parameters():
+            noise = torch.randn(p.shape, generator=generator)
+            p.copy_(1 + 0.3 * noise if p.ndim == 1 and key.endswith("weight") else spread * noise)
+        for key, b in model.named_buffers():
+            if key.endswith("final_logits_bias"):
+                b.copy_(spread * torch.randn(b.shape, generator=generator))
+    return model.eval()
+
+
+def build(spec):
+    kind = getattr(transformers, spec["kind"])
+    config = kind.config_class(**spec["config"])
+    config._attn_implementation = spec.get("attention", "eager")
+    return kind._from_config(config, attn_implementation=spec.get("attention", "eager"))
+
+
+def masks(length=LENGTH):
+    left, right = torch.ones(BATCH, length, dtype=torch.long), torch.ones(BATCH, length, dtype=torch.long)
+    left[1, :2] = 0
+    left[2, : length // 2 + 1] = 0
+    right[0, length - 2:] = 0
+    right[2, length // 2:] = 0
+    return left, right
+
+
+def labels_for(model, spec, ids, generator):
+    """Label arguments for the head of `kind`, with some -100 where that is allowed."""
+    kind, config = spec["kind"], model.config
+    if kind.endswith("ForSequenceClassification"):
+        if getattr(config, "problem_type", None) == "multi_label_classification":
+            return dict(labels=torch.rand(BATCH, config.num_labels, generator=generator).round())
+        if config.num_labels == 1:
+            return dict(labels=torch.randn(BATCH, 1, generator=generator))
+        return dict(labels=torch.randint(0, config.num_labels, (BATCH,), generator=generator))
+    if kind.endswith("ForMultipleChoice"):
+        return dict(labels=torch.randint(0, 2, (BATCH,), generator=generator))
+    if "ForQuestionAnswering" in kind:
+        return dict(start_positions=torch.tensor([1, 0, 40]), end_positions=torch.tensor([3, 2, 2]))
+    if kind.endswith("ForNextSentencePrediction"):
+        return dict(labels=torch.tensor([0, 1, 1]))
+    if kind.endswith("ForTokenClassification"):
+        labels = torch.randint(0, config.num_labels, ids.shape, generator=generator)
+    elif config.is_encoder_decoder:
+        labels = torch.randint(3, ids_below(model, spec), (BATCH, TARGET), generator=generator)
+    else:
+        labels = torch.randint(0, ids_below(model, spec), ids.shape, generator=generator)
+    labels[0, 3] = labels[1, 0] = -100
+    labels[2, 5:] = -100
+    if "ForPreTraining" in kind and "Electra" not in kind:
+        return dict(labels=labels, next_sentence_label=torch.tensor([1, 0, 1]))
+    return dict(labels=labels)
+
+
+def ids_below(model, spec):
+    return spec.get("vocab", model.config.vocab_size)
+
+
+def inputs_of(model, spec, name, which):
+    """The usual inputs of a case: ids [3, 9] (multiple choice [3, 2, 9]), targets [3, 7], no padding or end id inside."""
+    custom = spec.get("inputs", {})
+    if which in custom:
+        return custom[which](model)
+    generator = seeded(f"inputs of {name}")
+    below, config = ids_below(model, spec), model.config
+    special = {t for t in (config.pad_token_id, config.eos_token_id) if isinstance(t, int)}
+    choices = spec["kind"].endswith("ForMultipleChoice")
+    shape = (BATCH, 2, LENGTH) if choices else (BATCH, LENGTH)
+    ids = torch.randint(3, below, shape, generator=generator)
+    for t in special:
+        ids[ids == t] = 3 if t != 3 else 4
+    left, right = masks()
+    inputs = dict(input_ids=ids)
+    if which in ("left", "right", "grad"):
+        mask = left if which == "left" else right
+        if choices:
+            mask = mask[:, None].repeat(1, 2, 1)
+        inputs["attention_mask"] = mask
+        if config.pad_token_id is not None and "position_ids" not in inputs:
+            ids[mask == 0] = config.pad_token_id
+    if which == "types":
+        inputs["token_type_ids"] = torch.randint(0, config.type_vocab_size, shape, generator=generator)
+    if spec["kind"].endswith("ForSequenceClassification") and config.is_encoder_decoder:
+        ends = ids.clone()
+        last = inputs.get("attention_mask", torch.ones_like(ids)).sum(1) - 1
+        ends[torch.arange(BATCH), last] = config.eos_token_id
+        inputs["input_ids"] = ends
+    elif config.is_encoder_decoder and which != "grad" and not spec["kind"].endswith("EncoderModel"):
+        inputs["decoder_input_ids"] = torch.randint(3, below, (BATCH, TARGET), generator=generator)
+    if which == "grad":
+        inputs.update(labels_for(model, spec, ids, generator))
+    return inputs
+
+
+PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
+               "seq_relationship_logits", "encoder_last_hidden_state", "aux_loss")
+STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
+
+
+def outputs_of(y, states):
+    out = {}
+    for name in PLAIN_NAMES:
+        if isinstance(y.get(name), torch.Tensor):
+            out[f"out.{name}"] = y[name].float()
+    for name in STATE_NAMES if states else ():
+        for i, h in enumerate(y.get(name) or ()):
+            out[f"out.{name}.{i}"] = h.float()
+    return out
+
+
+def names_on_disk(model, folder, rename):
+    """Parameter name -> name in the file; a tied parameter goes by the name that was saved."""
+    stored, by_memory = set(load_file(os.path.join(folder, "model.safetensors"))), {}
+    for key, tensor in model.state_dict(keep_vars=True).items():
+        if rename(key) in stored:
+            by_memory.setdefault(tensor.data_ptr(), rename(key))
+    return {key: rename(key) if rename(key) in stored else by_memory[p.data_ptr()] for key, p in model.named_parameters()}
+
+
+def save(path, tensors):
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path)
+    os.chmod(path, 0o644)
+
+
+def write_io(model, spec, name, folder, which, disk_names):
+    inputs = inputs_of(model, spec, name, which)
+    grad = any(key in inputs for key in ("labels", "start_positions"))
+    model.zero_grad()
+    with torch.set_grad_enabled(grad):
+        y = model(**inputs, output_hidden_states=which == "plain", return_dict=True)
+    out = outputs_of(y, which == "plain")
+    if grad:
+        y.loss.backward()
+        for key, p in model.named_parameters():
+            if p.grad is not None:
+                out[f"out.grad.{disk_names[key]}"] = p.grad.float()
+        out = {k: v for k, v in out.items() if k == "out.loss" or k.startswith("out.grad.")}
+    save(os.path.join(folder, f"io_{which}.safetensors"), {**inputs, **out})
+
+
+def tie_free(y, num_beams):
+    """Whether no choice of the run was close, so that ids can be compared exactly."""
+    scores = torch.stack(y.scores).float()
+    if num_beams == 1:
+        top = scores.topk(2).values
+        return (top[..., 0] - top[..., 1]).min().item() > 1e-3
+    return True
+
+
+def write_generate(model, spec, name, folder):
+    """Every argument set on prompts of its own whose choices are not close: a prompt is taken if small changes of the parameters
+    (1e-4 of each) leave the sequences as they are."""
+    results = []
+    for number, args in enumerate(spec["generate"]):
+        for attempt in range(60):
+            generator = seeded(f"prompt {number}.{attempt} of {name}")
+            entry = prompts_of(model, spec, generator)
+            call = {k: torch.tensor(v) for k, v in entry.items()}
+            run = lambda m: m.generate(**call, **args, output_scores=True, return_dict_in_generate=True)
+            y = run(model)
+            if not tie_free(y, args.get("num_beams", 1)) or not steady(model, spec, run, y.sequences, name):
+                continue
+            results.append(dict(entry, args=args, sequences=y.sequences.tolist()))
+            break
+        else:
+            raise RuntimeError(f"{name}: no prompt without near ties for {args}")
+    with open(os.path.join(folder, "generate.json"), "w") as f:
+        json.dump(results, f, separators=(",", ":"))
+
+
+def steady(model, spec, run, sequences, name):
+    twin = build(spec).eval()
+    twin.load_state_dict(model.state_dict())
+    twin.generation_config = model.generation_config
+    generator = seeded(f"small changes of {name}")
+    with torch.no_grad():
+        for p in twin.parameters():
+            p.add_(1e-4 * torch.randn(p.shape, generator=generator))
+    return torch.equal(run(twin).sequences, sequences)
+
+
+def prompts_of(model, spec, generator):
+    config, below = model.config, ids_below(model, spec)
+    ids = torch.randint(3, below, (2, 6), generator=generator)
+    mask = torch.ones_like(ids)
+    pad = config.pad_token_id if config.pad_token_id is not None else 0
+    for t in {pad, config.eos_token_id} if isinstance(config.eos_token_id, int) else {pad}:
+        ids[ids == t] = 5
+    if config.is_encoder_decoder:
+        mask[1, 4:] = 0
+    else:
+        mask[1, :2] = 0
+    ids[mask == 0] = pad
+    return dict(input_ids=ids.tolist(), attention_mask=mask.tolist())
+
+
+def write_case(root, name, spec):
+    model = randomise(build(spec), name, spec.get("spread", 0.3))
+    folder = os.path.join(root, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    model.save_pretrained(folder)
+    rename = spec.get("rename", lambda key: key)
+    if "edit" in spec:
+        spec["edit"](folder)
+    for file in os.listdir(folder):
+        if file == "generation_config.json" and not spec["generate"]:
+            os.remove(os.path.join(folder, file))
+        else:
+            os.chmod(os.path.join(folder, file), 0o644)
+    if "edit" not in spec:
+        check_reload(folder, model, spec, name)
+    disk_names = names_on_disk(model, folder, rename)
+    for which in spec["io"]:
+        write_io(model, spec, name, folder, which, disk_names)
+    if spec["generate"]:
+        write_generate(model, spec, name, folder)
+    size = sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder))
+    print(f"{name}: {size / 1000:.0f} kB", flush=True)
+
+
+def check_reload(folder, model, spec, name):
+    """The folder must mean the same to transformers itself."""
+    again = getattr(transformers, spec["kind"]).from_pretrained(folder, attn_implementation=spec.get("attention", "eager"), dtype=torch.float32).eval()
+    state, saved = model.state_dict(), again.state_dict()
+    assert all(torch.equal(state[k], saved[k]) for k in state), f"{name}: reloading changes weights"
+
+
+def main(cases):
+    torch.set_num_threads(1)
+    root, only = sys.argv[1], sys.argv[2:]
+    for name, spec in cases.items():
+        if not only or name in only:
+            write_case(root, name, spec)
