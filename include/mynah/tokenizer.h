@@ -18,6 +18,31 @@ struct Encoding {
   std::vector<std::string> tokens;                   // the text of the token as the vocabulary spells it
   std::vector<std::pair<int64_t, int64_t>> offsets;  // [begin, end) in Unicode characters of the input; (0, 0) if added
   std::vector<int32_t> type_ids;                     // 0 for the first text, 1 for the second, as the template says
+  std::vector<int32_t> word_ids;                     // number of the word in its text; -1 for added tokens
+  std::vector<int32_t> sequence_ids;                 // 0 or 1: from which text; -1 for added tokens
+  std::vector<int32_t> special_tokens_mask;          // 1: put around the text (or padding), not part of it
+  std::vector<int32_t> attention_mask;               // 0: padding
+};
+
+enum class Side { left, right };
+// What goes when a text (or pair) has more tokens than may be: the longer one is shortened, or always the first or
+// always the second.
+enum class Truncation { none, longest_first, only_first, only_second };
+
+struct EncodeOptions {
+  bool add_special_tokens = true;  // see Tokenizer::encode
+  bool parse_special = true;
+  Truncation truncation = Truncation::none;
+  std::optional<int64_t> max_length;    // tokens, with those that are added; absent: the tokenizer's own limit, if any
+  int64_t stride = 0;                   // tokens that a window has in common with the one before
+  std::optional<Side> truncation_side;  // where tokens go; absent: as tokenizer_config.json says, else right
+};
+
+struct PaddingOptions {
+  int64_t length = 0;         // tokens; 0: as many as the longest encoding has. A longer encoding stays as it is
+  int64_t multiple_of = 0;    // rounds the length up
+  std::optional<Side> side;   // absent: as tokenizer_config.json says, else right
+  std::optional<int32_t> id;  // absent: the pad token, or 0 without one
 };
 
 // The tokenizer.ggml.* keys of a GGUF file. Views must stay valid while `owner` lives.
@@ -62,6 +87,21 @@ class Tokenizer {
   std::vector<int32_t> encode_ids(std::string_view text, bool add_special_tokens = true,
                                   bool parse_special = true) const;
 
+  // As the reference's calls with truncation and return_overflowing_tokens: the first encoding is the text cut to
+  // max_length, the others are the windows over what was cut off (none without truncation). Throws usage when the
+  // limit is too small for the added tokens, the stride or the text that may not be cut.
+  std::vector<Encoding> encode_windows(std::string_view text, const EncodeOptions& options) const;
+  std::vector<Encoding> encode_windows(std::string_view first, std::string_view second,
+                                       const EncodeOptions& options) const;
+  // Texts that are cut into words already; offsets count within each word, word_ids are places in the list.
+  std::vector<Encoding> encode_words(std::span<const std::string> words, const EncodeOptions& options = {}) const;
+  std::vector<Encoding> encode_words(std::span<const std::string> first, std::span<const std::string> second,
+                                     const EncodeOptions& options = {}) const;
+  // Brings all encodings to one length.
+  void pad(std::span<Encoding> encodings, const PaddingOptions& options = {}) const;
+  // How many tokens are put around a text or a pair of texts.
+  int64_t added_token_count(bool pair) const;
+
   // Ids that do not exist are skipped. `clean_up` joins punctuation and contractions (" ." becomes "."); absent, the
   // choice of tokenizer_config.json (false without one).
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true,
@@ -91,6 +131,8 @@ class Tokenizer {
   std::optional<int64_t> model_max_length() const;
   // tokenizer_config.json: "left" or "right"; empty when it is not given.
   std::string_view padding_side() const;
+  // tokenizer_config.json: the type of padding; 0 when it is not given.
+  int32_t pad_type_id() const;
 
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;

@@ -1,10 +1,10 @@
 #include "text/post_processor.h"
 
 #include <algorithm>
-#include <iterator>
 #include <string>
 
 #include "base/unicode.h"
+#include "text/encodings.h"
 #include "text/json_fields.h"
 #include "text/pieces.h"
 
@@ -18,22 +18,22 @@ Encoding one_token(const Edge& edge, int32_t type_id, bool ids_only) {
   e.tokens.push_back(edge.token);
   e.offsets.emplace_back(0, 0);
   e.type_ids.push_back(type_id);
+  e.word_ids.push_back(-1);
+  e.sequence_ids.push_back(-1);
+  e.special_tokens_mask.push_back(1);
+  e.attention_mask.push_back(1);
   return e;
 }
 
-void append(Encoding& e, Encoding next) {
-  e.ids.insert(e.ids.end(), next.ids.begin(), next.ids.end());
-  std::move(next.tokens.begin(), next.tokens.end(), std::back_inserter(e.tokens));
-  e.offsets.insert(e.offsets.end(), next.offsets.begin(), next.offsets.end());
-  e.type_ids.insert(e.type_ids.end(), next.type_ids.begin(), next.type_ids.end());
-}
-
 void put_front(Encoding& e, Encoding first) {
-  append(first, std::move(e));
+  append(first, e);
   e = std::move(first);
 }
 
 void set_types(Encoding& e, int32_t type_id) { std::fill(e.type_ids.begin(), e.type_ids.end(), type_id); }
+
+// Windows over what truncation cut off mostly keep the types 0 and 1: so does the reference.
+bool is_overflow(const Parts& parts, size_t i) { return i < parts.overflow.size() && parts.overflow[i]; }
 
 // Takes the white space that byte-level tokens carry out of their offsets, but for the one space that add_prefix_space
 // put in front of the first (several were there before).
@@ -85,7 +85,7 @@ class ClsSep : public PostProcessor {
       const int32_t type = roberta_ || i == 0 ? 0 : 1;
       Encoding& e = parts.list[i];
       if (trim_ && !parts.ids_only) trim_offsets(e, add_prefix_space_);
-      if (roberta_) set_types(e, type);
+      if (roberta_ && (add_special_tokens || !is_overflow(parts, i))) set_types(e, type);
       if (!add_special_tokens) continue;
       if (i == 0 || roberta_) put_front(e, one_token(i == 0 ? cls_ : sep_, type, parts.ids_only));
       append(e, one_token(sep_, type, parts.ids_only));
@@ -129,9 +129,9 @@ class Template : public PostProcessor {
       if (piece.sequence < 0) {
         for (const Edge& special : piece.specials)
           if (add_special_tokens) out.push_back(one_token(special, piece.type_id, parts.ids_only));
-      } else if (static_cast<size_t>(piece.sequence) < parts.list.size()) {
-        Encoding e = parts.list[static_cast<size_t>(piece.sequence)];
-        set_types(e, piece.type_id);
+      } else if (const auto i = static_cast<size_t>(piece.sequence); i < parts.list.size()) {
+        Encoding e = parts.list[i];
+        if (!is_overflow(parts, i)) set_types(e, piece.type_id);
         out.push_back(std::move(e));
       }
     }
@@ -216,7 +216,7 @@ std::unique_ptr<PostProcessor> make_post_processor(const Json& json) {
 Encoding joined(Parts parts) {
   if (parts.list.empty()) return {};
   Encoding all = std::move(parts.list[0]);
-  for (size_t i = 1; i < parts.list.size(); ++i) append(all, std::move(parts.list[i]));
+  for (size_t i = 1; i < parts.list.size(); ++i) append(all, parts.list[i]);
   return all;
 }
 

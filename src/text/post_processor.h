@@ -12,6 +12,7 @@ namespace mynah::text {
 // vectors are empty and stay so.
 struct Parts {
   std::vector<Encoding> list;
+  std::vector<bool> overflow = {};  // of each text, if given: a window over what truncation cut off; keeps its types
   bool ids_only = false;
 };
 

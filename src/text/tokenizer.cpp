@@ -38,6 +38,35 @@ std::vector<int32_t> Tokenizer::encode_ids(std::string_view text, bool add_speci
   return impl_->encode({text}, add_special_tokens, parse_special, true).ids;
 }
 
+std::vector<Encoding> Tokenizer::encode_windows(std::string_view text, const EncodeOptions& options) const {
+  const std::span<const std::string_view> texts[] = {{&text, 1}};
+  return impl_->encode_windows(texts, false, options);
+}
+
+std::vector<Encoding> Tokenizer::encode_windows(std::string_view first, std::string_view second,
+                                                const EncodeOptions& options) const {
+  const std::span<const std::string_view> texts[] = {{&first, 1}, {&second, 1}};
+  return impl_->encode_windows(texts, false, options);
+}
+
+std::vector<Encoding> Tokenizer::encode_words(std::span<const std::string> words, const EncodeOptions& options) const {
+  const std::vector<std::string_view> views(words.begin(), words.end());
+  const std::span<const std::string_view> texts[] = {views};
+  return impl_->encode_windows(texts, true, options);
+}
+
+std::vector<Encoding> Tokenizer::encode_words(std::span<const std::string> first, std::span<const std::string> second,
+                                              const EncodeOptions& options) const {
+  const std::vector<std::string_view> one(first.begin(), first.end()), two(second.begin(), second.end());
+  const std::span<const std::string_view> texts[] = {one, two};
+  return impl_->encode_windows(texts, true, options);
+}
+
+void Tokenizer::pad(std::span<Encoding> encodings, const PaddingOptions& options) const {
+  impl_->pad(encodings, options);
+}
+int64_t Tokenizer::added_token_count(bool pair) const { return impl_->added_token_count(pair); }
+
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens,
                               std::optional<bool> clean_up) const {
   return impl_->decode(ids, skip_special_tokens, clean_up.value_or(impl_->clean_up_spaces));
@@ -68,6 +97,7 @@ std::string_view Tokenizer::chat_template(std::string_view name) const {
 
 std::optional<int64_t> Tokenizer::model_max_length() const { return impl_->model_max_length; }
 std::string_view Tokenizer::padding_side() const { return impl_->padding_side; }
+int32_t Tokenizer::pad_type_id() const { return impl_->pad_type_id; }
 
 StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens)
     : tokenizer_(std::move(tokenizer)),

@@ -83,8 +83,10 @@ void read_chat_templates(const Json& config, const fs::path& folder, TokenizerIm
 
 void read_defaults(const Json& config, TokenizerImpl& out) {
   out.clean_up_spaces = bool_field(config, "clean_up_tokenization_spaces", false);
-  const std::string side = string_field(config, "padding_side", "");
-  if (side == "left" || side == "right") out.padding_side = side;
+  for (const auto& [name, side] :
+       {std::pair{"padding_side", &out.padding_side}, {"truncation_side", &out.truncation_side}})
+    if (const std::string value = string_field(config, name, ""); value == "left" || value == "right") *side = value;
+  out.pad_type_id = static_cast<int32_t>(integer_field(config, "pad_token_type_id", 0, 0, INT32_MAX));
   // "No limit" is written as 1e30.
   constexpr double kSensible = 1e9;
   const Json* length = find_field(config, "model_max_length");

@@ -33,6 +33,16 @@ class CharacterOffsets {
   size_t byte_ = 0, characters_ = 0;  // so many characters begin before byte_
 };
 
+// Gives a workspace back on every way out.
+struct Loan {
+  explicit Loan(WorkspacePool& pool) : pool_(pool), work(pool.borrow()) {}
+  ~Loan() { pool_.give_back(std::move(work)); }
+  Loan(const Loan&) = delete;
+  Loan& operator=(const Loan&) = delete;
+  WorkspacePool& pool_;
+  std::unique_ptr<Workspace> work;
+};
+
 }  // namespace
 
 std::unique_ptr<Workspace> WorkspacePool::borrow() {
@@ -66,11 +76,7 @@ void TokenizerImpl::finish() {
 
 Encoding TokenizerImpl::encode(std::initializer_list<std::string_view> texts, bool add_special_tokens,
                                bool parse_special, bool ids_only) const {
-  struct Loan {  // gives the workspace back on every way out
-    WorkspacePool& pool;
-    std::unique_ptr<Workspace> work;
-    ~Loan() { pool.give_back(std::move(work)); }
-  } loan{pool_, pool_.borrow()};
+  const Loan loan(pool_);
   Parts parts;
   parts.ids_only = ids_only;
   for (const std::string_view text : texts) {
@@ -79,6 +85,65 @@ Encoding TokenizerImpl::encode(std::initializer_list<std::string_view> texts, bo
   }
   if (post_processor) post_processor->apply(parts, add_special_tokens);
   return joined(std::move(parts));
+}
+
+std::vector<Encoding> TokenizerImpl::encode_windows(std::span<const std::span<const std::string_view>> texts,
+                                                    bool words, const EncodeOptions& options) const {
+  std::vector<Encoding> encoded;
+  {
+    const Loan loan(pool_);
+    for (const auto& text : texts) {
+      Encoding whole;
+      const auto type_id = static_cast<int32_t>(encoded.size());
+      for (size_t i = 0; i < text.size(); ++i) {
+        Encoding part = encode_one(text[i], type_id, options.parse_special, false, *loan.work);
+        if (words) std::fill(part.word_ids.begin(), part.word_ids.end(), static_cast<int32_t>(i));
+        append(whole, part);
+      }
+      encoded.push_back(std::move(whole));
+    }
+  }
+  std::vector<Encoding> out;
+  for (Windows& window : cut_to_length(std::move(encoded), options)) {
+    Parts parts{std::move(window.list), std::move(window.overflow), false};
+    if (post_processor) post_processor->apply(parts, options.add_special_tokens);
+    out.push_back(joined(std::move(parts)));
+  }
+  return out;
+}
+
+std::vector<Windows> TokenizerImpl::cut_to_length(std::vector<Encoding> texts, const EncodeOptions& options) const {
+  const auto most = options.max_length ? options.max_length : model_max_length;
+  if (options.truncation == Truncation::none || !most) {
+    const size_t count = texts.size();
+    return {{std::move(texts), std::vector<bool>(count)}};
+  }
+  const int64_t added_tokens = options.add_special_tokens ? added_token_count(texts.size() > 1) : 0;
+  if (*most < added_tokens || options.stride < 0)
+    fail(ErrorCode::usage, "tokenizer: max_length {} with stride {}; the tokenizer adds {} tokens to each text", *most,
+         options.stride, added_tokens);
+  const Side side = options.truncation_side.value_or(truncation_side == "left" ? Side::left : Side::right);
+  return truncated(std::move(texts), options.truncation, *most - added_tokens, options.stride, side);
+}
+
+int64_t TokenizerImpl::added_token_count(bool pair) const {
+  Parts parts{std::vector<Encoding>(pair ? 2 : 1), {}, true};
+  if (post_processor) post_processor->apply(parts, true);
+  return static_cast<int64_t>(joined(std::move(parts)).ids.size());
+}
+
+void TokenizerImpl::pad(std::span<Encoding> encodings, const PaddingOptions& options) const {
+  size_t length = static_cast<size_t>(std::max<int64_t>(options.length, 0));
+  if (options.length <= 0)
+    for (const Encoding& e : encodings) length = std::max(length, e.ids.size());
+  if (options.multiple_of > 1) {
+    const auto unit = static_cast<size_t>(options.multiple_of);
+    length = (length + unit - 1) / unit * unit;
+  }
+  const Side side = options.side.value_or(padding_side == "left" ? Side::left : Side::right);
+  PadToken token{options.id.value_or(ids.pad.value_or(0)), pad_type_id, {}};
+  token.token = token_text(token.id).value_or("");
+  for (Encoding& e : encodings) text::pad(e, length, token, side);
 }
 
 Encoding TokenizerImpl::encode_one(std::string_view text, int32_t type_id, bool parse_special, bool ids_only,
@@ -93,7 +158,11 @@ Encoding TokenizerImpl::encode_one(std::string_view text, int32_t type_id, bool 
     add_ids(work, out);
   else
     add_tokens(work, text, out);
-  out.type_ids.assign(ids_only ? 0 : out.ids.size(), type_id);
+  if (ids_only) return out;
+  out.type_ids.assign(out.ids.size(), type_id);
+  out.sequence_ids.assign(out.ids.size(), type_id);
+  out.special_tokens_mask.assign(out.ids.size(), 0);
+  out.attention_mask.assign(out.ids.size(), 1);
   return out;
 }
 
@@ -123,9 +192,13 @@ void TokenizerImpl::add_tokens(Workspace& work, std::string_view input, Encoding
   const auto add_offsets = [&](Span span) {
     out.offsets.emplace_back(characters.at(span.begin), characters.at(span.end));
   };
+  int32_t word = -1;
   for (const Piece& piece : work.pieces.list()) {
+    if (piece.begin == piece.end) continue;
+    ++word;
     if (piece.id >= 0) {
       out.ids.push_back(piece.id);
+      out.word_ids.push_back(word);
       out.tokens.emplace_back(work.pieces.text(piece));
       add_offsets(work.pieces.span(piece.begin, piece.end));
       continue;
@@ -134,6 +207,7 @@ void TokenizerImpl::add_tokens(Workspace& work, std::string_view input, Encoding
     model->tokenize(work.pieces.text(piece), work, work.tokens);
     for (const Token& token : work.tokens) {
       out.ids.push_back(token.id);
+      out.word_ids.push_back(word);
       out.tokens.emplace_back(model->token_text(work.pieces.text(piece), token));
       const size_t begin = std::min(piece.begin + token.begin, piece.end - 1);
       add_offsets(work.pieces.span(begin, std::clamp<size_t>(piece.begin + token.end, begin + 1, piece.end)));

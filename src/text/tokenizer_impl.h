@@ -12,6 +12,7 @@
 #include "mynah/tokenizer.h"
 #include "text/added_tokens.h"
 #include "text/decoder.h"
+#include "text/encodings.h"
 #include "text/model.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
@@ -39,6 +40,11 @@ class TokenizerImpl {
   // One text, or two; ids alone, or with tokens and offsets.
   Encoding encode(std::initializer_list<std::string_view> texts, bool add_special_tokens, bool parse_special,
                   bool ids_only) const;
+  // With truncation; each text is a list of words that are encoded by themselves.
+  std::vector<Encoding> encode_windows(std::span<const std::span<const std::string_view>> texts, bool words,
+                                       const EncodeOptions& options) const;
+  int64_t added_token_count(bool pair) const;
+  void pad(std::span<Encoding> encodings, const PaddingOptions& options) const;
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens, bool clean_up) const;
 
   // The text of a token that counts in decoding; null data for ids that do not exist or are skipped.
@@ -63,13 +69,15 @@ class TokenizerImpl {
   NamedIds ids;
   std::map<std::string, std::string, std::less<>> chat_templates;
   std::optional<int64_t> model_max_length;
-  std::string padding_side;
+  std::string padding_side, truncation_side;
+  int32_t pad_type_id = 0;
   bool clean_up_spaces = false;
 
  private:
   Encoding encode_one(std::string_view text, int32_t type_id, bool parse_special, bool ids_only, Workspace& work) const;
   void cut(Pieces& pieces, bool parse_special) const;
   void add_ids(Workspace& work, Encoding& out) const;
+  std::vector<Windows> cut_to_length(std::vector<Encoding> texts, const EncodeOptions& options) const;
   void add_tokens(Workspace& work, std::string_view input, Encoding& out) const;
 
   bool needs_origins_ = false;
