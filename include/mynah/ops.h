@@ -2,6 +2,7 @@
 // accepted everywhere. Ops of tracked tensors are recorded (autograd.h). Wrong shapes throw Error{failure} naming op, got and
 // expected. Letters in shapes: N rows, C features, T positions, H heads, D head size; "..." stands for any leading dimensions.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -95,6 +96,34 @@ Tensor matmul(const Tensor& a, const Tensor& b);                // [..., M, K] x
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 // Several weights that share an input; outputs side by side: [..., N1 + N2 + ...]. Each weight [N_i, K]; bias_i may be undefined.
 Tensor linear(const Tensor& x, const std::vector<Tensor>& weights, const std::vector<Tensor>& biases);
+
+// ---- convolutions (cross-correlations, as in PyTorch)
+struct ConvConfig {  // [0] along the height, [1] along the width
+  std::array<int64_t, 2> stride{1, 1}, padding{0, 0}, dilation{1, 1};
+  int64_t groups = 1;
+  std::array<int64_t, 2> output_padding{0, 0};  // of transposed ones: more rows and columns at the end
+};
+// x [N,C,H,W], weight [O,C/G,KH,KW], bias [O] or undefined -> [N,O,OH,OW]; zeros around the planes
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvConfig& config);
+// x [N,C,H,W], weight [C,O/G,KH,KW] -> [N,O,(H-1) stride - 2 padding + dilation (KH-1) + output_padding + 1, ...]
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvConfig& config);
+// x [N,C,T], weight [O,C/G,K] -> [N,O,OT]
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride = 1, int64_t padding = 0, int64_t dilation = 1, int64_t groups = 1);
+// x [N,C,T], weight [C,O/G,K] -> [N,O,OT]
+Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride = 1, int64_t padding = 0, int64_t output_padding = 0,
+                        int64_t groups = 1, int64_t dilation = 1);
+
+// ---- planes: x [N,C,H,W]
+Tensor max_pool2d(const Tensor& x, std::array<int64_t, 2> kernel, std::array<int64_t, 2> stride, std::array<int64_t, 2> padding = {0, 0});
+Tensor avg_pool2d(const Tensor& x, std::array<int64_t, 2> kernel, std::array<int64_t, 2> stride);  // no padding
+enum class Interpolation { nearest, bilinear, bicubic };       // bicubic with a = -0.75, corners not aligned, no antialiasing
+Tensor interpolate(const Tensor& x, int64_t height, int64_t width, Interpolation mode);
+// Normalisation by given statistics: (x - mean) / sqrt(variance + eps) * weight + bias, each [C]; x [N,C,...]. arXiv:1502.03167
+Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, const Tensor& weight, const Tensor& bias, float eps);
+// The same with the batch's own statistics, which are written to `mean` and `variance` [C] (biased) if they are defined.
+Tensor batch_norm_training(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps, Tensor* mean = nullptr, Tensor* variance = nullptr);
+// Mean and variance over each group of C/groups channels; weight, bias [C]; x [N,C,...]. arXiv:1803.08494
+Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, float eps);
 
 // ---- attention
 // Rotary position embedding, rotate-half form (arXiv:2104.09864): x [N, H, D]; cos, sin [N, R/2] with R <= D, the first R
