@@ -27,6 +27,7 @@ void Model::save(const std::string& folder) const {
   std::filesystem::create_directories(path);
   std::vector<formats::OutputTensor> tensors;
   for (const nn::Parameter& p : bundle_->weights.parameters) tensors.emplace_back(p.name, p.value.detach());
+  for (const nn::Parameter& p : bundle_->weights.buffers) tensors.emplace_back(p.name, p.value);
   formats::write_safetensors(path / "model.safetensors", tensors, {{"format", "pt"}});
   Json config = bundle_->config;
   config["architectures"] = {bundle_->architecture()};

@@ -19,8 +19,9 @@ std::shared_ptr<const TensorSource> open_file(const std::filesystem::path& path)
   const auto bytes = mapping->bytes();
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.starts_with("GGUF")) return GgufFile::open(path);
+  // Before pickles: the length of a safetensors header, its first bytes, may begin like one.
+  if (text.size() > 8 && text[8] == '{' && text.substr(5, 3) == std::string_view("\0\0\0", 3)) return SafetensorsFile::open(path);
   if (text.starts_with("PK\x03\x04") || text.starts_with('\x80')) return TorchFile::open(path);
-  if (text.size() > 8 && text[8] == '{') return SafetensorsFile::open(path);
   if (text.starts_with("version https://git-lfs"))
     fail(ErrorCode::integrity, "{}: a Git LFS pointer, not the weights; fetch the file itself (git lfs pull)",
          path.string());

@@ -1,5 +1,6 @@
 #include "nn/config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/require.h"
@@ -23,6 +24,24 @@ int64_t config_int(const Json& config, const char* key, std::optional<int64_t> o
   require(v->is_number_integer() && v->get<double>() >= static_cast<double>(low) && v->get<double>() <= static_cast<double>(high),
           "config.json: {} is {}, expected an integer from {} to {}", key, v->dump(), low, high);
   return v->get<int64_t>();
+}
+
+std::vector<int64_t> config_ints(const Json& config, const char* key, std::vector<int64_t> otherwise) {
+  const Json* v = find(config, key);
+  if (!v) return otherwise;
+  const bool integers = v->is_array() && !v->empty() && std::all_of(v->begin(), v->end(), [](const Json& e) {
+    return e.is_number_integer() && e > 0 && e < (int64_t{1} << 31);
+  });
+  require(integers, "config.json: {} is {}, expected a list of positive integers", key, v->dump());
+  return v->get<std::vector<int64_t>>();
+}
+
+std::array<int64_t, 2> config_pair(const Json& config, const char* key, int64_t otherwise) {
+  const Json* v = find(config, key);
+  if (!v || !v->is_array()) return {config_int(config, key, otherwise), config_int(config, key, otherwise)};
+  const auto pair = config_ints(config, key, {});
+  require(pair.size() == 2, "config.json: {} is {}, expected a positive number or two", key, v->dump());
+  return {pair[0], pair[1]};
 }
 
 double config_number(const Json& config, const char* key, std::optional<double> otherwise) {

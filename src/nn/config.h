@@ -1,8 +1,10 @@
 // Reading fields of a Hugging Face config.json with a type and a clear error.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 
@@ -10,6 +12,9 @@ namespace mynah::nn {
 
 // null counts as absent. Throw failure when the field is missing without a default, has another type or lies outside the range.
 int64_t config_int(const Json& config, const char* key, std::optional<int64_t> otherwise = {}, int64_t low = 1, int64_t high = int64_t{1} << 31);
+std::vector<int64_t> config_ints(const Json& config, const char* key, std::vector<int64_t> otherwise);  // positive ones, at least one
+// One number for both, or a list of two.
+std::array<int64_t, 2> config_pair(const Json& config, const char* key, int64_t otherwise);
 double config_number(const Json& config, const char* key, std::optional<double> otherwise = {});
 bool config_bool(const Json& config, const char* key, bool otherwise);
 std::string config_string(const Json& config, const char* key, const std::string& otherwise);

@@ -25,6 +25,9 @@ HeadKind head_kind(const Json& config) {
       {"ForQuestionAnswering", HeadKind::question_answering},
       {"ForQuestionAnsweringSimple", HeadKind::question_answering},
       {"ForMultipleChoice", HeadKind::multiple_choice},
+      {"ForImageClassification", HeadKind::image_classification},
+      {"ForImageClassificationWithTeacher", HeadKind::image_classification},
+      {"ForObjectDetection", HeadKind::object_detection},
       {"Model", HeadKind::bare},
   };
   for (const auto& [ending, kind] : endings)

@@ -15,6 +15,8 @@ enum class HeadKind {
   token_classification,     // one row of logits per token
   question_answering,       // start and end logits per token
   multiple_choice,          // one logit per choice
+  image_classification,     // one row of logits per image
+  object_detection,         // logits and boxes per image
 };
 
 // bare without architectures. Throws failure for an ending that no head here has.

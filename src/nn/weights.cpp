@@ -27,7 +27,7 @@ Shape swapped(const Shape& s) { return {s[1], s[0]}; }
 
 // Finds a weight, checks its shape, converts it and enters it into the list. A problem is noted, so that one message can name
 // all of them, and a stand-in of the right shape is returned.
-LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init init, bool matrix) const {
+LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init init, Use use) const {
   LoadedWeight weight = source_->load(name, shape, init);
   if (!weight.value.defined()) {
     list_->problems.push_back(name + ": missing");
@@ -46,7 +46,7 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
     weight.value = Tensor::zeros(expected);
     return weight;
   }
-  if (!(matrix && list_->keep_stored)) {
+  if (use != Use::matrix || !list_->keep_stored) {
     const Tensor stored = weight.value;
     weight.value = as_f32(stored);
     if (stored.dtype() != DType::f32) source_->done_with(stored);
@@ -54,16 +54,18 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
   if (list_->trainable) {
     Tensor copy = Tensor::empty(weight.value.shape());  // the optimiser writes to it, so it cannot be the mapped file
     std::memcpy(copy.raw(), weight.value.raw(), copy.nbytes());
-    weight.value = requires_grad(copy);
-    list_->parameters.push_back({name, weight.disk_name, weight.value, weight.to_disk});
+    weight.value = use == Use::buffer ? copy : requires_grad(copy);
+    (use == Use::buffer ? list_->buffers : list_->parameters).push_back({name, weight.disk_name, weight.value, weight.to_disk});
   }
   return weight;
 }
 
-Tensor Weights::tensor(std::string_view name, const Shape& shape, Init init) const { return load(path(name), shape, init, false).value; }
+Tensor Weights::tensor(std::string_view name, const Shape& shape, Init init) const { return load(path(name), shape, init, Use::parameter).value; }
+
+Tensor Weights::buffer(std::string_view name, const Shape& shape, Init init) const { return load(path(name), shape, init, Use::buffer).value; }
 
 Matrix Weights::matrix(std::string_view name, int64_t out, int64_t in, Init init, bool in_out) const {
-  const LoadedWeight w = load(path(name) + ".weight", in_out ? Shape{in, out} : Shape{out, in}, init, true);
+  const LoadedWeight w = load(path(name) + ".weight", in_out ? Shape{in, out} : Shape{out, in}, init, Use::matrix);
   const bool stored_in_out = in_out != w.transposed;
   if (is_quantized(w.value.dtype())) {
     // Blocks run along the last dimension of the file, which must be the input's.
@@ -77,7 +79,7 @@ Matrix Weights::join(const std::vector<std::string>& names, const std::vector<in
   std::vector<Tensor> parts;
   bool all_quantized = true;
   for (size_t i = 0; i < names.size(); ++i) {
-    parts.push_back(load(path(names[i]) + ".weight", {outs[i], in}, init, true).value);
+    parts.push_back(load(path(names[i]) + ".weight", {outs[i], in}, init, Use::matrix).value);
     all_quantized = all_quantized && is_quantized(parts.back().dtype());
   }
   if (all_quantized) return ops::PackedMatrix::pack(parts, [this](const Tensor& t) { source_->done_with(t); });

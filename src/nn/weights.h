@@ -60,6 +60,7 @@ struct WeightList {
   bool trainable = false;     // parameters are f32, owned and tracked
   bool keep_stored = false;   // matrices keep the file's type (bf16, f16) or are packed (block-quantised); else all is f32
   std::vector<Parameter> parameters;
+  std::vector<Parameter> buffers;     // of Weights::buffer, if trainable: saving writes them beside the parameters
   std::vector<std::string> problems;  // "name: missing", "name: shape [..], expected [..]"
   std::vector<std::string> used;      // names in the file that the model took
 };
@@ -75,13 +76,16 @@ class Weights {
 
   // A parameter used elementwise (norm weights, biases, position tables): always f32.
   Tensor tensor(std::string_view name, const Shape& shape, Init init = {}) const;
+  // Numbers that the network reads and training does not change by gradients (running statistics): saved, but no parameter.
+  Tensor buffer(std::string_view name, const Shape& shape, Init init = {}) const;
   // The matrix "<name>.weight" of a linear map [out, in]. With `in_out` the checkpoint holds it as [in, out] (GPT-2's Conv1D).
   Matrix matrix(std::string_view name, int64_t out, int64_t in, Init init = {}, bool in_out = false) const;
   // Several matrices that share their input, computed together; each stays a parameter of its own.
   Matrix join(const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in, Init init = {}) const;
 
  private:
-  LoadedWeight load(const std::string& path, const Shape& shape, Init init, bool matrix) const;
+  enum class Use { parameter, matrix, buffer };
+  LoadedWeight load(const std::string& path, const Shape& shape, Init init, Use use) const;
 
   WeightSource* source_;
   WeightList* list_;

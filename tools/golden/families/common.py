@@ -31,6 +31,7 @@ def case(kind, config, io="plain right grad", generate=(), **options):
     edit          function(folder), changes the saved folder (old names, buffers); `rename`: function(parameter name) -> name on disk
     spread        standard deviation of the random parameters (0.3)
     attention     "eager" (default) or "sdpa"
+    pixels        (channels, height, width) of pixel_values, for families that look at images; two of them
     vocab         ids are drawn below it, where it is not config.vocab_size
     """
     return dict(kind=kind, config=config, io=io.split(), generate=list(generate), **options)
@@ -48,8 +49,10 @@ def randomise(model, name, spread):
             noise = torch.randn(p.shape, generator=generator)
             p.copy_(1 + 0.3 * noise if p.ndim == 1 and key.endswith("weight") else spread * noise)
         for key, b in model.named_buffers():
-            if key.endswith("final_logits_bias"):
+            if key.endswith(("final_logits_bias", "running_mean")):
                 b.copy_(spread * torch.randn(b.shape, generator=generator))
+            if key.endswith("running_var"):
+                b.copy_(0.5 + torch.rand(b.shape, generator=generator))
     return model.eval()
 
 
@@ -72,7 +75,7 @@ def masks(length=LENGTH):
 def labels_for(model, spec, ids, generator):
     """Label arguments for the head of `kind`, with some -100 where that is allowed."""
     kind, config = spec["kind"], model.config
-    if kind.endswith("ForSequenceClassification"):
+    if kind.endswith("ForSequenceClassification") or "ForImageClassification" in kind:
         if getattr(config, "problem_type", None) == "multi_label_classification":
             return dict(labels=torch.rand(BATCH, config.num_labels, generator=generator).round())
         if config.num_labels == 1:
@@ -107,6 +110,11 @@ def inputs_of(model, spec, name, which):
     if which in custom:
         return custom[which](model)
     generator = seeded(f"inputs of {name}")
+    if "pixels" in spec:
+        inputs = dict(pixel_values=torch.randn((2, *spec["pixels"]), generator=generator))
+        if which == "grad":
+            inputs.update({k: v[:2] for k, v in labels_for(model, spec, None, generator).items()})
+        return inputs
     below, config = ids_below(model, spec), model.config
     special = {t for t in (config.pad_token_id, config.eos_token_id) if isinstance(t, int)}
     choices = spec["kind"].endswith("ForMultipleChoice")
@@ -138,7 +146,7 @@ def inputs_of(model, spec, name, which):
 
 
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
-               "seq_relationship_logits", "encoder_last_hidden_state", "aux_loss")
+               "seq_relationship_logits", "encoder_last_hidden_state", "aux_loss", "cls_logits", "distillation_logits")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 
@@ -268,7 +276,7 @@ def check_reload(folder, model, spec, name):
     """The folder must mean the same to transformers itself."""
     again = getattr(transformers, spec["kind"]).from_pretrained(folder, attn_implementation=spec.get("attention", "eager"), dtype=torch.float32).eval()
     state, saved = model.state_dict(), again.state_dict()
-    assert all(torch.equal(state[k], saved[k]) for k in state), f"{name}: reloading changes weights"
+    assert all(torch.equal(state[k], saved[k]) for k in saved), f"{name}: reloading changes weights"
 
 
 def main(cases):

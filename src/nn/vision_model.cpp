@@ -1,0 +1,39 @@
+#include "nn/vision_model.h"
+
+#include <cmath>
+
+#include "base/require.h"
+#include "mynah/ops.h"
+#include "nn/config.h"
+#include "nn/losses.h"
+
+namespace mynah::nn {
+
+NamedTensors VisionModel::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
+  const Inputs in(inputs, {"pixel_values", "labels", "interpolate_pos_encoding"});
+  const Tensor pixels = in.floats("pixel_values", {-1, channels(), -1, -1});
+  const bool interpolate = in.has("interpolate_pos_encoding") && in.integers("interpolate_pos_encoding", in.tensor("interpolate_pos_encoding").shape()).at(0) != 0;
+  std::vector<Tensor> states;
+  NamedTensors out = look(pixels, interpolate, options.hidden_states ? &states : nullptr);
+  for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = states[i];
+  if (in.has("labels") && kind_ == HeadKind::image_classification) out["loss"] = classification_loss(config_, out.at("logits"), in);
+  return out;
+}
+
+Tensor patch_rows(const Tensor& pixels, const Tensor& weight, const Tensor& bias) {
+  require(pixels.size(2) >= weight.size(2) && pixels.size(3) >= weight.size(3), "forward: pixel_values {} is smaller than a patch of {}x{}", pixels.shape().str(),
+          weight.size(2), weight.size(3));
+  const Tensor planes = conv2d(pixels, weight, bias, {{weight.size(2), weight.size(3)}});  // [B,O,h,w]
+  const int64_t batch = planes.size(0), outputs = planes.size(1), places = planes.size(2) * planes.size(3);
+  return reshape(transpose(reshape(planes, {batch, outputs, places}), 1, 2), {batch * places, outputs});
+}
+
+Tensor resize_positions(const Tensor& table, int64_t height, int64_t width) {
+  const auto side = static_cast<int64_t>(std::sqrt(static_cast<double>(table.size(0))));
+  require(side * side == table.size(0), "forward: a position table of {} places is not square and cannot be resized", table.size(0));
+  const int64_t c = table.size(1);
+  const Tensor planes = reshape(transpose(table, 0, 1), {1, c, side, side});
+  return transpose(reshape(interpolate(planes, height, width, Interpolation::bicubic), {c, height * width}), 0, 1);
+}
+
+}  // namespace mynah::nn
