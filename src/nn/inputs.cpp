@@ -63,6 +63,12 @@ std::vector<uint8_t> Inputs::mask(const std::string& name, const Shape& shape) c
   return out;
 }
 
+bool Inputs::flag(const std::string& name) const {
+  if (!has(name)) return false;
+  require(tensor(name).numel() == 1, "forward: {} has shape {}, expected one element", name, tensor(name).shape().str());
+  return integers(name, tensor(name).shape())[0] != 0;
+}
+
 std::vector<int32_t> Inputs::positions(const std::string& name, int64_t rows, int64_t length) const {
   std::vector<int32_t> out;
   const bool shared = has(name) && rows != 1 && tensor(name).shape() == Shape{1, length};

@@ -25,6 +25,8 @@ class Inputs {
   std::vector<int32_t> ids(const std::string& name, const Shape& shape, int64_t vocabulary) const;
   // An attention mask: 1 for what is seen. Empty if it is not there.
   std::vector<uint8_t> mask(const std::string& name, const Shape& shape) const;
+  // Whether a one-element tensor is there and not 0.
+  bool flag(const std::string& name) const;
   // Positions [rows, length]: given ones (also as [1, length]), else 0, 1, 2 ... in every row.
   std::vector<int32_t> positions(const std::string& name, int64_t rows, int64_t length) const;
   // Float tensor of this shape (-1: any size), as f32. Throws failure if it is missing or misshapen.

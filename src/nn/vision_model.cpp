@@ -12,7 +12,7 @@ namespace mynah::nn {
 NamedTensors VisionModel::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
   const Inputs in(inputs, {"pixel_values", "labels", "interpolate_pos_encoding"});
   const Tensor pixels = in.floats("pixel_values", {-1, channels(), -1, -1});
-  const bool interpolate = in.has("interpolate_pos_encoding") && in.integers("interpolate_pos_encoding", in.tensor("interpolate_pos_encoding").shape()).at(0) != 0;
+  const bool interpolate = in.flag("interpolate_pos_encoding");
   std::vector<Tensor> states;
   NamedTensors out = look(pixels, interpolate, options.hidden_states ? &states : nullptr);
   for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = states[i];

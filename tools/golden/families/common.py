@@ -146,7 +146,8 @@ def inputs_of(model, spec, name, which):
 
 
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
-               "seq_relationship_logits", "encoder_last_hidden_state", "aux_loss", "cls_logits", "distillation_logits")
+               "seq_relationship_logits", "encoder_last_hidden_state", "aux_loss",
+               "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 
@@ -177,7 +178,7 @@ def save(path, tensors):
 
 def write_io(model, spec, name, folder, which, disk_names):
     inputs = inputs_of(model, spec, name, which)
-    grad = any(key in inputs for key in ("labels", "start_positions"))
+    grad = any(key in inputs for key in ("labels", "start_positions", "return_loss"))
     model.zero_grad()
     with torch.set_grad_enabled(grad):
         y = model(**inputs, output_hidden_states=which == "plain", return_dict=True)
