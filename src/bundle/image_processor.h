@@ -1,0 +1,31 @@
+// Pictures -> pixel_values, as the image processor named in a model's preprocessor_config.json makes them (transformers 4.57, the
+// PIL kind). Known: ViT, DeiT, BiT (DINOv2), CLIP, SigLIP, BLIP, ConvNeXt (also ResNet), SegFormer, DETR, YOLOS, and what is put
+// together from their keys.
+#pragma once
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "base/json.h"
+#include "media/image.h"
+#include "nn/model.h"
+
+namespace mynah::bundle {
+
+class ImageProcessor {
+ public:
+  // `config`: preprocessor_config.json, or the image_processor part of processor_config.json. Throws failure for a kind or a
+  // setting that is not known.
+  explicit ImageProcessor(const Json& config);
+
+  // pixel_values [B,3,H,W]; pixel_mask [B,H,W] for DETR.
+  nn::NamedTensors operator()(std::span<const media::Image> images) const;
+
+ private:
+  media::Image place(const media::Image& image) const;  // resized and cropped
+
+  Json settings_;  // the kind's defaults under the file's keys
+  bool pads_ = false;
+};
+
+}  // namespace mynah::bundle

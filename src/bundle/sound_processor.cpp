@@ -1,0 +1,69 @@
+#include "bundle/sound_processor.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/require.h"
+#include "media/spectrogram.h"
+#include "nn/config.h"
+
+namespace mynah::bundle {
+namespace {
+
+// Mean 0 and variance 1.
+void normalise(std::span<float> x) {
+  double total = 0, squares = 0;
+  for (const float v : x) total += v;
+  const double mean = total / static_cast<double>(x.size());
+  for (const float v : x) squares += (v - mean) * (v - mean);
+  const double scale = 1 / std::sqrt(squares / static_cast<double>(x.size()) + 1e-7);
+  for (float& v : x) v = static_cast<float>((v - mean) * scale);
+}
+
+}  // namespace
+
+SoundProcessor::SoundProcessor(const Json& config) : config_(config), rate_(nn::config_int(config, "sampling_rate", 16000, 1, 768000)) {
+  const std::string kind = nn::config_string(config, "feature_extractor_type", "");
+  whisper_ = kind == "WhisperFeatureExtractor";
+  require(whisper_ || kind == "Wav2Vec2FeatureExtractor", "preprocessor_config.json: feature extractor \"{}\" is not known, expected Whisper's or Wav2Vec2's", kind);
+}
+
+nn::NamedTensors SoundProcessor::operator()(std::span<const media::Sound> sounds) const {
+  require(!sounds.empty(), "sound processor: no sounds");
+  const auto count = static_cast<int64_t>(sounds.size());
+  std::vector<std::vector<float>> heard;
+  size_t longest = 0;
+  for (const media::Sound& sound : sounds) {
+    heard.push_back(media::resample(sound, rate_).samples);
+    require(!heard.back().empty(), "sound processor: a sound without samples");
+    longest = std::max(longest, heard.back().size());
+  }
+  if (whisper_) {
+    const int64_t mels = nn::config_int(config_, "feature_size", 80), hop = nn::config_int(config_, "hop_length", 160), n_fft = nn::config_int(config_, "n_fft", 400, 2);
+    const auto samples = static_cast<size_t>(nn::config_int(config_, "chunk_length", 30, 1, 3600) * rate_);
+    const int64_t frames = static_cast<int64_t>(samples) / hop;
+    Tensor features = Tensor::empty({count, mels, frames});
+    for (int64_t b = 0; b < count; ++b) {
+      heard[static_cast<size_t>(b)].resize(samples);
+      const auto one = media::log_mel(heard[static_cast<size_t>(b)], rate_, mels, n_fft, hop);
+      std::copy(one.begin(), one.end(), features.data<float>() + b * mels * frames);
+    }
+    return {{"input_features", features}};
+  }
+  Tensor values = Tensor::zeros({count, static_cast<int64_t>(longest)}), mask = Tensor::zeros({count, static_cast<int64_t>(longest)});
+  const bool masked = nn::config_bool(config_, "return_attention_mask", false), normalize = nn::config_bool(config_, "do_normalize", true);
+  for (int64_t b = 0; b < count; ++b) {
+    auto& one = heard[static_cast<size_t>(b)];
+    const size_t own = one.size();
+    // Without a mask the reference takes mean and variance over the padding too.
+    if (!masked) one.resize(longest);
+    if (normalize) normalise(one);
+    std::copy(one.begin(), one.end(), values.data<float>() + b * static_cast<int64_t>(longest));
+    std::fill_n(mask.data<float>() + b * static_cast<int64_t>(longest), own, 1.0f);
+  }
+  nn::NamedTensors out{{"input_values", values}};
+  if (masked) out["attention_mask"] = mask;
+  return out;
+}
+
+}  // namespace mynah::bundle

@@ -1,0 +1,65 @@
+#include "media/image.h"
+
+#include <webp/decode.h>
+
+#include "base/file.h"
+#include "base/require.h"
+#include "media/decoders.h"
+
+namespace mynah::media {
+
+constexpr uint64_t kMaxPixels = 178'956'970;  // PIL's limit before it calls a picture a bomb, doubled
+
+void prepare(Image& image, uint64_t width, uint64_t height, const std::string& where) {
+  require(width > 0 && height > 0, "{}: an image of {}x{} pixels", where, width, height);
+  require(width <= kMaxPixels / height, "{}: an image of {}x{} pixels, expected at most {} in all; make it smaller", where, width, height, kMaxPixels);
+  image.width = static_cast<int64_t>(width);
+  image.height = static_cast<int64_t>(height);
+  image.rgb.resize(static_cast<size_t>(width * height * 3));
+}
+
+Image turn(Image image, int orientation) {
+  if (orientation <= 1) return image;
+  const int64_t w = image.width, h = image.height;
+  const bool swapped = orientation >= 5;
+  Image out;
+  out.width = swapped ? h : w;
+  out.height = swapped ? w : h;
+  out.rgb.resize(image.rgb.size());
+  for (int64_t y = 0; y < out.height; ++y)
+    for (int64_t x = 0; x < out.width; ++x) {
+      int64_t from_x = swapped ? y : x, from_y = swapped ? x : y;
+      if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8) from_x = w - 1 - from_x;
+      if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7) from_y = h - 1 - from_y;
+      for (int64_t c = 0; c < 3; ++c)
+        out.rgb[static_cast<size_t>((y * out.width + x) * 3 + c)] = image.rgb[static_cast<size_t>((from_y * w + from_x) * 3 + c)];
+    }
+  return out;
+}
+
+Image decode_webp(std::span<const std::byte> bytes, const std::string& where) {
+  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
+  WebPBitstreamFeatures features{};
+  if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK) fail(ErrorCode::integrity, "{}: damaged WebP", where);
+  require(features.has_animation == 0, "{}: an animated WebP, expected a still picture", where);
+  Image out;
+  prepare(out, static_cast<uint64_t>(features.width), static_cast<uint64_t>(features.height), where);
+  if (!WebPDecodeRGBInto(data, bytes.size(), out.rgb.data(), out.rgb.size(), static_cast<int>(out.width * 3))) fail(ErrorCode::integrity, "{}: damaged WebP", where);
+  return out;
+}
+
+Image decode_image(std::span<const std::byte> bytes, const std::string& where) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with("\xff\xd8\xff")) return decode_jpeg(bytes, where);
+  if (text.starts_with("\x89PNG\r\n\x1a\n")) return decode_png(bytes, where);
+  if (text.size() > 12 && text.starts_with("RIFF") && text.substr(8, 4) == "WEBP") return decode_webp(bytes, where);
+  fail(ErrorCode::failure, "{}: not a picture that is known, expected JPEG, PNG or WebP", where);
+}
+
+Image read_image(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) fail(ErrorCode::not_found, "{}: no such file", path.string());
+  const auto file = MappedFile::open(path);
+  return decode_image(file->bytes(), path.string());
+}
+
+}  // namespace mynah::media

@@ -1,0 +1,27 @@
+// Pictures as 8-bit RGB, decoded by their content: JPEG, PNG, WebP. The bytes are not trusted: sizes are limited before anything
+// is allocated for pixels.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mynah::media {
+
+struct Image {
+  int64_t width = 0, height = 0;
+  std::vector<uint8_t> rgb;  // [height][width][3]
+};
+
+// Turned upright as the EXIF orientation of a JPEG says, an alpha channel dropped, 16 bits cut to the high 8, greys and palettes
+// made RGB. `where` names the source in errors. Throws integrity for damaged data, failure for other formats and for more than
+// 178,956,970 pixels.
+Image decode_image(std::span<const std::byte> bytes, const std::string& where);
+Image read_image(const std::filesystem::path& path);
+
+// PNG of RGB pixels, or of one channel [height][width].
+std::vector<std::byte> encode_png(int64_t width, int64_t height, int channels, const uint8_t* pixels);
+
+}  // namespace mynah::media

@@ -1,0 +1,32 @@
+// Short-time spectra of sound: the FFT of any length, mel filters, log-mel features. Rules: reference of each function.
+#pragma once
+#include <complex>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace mynah::media {
+
+// Discrete Fourier transform of real input, any length n: the n / 2 + 1 first coefficients.
+class RealFft {
+ public:
+  explicit RealFft(int64_t n);
+  int64_t size() const { return n_; }
+  void forward(const double* in, std::complex<double>* out);
+
+ private:
+  void transform(const std::complex<double>* in, int64_t stride, int64_t n, std::complex<double>* out);
+
+  int64_t n_;
+  std::vector<std::complex<double>> roots_, in_, out_, scratch_;  // roots_[k] = e^(-2 pi i k / n)
+};
+
+// Triangular filters [mels][bins] over `bins` frequencies from 0 to rate / 2, between low and high Hz, each of constant area
+// (Slaney's scale and norm, as librosa's default).
+std::vector<std::vector<double>> mel_filters(int64_t bins, int64_t mels, double low, double high, int64_t rate);
+
+// Features [mels, frames] of Whisper (arXiv:2212.04356): Hann windows of n_fft samples every `hop`, reflected ends, power, mel
+// filters to 8 kHz, log10 down to 1e-10, cut 8 below the largest, (x + 4) / 4. frames = samples / hop.
+std::vector<float> log_mel(std::span<const float> samples, int64_t rate, int64_t mels, int64_t n_fft, int64_t hop);
+
+}  // namespace mynah::media
