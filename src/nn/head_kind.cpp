@@ -28,6 +28,7 @@ HeadKind head_kind(const Json& config) {
       {"ForImageClassification", HeadKind::image_classification},
       {"ForImageClassificationWithTeacher", HeadKind::image_classification},
       {"ForObjectDetection", HeadKind::object_detection},
+      {"ForCTC", HeadKind::ctc},
       {"ModelWithProjection", HeadKind::bare},
       {"Model", HeadKind::bare},
   };

@@ -17,6 +17,7 @@ enum class HeadKind {
   multiple_choice,          // one logit per choice
   image_classification,     // one row of logits per image
   object_detection,         // logits and boxes per image
+  ctc,                      // one row of logits per frame of sound
 };
 
 // bare without architectures. Throws failure for an ending that no head here has.

@@ -147,7 +147,8 @@ def inputs_of(model, spec, name, which):
 
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
                "seq_relationship_logits", "encoder_last_hidden_state", "aux_loss",
-               "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text")
+               "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text",
+               "extract_features")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 
