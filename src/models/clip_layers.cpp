@@ -79,7 +79,7 @@ Tensor ClipPatches::forward(const Tensor& pixels, bool interpolate) const {
   const Tensor x = special ? join_tokens({reshape(class_embedding, {1, 1, c})}, patches, images) : patches;
   Tensor places = positions;
   if (other) {
-    places = nn::resize_positions(narrow(positions, 0, special, positions.size(0) - special), pixels.size(2) / patch_size, pixels.size(3) / patch_size);
+    places = nn::resize_positions(narrow(positions, 0, special, positions.size(0) - special), {image_size / patch_size, image_size / patch_size}, pixels.size(2) / patch_size, pixels.size(3) / patch_size);
     if (special) places = cat({narrow(positions, 0, 0, 1), places}, 0);
   }
   const int64_t tokens = x.size(0) / images;

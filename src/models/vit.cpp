@@ -51,7 +51,7 @@ class Vit : public nn::VisionModel {
     Tensor positions = reshape(positions_, {positions_.size(1), c});
     if (pixels.size(2) != c_.image_size[0] || pixels.size(3) != c_.image_size[1])
       positions = cat({narrow(positions, 0, 0, special),
-                       nn::resize_positions(narrow(positions, 0, special, positions.size(0) - special), pixels.size(2) / c_.patch_size[0], pixels.size(3) / c_.patch_size[1])},
+                       nn::resize_positions(narrow(positions, 0, special, positions.size(0) - special), c_.grid(), pixels.size(2) / c_.patch_size[0], pixels.size(3) / c_.patch_size[1])},
                       0);
     x = reshape(reshape(x, {images, tokens, c}) + reshape(positions, {1, tokens, c}), {images * tokens, c});
     const Tensor hidden = reshape(norm_(stack_.forward(x, images, states)), {images, tokens, c});

@@ -11,8 +11,11 @@
 namespace mynah::nn {
 
 Inputs::Inputs(const NamedTensors& tensors, std::initializer_list<std::string_view> known) : tensors_(tensors) {
+  const auto matches = [](const std::string& name, std::string_view pattern) {
+    return pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
+  };
   for (const auto& [name, tensor] : tensors)
-    require(std::find(known.begin(), known.end(), name) != known.end(), "forward: input {} is not known to this model; known: {}", name,
+    require(std::any_of(known.begin(), known.end(), [&](std::string_view pattern) { return matches(name, pattern); }), "forward: input {} is not known to this model; known: {}", name,
             fmt::join(known, ", "));
 }
 

@@ -1,7 +1,5 @@
 #include "nn/vision_model.h"
 
-#include <cmath>
-
 #include "base/require.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
@@ -28,11 +26,10 @@ Tensor patch_rows(const Tensor& pixels, const Tensor& weight, const Tensor& bias
   return reshape(transpose(reshape(planes, {batch, outputs, places}), 1, 2), {batch * places, outputs});
 }
 
-Tensor resize_positions(const Tensor& table, int64_t height, int64_t width) {
-  const auto side = static_cast<int64_t>(std::sqrt(static_cast<double>(table.size(0))));
-  require(side * side == table.size(0), "forward: a position table of {} places is not square and cannot be resized", table.size(0));
+Tensor resize_positions(const Tensor& table, std::array<int64_t, 2> grid, int64_t height, int64_t width) {
+  require(grid[0] * grid[1] == table.size(0), "forward: a position table of {} places for {}x{} patches", table.size(0), grid[0], grid[1]);
   const int64_t c = table.size(1);
-  const Tensor planes = reshape(transpose(table, 0, 1), {1, c, side, side});
+  const Tensor planes = reshape(transpose(table, 0, 1), {1, c, grid[0], grid[1]});
   return transpose(reshape(interpolate(planes, height, width, Interpolation::bicubic), {c, height * width}), 0, 1);
 }
 

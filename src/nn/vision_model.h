@@ -1,5 +1,6 @@
 // Networks that look at pixels: what a family implements, and the reference's forward pass made from it.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -32,7 +33,7 @@ class VisionModel : public Model {
 // Patches of pixels as rows: pixels [B,C,H,W], weight [O,C,PH,PW], bias [O] or undefined -> [B * (H/PH) * (W/PW), O].
 Tensor patch_rows(const Tensor& pixels, const Tensor& weight, const Tensor& bias);
 
-// A position table [P, C] of a square grid resized to height x width patches, bicubic: [height * width, C].
-Tensor resize_positions(const Tensor& table, int64_t height, int64_t width);
+// A position table [P, C] of a grid of patches resized to height x width patches, bicubic: [height * width, C].
+Tensor resize_positions(const Tensor& table, std::array<int64_t, 2> grid, int64_t height, int64_t width);
 
 }  // namespace mynah::nn

@@ -148,7 +148,7 @@ def inputs_of(model, spec, name, which):
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
                "seq_relationship_logits", "encoder_last_hidden_state", "aux_loss",
                "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text",
-               "extract_features")
+               "extract_features", "pred_boxes")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 
@@ -177,6 +177,17 @@ def save(path, tensors):
     os.chmod(path, 0o644)
 
 
+def flat(inputs):
+    """Lists of dictionaries (the objects of each image) under the names labels.I.KEY."""
+    out = {}
+    for name, value in inputs.items():
+        if isinstance(value, list):
+            out.update({f"{name}.{i}.{key}": tensor for i, entry in enumerate(value) for key, tensor in entry.items()})
+        else:
+            out[name] = value
+    return out
+
+
 def write_io(model, spec, name, folder, which, disk_names):
     inputs = inputs_of(model, spec, name, which)
     grad = any(key in inputs for key in ("labels", "start_positions", "return_loss"))
@@ -190,7 +201,7 @@ def write_io(model, spec, name, folder, which, disk_names):
             if p.grad is not None:
                 out[f"out.grad.{disk_names[key]}"] = p.grad.float()
         out = {k: v for k, v in out.items() if k == "out.loss" or k.startswith("out.grad.")}
-    save(os.path.join(folder, f"io_{which}.safetensors"), {**inputs, **out})
+    save(os.path.join(folder, f"io_{which}.safetensors"), {**flat(inputs), **out})
 
 
 def tie_free(y, num_beams):

@@ -1,0 +1,27 @@
+// The loss of detectors that predict a set: predictions are matched to objects one to one, then judged (DETR, arXiv:2005.12872).
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "base/json.h"
+#include "mynah/tensor.h"
+#include "nn/inputs.h"
+
+namespace mynah::nn {
+
+// The objects of one image: classes [n], boxes [n][4] as centre x, centre y, width, height in 0..1.
+struct Objects {
+  std::vector<int32_t> classes;
+  std::vector<float> boxes;
+};
+// inputs labels.I.class_labels and labels.I.boxes for I = 0 .. images - 1; throws failure if one is missing or misshapen.
+std::vector<Objects> read_objects(const Inputs& inputs, int64_t images, int64_t classes);
+
+// The assignment of columns to rows with the least total cost: out[row] = column, or -1 where there are more rows than columns.
+std::vector<int64_t> assign(const std::vector<double>& cost, int64_t rows, int64_t columns);
+
+// logits [B,Q,L+1] (the last class: no object), boxes [B,Q,4] -> []. Weights and costs by the config's class_cost, bbox_cost,
+// giou_cost, bbox_loss_coefficient, giou_loss_coefficient and eos_coefficient.
+Tensor detection_loss(const Json& config, const Tensor& logits, const Tensor& boxes, const std::vector<Objects>& objects);
+
+}  // namespace mynah::nn
