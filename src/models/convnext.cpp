@@ -1,0 +1,141 @@
+// ConvNeXt: a convolutional network shaped like a transformer. Paper: arXiv:2201.03545.
+#include <cmath>
+#include <optional>
+
+#include "base/require.h"
+#include "models/model_entry.h"
+#include "mynah/ops.h"
+#include "nn/config.h"
+#include "nn/layers.h"
+#include "nn/vision_model.h"
+
+namespace mynah {
+namespace {
+
+using nn::Init;
+using nn::Weights;
+
+struct Config {
+  int64_t num_channels, patch_size;
+  std::vector<int64_t> hidden_sizes, depths;
+  float layer_norm_eps, layer_scale_init_value, initializer_range;
+  Activation hidden_act;
+
+  explicit Config(const Json& c)
+      : num_channels(nn::config_int(c, "num_channels", 3)),
+        patch_size(nn::config_int(c, "patch_size", 4)),
+        hidden_sizes(nn::config_ints(c, "hidden_sizes", {96, 192, 384, 768})),
+        depths(nn::config_ints(c, "depths", {3, 3, 9, 3})),
+        layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-12))),
+        layer_scale_init_value(static_cast<float>(nn::config_number(c, "layer_scale_init_value", 1e-6))),
+        initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
+        hidden_act(activation(nn::config_string(c, "hidden_act", "gelu"))) {
+    require(hidden_sizes.size() == depths.size(), "config.json: {} hidden_sizes and {} depths, expected as many", hidden_sizes.size(), depths.size());
+  }
+  Init init() const { return Init::with_std(initializer_range); }
+};
+
+constexpr float kInnerEps = 1e-6f;
+
+// Rows of pixels [B*H*W, C] of planes [B,C,H,W], and back.
+Tensor pixel_rows(const Tensor& x) {
+  const int order[] = {0, 2, 3, 1};
+  return reshape(permute(x, order), {x.size(0) * x.size(2) * x.size(3), x.size(1)});
+}
+Tensor planes_of(const Tensor& rows, const Shape& like) {
+  const int order[] = {0, 3, 1, 2};
+  return permute(reshape(rows, {like[0], like[2], like[3], rows.size(1)}), order);
+}
+
+// A norm over channels, then a convolution whose windows touch: the start of a stage; the stem has them the other way round.
+struct Reduction {
+  Reduction(const Config& c, const Weights& w, const char* norm_name, const char* conv_name, int64_t norm_size, int64_t in, int64_t out, int64_t kernel)
+      : norm(w, norm_name, norm_size, kInnerEps),
+        weight((w / conv_name).tensor("weight", {out, in, kernel, kernel}, c.init())),
+        bias((w / conv_name).tensor("bias", {out}, Init::zeros())) {}
+  Tensor normed(const Tensor& x) const { return planes_of(norm(pixel_rows(x)), x.shape()); }
+  Tensor reduced(const Tensor& x) const { return conv2d(x, weight, bias, {{weight.size(2), weight.size(3)}}); }
+
+  nn::LayerNorm norm;
+  Tensor weight, bias;
+};
+
+struct Layer {
+  Layer(const Config& c, const Weights& w, int64_t size)
+      : depthwise((w / "dwconv").tensor("weight", {size, 1, 7, 7}, c.init())),
+        depthwise_bias((w / "dwconv").tensor("bias", {size}, Init::zeros())),
+        norm(w, "layernorm", size, kInnerEps),
+        up(w, "pwconv1", size, 4 * size, c.init()),
+        down(w, "pwconv2", 4 * size, size, c.init()),
+        act(c.hidden_act) {
+    if (c.layer_scale_init_value > 0) scale = w.tensor("layer_scale_parameter", {size}, {Init::constant, c.layer_scale_init_value});
+  }
+  Tensor forward(const Tensor& x) const {
+    const Tensor y = conv2d(x, depthwise, depthwise_bias, {{1, 1}, {3, 3}, {1, 1}, x.size(1)});
+    Tensor rows = down(activate(up(norm(pixel_rows(y))), act));
+    if (scale.defined()) rows = rows * scale;
+    return x + planes_of(rows, y.shape());
+  }
+
+  Tensor depthwise, depthwise_bias;
+  nn::LayerNorm norm;
+  nn::Linear up, down;
+  Activation act;
+  Tensor scale;
+};
+
+struct Stage {
+  std::optional<Reduction> reduction;
+  std::vector<Layer> layers;
+};
+
+class ConvNext : public nn::VisionModel {
+ public:
+  ConvNext(const Json& json, const Weights& weights)
+      : VisionModel(json),
+        c_(json),
+        stem_(c_, weights / "convnext" / "embeddings", "layernorm", "patch_embeddings", c_.hidden_sizes[0], c_.num_channels, c_.hidden_sizes[0], c_.patch_size) {
+    const Weights w = weights / "convnext";
+    int64_t in = c_.hidden_sizes[0];
+    for (size_t s = 0; s < c_.depths.size(); ++s) {
+      const Weights stage = w / "encoder" / "stages" / static_cast<int64_t>(s);
+      const int64_t out = c_.hidden_sizes[s];
+      stages_.emplace_back();
+      if (s > 0) stages_.back().reduction.emplace(c_, stage / "downsampling_layer", "0", "1", in, in, out, 2);
+      for (int64_t i = 0; i < c_.depths[s]; ++i) stages_.back().layers.emplace_back(c_, stage / "layers" / i, out);
+      in = out;
+    }
+    norm_ = nn::LayerNorm(w, "layernorm", in, c_.layer_norm_eps);
+    if (kind() == nn::HeadKind::image_classification) classifier_ = nn::Linear(weights, "classifier", in, nn::label_count(json), c_.init());
+  }
+
+ protected:
+  nn::NamedTensors look(const Tensor& pixels, bool, std::vector<Tensor>* states) const override {
+    Tensor x = stem_.normed(stem_.reduced(pixels));
+    if (states) states->push_back(x);
+    for (const Stage& stage : stages_) {
+      if (stage.reduction) x = stage.reduction->reduced(stage.reduction->normed(x));
+      for (const Layer& layer : stage.layers) x = layer.forward(x);
+      if (states) states->push_back(x);
+    }
+    const Tensor pooled = norm_(mean(mean(x, 3), 2));
+    if (classifier_.defined()) return {{"logits", classifier_(pooled)}};
+    return {{"last_hidden_state", x}, {"pooler_output", pooled}};
+  }
+  int64_t channels() const override { return c_.num_channels; }
+
+ private:
+  Config c_;
+  Reduction stem_;
+  std::vector<Stage> stages_;
+  nn::LayerNorm norm_;
+  nn::Linear classifier_;
+};
+
+std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<ConvNext>(config, weights); }
+
+}  // namespace
+
+extern const ModelEntry model_convnext{"convnext", {"ConvNextForImageClassification", "ConvNextModel"}, make, "convnext.", {}, {}};
+
+}  // namespace mynah
