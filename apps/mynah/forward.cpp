@@ -1,8 +1,10 @@
 // mynah forward MODEL --input x.safetensors --output y.safetensors: the reference implementation's forward pass, by its names.
+// With --image, --audio and --text instead of --input, the model's own processors make the inputs, which appear as input.NAME.
 #include <CLI/CLI.hpp>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "bundle/processor.h"
 #include "command.h"
 #include "formats/safetensors.h"
 #include "mynah/autograd.h"
@@ -13,21 +15,39 @@ namespace {
 
 struct Options {
   std::string model, input, output, dtype;
+  bundle::RawInputs raw;
   bool grad = false, hidden_states = false;
 };
 
+// Processed inputs as they are written: f32, ids and masks too.
+std::vector<formats::OutputTensor> shown(const nn::NamedTensors& inputs) {
+  std::vector<formats::OutputTensor> out;
+  for (const auto& [name, tensor] : inputs) out.emplace_back("input." + name, contiguous(to(tensor, DType::f32)));
+  return out;
+}
+
 int act(const Options& o) {
-  if (o.input.empty() || o.output.empty()) fail(ErrorCode::usage, "forward: --input FILE and --output FILE are needed");
-  const auto file = formats::SafetensorsFile::open(o.input);
+  const bool raw = !o.raw.images.empty() || !o.raw.sounds.empty() || !o.raw.texts.empty();
+  if (o.output.empty() || o.input.empty() == !raw) fail(ErrorCode::usage, "forward: --output FILE and either --input FILE or --image, --audio, --text are needed");
   nn::NamedTensors inputs;
-  for (const auto& info : file->tensors()) inputs[info.name] = file->tensor(info.name);
-  if (o.grad && !inputs.count("labels")) fail(ErrorCode::usage, "forward: --grad needs a loss; add labels to {}", o.input);
+  std::vector<formats::OutputTensor> out;
+  if (raw) {
+    const std::filesystem::path folder = model_path(o.model);
+    inputs = bundle::process(folder, o.raw);
+    out = shown(inputs);
+    if (!std::filesystem::exists(folder / "config.json")) {  // a folder of processors alone
+      formats::write_safetensors(o.output, out);
+      return 0;
+    }
+  } else {
+    const auto file = formats::SafetensorsFile::open(o.input);
+    for (const auto& info : file->tensors()) inputs[info.name] = file->tensor(info.name);
+  }
   LoadOptions load;
   load.precision = o.dtype.empty() ? Precision::f32 : parse_precision(o.dtype);
   load.trainable = o.grad;
   const Model model = open_model(o.model, load, /*text=*/false);
   const bundle::Bundle& b = model.bundle();
-  std::vector<formats::OutputTensor> out;
   const auto compute = [&] {
     const nn::NamedTensors results = b.network->forward(inputs, {o.hidden_states});
     for (const auto& [name, tensor] : results) out.emplace_back(name, contiguous(tensor.detach()));
@@ -35,6 +55,7 @@ int act(const Options& o) {
   };
   if (o.grad) {
     const auto results = compute();
+    if (!results.count("loss")) fail(ErrorCode::usage, "forward: --grad needs a loss; add labels to {}", raw ? "the input" : o.input);
     backward(results.at("loss"));
     for (const nn::Parameter& p : b.weights.parameters)
       if (const Tensor g = grad(p.value); g.defined()) out.emplace_back("grad." + p.disk_name, contiguous(p.to_disk ? p.to_disk(g) : g));
@@ -53,6 +74,9 @@ void add_forward(CLI::App& parent, std::function<int()>& action) {
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
   c->add_option("--input", o->input, "safetensors file: input_ids, attention_mask, labels ...")->type_name("FILE");
+  c->add_option("--image", o->raw.images, "picture file for the model's own processor; repeat for a batch")->type_name("FILE")->allow_extra_args(false);
+  c->add_option("--audio", o->raw.sounds, "sound file for the model's own processor; repeat for a batch")->type_name("FILE")->allow_extra_args(false);
+  c->add_option("--text", o->raw.texts, "text for the model's own tokenizer; repeat for a batch")->type_name("TEXT")->allow_extra_args(false);
   c->add_option("--output", o->output, "safetensors file to write: logits, loss, hidden_states.N, grad.NAME")->type_name("FILE");
   c->add_option("--dtype", o->dtype, "f32 (default), or stored: as the file holds the weights")->type_name("TYPE");
   c->add_flag("--grad", o->grad, "add the gradient of the loss for every parameter");

@@ -149,5 +149,48 @@ TEST_F(Forward, GivesTheSameBytesForAnyNumberOfThreads) {
   EXPECT_TRUE(read_file(output()) == two);
 }
 
+// One processor's settings as the golden pictures have them.
+std::string settings_of(const char* file, const char* name) { return Json::parse(read_file(golden_file(std::string("../media/") + file)))[name].dump(); }
+
+TEST_F(Forward, PicturesGoThroughTheModelsOwnProcessor) {
+  const std::string picture = golden_file("../media/picture.png").string(), grey = golden_file("../media/grey.png").string();
+  // A folder of processors alone gives what they make; an option given twice makes two rows.
+  fs::create_directories(file("processor"));
+  write_file(file("processor") / "preprocessor_config.json", settings_of("processed.json", "clip"));
+  run_well({"forward", file("processor").string(), "--image", picture, "--image", grey, "--output", output().string()});
+  const NamedTensors processed = read_tensors(output());
+  ASSERT_EQ(processed.size(), 1u);
+  expect_close(processed.at("input.pixel_values"), read_tensors(golden_file("../media/processed.safetensors")).at("clip.pixel_values"), 1e-4, "pixels");
+  // With a model beside them the model sees the pixels.
+  const fs::path vit = with_config("vit_classify", [](Json&) {});
+  Json settings = Json::parse(settings_of("processed.json", "vit"));
+  settings["size"] = {{"height", 8}, {"width", 8}};
+  write_file(vit / "preprocessor_config.json", settings.dump());
+  run_well({"forward", vit.string(), "--image", picture, "--output", output().string()});
+  const NamedTensors seen = read_tensors(output());
+  EXPECT_EQ(seen.at("input.pixel_values").shape(), (Shape{1, 3, 8, 8}));
+  EXPECT_EQ(seen.at("logits").shape(), (Shape{1, 3}));
+}
+
+TEST_F(Forward, SoundsGoThroughTheModelsOwnProcessor) {
+  fs::create_directories(file("processor"));
+  write_file(file("processor") / "preprocessor_config.json", settings_of("sound.json", "whisper"));
+  const std::string sound = golden_file("../media/sound.wav").string();
+  run_well({"forward", file("processor").string(), "--audio", sound, "--output", output().string()});
+  const Tensor expected = read_tensors(golden_file("../media/sound.safetensors")).at("whisper");
+  expect_close(read_tensors(output()).at("input.input_features"), expected.as_strided({1, expected.size(1), expected.size(2)}, {expected.stride(0), expected.stride(1), 1}),
+               1e-4, "features");
+}
+
+TEST_F(Forward, RefusesFilesThatAreNoPictures) {
+  fs::create_directories(file("processor"));
+  write_file(file("processor") / "preprocessor_config.json", settings_of("processed.json", "vit"));
+  const auto with = [&](const std::string& path) { return std::vector<std::string>{"forward", file("processor").string(), "--image", path, "--output", output().string()}; };
+  expect_refused_without_output(with(file("none.png").string()), {3}, {"none.png"});
+  expect_refused_without_output(with(golden_file("../media/sound.wav").string()), {1}, {"sound.wav"});
+  expect_refused_without_output({"forward", golden("vit_classify").string(), "--image", golden_file("../media/grey.png").string(), "--output", output().string()}, {3},
+                                {"preprocessor_config.json"});
+}
+
 }  // namespace
 }  // namespace mynah::e2e

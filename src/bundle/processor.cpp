@@ -1,0 +1,81 @@
+#include "bundle/processor.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/require.h"
+#include "bundle/bundle.h"
+#include "bundle/image_processor.h"
+#include "bundle/sound_processor.h"
+#include "nn/config.h"
+
+namespace mynah::bundle {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The settings of one processor: preprocessor_config.json, or a part of processor_config.json as newer folders have it.
+Json settings(const fs::path& folder, const char* part, const char* what) {
+  for (const char* name : {"preprocessor_config.json", "processor_config.json"}) {
+    if (!fs::exists(folder / name)) continue;
+    Json config = read_json_file(folder / name);
+    require(config.is_object(), "{}: not a JSON object", (folder / name).string());
+    if (config.contains(part) && config[part].is_object()) return config[part];
+    if (name == std::string_view("preprocessor_config.json")) return config;
+  }
+  fail(ErrorCode::not_found, "{}: no preprocessor_config.json, which says how the model takes {}", folder.string(), what);
+}
+
+Tensor integers(const std::vector<Encoding>& rows, std::vector<int32_t> Encoding::*field) {
+  std::vector<int64_t> all;
+  for (const Encoding& e : rows) all.insert(all.end(), (e.*field).begin(), (e.*field).end());
+  return Tensor::from(std::span<const int64_t>(all), {static_cast<int64_t>(rows.size()), static_cast<int64_t>(rows[0].ids.size())});
+}
+
+// Model inputs that a tokenizer class makes beside ids: BERT's kind has token types.
+bool wants(const fs::path& folder, const char* name) {
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!fs::exists(path)) return false;
+  const Json config = read_json_file(path);
+  if (const auto it = config.find("model_input_names"); it != config.end() && it->is_array()) return std::find(it->begin(), it->end(), Json(name)) != it->end();
+  const std::string kind = nn::config_string(config, "tokenizer_class", "");
+  const bool siglip = kind.starts_with("Siglip");
+  if (name == std::string_view("attention_mask")) return !siglip;
+  return kind.starts_with("Bert") || kind.starts_with("Electra") || kind.starts_with("Albert") || kind.starts_with("XLNet") || kind.starts_with("Deberta");
+}
+
+nn::NamedTensors process_texts(const fs::path& folder, const std::vector<std::string>& texts) {
+  const auto tokenizer = open_tokenizer(folder);
+  if (!tokenizer) fail(ErrorCode::not_found, "{}: no tokenizer, which says how the model takes text", folder.string());
+  std::vector<Encoding> rows;
+  for (const std::string& text : texts) rows.push_back(tokenizer->encode(text));
+  PaddingOptions padding;
+  // SigLIP reads the last place of rows that are always full.
+  const fs::path path = folder / "tokenizer_config.json";
+  if (fs::exists(path) && nn::config_string(read_json_file(path), "tokenizer_class", "").starts_with("Siglip")) padding.length = tokenizer->model_max_length().value_or(64);
+  tokenizer->pad(rows, padding);
+  nn::NamedTensors out{{"input_ids", integers(rows, &Encoding::ids)}};
+  if (wants(folder, "attention_mask") || !fs::exists(path)) out["attention_mask"] = integers(rows, &Encoding::attention_mask);
+  if (wants(folder, "token_type_ids")) out["token_type_ids"] = integers(rows, &Encoding::type_ids);
+  return out;
+}
+
+}  // namespace
+
+nn::NamedTensors process(const fs::path& folder, const RawInputs& inputs) {
+  nn::NamedTensors out;
+  if (!inputs.images.empty()) {
+    std::vector<media::Image> images;
+    for (const std::string& path : inputs.images) images.push_back(media::read_image(path));
+    out.merge(ImageProcessor(settings(folder, "image_processor", "pictures"))(images));
+  }
+  if (!inputs.sounds.empty()) {
+    std::vector<media::Sound> sounds;
+    for (const std::string& path : inputs.sounds) sounds.push_back(media::read_sound(path));
+    out.merge(SoundProcessor(settings(folder, "feature_extractor", "sound"))(sounds));
+  }
+  if (!inputs.texts.empty()) out.merge(process_texts(folder, inputs.texts));
+  return out;
+}
+
+}  // namespace mynah::bundle
