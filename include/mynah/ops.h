@@ -89,6 +89,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, int64_t ignore
 // weight [V, C] -> [ids, C]; the row `padding_id` gets no gradient
 Tensor embedding(const Tensor& weight, std::span<const int32_t> ids, int32_t padding_id = -1);
 Tensor index_rows(const Tensor& x, std::span<const int64_t> rows);               // x [N, ...] -> [rows, ...]
+// x [..., T, P], columns [T * count] -> [..., T, count]: y[..., t, k] = x[..., t, columns[t * count + k]]
+Tensor gather_columns(const Tensor& x, std::span<const int64_t> columns, int64_t count);
 
 // ---- matrices
 Tensor matmul(const Tensor& a, const Tensor& b);                // [..., M, K] x [..., K, N] (equal batches) or x [K, N]

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "bundle/convert_tokenizer.h"
@@ -69,6 +70,10 @@ std::vector<Outgoing> from_checkpoint(const std::shared_ptr<const formats::Tenso
     if (is_buffer(entry, info.name) || (tied && info.name == "lm_head.weight")) continue;
     const auto weight = gguf_name_of(entry, info.name);
     require(weight.has_value(), "convert: {}: weight {} has no place in a GGUF file of {}", source->where(), info.name, entry.model_type);
+    if (weight->name.starts_with('.')) {
+      warn("convert: {}: {} has no place in a GGUF file of {} and is left out", source->where(), info.name, entry.model_type);
+      continue;
+    }
     require(info.dtype.has_value(), "convert: {}: {} has type {}, which cannot be read", source->where(), info.name, info.type);
     all.push_back({weight->name, gguf_shape(weight->layout, info.shape), *info.dtype, [source, name = info.name, layout = weight->layout, heads] {
                      return change_layout(layout, source->tensor(name), heads, true);
@@ -110,6 +115,7 @@ void describe(formats::GgufWriter* w, const Bundle& b) {
   w->set("general.quantization_version", uint32_t{2});
   const Json metadata = b.entry->gguf.metadata(b.config);
   set_metadata(w, std::string(b.entry->gguf.architecture) + ".", metadata);
+  if (b.config.contains("type_vocab_size")) w->set("tokenizer.ggml.token_type_count", static_cast<uint32_t>(nn::config_int(b.config, "type_vocab_size", 0, 0)));
   tokenizer_to_gguf(b.path, nn::config_int(b.config, "vocab_size"), w);
 }
 
@@ -117,7 +123,7 @@ void describe(formats::GgufWriter* w, const Bundle& b) {
 
 void write_gguf(const fs::path& in, const fs::path& out, const std::string& recipe, const ConvertProgress& progress) {
   const auto b = open(in, {}, {.network = false, .tokenizer = false});
-  require(b->entry->gguf.architecture != nullptr, "convert: {} has no GGUF form", b->architecture());
+  require(b->entry->gguf.architecture != nullptr && (b->gguf || b->entry->gguf.metadata), "convert: {} has no GGUF form that mynah writes", b->architecture());
   formats::GgufWriter writer(out);
   std::vector<Outgoing> weights;
   if (b->gguf) {

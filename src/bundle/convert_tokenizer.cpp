@@ -27,7 +27,7 @@ struct Source {
   text::Vocabulary vocabulary;
   std::vector<std::pair<std::string_view, std::string_view>> merges;
   Json normalizer, pre_tokenizer, added_tokens;
-  bool ignore_merges = false;
+  bool ignore_merges = false, word_piece = false;
 
   std::string_view map(const fs::path& path) {
     files.push_back(MappedFile::open(path));
@@ -71,8 +71,10 @@ void read_model(Source* s, std::string_view json, std::string_view where) {
     if (key == "type") type = parse_json(value, where);
     if (key == "ignore_merges") s->ignore_merges = value == "true";
   });
-  if (!type.is_null() && type != "BPE")
-    fail(ErrorCode::failure, "{}: tokenizer model {}, only BPE has a GGUF form here", where, type.dump());
+  s->word_piece = type == "WordPiece";
+  if (!type.is_null() && type != "BPE" && !s->word_piece)
+    fail(ErrorCode::failure, "{}: tokenizer model {}, only BPE and WordPiece have a GGUF form here", where, type.dump());
+  if (s->word_piece && !vocabulary.empty()) return read_vocabulary(s, vocabulary, where);
   if (vocabulary.empty() || merges.empty())
     fail(ErrorCode::integrity, "{}: the tokenizer model has no vocab or no merges", where);
   read_vocabulary(s, vocabulary, where);
@@ -193,6 +195,9 @@ void add_tokens(const Source& s, const Tokenizer& tokenizer, int64_t vocab_size,
   for (size_t i = 0; i < t->tokens.size(); ++i) {
     if (t->types[i] == kUnused) t->tokens[i] = "[PAD" + std::to_string(i) + "]";
     if (t->spaces_to_marks && t->types[i] == kNormal) t->tokens[i] = with_marks(t->tokens[i]);
+    // GGUF marks the pieces that begin a word, vocab.txt those that go on.
+    if (t->model == "bert" && t->types[i] == kNormal)
+      t->tokens[i] = t->tokens[i].starts_with("##") ? t->tokens[i].substr(2) : std::string(kSpaceMark) + t->tokens[i];
   }
 }
 
@@ -230,6 +235,11 @@ void choose_byte_level(const Source& s, const std::vector<Json>& pre_tokenizer, 
 }
 
 void choose_kind(const Source& s, const std::string& where, Target* t) {
+  if (s.word_piece) {
+    t->model = "bert";
+    t->pre = "default";
+    return;
+  }
   const auto pre_tokenizer = steps(s.pre_tokenizer, "pretokenizers"), normalizer = steps(s.normalizer, "normalizers");
   if (has_step(pre_tokenizer, "ByteLevel")) return choose_byte_level(s, pre_tokenizer, where, t);
   t->model = "llama";
@@ -319,8 +329,10 @@ void write(const Target& t, const Tokenizer& tokenizer, formats::GgufWriter* w) 
   if (!t.scores.empty()) w->set_array("tokenizer.ggml.scores", t.scores);
   w->set_array("tokenizer.ggml.token_type", t.types);
   if (t.model == "gpt2") w->set_array("tokenizer.ggml.merges", t.merges);
-  w->set("tokenizer.ggml.add_bos_token", t.add_bos);
-  w->set("tokenizer.ggml.add_eos_token", t.add_eos);
+  if (t.model != "bert") {  // whose texts always begin with [CLS] and end with [SEP]
+    w->set("tokenizer.ggml.add_bos_token", t.add_bos);
+    w->set("tokenizer.ggml.add_eos_token", t.add_eos);
+  }
   if (t.add_space_prefix) w->set("tokenizer.ggml.add_space_prefix", *t.add_space_prefix);
   if (const std::string_view source = tokenizer.chat_template(); !source.empty())
     w->set("tokenizer.chat_template", source);
@@ -341,11 +353,11 @@ void tokenizer_to_gguf(const fs::path& folder, int64_t vocab_size, formats::Gguf
   Target t;
   choose_kind(s, folder.string(), &t);
   add_tokens(s, *tokenizer, vocab_size, &t);
-  add_merges(s, vocab_size, &t);
+  if (!s.word_piece) add_merges(s, vocab_size, &t);
   const auto bare = tokenizer->encode_ids("a", false), full = tokenizer->encode_ids("a", true);
   t.add_bos = full.size() > bare.size() && named.contains("bos") && full.front() == named["bos"].get<int32_t>();
   t.add_eos = full.size() > bare.size() && named.contains("eos") && full.back() == named["eos"].get<int32_t>();
-  if (t.pre != "default" || t.model == "llama") compare(*tokenizer, t, named, folder.string());
+  if (t.pre != "default" || t.model != "gpt2") compare(*tokenizer, t, named, folder.string());
   write(t, *tokenizer, writer);
 }
 

@@ -56,6 +56,8 @@ void build(Bundle* b, const LoadOptions& options) {
     for (const auto& info : b->source->tensors())
       if (!info.dtype || is_quantized(*info.dtype))
         fail(ErrorCode::usage, "{}: {} is {}, gradients need weights stored as F32, F16 or BF16", b->path.string(), info.name, info.type);
+  if (options.trainable && b->source->where().ends_with(".onnx"))
+    fail(ErrorCode::usage, "{}: gradients need weights in safetensors, pytorch_model.bin or GGUF; convert the model first", b->source->where());
   b->network = b->entry->make(b->config, nn::Weights(source, b->weights));
   if (!b->weights.problems.empty())
     fail(ErrorCode::failure, "{}: {} weights do not fit {}: {}", b->path.string(), b->weights.problems.size(), b->architecture(), some_of(b->weights.problems));
@@ -68,6 +70,7 @@ void complete_gguf_config(Bundle* b) {
   if (const auto* embedding = b->gguf->find_tensor("token_embd.weight"); embedding && embedding->shape.rank() == 2) c["vocab_size"] = embedding->shape[0];
   c["tie_word_embeddings"] = !b->gguf->contains("output.weight");
   if (b->gguf->contains("blk.0.attn_q.bias")) c["attention_bias"] = true;
+  if (b->gguf->contains("enc.blk.0.ffn_up.weight")) c["feed_forward_proj"] = b->gguf->contains("enc.blk.0.ffn_gate.weight") ? "gated-gelu" : "relu";
   if (b->gguf->contains("blk.0.ffn_down.bias") && b->entry->model_type == std::string_view("llama")) c["mlp_bias"] = true;
 }
 
@@ -99,12 +102,22 @@ void open_gguf(Bundle* b) {
   }
 }
 
+// The family of a checkpoint whose config names none: the one whose own prefix its weights carry ("bert."), as old ones were saved.
+std::string model_type_of(const formats::TensorSource& source) {
+  for (const ModelEntry* entry : models_entries())
+    for (const auto& info : source.tensors())
+      if (info.name.starts_with(std::string(entry->model_type) + ".")) return entry->model_type;
+  return "";
+}
+
 void open_folder(Bundle* b) {
   const fs::path config = b->path / "config.json";
   if (!fs::exists(config))
     fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout or a .gguf file", b->path.string());
   b->config = read_json_file(config);
   require(b->config.is_object(), "{}: not a JSON object", config.string());
+  if (!b->config.contains("model_type") && !b->config.contains("architectures"))
+    if (const std::string type = model_type_of(*formats::open_checkpoint(b->path)); !type.empty()) b->config["model_type"] = type;
   b->entry = &find_entry(b->config, config.string());
   b->generation_config = json_if_there(b->path / "generation_config.json");
   // Old checkpoints keep generation settings in config.json.

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/require.h"
 #include "formats/gguf.h"
+#include "formats/onnx.h"
 #include "formats/quote.h"
 #include "formats/safetensors.h"
 #include "formats/torch_pickle.h"
@@ -22,6 +23,7 @@ std::shared_ptr<const TensorSource> open_file(const std::filesystem::path& path)
   // Before pickles: the length of a safetensors header, its first bytes, may begin like one.
   if (text.size() > 8 && text[8] == '{' && text.substr(5, 3) == std::string_view("\0\0\0", 3)) return SafetensorsFile::open(path);
   if (text.starts_with("PK\x03\x04") || text.starts_with('\x80')) return TorchFile::open(path);
+  if (path.extension() == ".onnx") return OnnxFile::open(path);  // protobuf has no magic number
   if (text.starts_with("version https://git-lfs"))
     fail(ErrorCode::integrity, "{}: a Git LFS pointer, not the weights; fetch the file itself (git lfs pull)",
          path.string());
@@ -87,6 +89,9 @@ std::shared_ptr<const TensorSource> open_checkpoint(const std::filesystem::path&
   static constexpr std::array kNames = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
                                         "pytorch_model.bin.index.json"};
   for (const char* name : kNames)
+    if (std::filesystem::exists(path / name, ignored)) return open_checkpoint(path / name);
+  // Weights inside a graph, as packages for onnxruntime carry them.
+  for (const char* name : {"model.onnx", "onnx/model.onnx", "onnx/model_q4.onnx", "onnx/model_quantized.onnx"})
     if (std::filesystem::exists(path / name, ignored)) return open_checkpoint(path / name);
   fail(ErrorCode::not_found,
        "{}: has neither model.safetensors nor pytorch_model.bin, nor an index of parts; is it a model folder?",

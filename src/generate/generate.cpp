@@ -152,7 +152,7 @@ Generated Session::generate(std::span<const int32_t> prompt, const GenerationCon
   r.cache = &s.cache;
   // The last prompt token is always computed: its logits are needed.
   int64_t reused = 0;
-  while (reused + 1 < r.prompt_length && reused < static_cast<int64_t>(s.cached.size()) && s.cached[static_cast<size_t>(reused)] == r.tokens[static_cast<size_t>(reused)])
+  while (!lm.sees_ahead() && reused + 1 < r.prompt_length && reused < static_cast<int64_t>(s.cached.size()) && s.cached[static_cast<size_t>(reused)] == r.tokens[static_cast<size_t>(reused)])
     ++reused;
   s.cache.truncate(reused);
   s.cached.resize(static_cast<size_t>(reused));

@@ -1,89 +1,64 @@
 // BERT (also MiniLM, BGE, E5). Paper: arXiv:1810.04805. Checkpoints known to work: all-MiniLM-L6-v2.
-#include "models/bert_layers.h"
+#include <nlohmann/json.hpp>
+
+#include "base/require.h"
+#include "models/bert_encoder.h"
 #include "models/model_entry.h"
-#include "nn/config.h"
-#include "nn/encoder_model.h"
 
 namespace mynah {
 namespace {
 
-using nn::HeadKind;
-
-class Bert : public nn::EncoderModel {
- public:
-  Bert(const Json& json, const nn::Weights& w)
-      : EncoderModel(json), c_(json), embeddings_(c_, w / "bert" / "embeddings", c_.hidden_size), stack_(c_, w / "bert" / "encoder") {
-    const HeadKind k = kind();
-    const auto pooler = [&] { pooler_ = nn::Linear(w / "bert" / "pooler", "dense", c_.hidden_size, c_.hidden_size, c_.init()); };
-    switch (k) {
-      case HeadKind::masked_lm: load_predictions(w / "cls" / "predictions"); break;
-      case HeadKind::token_classification: classifier_ = nn::Linear(w, "classifier", c_.hidden_size, nn::label_count(json), c_.init()); break;
-      case HeadKind::question_answering: classifier_ = nn::Linear(w, "qa_outputs", c_.hidden_size, 2, c_.init()); break;
-      case HeadKind::sequence_classification:
-        pooler();
-        classifier_ = nn::Linear(w, "classifier", c_.hidden_size, nn::label_count(json), c_.init());
-        break;
-      case HeadKind::multiple_choice:
-        pooler();
-        classifier_ = nn::Linear(w, "classifier", c_.hidden_size, 1, c_.init());
-        break;
-      case HeadKind::pretraining: load_predictions(w / "cls" / "predictions"); [[fallthrough]];
-      case HeadKind::next_sentence:
-        pooler();
-        classifier_ = nn::Linear(w / "cls", "seq_relationship", c_.hidden_size, 2, c_.init());
-        break;
-      default:  // some checkpoints of bare encoders come without the pooler
-        if (w.has("bert.pooler.dense.weight")) pooler();
-    }
-  }
-
- protected:
-  Tensor body(const nn::TokenBatch& batch, std::vector<Tensor>* states) const override {
-    return stack_.forward(embeddings_.forward(batch), batch, states);
-  }
-
-  Outputs head(const Tensor& hidden, const nn::TokenBatch& batch) const override {
-    const auto pooled = [&] { return tanh(pooler_(nn::first_tokens(hidden, batch))); };
-    switch (kind()) {
-      case HeadKind::masked_lm: return {{{"logits", predictions(hidden)}}, {}};
-      case HeadKind::token_classification:
-      case HeadKind::question_answering: return {{{"logits", classifier_(hidden)}}, {}};
-      case HeadKind::pretraining: return {{{"prediction_logits", predictions(hidden)}}, {{"seq_relationship_logits", classifier_(pooled())}}};
-      case HeadKind::sequence_classification:
-      case HeadKind::multiple_choice:
-      case HeadKind::next_sentence: return {{}, {{"logits", classifier_(pooled())}}};
-      default: {
-        Outputs out{{{"last_hidden_state", hidden}}, {}};
-        if (pooler_.defined()) out.sequences["pooler_output"] = pooled();
-        return out;
-      }
-    }
-  }
-  int64_t vocabulary_size() const override { return c_.vocab_size; }
-
- private:
-  // The decoder is the word table unless the file holds another.
-  void load_predictions(const nn::Weights& w) {
-    transform_ = nn::Linear(w / "transform", "dense", c_.hidden_size, c_.hidden_size, c_.init());
-    transform_norm_ = nn::LayerNorm(w / "transform", "LayerNorm", c_.hidden_size, c_.layer_norm_eps);
-    const bool tied = nn::config_bool(config_, "tie_word_embeddings", true) || !w.has("decoder.weight");
-    decoder_ = tied ? embeddings_.word : w.matrix("decoder", c_.vocab_size, c_.hidden_size, c_.init());
-    decoder_bias_ = w.tensor("bias", {c_.vocab_size}, nn::Init::zeros());
-  }
-  Tensor predictions(const Tensor& hidden) const {
-    return decoder_(transform_norm_(activate(transform_(hidden), c_.hidden_act)), {decoder_bias_});
-  }
-
-  BertConfig c_;
-  BertEmbeddings embeddings_;
-  BertStack stack_;
-  nn::Linear pooler_, classifier_, transform_;
-  nn::LayerNorm transform_norm_;
-  nn::Matrix decoder_;
-  Tensor decoder_bias_;
+const BertFamily kFamily = {
+    .base = "bert",
+    .heads = {.pooler = "bert.pooler.dense",
+              .masked_lm = {"cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.decoder", "cls.predictions.bias"},
+              .sequences = {"bert.pooler.dense"},
+              .choices = {"bert.pooler.dense"},
+              .relationship = "cls.seq_relationship"},
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) { return std::make_unique<Bert>(config, weights); }
+std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
+  return std::make_unique<BertEncoder>(config, BertConfig(config), weights, kFamily);
+}
+
+// GGUF holds the encoder without the pooler, whose names are empty there.
+constexpr GgufRule kRules[] = {
+    {"bert.embeddings.word_embeddings", "token_embd"},
+    {"bert.embeddings.position_embeddings", "position_embd"},
+    {"bert.embeddings.token_type_embeddings", "token_types"},
+    {"bert.embeddings.LayerNorm", "token_embd_norm"},
+    {"bert.encoder.layer.{}.attention.self.query", "blk.{}.attn_q"},
+    {"bert.encoder.layer.{}.attention.self.key", "blk.{}.attn_k"},
+    {"bert.encoder.layer.{}.attention.self.value", "blk.{}.attn_v"},
+    {"bert.encoder.layer.{}.attention.output.dense", "blk.{}.attn_output"},
+    {"bert.encoder.layer.{}.attention.output.LayerNorm", "blk.{}.attn_output_norm"},
+    {"bert.encoder.layer.{}.intermediate.dense", "blk.{}.ffn_up"},
+    {"bert.encoder.layer.{}.output.dense", "blk.{}.ffn_down"},
+    {"bert.encoder.layer.{}.output.LayerNorm", "blk.{}.layer_output_norm"},
+    {"bert.pooler.dense", ""},
+};
+
+Json config_from_gguf(const Json& m) {
+  Json c = {{"model_type", "bert"}, {"architectures", {"BertModel"}}};
+  for (const auto& [from, to] : {std::pair{"context_length", "max_position_embeddings"}, {"embedding_length", "hidden_size"}, {"block_count", "num_hidden_layers"},
+                                 {"feed_forward_length", "intermediate_size"}, {"attention.head_count", "num_attention_heads"},
+                                 {"attention.layer_norm_epsilon", "layer_norm_eps"}, {"tokenizer.ggml.token_type_count", "type_vocab_size"}})
+    if (m.contains(from)) c[to] = m[from];
+  return c;
+}
+
+Json metadata_for_gguf(const Json& json) {
+  const BertConfig c(json);
+  require(nn::head_kind(json) == nn::HeadKind::bare && c.hidden_act == Activation::gelu && c.position_embedding_type == BertConfig::Positions::absolute,
+          "convert: GGUF's bert holds bare encoders (BertModel) with gelu and absolute positions; keep the model as safetensors");
+  return {{"context_length", c.max_position_embeddings},
+          {"embedding_length", c.hidden_size},
+          {"block_count", c.num_hidden_layers},
+          {"feed_forward_length", c.intermediate_size},
+          {"attention.head_count", c.num_attention_heads},
+          {"attention.layer_norm_epsilon", c.layer_norm_eps},
+          {"attention.causal", false}};
+}
 
 }  // namespace
 
@@ -93,6 +68,6 @@ extern const ModelEntry model_bert{"bert",
                                    make,
                                    "bert.",
                                    {".position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"},
-                                   {}};
+                                   {"bert", config_from_gguf, metadata_for_gguf, kRules}};
 
 }  // namespace mynah

@@ -1,73 +1,118 @@
 #include "models/bert_layers.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/require.h"
 #include "nn/config.h"
 
 namespace mynah {
+namespace {
 
-BertConfig::BertConfig(const Json& c, double default_eps)
+BertConfig::Positions positions_of(const Json& c) {
+  const std::string name = nn::config_string(c, "position_embedding_type", "absolute");
+  if (name == "absolute") return BertConfig::Positions::absolute;
+  if (name == "relative_key") return BertConfig::Positions::relative_key;
+  if (name == "relative_key_query") return BertConfig::Positions::relative_key_query;
+  fail(ErrorCode::failure, "config.json: position_embedding_type is \"{}\", expected absolute, relative_key or relative_key_query", name);
+}
+
+}  // namespace
+
+BertConfig::BertConfig(const Json& c)
     : vocab_size(nn::config_int(c, "vocab_size", 30522)),
       hidden_size(nn::config_int(c, "hidden_size", 768)),
       intermediate_size(nn::config_int(c, "intermediate_size", 3072)),
       num_hidden_layers(nn::config_int(c, "num_hidden_layers", 12, 1, 10000)),
       num_attention_heads(nn::config_int(c, "num_attention_heads", 12, 1, 100000)),
       max_position_embeddings(nn::config_int(c, "max_position_embeddings", 512)),
-      type_vocab_size(nn::config_int(c, "type_vocab_size", 2)),
+      type_vocab_size(nn::config_int(c, "type_vocab_size", 2, 0)),
       pad_token_id(static_cast<int32_t>(nn::config_int(c, "pad_token_id", 0, -1))),
-      layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", default_eps))),
+      layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-12))),
       initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
-      hidden_act(activation(nn::config_string(c, "hidden_act", "gelu"))) {
+      hidden_act(activation(nn::config_string(c, "hidden_act", "gelu"))),
+      position_embedding_type(positions_of(c)) {
   require(hidden_size % num_attention_heads == 0, "config.json: hidden_size {} is not a multiple of num_attention_heads {}", hidden_size,
           num_attention_heads);
-  const std::string positions = nn::config_string(c, "position_embedding_type", "absolute");
-  require(positions == "absolute", "config.json: position_embedding_type is \"{}\", expected \"absolute\"", positions);
   require(!nn::config_bool(c, "is_decoder", false), "config.json: is_decoder is true; this family is supported as an encoder only");
 }
 
 BertEmbeddings::BertEmbeddings(const BertConfig& c, const nn::Weights& w, int64_t width, int32_t position_padding_id)
     : word(w.matrix("word_embeddings", c.vocab_size, width, c.init())),
       position(w.tensor("position_embeddings.weight", {c.max_position_embeddings, width}, c.init())),
-      token_type(w.tensor("token_type_embeddings.weight", {c.type_vocab_size, width}, c.init())),
       norm(w, "LayerNorm", width, c.layer_norm_eps),
       padding_id(c.pad_token_id),
-      position_padding(position_padding_id) {}
-
-Tensor BertEmbeddings::forward(const nn::TokenBatch& batch) const {
-  const std::vector<int32_t> zeros(batch.token_types.empty() ? batch.ids.size() : 0, 0);
-  const Tensor types = embedding(token_type, batch.token_types.empty() ? zeros : batch.token_types);
-  return norm(word.lookup(batch.ids, padding_id) + types + embedding(position, batch.positions, position_padding));
+      position_padding(position_padding_id),
+      absolute(c.position_embedding_type == BertConfig::Positions::absolute) {
+  if (c.type_vocab_size > 0) token_type = w.tensor("token_type_embeddings.weight", {c.type_vocab_size, width}, c.init());
 }
 
-BertLayer::BertLayer(const BertConfig& c, const nn::Weights& w)
+Tensor BertEmbeddings::forward(const nn::TokenBatch& batch) const {
+  Tensor x = word.lookup(batch.ids, padding_id);
+  require(token_type.defined() || batch.token_types.empty(), "forward: token_type_ids are given, but this model has no token types");
+  if (token_type.defined()) x = x + embedding(token_type, batch.token_types.empty() ? std::vector<int32_t>(batch.ids.size(), 0) : batch.token_types);
+  if (absolute) x = x + embedding(position, batch.positions, position_padding);
+  return norm(x);
+}
+
+BertLayer::BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names)
     : heads(c.num_attention_heads),
       head_dim(c.hidden_size / c.num_attention_heads),
-      qkv(w / "attention" / "self", {"query", "key", "value"}, c.hidden_size, {c.hidden_size, c.hidden_size, c.hidden_size}, c.init()),
-      attention_out(w / "attention" / "output", "dense", c.hidden_size, c.hidden_size, c.init()),
-      attention_norm(w / "attention" / "output", "LayerNorm", c.hidden_size, c.layer_norm_eps),
-      intermediate(w / "intermediate", "dense", c.hidden_size, c.intermediate_size, c.init()),
-      output(w / "output", "dense", c.intermediate_size, c.hidden_size, c.init()),
-      output_norm(w / "output", "LayerNorm", c.hidden_size, c.layer_norm_eps),
-      act(c.hidden_act) {}
+      qkv(w, {names.query, names.key, names.value}, c.hidden_size, {c.hidden_size, c.hidden_size, c.hidden_size}, c.init()),
+      attention_out(w, names.attention_out, c.hidden_size, c.hidden_size, c.init()),
+      attention_norm(w, names.attention_norm, c.hidden_size, c.layer_norm_eps),
+      intermediate(w, names.intermediate, c.hidden_size, c.intermediate_size, c.init()),
+      output(w, names.output, c.intermediate_size, c.hidden_size, c.init()),
+      output_norm(w, names.output_norm, c.hidden_size, c.layer_norm_eps),
+      act(c.hidden_act),
+      key_distance(c.position_embedding_type == BertConfig::Positions::relative_key_query),
+      distance_scale(1 / std::sqrt(static_cast<float>(head_dim))) {
+  if (c.position_embedding_type != BertConfig::Positions::absolute)
+    distance = (w / names.distance).tensor("weight", {2 * c.max_position_embeddings - 1, head_dim}, c.init());
+}
 
-Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer) const {
+// [S,H,T,T]: the embedding of each pair's distance times its query (and its key).
+Tensor BertLayer::distance_scores(const Tensor& q, const Tensor& k, const nn::TokenBatch& batch) const {
+  const int64_t longest = batch.longest(), reach = distance.size(0) / 2 + 1;
+  require(longest <= reach, "forward: a row has {} tokens, expected at most {}", longest, reach);
+  std::vector<int64_t> left, right;  // column of (row, other), other as key and as query
+  for (int64_t i = 0; i < longest; ++i)
+    for (int64_t j = 0; j < longest; ++j) {
+      left.push_back(i - j + reach - 1);
+      right.push_back(j - i + reach - 1);
+    }
+  const auto scores = [&](const Tensor& x, const std::vector<int64_t>& columns) {
+    const Tensor products = matmul(transpose(nn::padded_rows(x, batch), 1, 2), transpose(distance, 0, 1));  // [S,H,T,2R-1]
+    return gather_columns(products, columns, longest);
+  };
+  Tensor bias = scores(q, left);
+  if (key_distance) bias = bias + transpose(scores(k, right), 2, 3);
+  return bias * distance_scale;
+}
+
+Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer, const AttentionConfig& attention, const Bias& bias) const {
   const int64_t n = x.size(0), size = heads * head_dim;
   const Tensor all = qkv(x);
   const auto part = [&](int64_t i) { return nn::split_heads(narrow(all, 1, i * size, size), n, heads, head_dim); };
-  AttentionConfig config;
+  Tensor q = part(0);
+  const Tensor k = part(1);
+  AttentionConfig config = attention;
   config.causal = false;
-  const Tensor attended = reshape(nn::attend(part(0), part(1), part(2), batch, layer, config), {n, size});
+  if (distance.defined()) config.bias = distance_scores(q, k, batch);
+  if (bias) config.bias = bias(q, k);
+  const Tensor attended = reshape(nn::attend(q, k, part(2), batch, layer, config), {n, size});
   const Tensor y = attention_norm(attention_out(attended) + x);
   return output_norm(output(activate(intermediate(y), act)) + y);
 }
 
-BertStack::BertStack(const BertConfig& c, const nn::Weights& w) {
-  for (int64_t i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(c, w / "layer" / i);
+BertStack::BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names) {
+  for (int64_t i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(c, w / "layer" / i, names);
 }
 
-Tensor BertStack::forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
+Tensor BertStack::forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states, const AttentionConfig& attention) const {
   if (states) states->push_back(x);
   for (size_t i = 0; i < layers.size(); ++i) {
-    x = layers[i].forward(x, batch, static_cast<int>(i));
+    x = layers[i].forward(x, batch, static_cast<int>(i), attention);
     if (states) states->push_back(x);
   }
   return x;

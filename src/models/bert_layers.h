@@ -1,6 +1,7 @@
-// The embeddings and the stack of post-norm layers of BERT, shared by families that keep BERT's names (RoBERTa, ELECTRA ...).
-// Paper: arXiv:1810.04805. Shapes: N tokens of all sequences, C hidden, H heads, D head size.
+// The embeddings and the stack of post-norm layers of BERT, shared by the families whose layers differ in names only (RoBERTa,
+// DistilBERT, ALBERT, MPNet, ELECTRA ...). Paper: arXiv:1810.04805. Shapes: N tokens of all sequences, C hidden, H heads, D head size.
 #pragma once
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -11,19 +12,22 @@
 namespace mynah {
 
 struct BertConfig {
-  explicit BertConfig(const Json& c, double default_eps = 1e-12);
+  enum class Positions { absolute, relative_key, relative_key_query };
+
+  explicit BertConfig(const Json& c);  // BERT's keys and defaults
 
   int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, max_position_embeddings, type_vocab_size;
   int32_t pad_token_id;
   float layer_norm_eps, initializer_range;
   Activation hidden_act;
+  Positions position_embedding_type;  // relative ones: arXiv:1803.02155, arXiv:2009.13658
   nn::Init init() const { return nn::Init::with_std(initializer_range); }
 };
 
 // Sum of word, position and token type embeddings, then a layer norm. Without token types in the batch every type is 0.
 struct BertEmbeddings {
-  // `width`: of the tables, where it differs from hidden_size. Rows of `padding_id` get no gradient in the word table, and
-  // `position_padding` in the position table (-1: none).
+  // `width`: of the tables, where it differs from hidden_size. Rows of pad_token_id get no gradient in the word table, and rows of
+  // `position_padding` in the position table (-1: none). type_vocab_size 0: no token types.
   BertEmbeddings(const BertConfig& c, const nn::Weights& w, int64_t width, int32_t position_padding = -1);
   Tensor forward(const nn::TokenBatch& batch) const;
 
@@ -31,11 +35,23 @@ struct BertEmbeddings {
   Tensor position, token_type;
   nn::LayerNorm norm;
   int32_t padding_id, position_padding;
+  bool absolute;
 };
 
+// Names of a layer's weights below the layer.
+struct BertLayerNames {
+  const char *query, *key, *value, *attention_out, *attention_norm, *intermediate, *output, *output_norm, *distance;
+};
+inline constexpr BertLayerNames kBertLayer = {
+    "attention.self.query",   "attention.self.key", "attention.self.value", "attention.output.dense", "attention.output.LayerNorm",
+    "intermediate.dense", "output.dense",       "output.LayerNorm",     "attention.self.distance_embedding"};
+
 struct BertLayer {
-  BertLayer(const BertConfig& c, const nn::Weights& w);
-  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer) const;
+  BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names);
+  // `attention`: what the family adds to the scores; `bias` makes it from the layer's queries, which it may
+  // change, and keys [N,H,D], as [S,H,T,T].
+  using Bias = std::function<Tensor(Tensor& q, const Tensor& k)>;
+  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, const AttentionConfig& attention = {}, const Bias& bias = {}) const;
 
   int64_t heads, head_dim;
   nn::JoinedLinear qkv;
@@ -44,12 +60,18 @@ struct BertLayer {
   nn::Linear intermediate, output;
   nn::LayerNorm output_norm;
   Activation act;
+  Tensor distance;             // [2 max_position_embeddings - 1, D], undefined without relative positions
+  bool key_distance = false;   // relative_key_query
+  float distance_scale = 0;    // of the scores that distances make
+
+ private:
+  Tensor distance_scores(const Tensor& q, const Tensor& k, const nn::TokenBatch& batch) const;
 };
 
 struct BertStack {
-  BertStack(const BertConfig& c, const nn::Weights& w);
+  BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names = kBertLayer);
   // x [N,C] -> [N,C]; with `states`, appends x and each layer's output.
-  Tensor forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states) const;
+  Tensor forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states, const AttentionConfig& attention = {}) const;
 
   std::vector<BertLayer> layers;
 };

@@ -16,14 +16,14 @@ namespace mynah {
 struct GgufRule {
   enum Layout { same, rope_q, rope_k, transposed };
   const char* name;           // the checkpoint's name, without ".weight" or ".bias"
-  const char* gguf;           // GGUF's
+  const char* gguf;           // GGUF's; empty: it has no place there and is left out
   Layout layout = same;       // rope_q, rope_k: rows of each head are paired for interleaved rotation; transposed: [out, in] there
 };
 
 struct GgufFamily {
   const char* architecture = nullptr;                   // general.architecture; null: the family has no GGUF form
   Json (*config)(const Json& metadata) = nullptr;       // scalar metadata -> config.json
-  Json (*metadata)(const Json& config) = nullptr;       // the reverse, for writing
+  Json (*metadata)(const Json& config) = nullptr;       // the reverse, for writing; null: such files are only read
   std::span<const GgufRule> rules;
 };
 

@@ -1,8 +1,10 @@
-// T5 1.0 and 1.1, Flan-T5, mT5. Papers: arXiv:1910.10683, arXiv:2002.05202 (gated units), arXiv:2010.11934 (mT5).
-// No attention scale and no biases; the position of a key relative to its query picks a bias per head, one table for a stack.
+// T5 1.0 and 1.1, Flan-T5, mT5, umT5. Papers: arXiv:1910.10683, arXiv:2002.05202 (gated units), arXiv:2010.11934 (mT5), arXiv:2304.09151
+// (umT5). No attention scale and no biases; the position of a key relative to its query picks a bias per head, one table for a stack
+// (umT5: for each layer).
 // Shapes: N tokens of all sequences, C hidden (d_model), H heads, D head size (d_kv).
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
@@ -23,7 +25,7 @@ struct Config {
   int64_t vocab_size, d_model, d_kv, d_ff, num_layers, num_decoder_layers, num_heads, relative_attention_num_buckets,
       relative_attention_max_distance;
   float layer_norm_epsilon, initializer_factor;
-  bool tie_word_embeddings, gated;
+  bool tie_word_embeddings, gated, table_per_layer;
   Activation act;
 
   explicit Config(const Json& c)
@@ -38,7 +40,8 @@ struct Config {
         relative_attention_max_distance(nn::config_int(c, "relative_attention_max_distance", 128)),
         layer_norm_epsilon(static_cast<float>(nn::config_number(c, "layer_norm_epsilon", 1e-6))),
         initializer_factor(static_cast<float>(nn::config_number(c, "initializer_factor", 1.0))),
-        tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", true)) {
+        tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", true)),
+        table_per_layer(nn::config_string(c, "model_type", "t5") == "umt5") {
     std::string unit = nn::config_string(c, "feed_forward_proj", "relu");
     gated = unit.starts_with("gated-");
     if (gated) unit = unit.substr(6);
@@ -107,19 +110,23 @@ struct Stack {
   Stack(const Config& c, const Weights& w, bool is_decoder)
       : decoder(is_decoder),
         max_distance(c.relative_attention_max_distance),
-        buckets((w / "block" / 0 / "layer" / 0 / "SelfAttention" / "relative_attention_bias")
-                    .tensor("weight", {c.relative_attention_num_buckets, c.num_heads}, c.init(c.d_model))),
         final_norm(w, "final_layer_norm", c.d_model, c.layer_norm_epsilon) {
     const int64_t layers = decoder ? c.num_decoder_layers : c.num_layers;
-    for (int64_t i = 0; i < layers; ++i) blocks.emplace_back(c, w / "block" / i, decoder);
+    for (int64_t i = 0; i < layers; ++i) {
+      const Weights block = w / "block" / i;
+      blocks.emplace_back(c, block, decoder);
+      if (i == 0 || c.table_per_layer)
+        buckets.push_back((block / "layer" / 0 / "SelfAttention" / "relative_attention_bias")
+                              .tensor("weight", {c.relative_attention_num_buckets, c.num_heads}, c.init(c.d_model)));
+    }
   }
 
   Tensor forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
     AttentionConfig config, across;
     config.scale = across.scale = 1;
     config.causal = decoder;
-    config.distance_bias = nn::distance_bias(buckets, batch.longest(), max_distance, !decoder);
     for (size_t i = 0; i < blocks.size(); ++i) {
+      if (i < buckets.size()) config.distance_bias = nn::distance_bias(buckets[i], batch.longest(), max_distance, !decoder);
       const Block& b = blocks[i];
       const int layer = static_cast<int>(i);
       if (states) states->push_back(x);
@@ -138,7 +145,7 @@ struct Stack {
 
   bool decoder;
   int64_t max_distance;
-  Tensor buckets;
+  std::vector<Tensor> buckets;  // of the first layer, for all, or of each
   std::vector<Block> blocks;
   nn::RmsNorm final_norm;
 };
@@ -154,12 +161,7 @@ class T5 : public nn::Seq2SeqLM {
         head_(shared_) {
     if (pad_ < 0) pad_ = 0;
     if (decoder_start_ < 0) decoder_start_ = pad_;
-    const Init init = c_.init(c_.d_model);
-    if (kind() == HeadKind::question_answering) classifier_ = nn::Linear(w, "qa_outputs", c_.d_model, 2, init);
-    if (kind() == HeadKind::sequence_classification) {
-      dense_ = nn::Linear(w / "classification_head", "dense", c_.d_model, c_.d_model, init);
-      classifier_ = nn::Linear(w / "classification_head", "out_proj", c_.d_model, nn::label_count(json), init);
-    }
+    load_classifier(w, c_.d_model, 2, c_.init(c_.d_model));
     // Without an output head on disk the embedding serves, whatever the config says.
     if (causal_lm() && !c_.tie_word_embeddings && w.has("lm_head.weight"))
       head_ = w.matrix("lm_head", c_.vocab_size, c_.d_model, Init::with_std(c_.initializer_factor));
@@ -187,7 +189,6 @@ class T5 : public nn::Seq2SeqLM {
   int64_t max_positions() const override { return 0; }
 
  protected:
-  Tensor classify(const Tensor& hidden) const override { return classifier_(dense_.defined() ? tanh(dense_(hidden)) : hidden); }
   bool decodes_its_input() const override { return kind() == HeadKind::sequence_classification || kind() == HeadKind::question_answering; }
 
  private:
@@ -195,7 +196,6 @@ class T5 : public nn::Seq2SeqLM {
   nn::Matrix shared_;
   Stack encoder_, decoder_;
   nn::Matrix head_;
-  nn::Linear dense_, classifier_;
 };
 
 // T5EncoderModel and T5ForTokenClassification.
@@ -230,15 +230,86 @@ std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
   return std::make_unique<T5>(config, weights);
 }
 
+std::unique_ptr<nn::Model> make_umt5(const Json& config, const Weights& weights) {
+  Json c = config;
+  c["model_type"] = "umt5";  // where it is named by its architecture alone
+  return make(c, weights);
+}
+
+// wi_1 before wi: GGUF calls both ffn_up, and files of gated units are the common ones.
+constexpr GgufRule kRules[] = {
+    {"shared", "token_embd"},
+    {"lm_head", "output"},
+    {"encoder.final_layer_norm", "enc.output_norm"},
+    {"encoder.block.{}.layer.0.layer_norm", "enc.blk.{}.attn_norm"},
+    {"encoder.block.{}.layer.0.SelfAttention.q", "enc.blk.{}.attn_q"},
+    {"encoder.block.{}.layer.0.SelfAttention.k", "enc.blk.{}.attn_k"},
+    {"encoder.block.{}.layer.0.SelfAttention.v", "enc.blk.{}.attn_v"},
+    {"encoder.block.{}.layer.0.SelfAttention.o", "enc.blk.{}.attn_o"},
+    {"encoder.block.{}.layer.0.SelfAttention.relative_attention_bias", "enc.blk.{}.attn_rel_b"},
+    {"encoder.block.{}.layer.1.layer_norm", "enc.blk.{}.ffn_norm"},
+    {"encoder.block.{}.layer.1.DenseReluDense.wi_0", "enc.blk.{}.ffn_gate"},
+    {"encoder.block.{}.layer.1.DenseReluDense.wi_1", "enc.blk.{}.ffn_up"},
+    {"encoder.block.{}.layer.1.DenseReluDense.wi", "enc.blk.{}.ffn_up"},
+    {"encoder.block.{}.layer.1.DenseReluDense.wo", "enc.blk.{}.ffn_down"},
+    {"decoder.final_layer_norm", "dec.output_norm"},
+    {"decoder.block.{}.layer.0.layer_norm", "dec.blk.{}.attn_norm"},
+    {"decoder.block.{}.layer.0.SelfAttention.q", "dec.blk.{}.attn_q"},
+    {"decoder.block.{}.layer.0.SelfAttention.k", "dec.blk.{}.attn_k"},
+    {"decoder.block.{}.layer.0.SelfAttention.v", "dec.blk.{}.attn_v"},
+    {"decoder.block.{}.layer.0.SelfAttention.o", "dec.blk.{}.attn_o"},
+    {"decoder.block.{}.layer.0.SelfAttention.relative_attention_bias", "dec.blk.{}.attn_rel_b"},
+    {"decoder.block.{}.layer.1.layer_norm", "dec.blk.{}.cross_attn_norm"},
+    {"decoder.block.{}.layer.1.EncDecAttention.q", "dec.blk.{}.cross_attn_q"},
+    {"decoder.block.{}.layer.1.EncDecAttention.k", "dec.blk.{}.cross_attn_k"},
+    {"decoder.block.{}.layer.1.EncDecAttention.v", "dec.blk.{}.cross_attn_v"},
+    {"decoder.block.{}.layer.1.EncDecAttention.o", "dec.blk.{}.cross_attn_o"},
+    {"decoder.block.{}.layer.2.layer_norm", "dec.blk.{}.ffn_norm"},
+    {"decoder.block.{}.layer.2.DenseReluDense.wi_0", "dec.blk.{}.ffn_gate"},
+    {"decoder.block.{}.layer.2.DenseReluDense.wi_1", "dec.blk.{}.ffn_up"},
+    {"decoder.block.{}.layer.2.DenseReluDense.wi", "dec.blk.{}.ffn_up"},
+    {"decoder.block.{}.layer.2.DenseReluDense.wo", "dec.blk.{}.ffn_down"},
+};
+
+Json config_from_gguf(const Json& m, const char* architecture) {
+  Json c = {{"model_type", "t5"}, {"architectures", {architecture}}};
+  for (const auto& [from, to] : {std::pair{"embedding_length", "d_model"}, {"block_count", "num_layers"}, {"decoder_block_count", "num_decoder_layers"},
+                                 {"feed_forward_length", "d_ff"}, {"attention.head_count", "num_heads"}, {"attention.key_length", "d_kv"},
+                                 {"attention.relative_buckets_count", "relative_attention_num_buckets"}, {"decoder_start_token_id", "decoder_start_token_id"},
+                                 {"tokenizer.ggml.eos_token_id", "eos_token_id"}, {"tokenizer.ggml.padding_token_id", "pad_token_id"}})
+    if (m.contains(from)) c[to] = m[from];
+  for (const char* eps : {"attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"})
+    if (m.contains(eps)) c["layer_norm_epsilon"] = m[eps];
+  return c;
+}
+Json config_of_t5(const Json& m) { return config_from_gguf(m, "T5ForConditionalGeneration"); }
+Json config_of_t5_encoder(const Json& m) { return config_from_gguf(m, "T5EncoderModel"); }
+
+const std::vector<std::string_view> kIgnored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
+                                                "EncDecAttention.relative_attention_bias.weight"};
+
 }  // namespace
 
 extern const ModelEntry model_t5{"t5",
-                                 {"T5ForConditionalGeneration", "T5Model", "T5EncoderModel", "T5ForSequenceClassification", "T5ForTokenClassification",
-                                  "T5ForQuestionAnswering", "MT5ForConditionalGeneration", "MT5Model", "MT5EncoderModel",
-                                  "MT5ForSequenceClassification", "MT5ForTokenClassification", "MT5ForQuestionAnswering"},
+                                 {"T5ForConditionalGeneration", "T5Model", "T5ForSequenceClassification", "T5ForTokenClassification", "T5ForQuestionAnswering"},
                                  make,
                                  "transformer.",
-                                 {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "EncDecAttention.relative_attention_bias.weight"},
-                                 {}};
+                                 kIgnored,
+                                 {"t5", config_of_t5, nullptr, kRules}};
+extern const ModelEntry model_t5_encoder{"t5", {"T5EncoderModel"}, make, "transformer.", kIgnored, {"t5encoder", config_of_t5_encoder, nullptr, kRules}};
+extern const ModelEntry model_mt5{"mt5",
+                                  {"MT5ForConditionalGeneration", "MT5Model", "MT5EncoderModel", "MT5ForSequenceClassification",
+                                   "MT5ForTokenClassification", "MT5ForQuestionAnswering"},
+                                  make,
+                                  "transformer.",
+                                  kIgnored,
+                                  {}};
+extern const ModelEntry model_umt5{"umt5",
+                                   {"UMT5ForConditionalGeneration", "UMT5Model", "UMT5EncoderModel", "UMT5ForSequenceClassification",
+                                    "UMT5ForTokenClassification", "UMT5ForQuestionAnswering"},
+                                   make_umt5,
+                                   "transformer.",
+                                   kIgnored,
+                                   {}};
 
 }  // namespace mynah

@@ -121,11 +121,13 @@ Cache::Cache(const CacheShape& shape) {
 
 void Cache::truncate(int64_t n) {
   for (LayerCache& layer : layers_) layer.truncate(n);
+  if (static_cast<int64_t>(ids.size()) > n) ids.resize(static_cast<size_t>(n));
 }
 
 Cache Cache::prefix(int64_t n) const {
   Cache copy;
   for (const LayerCache& layer : layers_) copy.layers_.push_back(layer.prefix(n));
+  copy.ids.assign(ids.begin(), ids.begin() + std::min<int64_t>(n, static_cast<int64_t>(ids.size())));
   return copy;
 }
 

@@ -58,6 +58,8 @@ class Cache {
   Cache prefix(int64_t n) const;
   size_t bytes() const;
 
+  std::vector<int32_t> ids;  // of the tokens it holds, kept by families that read the last one again (XLNet)
+
  private:
   Cache() = default;
   std::vector<LayerCache> layers_;

@@ -74,7 +74,8 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
       const Tensor logits = head(hidden);
       out["logits"] = by_row(logits);
       if (!in.has("labels")) break;
-      out["loss"] = next_token_loss(logits, in.integers("labels", shape), rows, length);
+      const std::vector<int32_t> labels = in.integers("labels", shape);
+      out["loss"] = labels_in_place() ? token_loss(logits, labels) : next_token_loss(logits, labels, rows, length);
       if (const Tensor more = auxiliary_loss(batch); more.defined()) out["loss"] = out["loss"] + more;
     }
   }

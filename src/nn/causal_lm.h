@@ -24,6 +24,10 @@ class CausalLM : public Model {
   virtual int64_t vocabulary_size() const = 0;
   // Positions that the model has, 0 if there is no limit.
   virtual int64_t max_positions() const = 0;
+  // Whether what the cache holds of a token depends on tokens behind it: then no other text may begin with a cache's prefix.
+  virtual bool sees_ahead() const { return false; }
+  // Whether a label stands where it is predicted, not one place further as for language models (BartForCausalLM).
+  virtual bool labels_in_place() const { return false; }
   // A loss that training adds to the next-token loss (balance of experts); undefined for none. Called after body.
   virtual Tensor auxiliary_loss(const TokenBatch&) const { return {}; }
 

@@ -61,6 +61,12 @@ bool config_bool(const Json& config, const char* key, bool otherwise) {
   return v->get<bool>();
 }
 
+Json with_defaults(Json config, const Json& defaults) {
+  for (const auto& [key, value] : defaults.items())
+    if (!config.contains(key)) config[key] = value;
+  return config;
+}
+
 std::string config_string(const Json& config, const char* key, const std::string& otherwise) {
   const Json* v = find(config, key);
   if (!v) return otherwise;

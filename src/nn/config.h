@@ -17,6 +17,8 @@ std::vector<int64_t> config_ints(const Json& config, const char* key, std::vecto
 std::array<int64_t, 2> config_pair(const Json& config, const char* key, int64_t otherwise);
 double config_number(const Json& config, const char* key, std::optional<double> otherwise = {});
 bool config_bool(const Json& config, const char* key, bool otherwise);
+// The config with `defaults` for what it does not name.
+Json with_defaults(Json config, const Json& defaults);
 std::string config_string(const Json& config, const char* key, const std::string& otherwise);
 
 }  // namespace mynah::nn

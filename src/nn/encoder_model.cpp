@@ -75,9 +75,11 @@ std::vector<int32_t> EncoderModel::positions(const std::vector<int32_t>&, int64_
   return all;
 }
 
+Tensor EncoderModel::sequence_loss(const Tensor& logits, const Inputs& in) const { return classification_loss(config_, logits, in); }
+
 NamedTensors EncoderModel::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
-  const Inputs in(inputs, {"input_ids", "attention_mask", "token_type_ids", "position_ids", "labels", "next_sentence_label", "start_positions",
-                           "end_positions"});
+  const Inputs in(inputs, {"input_ids", "attention_mask", "token_type_ids", "position_ids", "labels", "next_sentence_label", "sentence_order_label",
+                           "start_positions", "end_positions"});
   const bool choices = kind_ == HeadKind::multiple_choice;
   const Shape shape = in.shape_of("input_ids", choices ? 3 : 2, choices ? "[batch, choices, tokens]" : "[batch, tokens]");
   const int64_t length = shape[shape.rank() - 1], rows = shape.numel() / length;
@@ -118,20 +120,39 @@ NamedTensors EncoderModel::forward(const NamedTensors& inputs, const ForwardOpti
       if (in.has("labels")) out["loss"] = token_loss(made.tokens.at("logits"), token_labels("labels"));
       break;
     case HeadKind::sequence_classification:
-      if (in.has("labels")) out["loss"] = classification_loss(config_, out.at("logits"), in);
+      if (in.has("labels")) out["loss"] = sequence_loss(out.at("logits"), in);
       break;
     case HeadKind::multiple_choice:
       out["logits"] = reshape(out.at("logits"), {shape[0], shape[1]});
       if (in.has("labels")) out["loss"] = token_loss(out.at("logits"), in.integers("labels", {shape[0]}));
       break;
+    case HeadKind::replaced_tokens: {
+      out["logits"] = reshape(out.at("logits"), shape);
+      if (!in.has("labels")) break;
+      const std::vector<int32_t> labels = token_labels("labels");
+      std::vector<int64_t> seen;  // hidden tokens count nowhere
+      std::vector<float> targets;
+      for (size_t i = 0; i < labels.size(); ++i) {
+        if (!batch.key_mask.empty() && !batch.key_mask[i]) continue;
+        seen.push_back(static_cast<int64_t>(i));
+        targets.push_back(static_cast<float>(labels[i]));
+      }
+      const Shape column{static_cast<int64_t>(seen.size()), 1};
+      out["loss"] = binary_cross_entropy(index_rows(made.tokens.at("logits"), seen), Tensor::from(std::span<const float>(targets), column));
+      break;
+    }
     case HeadKind::next_sentence:
       if (in.has("labels")) out["loss"] = token_loss(out.at("logits"), in.integers("labels", in.tensor("labels").shape()));
       break;
-    case HeadKind::pretraining:
-      if (in.has("labels") && in.has("next_sentence_label"))
+    case HeadKind::pretraining: {
+      // the second task: which sentence follows (BERT), or in which order they stand (ALBERT)
+      const bool order = out.count("sop_logits") != 0;
+      const std::string second = order ? "sentence_order_label" : "next_sentence_label";
+      if (in.has("labels") && in.has(second))
         out["loss"] = token_loss(made.tokens.at("prediction_logits"), token_labels("labels")) +
-                      token_loss(out.at("seq_relationship_logits"), in.integers("next_sentence_label", in.tensor("next_sentence_label").shape()));
+                      token_loss(out.at(order ? "sop_logits" : "seq_relationship_logits"), in.integers(second, in.tensor(second).shape()));
       break;
+    }
     default: break;
   }
   return out;

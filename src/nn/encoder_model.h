@@ -14,18 +14,19 @@ class EncoderModel : public Model {
  public:
   HeadKind kind() const override { return kind_; }
 
-  // Inputs: input_ids [B,T] (multiple choice: [B,choices,T]); optional attention_mask, token_type_ids, position_ids of that shape,
-  // labels, next_sentence_label, start_positions, end_positions. Outputs by kind: last_hidden_state [B,T,C], pooler_output [B,C];
-  // logits; start_logits and end_logits [B,T]; prediction_logits and seq_relationship_logits; loss; hidden_states.N [B,T,C].
-  // Hidden tokens at the end of a row are not computed (their outputs are 0) unless they have labels.
-  NamedTensors forward(const NamedTensors& inputs, const ForwardOptions& options) const override;
-
- protected:
   // Head outputs: `tokens` have a row per token [N, ...], `sequences` a row per sequence [B, ...].
   struct Outputs {
     NamedTensors tokens, sequences;
   };
 
+  // Inputs: input_ids [B,T] (multiple choice: [B,choices,T]); optional attention_mask, token_type_ids, position_ids of that shape,
+  // labels, next_sentence_label (ALBERT: sentence_order_label), start_positions, end_positions. Outputs by kind: last_hidden_state [B,T,C],
+  // pooler_output [B,C]; logits; start_logits and end_logits [B,T]; prediction_logits and seq_relationship_logits (ALBERT: sop_logits);
+  // loss; hidden_states.N [B,T,C].
+  // Hidden tokens at the end of a row are not computed (their outputs are 0) unless they have labels.
+  NamedTensors forward(const NamedTensors& inputs, const ForwardOptions& options) const override;
+
+ protected:
   explicit EncoderModel(const Json& config) : config_(config), kind_(head_kind(config)) {}
 
   // Hidden rows [N,C]. With `states`, appends the embedding output and each layer's output.
@@ -35,6 +36,8 @@ class EncoderModel : public Model {
   virtual int64_t vocabulary_size() const = 0;
   // Positions of a row of tokens; by default 0, 1, 2 ...
   virtual std::vector<int32_t> positions(const std::vector<int32_t>& ids, int64_t rows, int64_t length) const;
+  // Loss of a sequence classifier's logits [B,L] with inputs["labels"].
+  virtual Tensor sequence_loss(const Tensor& logits, const Inputs& in) const;
 
   const Json config_;  // for losses: problem_type
 

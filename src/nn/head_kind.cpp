@@ -18,6 +18,7 @@ HeadKind head_kind(const Json& config) {
       {"ForMaskedLM", HeadKind::masked_lm},
       {"ForConditionalGeneration", HeadKind::seq2seq_lm},
       {"MTModel", HeadKind::seq2seq_lm},
+      {"ElectraForPreTraining", HeadKind::replaced_tokens},
       {"ForPreTraining", HeadKind::pretraining},
       {"ForNextSentencePrediction", HeadKind::next_sentence},
       {"ForSequenceClassification", HeadKind::sequence_classification},
@@ -37,10 +38,10 @@ HeadKind head_kind(const Json& config) {
   fail(ErrorCode::failure, "config.json: architecture \"{}\" has a head that is not known", name);
 }
 
-int64_t label_count(const Json& config) {
+int64_t label_count(const Json& config, int64_t otherwise) {
   if (config.contains("num_labels") && !config["num_labels"].is_null()) return config_int(config, "num_labels");
   const auto it = config.find("id2label");
-  if (it == config.end() || it->is_null()) return 2;
+  if (it == config.end() || it->is_null()) return otherwise;
   require(it->is_object() && !it->empty(), "config.json: id2label has no labels, expected {{\"0\": \"NAME\", ...}}");
   return static_cast<int64_t>(it->size());
 }

@@ -10,6 +10,7 @@ enum class HeadKind {
   masked_lm,                // BertForMaskedLM
   seq2seq_lm,               // T5ForConditionalGeneration, MarianMTModel
   pretraining,              // BertForPreTraining: masked LM and next sentence
+  replaced_tokens,          // ElectraForPreTraining: a logit per token
   next_sentence,            // BertForNextSentencePrediction
   sequence_classification,  // one row of logits per sequence
   token_classification,     // one row of logits per token
@@ -22,7 +23,7 @@ enum class HeadKind {
 
 // bare without architectures. Throws failure for an ending that no head here has.
 HeadKind head_kind(const Json& config);
-// Output labels of a classifier: num_labels, else the length of id2label, else 2.
-int64_t label_count(const Json& config);
+// Output labels of a classifier: num_labels, else the length of id2label, else `otherwise`.
+int64_t label_count(const Json& config, int64_t otherwise = 2);
 
 }  // namespace mynah::nn

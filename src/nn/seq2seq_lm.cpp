@@ -13,7 +13,17 @@ Seq2SeqLM::Seq2SeqLM(const Json& config)
       decoder_start_(static_cast<int32_t>(config_int(config, "decoder_start_token_id", -1, -1))),
       pad_(static_cast<int32_t>(config_int(config, "pad_token_id", -1, -1))) {}
 
-Tensor Seq2SeqLM::classify(const Tensor&) const { fail(ErrorCode::failure, "forward: this family has no such head"); }
+void Seq2SeqLM::load_classifier(const Weights& w, int64_t hidden_size, int64_t labels, Init init) {
+  if (kind() == HeadKind::question_answering) classifier_ = Linear(w, "qa_outputs", hidden_size, 2, init);
+  if (kind() != HeadKind::sequence_classification) return;
+  dense_ = Linear(w / "classification_head", "dense", hidden_size, hidden_size, init);
+  classifier_ = Linear(w / "classification_head", "out_proj", hidden_size, label_count(config_, labels), init);
+}
+
+Tensor Seq2SeqLM::classify(const Tensor& hidden) const {
+  require(classifier_.defined(), "forward: this family has no such head");
+  return classifier_(dense_.defined() ? tanh(dense_(hidden)) : hidden);
+}
 
 std::vector<int32_t> Seq2SeqLM::shift_right(const std::vector<int32_t>& labels, int64_t rows, int64_t length) const {
   require(decoder_start_ >= 0 && pad_ >= 0, "forward: config.json has no decoder_start_token_id or pad_token_id; give decoder_input_ids");

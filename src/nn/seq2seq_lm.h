@@ -32,12 +32,19 @@ class Seq2SeqLM : public CausalLM {
 
  protected:
   explicit Seq2SeqLM(const Json& config);
-  // Logits [B,L] of the decoder's rows at the end tokens [B,C] (sequence classification), or [n,2] of all rows (question answering).
-  virtual Tensor classify(const Tensor& hidden) const;
+  // Loads the head of a sequence classifier (classification_head: dense, tanh, out_proj; `labels` where the config names none) or of
+  // a question answerer (qa_outputs).
+  void load_classifier(const Weights& w, int64_t hidden_size, int64_t labels, Init init);
   // Whether the decoder reads input_ids moved right when neither decoder_input_ids nor labels are given.
   virtual bool decodes_its_input() const { return false; }
 
   int32_t decoder_start_, pad_;
+
+ private:
+  // Logits [B,L] of the decoder's rows at the end tokens [B,C] (sequence classification), or [n,2] of all rows (question answering).
+  Tensor classify(const Tensor& hidden) const;
+
+  Linear dense_, classifier_;
 };
 
 }  // namespace mynah::nn

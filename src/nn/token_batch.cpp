@@ -1,6 +1,7 @@
 #include "nn/token_batch.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autograd/record.h"
 #include "base/require.h"
@@ -24,6 +25,55 @@ void append_rows(LayerCache& cache, const Tensor& k, const Tensor& v, int64_t fi
   cache.append(k.data<float>() + first * k.stride(0), k.stride(0), v.data<float>() + first * v.stride(0), v.stride(0), count);
 }
 
+namespace {
+
+constexpr float kHidden = -1e30f;
+
+// For queries of both directions that see no key, such as padding far from the text in a layer with a window: the reference adds
+// one great negative number to all of their scores, so that they look at every key alike. The same here as a bias [S,H,T,T] in
+// place of the mask and the window, config.bias included; undefined if every query sees a key.
+Tensor blind_bias(const Tensor& q, const Tensor& k, const TokenBatch& batch, const AttentionConfig& config) {
+  if (config.causal || batch.key_mask.empty() || config.distance_bias.defined() || q.size(1) != k.size(1)) return {};
+  const auto sees = [&](int64_t first, int64_t i, int64_t j) {
+    return batch.key_mask[static_cast<size_t>(first + j)] != 0 && (config.window <= 0 || std::abs(i - j) < config.window);
+  };
+  const auto blind = [&](int64_t first, int64_t length, int64_t i) {
+    for (int64_t j = 0; j < length; ++j)
+      if (sees(first, i, j)) return false;
+    return true;
+  };
+  bool any = false;
+  int64_t first = 0;
+  for (const int64_t length : batch.lengths) {
+    for (int64_t i = 0; i < length && !any; ++i) any = blind(first, length, i);
+    first += length;
+  }
+  if (!any) return {};
+  const int64_t t = batch.longest(), count = static_cast<int64_t>(batch.lengths.size());
+  Tensor hidden = Tensor::zeros({count, 1, t, t}), alone = Tensor::zeros({count, 1, t, 1});
+  first = 0;
+  for (int64_t s = 0; s < count; ++s) {
+    const int64_t length = batch.lengths[static_cast<size_t>(s)];
+    for (int64_t i = 0; i < length; ++i) {
+      if (blind(first, length, i)) {
+        alone.data<float>()[s * t + i] = 1;
+        continue;
+      }
+      for (int64_t j = 0; j < length; ++j)
+        if (!sees(first, i, j)) hidden.data<float>()[(s * t + i) * t + j] = kHidden;
+    }
+    first += length;
+  }
+  const auto rows = [&](const Tensor& x) { return reshape(padded_rows(x.detach(), batch), {count * t, x.size(1), x.size(2)}); };
+  const float scale = config.scale != 0 ? config.scale : 1 / std::sqrt(static_cast<float>(q.size(2)));
+  Tensor scores = pair_scores(rows(q), rows(k), count, scale);
+  if (config.bias.defined()) scores = scores + config.bias.detach();
+  const Tensor bias = hidden - scores * alone;
+  return config.bias.defined() ? config.bias + bias : bias;
+}
+
+}  // namespace
+
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatch& batch, int layer, const AttentionConfig& config) {
   std::vector<Sequence> sequences;
   int64_t row = 0;
@@ -33,7 +83,12 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
       row += length;
     }
     AttentionConfig masked = config;
-    masked.key_mask = batch.key_mask;
+    if (const Tensor bias = blind_bias(q, k, batch, config); bias.defined()) {
+      masked.bias = bias;
+      masked.window = 0;
+    } else {
+      masked.key_mask = batch.key_mask;
+    }
     return scaled_dot_product_attention(q, k, v, sequences, masked);
   }
   std::vector<ops::KvBlocks> cached;
@@ -73,6 +128,35 @@ Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_
     row += batch.lengths[i];
   }
   return ops::cached_attention(q, sequences, cached, kv_heads, across);
+}
+
+Tensor pair_scores(const Tensor& q, const Tensor& k, int64_t count, float scale) {
+  const NoGrad constants;
+  const int64_t heads = q.size(1), d = q.size(2);
+  const auto by_head = [&](const Tensor& x) { return transpose(reshape(x.detach(), {count, x.size(0) / count, heads, d}), 1, 2); };
+  return matmul(by_head(q), transpose(by_head(k), 2, 3)) * scale;
+}
+
+Tensor padded_rows(const Tensor& x, const TokenBatch& batch) {
+  const int64_t longest = batch.longest(), sequences = static_cast<int64_t>(batch.lengths.size());
+  std::vector<int64_t> rows;
+  int64_t first = 0;
+  for (const int64_t length : batch.lengths) {
+    for (int64_t t = 0; t < longest; ++t) rows.push_back(first + std::min(t, length - 1));
+    first += length;
+  }
+  std::vector<int64_t> shape{sequences, longest};
+  for (int i = 1; i < x.rank(); ++i) shape.push_back(x.size(i));
+  return reshape(index_rows(x, rows), Shape(std::span<const int64_t>(shape)));
+}
+
+std::vector<int32_t> positions_after_padding(const std::vector<int32_t>& ids, int64_t rows, int64_t length, int32_t padding) {
+  std::vector<int32_t> positions;
+  for (int64_t b = 0; b < rows; ++b) {
+    int32_t seen = 0;
+    for (int64_t t = 0; t < length; ++t) positions.push_back(padding + (ids[static_cast<size_t>(b * length + t)] == padding ? 0 : ++seen));
+  }
+  return positions;
 }
 
 }  // namespace mynah::nn

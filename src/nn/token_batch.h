@@ -39,10 +39,21 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
 Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_t kv_heads,
                      const std::function<std::pair<Tensor, Tensor>(const Tensor&)>& keys_values, const AttentionConfig& config);
 
+// Scaled scores q k of every pair of `count` sequences: q [count * T,H,D], k [count * K,H,D] -> [count,H,T,K], as constants. Added with the
+// opposite sign they make a query look at every key alike, and its gradients are those of a query that does: what the reference
+// does with a query whose every key is hidden.
+Tensor pair_scores(const Tensor& q, const Tensor& k, int64_t count, float scale);
+
 // Appends rows of k and v [n,Hkv,D] to a layer's cache.
 void append_rows(LayerCache& cache, const Tensor& k, const Tensor& v, int64_t first, int64_t count);
 
 // [N, heads * D] -> [N, heads, D] as a view, also of a slice of joined rows.
 Tensor split_heads(const Tensor& x, int64_t n, int64_t heads, int64_t head_dim);
+
+// Rows of every sequence at its start, [N, ...] -> [S, longest, ...]; what lies behind a shorter sequence is unspecified.
+Tensor padded_rows(const Tensor& x, const TokenBatch& batch);
+
+// Positions of a row of tokens as RoBERTa counts them: padding + 1, padding + 2 ... for tokens that are not padding, `padding` for those.
+std::vector<int32_t> positions_after_padding(const std::vector<int32_t>& ids, int64_t rows, int64_t length, int32_t padding);
 
 }  // namespace mynah::nn

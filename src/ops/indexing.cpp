@@ -61,8 +61,36 @@ Tensor index_rows(const Tensor& in, std::span<const int64_t> index) {
   });
 }
 
+Tensor gather_columns(const Tensor& in, std::span<const int64_t> index, int64_t count) {
+  const Tensor x = ops::input(in);
+  require(x.rank() >= 2 && count > 0 && static_cast<int64_t>(index.size()) == x.size(-2) * count,
+          "gather_columns: {} indices for x of shape {}, expected {} for each row of [T, P]", index.size(), x.shape().str(), count);
+  const int64_t t = x.size(-2), p = x.size(-1), matrices = x.numel() / (t * p), grain = ops::row_grain(t * count);
+  for (const int64_t i : index) require(i >= 0 && i < p, "gather_columns: column {}, expected 0..{}", i, p - 1);
+  Shape shape = x.shape();
+  shape[shape.rank() - 1] = count;
+  Tensor y = Tensor::empty(shape);
+  parallel_for(matrices, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin * t; row < end * t; ++row)
+      for (int64_t k = 0; k < count; ++k) y.data<float>()[row * count + k] = x.data<float>()[row * p + index[static_cast<size_t>(row % t * count + k)]];
+  });
+  if (!tracked({&x})) return y;
+  return record(y, {x}, [kept = std::vector<int64_t>(index.begin(), index.end()), old = x.shape(), t, p, matrices, grain, count](const Tensor& g) {
+    Tensor dx = Tensor::zeros(old);
+    parallel_for(matrices, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin * t; row < end * t; ++row)
+        for (int64_t k = 0; k < count; ++k) dx.data<float>()[row * p + kept[static_cast<size_t>(row % t * count + k)]] += g.data<float>()[row * count + k];
+    });
+    return Grads{dx};
+  });
+}
+
 namespace {
 
+std::vector<OpSample> gather_samples() {
+  static const std::vector<int64_t> columns = {2, 1, 1, 0, 4, 3};
+  return {{"a repeated column", {sample_tensor({2, 3, 2, 5})}, [](const auto& in) { return gather_columns(in[0], columns, 3); }}};
+}
 std::vector<OpSample> embedding_samples() {
   static const std::vector<int32_t> ids = {3, 0, 3, 6};
   return {{"a repeated id", {sample_tensor({7, 5})}, [](const auto& in) { return embedding(in[0], ids); }}};
@@ -75,6 +103,7 @@ std::vector<OpSample> index_samples() {
 }  // namespace
 
 extern const OpEntry op_embedding{"embedding", "weight [V, C], ids [n] -> [n, C]", "PyTorch", embedding_samples};
+extern const OpEntry op_gather_columns{"gather_columns", "x [..., T, P], columns [T, K] -> [..., T, K]", "PyTorch gather", gather_samples};
 extern const OpEntry op_index_rows{"index_rows", "x [N, ...], rows [n] -> [n, ...]", "PyTorch index_select", index_samples};
 
 }  // namespace mynah

@@ -16,6 +16,8 @@ CASES = {
     "bert_multi_label": case("BertForSequenceClassification", dict(ONE, num_labels=4, problem_type="multi_label_classification"), "right grad"),
     "bert_tokens": case("BertForTokenClassification", dict(ONE, num_labels=5), "right grad"),
     "bert_answers": case("BertForQuestionAnswering", ONE, "right grad"),
+    "bert_relative_key": case("BertForMaskedLM", dict(ONE, position_embedding_type="relative_key"), "right grad"),
+    "bert_relative_query": case("BertForTokenClassification", dict(SMALL, position_embedding_type="relative_key_query"), "left right grad"),
     "bert_choice": case("BertForMultipleChoice", ONE, "plain right grad"),
 }
 

@@ -32,6 +32,7 @@ def case(kind, config, io="plain right grad", generate=(), **options):
     spread        standard deviation of the random parameters (0.3)
     attention     "eager" (default) or "sdpa"
     pixels        (channels, height, width) of pixel_values, for families that look at images; two of them
+    unpadded      prompts of generate.json without padding, for families whose reference does not hide it
     vocab         ids are drawn below it, where it is not config.vocab_size
     """
     return dict(kind=kind, config=config, io=io.split(), generate=list(generate), **options)
@@ -46,6 +47,8 @@ def randomise(model, name, spread):
     generator = seeded(name)
     with torch.no_grad():
         for key, p in model.named_parameters():
+            if not p.requires_grad:
+                continue  # computed tables
             noise = torch.randn(p.shape, generator=generator)
             p.copy_(1 + 0.3 * noise if p.ndim == 1 and key.endswith("weight") else spread * noise)
         for key, b in model.named_buffers():
@@ -93,8 +96,12 @@ def labels_for(model, spec, ids, generator):
         labels = torch.randint(3, ids_below(model, spec), (BATCH, TARGET), generator=generator)
     else:
         labels = torch.randint(0, ids_below(model, spec), ids.shape, generator=generator)
+    if kind == "ElectraForPreTraining":
+        return dict(labels=labels % 2)
     labels[0, 3] = labels[1, 0] = -100
     labels[2, 5:] = -100
+    if kind == "AlbertForPreTraining":
+        return dict(labels=labels, sentence_order_label=torch.tensor([1, 0, 1]))
     if "ForPreTraining" in kind and "Electra" not in kind:
         return dict(labels=labels, next_sentence_label=torch.tensor([1, 0, 1]))
     return dict(labels=labels)
@@ -138,7 +145,7 @@ def inputs_of(model, spec, name, which):
         last = inputs.get("attention_mask", torch.ones_like(ids)).sum(1) - 1
         ends[torch.arange(BATCH), last] = config.eos_token_id
         inputs["input_ids"] = ends
-    elif config.is_encoder_decoder and which != "grad" and not spec["kind"].endswith("EncoderModel"):
+    elif config.is_encoder_decoder and which != "grad" and not spec["kind"].endswith(("EncoderModel", "ForTokenClassification")):
         inputs["decoder_input_ids"] = torch.randint(3, below, (BATCH, TARGET), generator=generator)
     if which == "grad":
         inputs.update(labels_for(model, spec, ids, generator))
@@ -146,7 +153,7 @@ def inputs_of(model, spec, name, which):
 
 
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
-               "seq_relationship_logits", "encoder_last_hidden_state", "aux_loss",
+               "seq_relationship_logits", "sop_logits", "encoder_last_hidden_state", "aux_loss",
                "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text",
                "extract_features", "pred_boxes")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
@@ -157,6 +164,8 @@ def outputs_of(y, states):
     for name in PLAIN_NAMES:
         if isinstance(y.get(name), torch.Tensor):
             out[f"out.{name}"] = y[name].float()
+    for i, memory in enumerate(y.get("mems") or ()):
+        out[f"out.mems.{i}"] = memory.float()
     for name in STATE_NAMES if states else ():
         for i, h in enumerate(y.get(name) or ()):
             out[f"out.{name}.{i}"] = h.float()
@@ -169,7 +178,7 @@ def names_on_disk(model, folder, rename):
     for key, tensor in model.state_dict(keep_vars=True).items():
         if rename(key) in stored:
             by_memory.setdefault(tensor.data_ptr(), rename(key))
-    return {key: rename(key) if rename(key) in stored else by_memory[p.data_ptr()] for key, p in model.named_parameters()}
+    return {key: rename(key) if rename(key) in stored else by_memory[p.data_ptr()] for key, p in model.named_parameters() if p.requires_grad}
 
 
 def save(path, tensors):
@@ -201,7 +210,8 @@ def write_io(model, spec, name, folder, which, disk_names):
             if p.grad is not None:
                 out[f"out.grad.{disk_names[key]}"] = p.grad.float()
         out = {k: v for k, v in out.items() if k == "out.loss" or k.startswith("out.grad.")}
-    save(os.path.join(folder, f"io_{which}.safetensors"), {**flat(inputs), **out})
+    mems = {f"mems.{i}": m for i, m in enumerate(inputs.pop("mems", ()))}
+    save(os.path.join(folder, f"io_{which}.safetensors"), {**flat(inputs), **mems, **out})
 
 
 def tie_free(y, num_beams):
@@ -255,16 +265,21 @@ def prompts_of(model, spec, generator):
     if config.is_encoder_decoder:
         mask[1, 4:] = 0
     else:
-        mask[1, :2] = 0
+        mask[1, :0 if spec.get("unpadded") else 2] = 0
     ids[mask == 0] = pad
     return dict(input_ids=ids.tolist(), attention_mask=mask.tolist())
 
 
-def write_case(root, name, spec):
-    model = randomise(build(spec), name, spec.get("spread", 0.3))
+def fresh(root, name):
     folder = os.path.join(root, name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
+    return folder
+
+
+def write_case(root, name, spec):
+    model = randomise(build(spec), name, spec.get("spread", 0.3))
+    folder = fresh(root, name)
     model.save_pretrained(folder)
     rename = spec.get("rename", lambda key: key)
     if "edit" in spec:

@@ -1,4 +1,4 @@
-"""T5 1.0 and 1.1, mT5: every head. See common.py."""
+"""T5 1.0 and 1.1, mT5, umT5: every head. See common.py."""
 from common import case, main
 
 SMALL = dict(vocab_size=33, d_model=14, d_kv=5, d_ff=19, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
@@ -17,6 +17,9 @@ CASES = {
     "t5_tokens": case("T5ForTokenClassification", dict(ONE, num_labels=4), "right grad"),
     "t5_classify": case("T5ForSequenceClassification", dict(ONE, num_labels=3), "right grad"),
     "t5_answers": case("T5ForQuestionAnswering", ONE, "right grad"),
+    "umt5_base": case("UMT5ForConditionalGeneration", dict(SMALL, d_model=10, num_heads=2, num_layers=2, num_decoder_layers=2, vocab_size=29), "plain right grad",
+                      [dict(max_new_tokens=8)]),
+    "umt5_tokens": case("UMT5ForTokenClassification", dict(SMALL, num_labels=4), "right grad"),
     "mt5_base": case("MT5ForConditionalGeneration", GATED, "plain grad"),
 }
 

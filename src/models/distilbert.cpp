@@ -1,0 +1,49 @@
+// DistilBERT. Paper: arXiv:1910.01108. BERT's layers under other names and keys, without token types and pooler.
+#include <nlohmann/json.hpp>
+
+#include "models/bert_encoder.h"
+#include "models/model_entry.h"
+
+namespace mynah {
+namespace {
+
+const BertFamily kFamily = {
+    .base = "distilbert",
+    .stack = "transformer",
+    .layer = {"attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm",
+              ""},
+    .heads = {.pooler = "",
+              .masked_lm = {"vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector.bias"},
+              .sequences = {"pre_classifier", Activation::relu},
+              .choices = {"pre_classifier", Activation::relu},
+              .relationship = ""},
+};
+
+// The config in BERT's words.
+BertConfig config_of(const Json& c) {
+  Json bert = c;
+  for (const auto& [from, to] : {std::pair{"dim", "hidden_size"}, {"hidden_dim", "intermediate_size"}, {"n_layers", "num_hidden_layers"},
+                                 {"n_heads", "num_attention_heads"}, {"activation", "hidden_act"}})
+    if (c.contains(from)) bert[to] = c[from];
+  if (!c.contains("n_layers")) bert["num_hidden_layers"] = 6;
+  bert["type_vocab_size"] = 0;
+  bert["layer_norm_eps"] = 1e-12;
+  bert.erase("position_embedding_type");
+  return BertConfig(bert);
+}
+
+std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
+  return std::make_unique<BertEncoder>(config, config_of(config), weights, kFamily);
+}
+
+}  // namespace
+
+extern const ModelEntry model_distilbert{"distilbert",
+                                         {"DistilBertModel", "DistilBertForMaskedLM", "DistilBertForSequenceClassification",
+                                          "DistilBertForTokenClassification", "DistilBertForQuestionAnswering", "DistilBertForMultipleChoice"},
+                                         make,
+                                         "distilbert.",
+                                         {".position_ids", "vocab_projector.weight"},
+                                         {}};
+
+}  // namespace mynah
