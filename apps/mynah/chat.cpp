@@ -14,6 +14,7 @@
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "command.h"
+#include "generation_options.h"
 
 namespace mynah::app {
 namespace {
@@ -210,6 +211,8 @@ class Chat {
 
 GenerationConfig ChatOptions::settings(const Model& opened) const {
   GenerationConfig c = generation_defaults(opened);
+  const auto& tokenizer = opened.bundle().tokenizer;
+  if (c.eos_token_id.empty() && tokenizer && tokenizer->eos_id()) c.eos_token_id = {*tokenizer->eos_id()};
   const Json& own = opened.bundle().generation_config;
   const bool says = own.contains("do_sample") || own.contains("temperature") || own.contains("top_p") || own.contains("top_k");
   if (!says) {
@@ -230,6 +233,7 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
   // Without a seed every run draws anew.
   c.seed = seed ? *seed : (static_cast<uint64_t>(std::random_device{}()) << 32) | std::random_device{}();
   c.max_new_tokens = max_tokens.value_or(1024);
+  if (!format.empty()) c.format = read_format(format);
   if (context) c.max_new_tokens = std::min(*c.max_new_tokens, *context);
   return c;
 }

@@ -7,6 +7,7 @@
 #include "command.h"
 #include "formats/safetensors.h"
 #include "generation_options.h"
+#include "nn/inputs.h"
 #include "open_model.h"
 
 namespace mynah::app {
@@ -19,42 +20,33 @@ struct Options {
   GenerationOptions generation;
 };
 
-std::vector<int64_t> integers(const Tensor& t, const std::string& name) {
-  std::vector<int64_t> out;
-  require(t.dtype() == DType::i64 || t.dtype() == DType::i32, "generate: {} is {}, expected i64", name, mynah::name(t.dtype()));
-  for (int64_t i = 0; i < t.numel(); ++i) out.push_back(t.dtype() == DType::i64 ? t.data<int64_t>()[i] : t.data<int32_t>()[i]);
-  return out;
+using Rows = std::vector<std::vector<int32_t>>;
+
+// The rows of an input file; those that are absent are empty.
+GenerateInputs read_inputs(const std::string& path) {
+  const auto file = formats::SafetensorsFile::open(path);
+  nn::NamedTensors tensors;
+  for (const auto& info : file->tensors()) tensors[info.name] = file->tensor(info.name);
+  const nn::Inputs in(tensors, {"input_ids", "attention_mask", "decoder_input_ids", "negative_prompt_ids"});
+  const auto rows = [&](const std::string& name) {
+    Rows out;
+    if (!in.has(name)) return out;
+    const Shape shape = in.shape_of(name, 2, "[batch, tokens]");
+    const auto values = in.integers(name, shape);
+    for (int64_t b = 0; b < shape[0]; ++b) out.emplace_back(values.begin() + b * shape[1], values.begin() + (b + 1) * shape[1]);
+    return out;
+  };
+  in.tensor("input_ids");
+  return {rows("input_ids"), rows("attention_mask"), rows("decoder_input_ids"), rows("negative_prompt_ids")};
 }
 
-// The rows of input_ids [B,T] without the tokens that attention_mask hides.
-struct Prompts {
-  std::vector<std::vector<int32_t>> padded, bare;
-};
-Prompts read_prompts(const std::string& path, int64_t vocabulary) {
-  const auto file = formats::SafetensorsFile::open(path);
-  for (const auto& info : file->tensors())
-    require(info.name == "input_ids" || info.name == "attention_mask", "generate: input {} is not known; known: input_ids, attention_mask", info.name);
-  const Tensor ids = file->tensor("input_ids");
-  require(ids.rank() == 2 && ids.numel() > 0, "generate: input_ids has shape {}, expected [batch, tokens]", ids.shape().str());
-  const auto values = integers(ids, "input_ids");
-  std::vector<int64_t> mask(values.size(), 1);
-  if (file->contains("attention_mask")) {
-    const Tensor m = file->tensor("attention_mask");
-    require(m.shape() == ids.shape(), "generate: attention_mask has shape {}, input_ids {}", m.shape().str(), ids.shape().str());
-    mask = integers(m, "attention_mask");
-  }
-  Prompts out;
-  const int64_t length = ids.size(1);
-  for (int64_t b = 0; b < ids.size(0); ++b) {
-    out.padded.emplace_back();
-    out.bare.emplace_back();
-    for (int64_t t = 0; t < length; ++t) {
-      const int64_t id = values[static_cast<size_t>(b * length + t)];
-      require(id >= 0 && id < vocabulary, "generate: input_ids holds {}, expected 0..{}", id, vocabulary - 1);
-      out.padded.back().push_back(static_cast<int32_t>(id));
-      if (mask[static_cast<size_t>(b * length + t)]) out.bare.back().push_back(static_cast<int32_t>(id));
-    }
-    require(!out.bare.back().empty(), "generate: row {} of attention_mask hides every token", b);
+// [step][row][V]
+Json by_step(const std::vector<Tensor>& steps) {
+  Json out = Json::array();
+  for (const Tensor& step : steps) {
+    Json rows = Json::array();
+    for (int64_t r = 0; r < step.size(0); ++r) rows.push_back(narrow(step, 0, r, 1).to_vector());
+    out.push_back(rows);
   }
   return out;
 }
@@ -66,40 +58,38 @@ int act(const Options& o) {
   if (given != 1 || (o.input.empty() && prompt.empty()))
     fail(ErrorCode::usage, "generate: give one of --input FILE and --prompt TEXT, and a TEXT that is not empty");
   const Model model = open_model(o.model, parse_precision(o.dtype));
+  const auto tokenizer = model.tokenizer();
   GenerationConfig config = generation_defaults(model);
   o.generation.apply(&config);
-  Prompts prompts;
+  GenerateInputs inputs;
   if (!o.input.empty()) {
-    prompts = read_prompts(o.input, model.bundle().causal_lm().vocabulary_size());
+    inputs = read_inputs(o.input);
   } else {
-    require(model.tokenizer() != nullptr, "generate: {} comes without a tokenizer; use --input", o.model);
-    prompts.padded = prompts.bare = {model.tokenizer()->encode_ids(prompt)};
+    require(tokenizer != nullptr, "generate: {} comes without a tokenizer; use --input", o.model);
+    inputs.input_ids = {tokenizer->encode_ids(prompt)};
+    inputs.attention_mask = {std::vector<int32_t>(inputs.input_ids[0].size(), 1)};
   }
-  // max_length and min_length count the padded prompt, as the reference does.
-  if (prompts.padded[0].size() > 0 && !config.max_new_tokens) {
-    const int64_t width = static_cast<int64_t>(prompts.padded[0].size());
-    config.max_new_tokens = config.max_length ? *config.max_length - width : 20;
-    require(*config.max_new_tokens > 0, "generate: max_length is {}, the prompt has {} tokens already", *config.max_length, width);
-  }
-  const auto results = generate(model, prompts.bare, config);
-  const int32_t pad = config.pad_token_id ? *config.pad_token_id : config.eos_token_id.empty() ? 0 : config.eos_token_id[0];
-  size_t longest = 0;
-  for (const auto& r : results) longest = std::max(longest, r.ids.size());
-  Json sequences = Json::array(), texts = Json::array();
-  for (size_t i = 0; i < results.size(); ++i) {
-    std::vector<int32_t> row = prompts.padded[i / static_cast<size_t>(config.num_return_sequences)];
-    row.insert(row.end(), results[i].ids.begin(), results[i].ids.end());
-    row.resize(row.size() + longest - results[i].ids.size(), pad);
-    sequences.push_back(row);
-    texts.push_back(results[i].text);
-  }
+  const GenerateOutputs out = generate(model, inputs, config);
+
+  // Texts are those of the answers: without a decoder's prompt, which begins the row.
+  const size_t skipped = model.bundle().causal_lm().seq2seq_lm() ? 0 : inputs.input_ids[0].size();
+  std::vector<std::string> texts;
+  if (tokenizer)
+    for (const auto& row : out.sequences) {
+      const auto ends = [&](int32_t id) { return std::find(config.eos_token_id.begin(), config.eos_token_id.end(), id) != config.eos_token_id.end(); };
+      const auto first = row.begin() + static_cast<long>(skipped);
+      texts.push_back(tokenizer->decode({first, std::find_if(first + (skipped ? 0 : 1), row.end(), ends)}));
+    }
   if (!o.json) {
-    for (size_t i = 0; i < results.size(); ++i) print_text((model.tokenizer() ? results[i].text : sequences[i].dump()) + "\n");
+    for (size_t i = 0; i < out.sequences.size(); ++i) print_text((tokenizer ? texts[i] : Json(out.sequences[i]).dump()) + "\n");
     return 0;
   }
-  Json out = {{"sequences", sequences}};
-  if (model.tokenizer()) out["texts"] = texts;
-  print_json(out);
+  Json result = {{"sequences", out.sequences}};
+  if (tokenizer) result["texts"] = texts;
+  if (!out.sequences_scores.empty()) result["scores"] = out.sequences_scores;
+  if (config.output_scores) result["step_scores"] = by_step(out.scores);
+  if (config.output_logits) result["step_logits"] = by_step(out.logits);
+  print_json(result);
   return 0;
 }
 
@@ -110,10 +100,11 @@ void add_generate(CLI::App& parent, std::function<int()>& action) {
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
   c->add_option("text", o->words, "the same as --prompt; several words are joined by spaces")->type_name("TEXT");
-  c->add_option("--input", o->input, "safetensors file with input_ids [batch, tokens] and attention_mask")->type_name("FILE");
+  c->add_option("--input", o->input, "safetensors file with input_ids [batch, tokens], attention_mask, decoder_input_ids, negative_prompt_ids")
+      ->type_name("FILE");
   c->add_option("--prompt", o->prompt, "text to continue")->type_name("TEXT");
   c->add_option("--dtype", o->dtype, "f32, or stored: as the file holds the weights")->type_name("TYPE");
-  c->add_flag("--json", o->json, "print {\"sequences\": ..., \"texts\": ...}");
+  c->add_flag("--json", o->json, "print {\"sequences\": ..., \"texts\": ..., \"scores\": ...}");
   o->generation.add(*c);
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }

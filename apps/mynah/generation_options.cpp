@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "base/require.h"
 #include "generate/config.h"
+#include "open_model.h"
 
 namespace mynah::app {
 namespace {
@@ -28,10 +30,22 @@ constexpr Row kNumbers[] = {
     {"eta-cutoff", "eta sampling"},
     {"repetition-penalty", "divides positive scores of tokens that occurred"},
     {"no-repeat-ngram-size", "no n-gram of this size occurs twice"},
-    {"num-return-sequences", "answers per prompt (with --do-sample)"},
+    {"num-return-sequences", "answers per prompt (with --do-sample or --num-beams)"},
+    {"num-beams", "beams of beam search (1: none)"},
+    {"length-penalty", "beams: a score is its sum / length^N"},
+    {"guidance-scale", "above 1: away from what the model says without the prompt"},
+    {"encoder-repetition-penalty", "favours tokens of the encoder's input (of the prompt)"},
+    {"encoder-no-repeat-ngram-size", "no n-gram of the encoder's input (of the prompt) occurs"},
+    {"prompt-lookup-num-tokens", "speculation: guess so many tokens from where the last ones occurred before"},
+    {"max-matching-ngram-size", "speculation: tokens that must match there (2)"},
+    {"num-assistant-tokens", "speculation: most guesses of the assistant at once (20)"},
+    {"assistant-confidence-threshold", "speculation: stop guessing after a token less likely than this (0.4)"},
+    {"max-time", "seconds after which no token is added"},
     {"seed", "of the random numbers"},
     {"forced-bos-token-id", "first token"},
     {"pad-token-id", "pads rows that ended"},
+    {"bos-token-id", "begins an answer where decoder-start-token-id is not given"},
+    {"decoder-start-token-id", "first token of an encoder-decoder's answer"},
 };
 constexpr Row kJson[] = {
     {"eos-token-id", "end tokens: an id or a JSON list"},
@@ -41,12 +55,15 @@ constexpr Row kJson[] = {
     {"bad-words-ids", "JSON list of lists of ids"},
     {"sequence-bias", "JSON list of [ids, bias]"},
     {"exponential-decay-length-penalty", "JSON list [start, factor]"},
+    {"watermarking-config", "JSON object: greenlist_ratio, bias, hashing_key, seeding_scheme, context_width"},
     {"stop-strings", "JSON list of texts that end the answer"},
 };
 constexpr Row kFlags[] = {
     {"do-sample", "draw tokens instead of taking the likeliest"},
     {"renormalize-logits", "normalise the scores again"},
     {"remove-invalid-values", "replace NaN and infinity in the scores"},
+    {"output-scores", "print every step's processed scores, \"step_scores\""},
+    {"output-logits", "print every step's logits, \"step_logits\""},
 };
 
 std::string snake(std::string name) {
@@ -55,6 +72,8 @@ std::string snake(std::string name) {
 }
 
 }  // namespace
+
+std::string read_format(const std::string& format) { return format == "json" ? format : read_text_file(format, 4 << 20); }
 
 void GenerationOptions::add(CLI::App& command) {
   const auto option = [&](const Row& row, const char* type) {
@@ -69,6 +88,12 @@ void GenerationOptions::add(CLI::App& command) {
     command.add_flag_function(
                std::string("--") + row.name + "{true}", [this, key = snake(row.name)](int64_t count) { values_[key] = count > 0 ? "true" : "false"; }, row.help)
         ->group("Generation");
+  command.add_option("--assistant-model", assistant_, "speculation: a smaller model of the same vocabulary")->type_name("MODEL")->group("Generation");
+  command.add_option("--format", format_, "json, or the file of a JSON Schema that the answer keeps to")->type_name("json|FILE")->group("Generation");
+  command.add_option("--regex", regex_, "a regular expression that the whole answer matches")->type_name("PATTERN")->group("Generation");
+  command.add_flag("--early-stopping{true}", early_stopping_, "beams: stop when there are enough; \"never\" before none can win")
+      ->check(CLI::IsMember({"true", "false", "1", "0", "never"}))
+      ->group("Generation");
 }
 
 void GenerationOptions::apply(GenerationConfig* config) const {
@@ -81,9 +106,18 @@ void GenerationOptions::apply(GenerationConfig* config) const {
       else fail(ErrorCode::usage, "--{}: \"{}\" is not a number or JSON", [&] { std::string k = name; std::replace(k.begin(), k.end(), '_', '-'); return k; }(), text);
     }
   }
-  if (settings.contains("bad_words_ids")) config->bad_words_ids.clear();
-  if (settings.contains("sequence_bias")) config->sequence_bias.clear();
+  if (!early_stopping_.empty()) settings["early_stopping"] = early_stopping_ == "never" ? Json("never") : Json(early_stopping_ == "true" || early_stopping_ == "1");
+  const auto contradict = [&](const char* low, const char* high) {
+    const auto number = [&](const char* name) { return settings.contains(name) && settings[name].is_number() ? settings[name].get<double>() : -1; };
+    if (number(low) >= 0 && number(high) >= 0 && number(low) > number(high))
+      fail(ErrorCode::usage, "generation: {} is {}, expected at most {}, {}", low, settings[low].dump(), high, settings[high].dump());
+  };
+  contradict("min_length", "max_length");
+  contradict("min_new_tokens", "max_new_tokens");
   generation::apply(settings, config, true);
+  if (!format_.empty()) config->format = read_format(format_);
+  if (!regex_.empty()) config->regex = regex_;
+  if (!assistant_.empty()) config->assistant_model = std::make_shared<Model>(open_model(assistant_, {}, false));
 }
 
 }  // namespace mynah::app

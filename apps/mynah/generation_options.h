@@ -12,6 +12,9 @@ class App;
 
 namespace mynah::app {
 
+// The value of --format: "json", or the text of a schema's file.
+std::string read_format(const std::string& format);
+
 // Values as they were given; apply() lays them over a model's defaults.
 class GenerationOptions {
  public:
@@ -21,6 +24,7 @@ class GenerationOptions {
 
  private:
   std::map<std::string, std::string> values_;
+  std::string early_stopping_, assistant_, format_, regex_;
 };
 
 }  // namespace mynah::app

@@ -22,13 +22,15 @@ namespace {
 constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,    add_show,  add_rm,     add_cp,         add_generate,
                                     add_tokenize, add_forward,  add_quantize, add_convert, add_bench, add_doctor,   add_completion};
 
-// Booleans stand alone or carry true, false, 1 or 0 as the next word; any other next word is not theirs.
+// Booleans stand alone or carry true, false, 1 or 0 (or what else they know) as the next word; any other next word is not theirs.
 std::vector<std::string> join_boolean_values(const std::vector<std::string>& words) {
-  static const std::vector<std::string> flags = {"--do-sample", "--renormalize-logits", "--remove-invalid-values", "--grad", "--hidden-states"};
+  static const std::vector<std::string> flags = {"--do-sample",     "--renormalize-logits", "--remove-invalid-values", "--grad", "--hidden-states",
+                                                 "--output-scores", "--output-logits",      "--early-stopping"};
   std::vector<std::string> out;
   for (size_t i = 0; i < words.size(); ++i) {
     const bool flag = std::find(flags.begin(), flags.end(), words[i]) != flags.end();
-    const bool value = flag && i + 1 < words.size() && (words[i + 1] == "true" || words[i + 1] == "false" || words[i + 1] == "1" || words[i + 1] == "0");
+    const auto is = [&](const char* word) { return i + 1 < words.size() && words[i + 1] == word; };
+    const bool value = flag && (is("true") || is("false") || is("1") || is("0") || (words[i] == "--early-stopping" && is("never")));
     out.push_back(value ? words[i] + "=" + words[i + 1] : words[i]);
     if (value) ++i;
   }

@@ -120,6 +120,7 @@ void add_run(CLI::App& parent, std::function<int()>& action) {
   c->add_option("--seed", o->seed, "same seed, same answer")->type_name("N");
   c->add_option("--max-tokens", o->max_tokens, "most tokens of an answer (1024)")->type_name("N")->check(CLI::Range(1, 1 << 30));
   c->add_option("--ctx", o->context, "most tokens of prompt and answer")->type_name("N")->check(CLI::Range(1, 1 << 30));
+  c->add_option("--format", o->format, "json, or the file of a JSON Schema that the answer keeps to")->type_name("json|FILE");
   c->add_flag("--raw", o->raw, "apply no chat template");
   c->add_flag("--json", o->json, "one JSON object with the answer and its timings");
   c->add_flag("--verbose", o->verbose, "print speeds after each answer");

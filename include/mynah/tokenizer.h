@@ -109,6 +109,8 @@ class Tokenizer {
 
   // The vocabulary's text of a token; throws failure when there is no such id.
   std::string token_text(int32_t id) const;
+  // What a token adds to the middle of a text; part of a character's bytes for a token that is one. Empty if there is no such id.
+  std::string token_bytes(int32_t id) const;
   std::optional<int32_t> token_id(std::string_view token) const;
   // One more than the largest id.
   int32_t vocab_size() const;

@@ -25,8 +25,6 @@ bool is_gguf(const fs::path& path) {
   return file->bytes().size() >= 4 && std::memcmp(file->bytes().data(), "GGUF", 4) == 0;
 }
 
-Json json_if_there(const fs::path& path) { return fs::exists(path) ? read_json_file(path) : Json::object(); }
-
 // "a, b, c and 12 more"
 std::string some_of(const std::vector<std::string>& items) {
   constexpr size_t kShown = 4;
@@ -110,6 +108,20 @@ std::string model_type_of(const formats::TensorSource& source) {
   return "";
 }
 
+// generation_config.json; old checkpoints without one keep its settings in config.json, or in the text model's part of it.
+Json generation_settings(const fs::path& folder, const Json& config) {
+  if (fs::exists(folder / "generation_config.json")) return read_json_file(folder / "generation_config.json");
+  Json out = Json::object();
+  for (const Json& part : {config, config.value("decoder", Json()), config.value("text_config", Json())})
+    for (const char* key :
+         {"max_length", "min_length", "do_sample", "early_stopping", "num_beams", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty",
+          "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "bos_token_id",
+          "pad_token_id", "eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values",
+          "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens"})
+      if (part.is_object() && part.contains(key) && !part[key].is_null() && !out.contains(key)) out[key] = part[key];
+  return out;
+}
+
 void open_folder(Bundle* b) {
   const fs::path config = b->path / "config.json";
   if (!fs::exists(config))
@@ -119,10 +131,7 @@ void open_folder(Bundle* b) {
   if (!b->config.contains("model_type") && !b->config.contains("architectures"))
     if (const std::string type = model_type_of(*formats::open_checkpoint(b->path)); !type.empty()) b->config["model_type"] = type;
   b->entry = &find_entry(b->config, config.string());
-  b->generation_config = json_if_there(b->path / "generation_config.json");
-  // Old checkpoints keep generation settings in config.json.
-  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id", "temperature", "top_k", "top_p", "do_sample", "max_length", "repetition_penalty"})
-    if (b->config.contains(key) && !b->generation_config.contains(key) && !b->config[key].is_null()) b->generation_config[key] = b->config[key];
+  b->generation_config = generation_settings(b->path, b->config);
 }
 
 void open_text(Bundle* b) {

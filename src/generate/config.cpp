@@ -1,5 +1,6 @@
 #include "generate/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -19,6 +20,10 @@ int64_t integer(const std::string& name, const Json& v, int64_t low) {
   return v.get<int64_t>();
 }
 int32_t token(const std::string& name, const Json& v) { return static_cast<int32_t>(integer(name, v, 0)); }
+int64_t any_integer(const std::string& name, const Json& v) {
+  if (!v.is_number_integer()) wrong(name, v, "an integer");
+  return v.get<int64_t>();
+}
 float number(const std::string& name, const Json& v, double low, double high) {
   if (!v.is_number() || !(v.get<double>() >= low && v.get<double>() <= high)) wrong(name, v, fmt::format("a number from {} to {}", low, high).c_str());
   return v.get<float>();
@@ -34,6 +39,26 @@ std::vector<int32_t> tokens(const std::string& name, const Json& v) {
   else
     out.push_back(token(name, v));
   return out;
+}
+
+EarlyStopping early_stopping(const std::string& name, const Json& v) {
+  if (v == "never") return EarlyStopping::never;
+  if (!v.is_boolean()) wrong(name, v, "true, false or \"never\"");
+  return v.get<bool>() ? EarlyStopping::yes : EarlyStopping::no;
+}
+
+WatermarkingConfig watermark(const std::string& name, const Json& v) {
+  WatermarkingConfig w;
+  if (!v.is_object()) wrong(name, v, "an object");
+  for (const auto& [key, value] : v.items()) {
+    if (key == "greenlist_ratio" && value.is_number() && value.get<double>() > 0 && value.get<double>() < 1) w.greenlist_ratio = value.get<double>();
+    else if (key == "bias") w.bias = number(key, value, -1e30, 1e30);
+    else if (key == "hashing_key") w.hashing_key = any_integer(key, value);
+    else if (key == "context_width") w.context_width = integer(key, value, 1);
+    else if (key == "seeding_scheme" && (value == "lefthash" || value == "selfhash")) w.selfhash = value == "selfhash";
+    else wrong(name + "." + key, value, "greenlist_ratio between 0 and 1, bias, hashing_key, context_width, or seeding_scheme lefthash or selfhash");
+  }
+  return w;
 }
 
 // One setting; false if the name is not known.
@@ -53,16 +78,24 @@ bool set(const std::string& n, const Json& v, GenerationConfig* c) {
   else if (n == "eta_cutoff") c->eta_cutoff = number(n, v, 0, 1);
   else if (n == "seed") c->seed = static_cast<uint64_t>(integer(n, v, 0));
   else if (n == "num_return_sequences") c->num_return_sequences = integer(n, v, 1);
+  else if (n == "num_beams") c->num_beams = integer(n, v, 1);
+  else if (n == "length_penalty") c->length_penalty = number(n, v, -kMax, kMax);
+  else if (n == "early_stopping") c->early_stopping = early_stopping(n, v);
+  else if (n == "guidance_scale") c->guidance_scale = number(n, v, -kMax, kMax);
   else if (n == "repetition_penalty") c->repetition_penalty = number(n, v, 1e-6, kMax);
+  else if (n == "encoder_repetition_penalty") c->encoder_repetition_penalty = number(n, v, 1e-6, kMax);
   else if (n == "no_repeat_ngram_size") c->no_repeat_ngram_size = integer(n, v, 0);
+  else if (n == "encoder_no_repeat_ngram_size") c->encoder_no_repeat_ngram_size = integer(n, v, 0);
   else if (n == "bad_words_ids") {
     if (!v.is_array()) wrong(n, v, "a list of lists of ids");
+    c->bad_words_ids.clear();
     for (const auto& word : v) {
       if (!word.is_array() || word.empty()) wrong(n, v, "a list of lists of ids");
       c->bad_words_ids.push_back(tokens(n, word));
     }
   } else if (n == "sequence_bias") {
     if (!v.is_array()) wrong(n, v, "a list of [ids, bias]");
+    c->sequence_bias.clear();
     for (const auto& row : v) {
       if (!row.is_array() || row.size() != 2) wrong(n, v, "a list of [ids, bias]");
       c->sequence_bias.emplace_back(tokens(n, row[0]), number(n, row[1], -kMax, kMax));
@@ -74,11 +107,20 @@ bool set(const std::string& n, const Json& v, GenerationConfig* c) {
   else if (n == "exponential_decay_length_penalty") {
     if (!v.is_array() || v.size() != 2) wrong(n, v, "[start, factor]");
     c->exponential_decay_length_penalty = {integer(n, v[0], 0), number(n, v[1], 1e-6, kMax)};
-  } else if (n == "renormalize_logits") c->renormalize_logits = boolean(n, v);
+  } else if (n == "watermarking_config") c->watermarking_config = watermark(n, v);
+  else if (n == "renormalize_logits") c->renormalize_logits = boolean(n, v);
   else if (n == "remove_invalid_values") c->remove_invalid_values = boolean(n, v);
   else if (n == "eos_token_id") c->eos_token_id = tokens(n, v);
   else if (n == "pad_token_id") c->pad_token_id = token(n, v);
   else if (n == "bos_token_id") c->bos_token_id = token(n, v);
+  else if (n == "decoder_start_token_id") c->decoder_start_token_id = token(n, v);
+  else if (n == "prompt_lookup_num_tokens") c->prompt_lookup_num_tokens = integer(n, v, 1);
+  else if (n == "max_matching_ngram_size") c->max_matching_ngram_size = integer(n, v, 1);
+  else if (n == "num_assistant_tokens") c->num_assistant_tokens = integer(n, v, 1);
+  else if (n == "assistant_confidence_threshold") c->assistant_confidence_threshold = number(n, v, 0, 1);
+  else if (n == "max_time") c->max_time = number(n, v, 0, kMax);
+  else if (n == "output_scores") c->output_scores = boolean(n, v);
+  else if (n == "output_logits") c->output_logits = boolean(n, v);
   else if (n == "stop_strings") {
     c->stop_strings.clear();
     for (const auto& s : v.is_array() ? v : Json::array({v})) {
@@ -92,10 +134,40 @@ bool set(const std::string& n, const Json& v, GenerationConfig* c) {
 }  // namespace
 
 void apply(const Json& settings, GenerationConfig* config, bool strict) {
-  for (const auto& [name, value] : settings.items()) {
+  for (const auto& [name, given] : settings.items()) {
+    Json value = given;
+    // Files write -1 for a token that there is none of.
+    if (!strict && (name.ends_with("_token_id") || name.ends_with("_tokens"))) {
+      const auto none = [](const Json& v) { return v.is_number() && v.get<double>() < 0; };
+      if (none(value)) continue;
+      if (value.is_array()) value.erase(std::remove_if(value.begin(), value.end(), none), value.end());
+    }
     if (value.is_null()) continue;
     if (!set(name, value, config) && strict) fail(ErrorCode::usage, "generation: {} is not a known setting", name);
   }
+}
+
+void check(const GenerationConfig& c) {
+  const auto refuse = [](bool wrong, const auto& message) {
+    if (wrong) fail(ErrorCode::usage, "generation: {}", message);
+  };
+  refuse(c.num_beams == 1 && !c.do_sample && c.num_return_sequences > 1,
+         fmt::format("num_return_sequences is {}, more than 1 needs do_sample or num_beams", c.num_return_sequences));
+  refuse(c.num_beams > 1 && c.num_return_sequences > c.num_beams,
+         fmt::format("num_return_sequences is {}, expected at most num_beams, {}", c.num_return_sequences, c.num_beams));
+  refuse(c.do_sample && !(c.temperature > 0), "temperature is 0, expected more than 0 to sample; turn do_sample off for the likeliest tokens");
+  refuse(c.do_sample && !(c.top_p > 0), "top_p is 0, expected more than 0");
+  refuse(c.do_sample && !(c.typical_p > 0), "typical_p is 0, expected more than 0");
+}
+
+int64_t length_limit(const GenerationConfig& c, int64_t prompt, int64_t context) {
+  int64_t limit = prompt + 20;
+  if (c.max_new_tokens) limit = prompt + *c.max_new_tokens;
+  else if (c.max_length) limit = *c.max_length;
+  require(prompt > 0, "generation: the prompt is empty");
+  require(context <= 0 || prompt < context, "generation: the prompt has {} tokens, the model's context holds {}; shorten the prompt", prompt, context);
+  require(limit > prompt, "generation: max_length is {}, the prompt has {} tokens already", limit, prompt);
+  return context > 0 ? std::min(limit, context) : limit;
 }
 
 }  // namespace generation
@@ -103,8 +175,8 @@ void apply(const Json& settings, GenerationConfig* config, bool strict) {
 GenerationConfig generation_defaults(const Model& model) {
   GenerationConfig config;
   generation::apply(model.bundle().generation_config, &config, false);
-  const auto& tokenizer = model.bundle().tokenizer;
-  if (config.eos_token_id.empty() && tokenizer && tokenizer->eos_id()) config.eos_token_id = {*tokenizer->eos_id()};
+  // The reference takes a file's max_length of 20, its default, for 20 new tokens.
+  if (config.max_length == 20) config.max_length.reset();
   return config;
 }
 

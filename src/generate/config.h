@@ -11,4 +11,11 @@ namespace mynah::generation {
 // refused otherwise. Throws usage for a value of the wrong type or out of range, naming it.
 void apply(const Json& settings, GenerationConfig* config, bool strict);
 
+// Throws usage, naming what it found, for settings that contradict each other.
+void check(const GenerationConfig& config);
+
+// The most tokens of prompt and answer, for a prompt of `prompt` tokens and a model of `context` positions (0: unlimited).
+// Throws failure for a prompt that leaves no room.
+int64_t length_limit(const GenerationConfig& config, int64_t prompt, int64_t context);
+
 }  // namespace mynah::generation

@@ -72,6 +72,8 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
   return impl_->decode(ids, skip_special_tokens, clean_up.value_or(impl_->clean_up_spaces));
 }
 
+std::string Tokenizer::token_bytes(int32_t id) const { return impl_->token_bytes(id); }
+
 std::string Tokenizer::token_text(int32_t id) const {
   const auto text = impl_->token_text(id);
   require(text.has_value(), "tokenizer: there is no token {}; the vocabulary has {}", id, vocab_size());

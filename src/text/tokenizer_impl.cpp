@@ -241,6 +241,23 @@ bool TokenizerImpl::is_special(int32_t id) const {
   return token && token->special;
 }
 
+// A decoder may treat the first token of a text differently, so others are decoded behind one that is harmless.
+std::string TokenizerImpl::token_bytes(int32_t id) const {
+  const std::string_view text = decoded_token(id, false);
+  if (text.data() == nullptr) return {};
+  std::string bytes;
+  if (decoder && decoder->is_byte_level()) {
+    append_spelled_bytes(bytes, text);
+    return bytes;
+  }
+  if (text.size() == 6 && text.starts_with("<0x") && text.ends_with(">"))
+    return std::string(1, static_cast<char>(std::stoi(std::string(text.substr(3, 2)), nullptr, 16)));
+  const auto before = token_id("a").value_or(id);
+  const int32_t pair[] = {before, id};
+  const std::string first = decode(std::span(pair).first(1), false, false), both = decode(pair, false, false);
+  return both.starts_with(first) ? both.substr(first.size()) : both;
+}
+
 std::string TokenizerImpl::decode(std::span<const int32_t> token_ids, bool skip_special_tokens, bool clean_up) const {
   std::string text;
   if (decoder && decoder->is_byte_level()) {

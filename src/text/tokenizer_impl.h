@@ -49,6 +49,7 @@ class TokenizerImpl {
 
   // The text of a token that counts in decoding; null data for ids that do not exist or are skipped.
   std::string_view decoded_token(int32_t id, bool skip_special_tokens) const;
+  std::string token_bytes(int32_t id) const;
   std::optional<std::string_view> token_text(int32_t id) const;
   std::optional<int32_t> token_id(std::string_view token) const;
   int32_t vocab_size() const;

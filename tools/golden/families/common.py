@@ -7,7 +7,8 @@ A family's file holds CASES, a dictionary from case names to case(...), and ends
     io_<which>.safetensors   inputs under the reference's argument names, its outputs with the prefix "out."; which: plain (hidden
                              states too), right and left (with an attention mask), types (token_type_ids), grad (labels, loss and the
                              gradient of every parameter under its name on disk), or a name of the case's own
-    generate.json            [{"input_ids", "attention_mask"?, "decoder_input_ids"?, "args": {GenerationConfig}, "sequences"}]
+    generate.json            [{"input_ids", "attention_mask"?, "decoder_input_ids"?, "args": {GenerationConfig}, "sequences",
+                             "sequences_scores" with beams}]
 
 Reference: float32, evaluation mode, eager attention; the versions that tests/golden/README.md names.
 """
@@ -27,7 +28,8 @@ BATCH, LENGTH, TARGET = 3, 9, 7
 def case(kind, config, io="plain right grad", generate=(), **options):
     """`kind`: class name in transformers; `config`: keyword arguments of its config class. Options:
     inputs        {which: function(case) -> inputs}, for what the usual inputs do not cover
-    generate      list of GenerationConfig argument dictionaries, each tried on the same prompts
+    generate      list of GenerationConfig argument dictionaries, each with prompts of its own
+    prompts       function(model, spec, generator) -> tensors' lists by argument name, for prompts other than two rows of 6
     edit          function(folder), changes the saved folder (old names, buffers); `rename`: function(parameter name) -> name on disk
     spread        standard deviation of the random parameters (0.3)
     attention     "eager" (default) or "sdpa"
@@ -230,13 +232,18 @@ def write_generate(model, spec, name, folder):
     for number, args in enumerate(spec["generate"]):
         for attempt in range(60):
             generator = seeded(f"prompt {number}.{attempt} of {name}")
-            entry = prompts_of(model, spec, generator)
+            entry = spec.get("prompts", prompts_of)(model, spec, generator)
             call = {k: torch.tensor(v) for k, v in entry.items()}
-            run = lambda m: m.generate(**call, **args, output_scores=True, return_dict_in_generate=True)
+            call.update(args)
+            if "watermarking_config" in args:
+                call["watermarking_config"] = transformers.WatermarkingConfig(**args["watermarking_config"])
+            run = lambda m: m.generate(**call, output_scores=True, return_dict_in_generate=True)
             y = run(model)
             if not tie_free(y, args.get("num_beams", 1)) or not steady(model, spec, run, y.sequences, name):
                 continue
             results.append(dict(entry, args=args, sequences=y.sequences.tolist()))
+            if args.get("num_beams", 1) > 1:
+                results[-1]["sequences_scores"] = y.sequences_scores.tolist()
             break
         else:
             raise RuntimeError(f"{name}: no prompt without near ties for {args}")

@@ -1,0 +1,49 @@
+#include "generate/decoder.h"
+
+#include <algorithm>
+
+namespace mynah::generation {
+namespace {
+
+constexpr int64_t kRows = 512;  // tokens computed together: bounds the memory of activations
+
+}  // namespace
+
+void Decoder::append(const Piece& piece, int64_t from, int64_t count) {
+  const int64_t length = static_cast<int64_t>(piece.tokens.size());
+  batch_.lengths.push_back(count);
+  batch_.caches.push_back(&piece.memory->cache);
+  if (piece.memory->source) batch_.memory_caches.push_back(piece.memory->source.get());
+  const int64_t position = piece.memory->cache.length() + piece.memory->offset - from;
+  for (int64_t i = from; i < from + count; ++i) {
+    if (piece.every || i + 1 == length) wanted_.push_back(static_cast<int64_t>(batch_.ids.size()));
+    batch_.ids.push_back(piece.tokens[static_cast<size_t>(i)]);
+    batch_.positions.push_back(static_cast<int32_t>(position + i));
+  }
+}
+
+Tensor Decoder::run(std::span<const Piece> pieces) {
+  std::vector<Tensor> logits;
+  int64_t done = 0;  // of the piece that is cut
+  for (size_t next = 0; next < pieces.size();) {
+    batch_.ids.clear();
+    batch_.positions.clear();
+    batch_.lengths.clear();
+    batch_.caches.clear();
+    batch_.memory_caches.clear();
+    wanted_.clear();
+    for (int64_t room = kRows; next < pieces.size() && room > 0;) {
+      const int64_t left = static_cast<int64_t>(pieces[next].tokens.size()) - done, count = std::min(left, room);
+      append(pieces[next], done, count);
+      room -= count;
+      done += count;
+      if (count == left) ++next, done = 0;
+    }
+    const Tensor hidden = lm_.body(batch_, nullptr);
+    if (wanted_.empty()) continue;
+    logits.push_back(lm_.head(wanted_.size() == batch_.ids.size() ? hidden : index_rows(hidden, wanted_)));
+  }
+  return logits.size() == 1 ? logits[0] : cat(logits, 0);
+}
+
+}  // namespace mynah::generation
