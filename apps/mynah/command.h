@@ -24,6 +24,8 @@ void add_rm(CLI::App&, std::function<int()>&);
 void add_cp(CLI::App&, std::function<int()>&);
 void add_forward(CLI::App&, std::function<int()>&);
 void add_generate(CLI::App&, std::function<int()>&);
+void add_pipeline(CLI::App&, std::function<int()>&);
+void add_embed(CLI::App&, std::function<int()>&);
 void add_tokenize(CLI::App&, std::function<int()>&);
 void add_quantize(CLI::App&, std::function<int()>&);
 void add_convert(CLI::App&, std::function<int()>&);

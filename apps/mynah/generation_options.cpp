@@ -96,7 +96,7 @@ void GenerationOptions::add(CLI::App& command) {
       ->group("Generation");
 }
 
-void GenerationOptions::apply(GenerationConfig* config) const {
+Json GenerationOptions::settings() const {
   Json settings = Json::object();
   for (const auto& [name, text] : values_) {
     try {
@@ -114,6 +114,13 @@ void GenerationOptions::apply(GenerationConfig* config) const {
   };
   contradict("min_length", "max_length");
   contradict("min_new_tokens", "max_new_tokens");
+  return settings;
+}
+
+void GenerationOptions::apply(GenerationConfig* config) const {
+  const Json settings = this->settings();
+  if (settings.contains("bad_words_ids")) config->bad_words_ids.clear();
+  if (settings.contains("sequence_bias")) config->sequence_bias.clear();
   generation::apply(settings, config, true);
   if (!format_.empty()) config->format = read_format(format_);
   if (!regex_.empty()) config->regex = regex_;

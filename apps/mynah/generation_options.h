@@ -20,6 +20,8 @@ class GenerationOptions {
  public:
   void add(CLI::App& command);
   void apply(GenerationConfig* config) const;
+  // The values by the names of GenerationConfig.
+  Json settings() const;
   bool given(const std::string& name) const { return values_.count(name) != 0; }
 
  private:

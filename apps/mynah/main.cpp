@@ -12,30 +12,20 @@
 
 #include "app_error.h"
 #include "base/require.h"
+#include "base/suggest.h"
+#include "boolean_words.h"
 #include "command.h"
 #include "ops/machine.h"
-#include "suggest.h"
+
 
 namespace mynah::app {
 namespace {
 
-constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,    add_show,  add_rm,     add_cp,         add_generate,
+constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,    add_show,  add_rm,     add_cp,         add_generate, add_pipeline, add_embed,
                                     add_tokenize, add_forward,  add_quantize, add_convert, add_bench, add_doctor,   add_completion};
 
-// Booleans stand alone or carry true, false, 1 or 0 (or what else they know) as the next word; any other next word is not theirs.
-std::vector<std::string> join_boolean_values(const std::vector<std::string>& words) {
-  static const std::vector<std::string> flags = {"--do-sample",     "--renormalize-logits", "--remove-invalid-values", "--grad", "--hidden-states",
-                                                 "--output-scores", "--output-logits",      "--early-stopping"};
-  std::vector<std::string> out;
-  for (size_t i = 0; i < words.size(); ++i) {
-    const bool flag = std::find(flags.begin(), flags.end(), words[i]) != flags.end();
-    const auto is = [&](const char* word) { return i + 1 < words.size() && words[i + 1] == word; };
-    const bool value = flag && (is("true") || is("false") || is("1") || is("0") || (words[i] == "--early-stopping" && is("never")));
-    out.push_back(value ? words[i] + "=" + words[i + 1] : words[i]);
-    if (value) ++i;
-  }
-  return out;
-}
+const std::vector<std::string> kFlags = {"--do-sample",     "--renormalize-logits", "--remove-invalid-values", "--grad", "--hidden-states",
+                                         "--output-scores", "--output-logits",      "--early-stopping"};
 
 // "help" and "help VERB" as people type them.
 std::vector<std::string> without_help_verb(std::vector<std::string> words) {
@@ -80,7 +70,7 @@ int run(int argc, char** argv) {
   std::function<int()> action;
   for (const AddCommand add : kCommands) add(app, action);
   for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough(false);
-  std::vector<std::string> words = without_help_verb(join_boolean_values({argv + 1, argv + argc}));
+  std::vector<std::string> words = without_help_verb(join_boolean_values({argv + 1, argv + argc}, kFlags));
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);

@@ -107,6 +107,11 @@ class Tokenizer {
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true,
                      std::optional<bool> clean_up = std::nullopt) const;
 
+  // The text that these tokens stand for, given as the vocabulary spells them; nothing is skipped or cleaned up.
+  std::string join_tokens(std::vector<std::string> tokens) const;
+  // Whether tokens that continue a word are marked ("##ing").
+  bool marks_continuations() const;
+
   // The vocabulary's text of a token; throws failure when there is no such id.
   std::string token_text(int32_t id) const;
   // What a token adds to the middle of a text; part of a character's bytes for a token that is one. Empty if there is no such id.

@@ -1,6 +1,7 @@
 // One opened model: everything its files say, ready to use. train, tasks, serve and apps open models only through this folder.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -42,6 +43,9 @@ bool is_buffer(const ModelEntry& entry, std::string_view name);
 // What of a model is opened.
 struct Parts {
   bool network = true, tokenizer = true;
+  // Chooses the head to open the model with, given what its files say (kind and family); absent: config.json's own. What the
+  // checkpoint holds beyond that head is left alone.
+  std::function<nn::HeadKind(const Bundle&)> head = {};
 };
 
 std::shared_ptr<Bundle> open(const std::filesystem::path& path, const LoadOptions& options, Parts parts = {});

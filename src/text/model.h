@@ -49,6 +49,8 @@ class Model {
   virtual std::string_view token_text(std::string_view, const Token& token) const {
     return vocabulary().text(token.id);
   }
+  // What marks tokens that continue a word ("##"); empty when nothing does.
+  virtual std::string_view continuing_prefix() const { return {}; }
   // Whether words come as raw bytes although the vocabulary spells them as characters (byte_level.h).
   virtual bool reads_bytes() const { return false; }
   // Asks the model to read raw bytes; returns whether it can.

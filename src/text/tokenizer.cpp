@@ -73,6 +73,13 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
 }
 
 std::string Tokenizer::token_bytes(int32_t id) const { return impl_->token_bytes(id); }
+std::string Tokenizer::join_tokens(std::vector<std::string> tokens) const {
+  if (impl_->decoder) impl_->decoder->apply(tokens);
+  std::string text;
+  for (size_t i = 0; i < tokens.size(); ++i) text += (i && !impl_->decoder ? " " : "") + tokens[i];
+  return text;
+}
+bool Tokenizer::marks_continuations() const { return !impl_->model->continuing_prefix().empty(); }
 
 std::string Tokenizer::token_text(int32_t id) const {
   const auto text = impl_->token_text(id);

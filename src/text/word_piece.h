@@ -20,6 +20,7 @@ class WordPiece : public Model {
   WordPiece(Vocabulary vocabulary, WordPieceOptions options);
   void tokenize(std::string_view word, Workspace& work, std::vector<Token>& tokens) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }
+  std::string_view continuing_prefix() const override { return options_.continuing_prefix; }
 
  private:
   Vocabulary vocabulary_;

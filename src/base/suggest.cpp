@@ -1,10 +1,10 @@
-#include "suggest.h"
+#include "base/suggest.h"
 
 #include <algorithm>
 
 #include "base/edit_distance.h"
 
-namespace mynah::app {
+namespace mynah {
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& names) {
   const std::string* best = nullptr;
   size_t least = 0;
@@ -18,4 +18,4 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return best && least <= std::max<size_t>(1, word.size() / 3) ? ", did you mean " + *best + "?" : "";
 }
 
-}  // namespace mynah::app
+}  // namespace mynah

@@ -1,0 +1,132 @@
+#include "task_command.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/require.h"
+#include "base/unicode.h"
+#include "command.h"
+#include "mynah/pipeline.h"
+#include "open_model.h"
+
+namespace mynah::app {
+namespace {
+
+// Inputs are UTF-8: offsets and answers would otherwise count something else than what was given.
+void require_utf8(const std::string& text, const std::string& where) {
+  for (size_t i = 0; i < text.size();) {
+    const auto c = unicode::decode_any(text, i);
+    if (!c.valid) fail(ErrorCode::failure, "pipeline: {} is not valid UTF-8 at byte {}; convert it first", where, i);
+    i += c.size;
+  }
+}
+
+std::string whole_stdin() {
+  std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+Json as_input(const TaskEntry& entry, const std::string& text) {
+  const char first = text.empty() ? ' ' : text[text.find_first_not_of(" \t\n") == std::string::npos ? 0 : text.find_first_not_of(" \t\n")];
+  if (entry.reads_json && (first == '{' || first == '['))
+    if (Json value = Json::parse(text, nullptr, false); !value.is_discarded() && entry.reads_json(value)) return value;
+  return text;
+}
+
+std::vector<Json> given_inputs(const TaskEntry& entry, const TaskArguments& a) {
+  std::vector<Json> inputs;
+  for (const std::string& word : a.inputs) {
+    const std::string text = word == "-" ? whole_stdin() : word;
+    require_utf8(text, word == "-" ? "standard input" : fmt::format("input {}", inputs.size() + 1));
+    inputs.push_back(as_input(entry, text));
+  }
+  return inputs;
+}
+
+// A line of a file of inputs: JSON in .jsonl files (a text, or an object as the task reads it), else the text itself.
+Json line_input(const TaskEntry& entry, const std::string& line, bool json, const std::string& where) {
+  require_utf8(line, where);
+  if (!json) return line;
+  Json value = parse_json(line, where);
+  if (value.is_string() || (entry.reads_json && entry.reads_json(value))) return value;
+  for (const char* key : {"text", "inputs", "prompt", "sentence"})
+    if (value.is_object() && value.contains(key) && value[key].is_string()) return value[key];
+  fail(ErrorCode::failure, "pipeline: {}: expected a JSON text or an object with \"text\"", where);
+}
+
+bool colors() {
+  const char* no = std::getenv("NO_COLOR");
+  return isatty(STDOUT_FILENO) && !(no && *no);
+}
+
+std::string as_line(const Json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"; }
+
+int run_file(const Pipeline& pipe, const TaskEntry& entry, const TaskArguments& a) {
+  std::ifstream in(a.input_file, std::ios::binary);
+  if (!in) fail(ErrorCode::not_found, "pipeline: {}: cannot be read", a.input_file);
+  std::vector<Json> inputs;
+  const bool json = a.input_file.ends_with(".jsonl") || a.input_file.ends_with(".json");
+  size_t number = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    ++number;
+    if (!line.empty()) inputs.push_back(line_input(entry, line, json, fmt::format("{}: line {}", a.input_file, number)));
+  }
+  std::optional<AtomicFile> out;
+  if (!a.output_file.empty()) out.emplace(a.output_file);
+  Progress bar(entry.name, static_cast<int64_t>(inputs.size()), {.bytes = false, .noun = "inputs", .quiet = a.output_file.empty()});
+  for (size_t first = 0; first < inputs.size(); first += a.batch_size) {
+    const auto end = inputs.begin() + static_cast<long>(std::min(inputs.size(), first + a.batch_size));
+    const Json some(std::vector<Json>(inputs.begin() + static_cast<long>(first), end));
+    for (const Json& result : pipe.each(some, a.options)) {
+      if (out) out->write(as_line(result));
+      else print_text(as_line(result));
+    }
+    bar.add(static_cast<int64_t>(some.size()));
+  }
+  bar.finish();
+  if (out) out->commit();
+  return 0;
+}
+
+int run_inputs(const Pipeline& pipe, const TaskEntry& entry, const TaskArguments& a, const std::function<Json(const Json&)>& wrapped) {
+  const std::vector<Json> inputs = given_inputs(entry, a);
+  const Json all = inputs.size() == 1 ? inputs[0] : inputs.empty() ? Json() : Json(inputs);
+  if (a.json) {
+    print_json(wrapped ? wrapped(pipe.each(all, a.options)) : pipe(all, a.options));
+    return 0;
+  }
+  bool one = false;
+  const std::vector<Json> meant = entry.inputs ? entry.inputs(all, a.options, &one) : inputs;
+  const std::vector<Json> results = pipe.each(all, a.options);
+  for (size_t i = 0; i < results.size(); ++i) print_text((i ? "\n" : "") + pipe.shown(meant.size() == results.size() ? meant[i] : Json(), results[i], colors()));
+  return 0;
+}
+
+}  // namespace
+
+int run_task(const TaskEntry& entry, const std::string& asked, const TaskArguments& a, const std::function<Json(const Json&)>& wrapped) {
+  if (!a.input_file.empty() && !a.inputs.empty()) fail(ErrorCode::usage, "pipeline: give --input-file or inputs, not both");
+  if (!a.output_file.empty() && a.input_file.empty()) fail(ErrorCode::usage, "pipeline: --output-file goes with --input-file");
+  if (a.input_file.empty() && a.inputs.empty() && !entry.inputs) fail(ErrorCode::usage, "pipeline {}: give an input ({}, or - for standard input)", entry.name, entry.input);
+  std::string model = a.model;
+  if (model.empty()) {
+    if (!entry.default_model) fail(ErrorCode::usage, "pipeline {}: name a model with --model; {}", entry.name, entry.suggestion);
+    model = entry.default_model;
+  }
+  LoadOptions load;
+  load.precision = a.precision;
+  const Pipeline pipe(tasks::open_task(entry, asked, model_path(model), load));
+  return a.input_file.empty() ? run_inputs(pipe, entry, a, wrapped) : run_file(pipe, entry, a);
+}
+
+}  // namespace mynah::app

@@ -1,0 +1,38 @@
+// Texts to model inputs and through the network, for tasks that read whole texts.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tasks/task_entry.h"
+
+namespace mynah::tasks {
+
+// A text, or a pair {"text": ..., "text_pair": ...}.
+struct TextInput {
+  std::string text;
+  std::optional<std::string> pair;
+};
+// Whether a value is such an object.
+bool is_text_object(const Json& input);
+// Throws failure for anything else.
+TextInput text_input(const OpenTask& task, const Json& input);
+// One text alone.
+std::string one_text(const OpenTask& task, const Json& input);
+
+// Tokenizer arguments of the reference among `options`: truncation (true, false, "only_first", ...), max_length,
+// add_special_tokens, padding (which changes no result). `always`: truncation where none is asked for.
+EncodeOptions encode_options(const Json& options, Truncation always = Truncation::none);
+
+// The text cut as `options` ask for it; what was cut off is said in the log.
+Encoding encode(const OpenTask& task, const TextInput& input, const EncodeOptions& options);
+
+// Runs the network over encodings, those of like length together, and calls `take(row, outputs, place)`: `place` is the row's place
+// in the batch. The order of the calls is not that of the rows. `most_tokens`: of one batch with its padding.
+using TakeOutputs = std::function<void(size_t row, const nn::NamedTensors& outputs, int64_t place)>;
+void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodings, const TakeOutputs& take, int64_t most_tokens = 4096);
+
+// Row `place` of [B, ...] as numbers. With `tokens`, only that many rows of [B, T, ...].
+std::vector<float> row_values(const Tensor& batch, int64_t place, int64_t tokens = -1);
+
+}  // namespace mynah::tasks

@@ -1,0 +1,244 @@
+// question-answering: the part of a context that answers a question. Long contexts are read in windows that overlap.
+#include <algorithm>
+#include <cmath>
+
+#include "base/require.h"
+#include "base/unicode.h"
+#include "tasks/encode.h"
+#include "tasks/options.h"
+#include "tasks/show.h"
+
+namespace mynah {
+namespace {
+namespace t = tasks;
+
+struct Settings {
+  int64_t top_k, most_answer_tokens, window, stride;
+  bool may_be_empty, whole_words;
+};
+
+Settings settings_of(const t::OpenTask& task, const Json& options) {
+  Settings s{};
+  s.top_k = t::integer(options, "top_k", t::integer(options, "topk", 1, 1), 1);
+  s.most_answer_tokens = t::integer(options, "max_answer_len", 15, 1);
+  s.window = t::integer(options, "max_seq_len", std::min<int64_t>(task.tokenizer().model_max_length().value_or(384), 384), 1);
+  s.stride = t::integer(options, "doc_stride", std::min<int64_t>(s.window / 2, 128), 0);
+  s.may_be_empty = t::boolean(options, "handle_impossible_answer", false);
+  s.whole_words = t::boolean(options, "align_to_words", true);
+  if (s.stride > s.window) fail(ErrorCode::usage, "question-answering: doc_stride is {}, expected at most max_seq_len, {}", s.stride, s.window);
+  return s;
+}
+
+// A context cut into windows together with its question, and which tokens may be in the answer.
+struct Windows {
+  std::vector<Encoding> encodings;
+  std::vector<std::vector<uint8_t>> answerable;
+};
+
+Windows windows_of(const t::OpenTask& task, const std::string& question, const std::string& context, const Settings& s) {
+  // Models that pad on the left read the context first.
+  const bool question_first = task.tokenizer().padding_side() != "left";
+  EncodeOptions options;
+  options.truncation = question_first ? Truncation::only_second : Truncation::only_first;
+  options.max_length = s.window;
+  options.stride = s.stride;
+  Windows w;
+  w.encodings = question_first ? task.tokenizer().encode_windows(question, context, options) : task.tokenizer().encode_windows(context, question, options);
+  for (const Encoding& e : w.encodings) {
+    std::vector<uint8_t> may(e.ids.size());
+    // The classifier's token stays: some models point at it when there is no answer.
+    for (size_t i = 0; i < may.size(); ++i) may[i] = !question_first || e.sequence_ids[i] == 1 || e.ids[i] == task.tokenizer().cls_id();
+    w.answerable.push_back(std::move(may));
+  }
+  return w;
+}
+
+// exp and normalised, with nothing where no answer may be.
+std::vector<float> probabilities(std::vector<float> logits, const std::vector<uint8_t>& may) {
+  constexpr float kNever = -10000;
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (!may[i]) logits[i] = kNever;
+  const float most = *std::max_element(logits.begin(), logits.end());
+  float sum = 0;
+  for (float& x : logits) sum += x = std::exp(x - most);
+  for (float& x : logits) x /= sum;
+  return logits;
+}
+
+struct TokenSpan {
+  size_t begin, last;
+  float score;
+};
+
+// The best spans of a window, best first.
+std::vector<TokenSpan> best_spans(const std::vector<float>& start, const std::vector<float>& end, const std::vector<uint8_t>& may, size_t count, int64_t most_tokens) {
+  std::vector<TokenSpan> all;
+  for (size_t i = 0; i < start.size(); ++i)
+    for (size_t j = i; j < end.size() && j < i + static_cast<size_t>(most_tokens); ++j) all.push_back({i, j, start[i] * end[j]});
+  count = std::min(count, all.size());
+  std::partial_sort(all.begin(), all.begin() + static_cast<long>(count), all.end(),
+                    [](const TokenSpan& a, const TokenSpan& b) { return a.score != b.score ? a.score > b.score : std::pair(a.begin, a.last) < std::pair(b.begin, b.last); });
+  all.resize(count);
+  std::erase_if(all, [&](const TokenSpan& span) { return !may[span.begin] || !may[span.last]; });
+  return all;
+}
+
+// Characters of the context that a span of tokens means, widened to whole words.
+std::pair<int64_t, int64_t> character_range(const Encoding& e, const TokenSpan& span, int32_t sequence, bool whole_words) {
+  const std::pair<int64_t, int64_t> tokens{e.offsets[span.begin].first, e.offsets[span.last].second};
+  if (!whole_words || e.word_ids[span.begin] < 0 || e.word_ids[span.last] < 0) return tokens;
+  std::pair<int64_t, int64_t> range{-1, -1};
+  for (size_t i = 0; i < e.ids.size(); ++i) {
+    if (e.sequence_ids[i] != sequence) continue;
+    if (e.word_ids[i] == e.word_ids[span.begin] && range.first < 0) range.first = e.offsets[i].first;
+    if (e.word_ids[i] == e.word_ids[span.last]) range.second = e.offsets[i].second;
+  }
+  return range.first < 0 || range.second < 0 ? tokens : range;
+}
+
+std::string slice(const std::string& text, int64_t begin, int64_t end) {
+  size_t from = text.size(), to = text.size();
+  int64_t n = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (unicode::is_continuation(text[i])) continue;
+    if (n == begin) from = i;
+    if (n == end) to = i;
+    ++n;
+  }
+  return to <= from ? std::string() : text.substr(from, to - from);
+}
+
+struct Answer {
+  double score;
+  int64_t begin, end;
+  std::string text;
+};
+
+// Adds a window's answers; the same text found again adds to the score of the first.
+void collect(const t::OpenTask& task, const std::string& context, const Encoding& e, const std::vector<TokenSpan>& spans, bool whole_words, std::vector<Answer>& answers) {
+  const int32_t sequence = task.tokenizer().padding_side() != "left" ? 1 : 0;
+  for (const TokenSpan& span : spans) {
+    const auto [begin, end] = character_range(e, span, sequence, whole_words);
+    std::string text = slice(context, begin, end);
+    const std::string key = unicode::to_lower(text);
+    const auto same = std::find_if(answers.begin(), answers.end(), [&](const Answer& a) { return unicode::to_lower(a.text) == key; });
+    if (same != answers.end()) same->score += span.score;
+    else answers.push_back({span.score, begin, end, std::move(text)});
+  }
+}
+
+Json best_answers(std::vector<Answer> answers, int64_t top_k) {
+  std::stable_sort(answers.begin(), answers.end(), [](const Answer& a, const Answer& b) { return a.score > b.score; });
+  if (static_cast<int64_t>(answers.size()) > top_k) answers.resize(static_cast<size_t>(top_k));
+  Json out = Json::array();
+  for (const Answer& a : answers) out.push_back({{"score", a.score}, {"start", a.begin}, {"end", a.end}, {"answer", a.text}});
+  return out.size() == 1 ? Json(out[0]) : out;
+}
+
+std::string part(const Json& input, const char* key) {
+  if (!input.is_object() || !input.contains(key) || !input[key].is_string())
+    fail(ErrorCode::failure, "question-answering: an input is {}, expected {{\"question\": TEXT, \"context\": TEXT}}", input.dump());
+  std::string text = input[key].get<std::string>();
+  if (text.empty()) fail(ErrorCode::failure, "question-answering: {} is empty", key);
+  return text;
+}
+
+std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+  const Settings s = settings_of(task, options);
+  std::vector<Encoding> encodings;
+  std::vector<std::vector<uint8_t>> answerable;
+  std::vector<size_t> first;  // window of each input
+  for (const Json& input : inputs) {
+    Windows w = windows_of(task, part(input, "question"), part(input, "context"), s);
+    first.push_back(encodings.size());
+    std::move(w.encodings.begin(), w.encodings.end(), std::back_inserter(encodings));
+    std::move(w.answerable.begin(), w.answerable.end(), std::back_inserter(answerable));
+  }
+  first.push_back(encodings.size());
+  struct Found {
+    std::vector<TokenSpan> spans;
+    float empty;
+  };
+  std::vector<Found> found(encodings.size());
+  t::forward_encodings(task, encodings, [&](size_t row, const nn::NamedTensors& outputs, int64_t place) {
+    const auto tokens = static_cast<int64_t>(encodings[row].ids.size());
+    std::vector<float> start = probabilities(t::row_values(outputs.at("start_logits"), place, tokens), answerable[row]);
+    std::vector<float> end = probabilities(t::row_values(outputs.at("end_logits"), place, tokens), answerable[row]);
+    found[row].empty = start[0] * end[0];
+    start[0] = end[0] = 0;
+    // Spans that become the same words are joined, so more are looked at.
+    const auto count = static_cast<size_t>(s.whole_words ? s.top_k * 2 + 10 : s.top_k);
+    found[row].spans = best_spans(start, end, answerable[row], count, s.most_answer_tokens);
+  });
+  std::vector<Json> results;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    std::vector<Answer> answers;
+    double empty = 1000000;
+    for (size_t w = first[i]; w < first[i + 1]; ++w) {
+      empty = std::min<double>(empty, found[w].empty);
+      collect(task, inputs[i]["context"].get<std::string>(), encodings[w], found[w].spans, s.whole_words, answers);
+    }
+    if (s.may_be_empty) answers.push_back({empty, 0, 0, ""});
+    results.push_back(best_answers(std::move(answers), s.top_k));
+  }
+  return results;
+}
+
+// Questions and contexts are options, or objects; one context serves several questions.
+std::vector<Json> listed(const Json& given, const Json& options, bool* one) {
+  std::vector<Json> all;
+  if (given.is_array()) all = given.get<std::vector<Json>>();
+  else if (!given.is_null()) all.push_back(given);
+  const std::vector<std::string> questions = t::texts(options, "question"), contexts = t::texts(options, "context");
+  if (questions.empty() != contexts.empty()) fail(ErrorCode::usage, "question-answering: question and context go together");
+  if (contexts.size() != 1 && contexts.size() != questions.size())
+    fail(ErrorCode::usage, "question-answering: {} questions and {} contexts, expected one context or one for each", questions.size(), contexts.size());
+  for (size_t i = 0; i < questions.size(); ++i) all.push_back({{"question", questions[i]}, {"context", contexts[contexts.size() == 1 ? 0 : i]}});
+  if (all.empty()) fail(ErrorCode::usage, "question-answering: give question and context");
+  *one = all.size() == 1;
+  return all;
+}
+
+bool is_example(const Json& value) { return value.is_object() && value.contains("question") && value.contains("context"); }
+
+std::string show(const Json& input, const Json& result, const t::Style& style) {
+  std::string out = t::emphasised(input["question"].get<std::string>(), style) + "\n";
+  const Json answers = result.is_array() ? result : Json::array({result});
+  if (!answers.empty() && answers[0]["start"] < answers[0]["end"])
+    out += t::marked_text(input["context"].get<std::string>(), {{answers[0]["start"].get<int64_t>(), answers[0]["end"].get<int64_t>(), ""}}, style) + "\n";
+  for (const Json& a : answers) {
+    const std::string text = a["answer"].get<std::string>();
+    out += fmt::format("{:>9.4f}  {}\n", a["score"].get<double>(), text.empty() ? "(no answer)" : text);
+  }
+  return out;
+}
+
+}  // namespace
+
+extern const TaskEntry task_question_answering{
+    .name = "question-answering",
+    .aliases = {},
+    .help = "the answer to a question, found in a context",
+    .input = "--question TEXT --context TEXT",
+    .reads_json = is_example,
+    .heads = {nn::HeadKind::question_answering},
+    .options = {{"question", t::OptionType::texts, "what is asked; may be given several times"},
+                {"context", t::OptionType::texts, "where the answer stands: one for all questions, or one for each"},
+                {"top_k", t::OptionType::integer, "so many answers (1)"},
+                {"topk", t::OptionType::integer, "old name of --top-k"},
+                {"doc_stride", t::OptionType::integer, "tokens that windows over a long context share (half a window, at most 128)"},
+                {"max_answer_len", t::OptionType::integer, "most tokens of an answer (15)"},
+                {"max_seq_len", t::OptionType::integer, "tokens of a window, the question included (384)"},
+                {"max_question_len", t::OptionType::integer, "accepted: the reference does not read it either"},
+                {"handle_impossible_answer", t::OptionType::boolean, "an answer may be empty (false)"},
+                {"align_to_words", t::OptionType::boolean, "answers are whole words (true)"},
+                {"padding", t::OptionType::json, "accepted: padding changes no result"}},
+    .generates = false,
+    .default_model = nullptr,
+    .suggestion = "good ones to pull: distilbert/distilbert-base-cased-distilled-squad, deepset/roberta-base-squad2",
+    .run = run,
+    .inputs = listed,
+    .answer = nullptr,
+    .show = show};
+
+}  // namespace mynah

@@ -1,0 +1,75 @@
+// How a task makes itself known: every .cpp of this folder that is a task defines `extern const TaskEntry task_<name>{...}` and
+// CMake collects them.
+#pragma once
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bundle/bundle.h"
+
+namespace mynah {
+namespace tasks {
+
+// What a task works with: a model that fits it.
+struct OpenTask {
+  const struct TaskEntry* entry;
+  std::string asked;      // the name that was asked for: "translation_en_to_fr"
+  Model model;
+  Json tokenizer_config;  // tokenizer_config.json, or an empty object
+
+  const bundle::Bundle& bundle() const { return model.bundle(); }
+  const Tokenizer& tokenizer() const { return *bundle().tokenizer; }
+};
+
+enum class OptionType {
+  text,
+  integer,
+  integer_or_none,  // on the command line "none" is null
+  number,
+  boolean,
+  names,            // one or several texts; on the command line a comma list
+  texts,            // one or several texts; on the command line given again for each
+  json,
+};
+
+struct TaskOption {
+  const char* name;  // as the reference spells it: "top_k"
+  OptionType type;
+  const char* help;
+};
+
+// How results look to people.
+struct Style {
+  bool color = false;
+};
+
+struct TaskEntry {
+  const char* name;
+  std::vector<std::string_view> aliases;
+  const char* help;
+  const char* input;              // what one input is, for help: "TEXT"
+  bool (*reads_json)(const Json&);  // whether an input that spells this JSON value means it, and not its text; nullptr: never
+  std::vector<nn::HeadKind> heads;  // of models that fit; the first one is meant where a checkpoint names none
+  std::vector<TaskOption> options;
+  bool generates;                 // takes the settings of GenerationConfig as well
+  const char* default_model;      // a catalogue name; nullptr without
+  const char* suggestion;         // models that are good at it
+
+  // One result for each input.
+  std::vector<Json> (*run)(const OpenTask&, const std::vector<Json>& inputs, const Json& options);
+  // The inputs that the caller means, some of which may be options ("question"); whether they count as one. nullptr: an array is
+  // several, anything else one.
+  std::vector<Json> (*inputs)(const Json& inputs, const Json& options, bool* one);
+  // The reference's answer made of results. nullptr: the result itself for one input, else the array.
+  Json (*answer)(std::vector<Json> results, const Json& inputs, bool one, const Json& options);
+  std::string (*show)(const Json& input, const Json& result, const Style& style);
+};
+
+}  // namespace tasks
+
+using tasks::TaskEntry;
+std::span<const TaskEntry* const> tasks_entries();
+
+}  // namespace mynah

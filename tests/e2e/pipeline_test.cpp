@@ -1,0 +1,169 @@
+// mynah pipeline and mynah embed: the examples of docs/tasks.md, the shapes, files of inputs, and what is refused.
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "program.h"
+
+namespace mynah::e2e {
+namespace {
+
+fs::path tiny(const std::string& name) { return fs::path(MYNAH_TEST_DATA) / "golden/tasks" / name; }
+
+// The tiny model that stands for MODEL in the examples of a task.
+const std::map<std::string, std::string>& model_of_task() {
+  static const std::map<std::string, std::string> all = {{"text-classification", "bert_classifier"},
+                                                         {"sentiment-analysis", "bert_classifier"},
+                                                         {"token-classification", "bert_tags"},
+                                                         {"ner", "bert_tags"},
+                                                         {"question-answering", "bert_answers"},
+                                                         {"fill-mask", "bert_mask"},
+                                                         {"zero-shot-classification", "bert_nli"},
+                                                         {"feature-extraction", "bert_mask"},
+                                                         {"sentence-similarity", "bert_mask"},
+                                                         {"embed", "bert_mask"},
+                                                         {"text-ranking", "bert_one"},
+                                                         {"rerank", "bert_one"},
+                                                         {"text-generation", "gpt2"},
+                                                         {"text2text-generation", "t5"},
+                                                         {"summarization", "t5"},
+                                                         {"translation_en_to_de", "t5"}};
+  return all;
+}
+
+// The words of a command line with single and double quotes.
+std::vector<std::string> words_of(const std::string& line) {
+  std::vector<std::string> words;
+  std::string word;
+  char quote = 0;
+  bool open = false;
+  for (const char c : line + " ") {
+    if (quote ? c == quote : c == '"' || c == '\'') {
+      quote = quote ? 0 : c;
+      open = true;
+    } else if (c == ' ' && !quote) {
+      if (open) words.push_back(word);
+      word.clear();
+      open = false;
+    } else {
+      word += c;
+      open = true;
+    }
+  }
+  return words;
+}
+
+class PipelineCommand : public Sandbox {
+ protected:
+  Json json(std::vector<std::string> words, const std::string& input = "") const {
+    words.insert(words.begin(), "pipeline");
+    words.push_back("--json");
+    return run_well(words, input).json();
+  }
+};
+
+TEST_F(PipelineCommand, ExamplesOfTheDocumentation) {
+  std::ifstream docs(fs::path(MYNAH_TEST_DATA) / "../docs/tasks.md");
+  int count = 0;
+  for (std::string line; std::getline(docs, line);) {
+    if (line.rfind("mynah ", 0) != 0) continue;
+    std::vector<std::string> words = words_of(line);
+    words.erase(words.begin());
+    const std::string task = words[0] == "embed" ? words[0] : words[1];
+    ASSERT_TRUE(model_of_task().count(task)) << line;
+    std::replace(words.begin(), words.end(), std::string("MODEL"), tiny(model_of_task().at(task)).string());
+    const Result result = run_well(words);
+    EXPECT_FALSE(result.out.empty()) << line;
+    if (std::find(words.begin(), words.end(), "--json") != words.end()) EXPECT_NO_THROW(result.json()) << line;
+    ++count;
+  }
+  EXPECT_GT(count, 15);
+}
+
+TEST_F(PipelineCommand, ShapesFollowTheInputs) {
+  const std::string model = tiny("bert_classifier").string();
+  EXPECT_EQ(json({"text-classification", "--model", model, "good"})[0]["label"], "good");
+  EXPECT_EQ(json({"text-classification", "--model", model, "good", "bad"}).size(), 2u);
+  EXPECT_EQ(json({"text-classification", "--model", model, "--top-k", "none", "good"}).size(), 3u);
+  // A pair is an object, also when an input spells it.
+  EXPECT_TRUE(json({"text-classification", "--model", model, "{\"text\": \"a\", \"text_pair\": \"b\"}"}).is_object());
+  EXPECT_TRUE(json({"text-classification", "--model", model, "--text-pair", "b", "a"}).is_object());
+  EXPECT_EQ(json({"text-classification", "--model", model, "-"}, "good\n"), json({"text-classification", "--model", model, "good"}));
+  EXPECT_EQ(json({"text-classification", "--model", model, "--", "--good"}).size(), 1u);
+  const std::string answers = tiny("bert_answers").string();
+  EXPECT_TRUE(json({"question-answering", "--model", answers, "--question", "Who?", "--context", "anna sings"}).is_object());
+  EXPECT_EQ(json({"question-answering", "--model", answers, "--question", "Who?", "--question", "Where?", "--context", "anna sings"}).size(), 2u);
+}
+
+TEST_F(PipelineCommand, FilesOfInputs) {
+  const std::string model = tiny("bert_classifier").string();
+  write_file(file("rows.jsonl"), "\"good\"\n{\"text\": \"bad\", \"id\": 7}\n{\"text\": \"a\", \"text_pair\": \"b\"}\n\n\"the bird sings in the park\"\n");
+  run({"pipeline", "text-classification", "--model", model, "--input-file", file("rows.jsonl").string(), "--output-file", file("out.jsonl").string(), "--batch-size", "2"});
+  std::istringstream out(read_file(file("out.jsonl")));
+  std::vector<Json> rows;
+  for (std::string line; std::getline(out, line);) rows.push_back(Json::parse(line));
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[0], json({"text-classification", "--model", model, "good"})[0]);
+  EXPECT_EQ(rows[3], json({"text-classification", "--model", model, "the bird sings in the park"})[0]);
+  write_file(file("lines.txt"), "good\nbad\n");
+  EXPECT_EQ(run_well({"pipeline", "text-classification", "--model", model, "--input-file", file("lines.txt").string()}).lines().size(), 2u);
+  // A bad line leaves no output.
+  write_file(file("bad.jsonl"), "\"good\"\n{\"no\": 1}\n");
+  expect_refused({"pipeline", "text-classification", "--model", model, "--input-file", file("bad.jsonl").string(), "--output-file", file("none.jsonl").string()}, {1}, {"line 2"});
+  EXPECT_FALSE(fs::exists(file("none.jsonl")));
+}
+
+TEST_F(PipelineCommand, RefusesWhatCannotBeMeant) {
+  const std::string model = tiny("bert_classifier").string(), tags = tiny("bert_tags").string(), answers = tiny("bert_answers").string();
+  expect_refused({"pipeline"}, {2}, {"name a task"});
+  expect_refused({"pipeline", "text-clasification", "--model", model, "a"}, {2}, {"did you mean text-classification"});
+  expect_refused({"pipeline", "table-question-answering", "--model", model, "a"}, {2}, {"table-question-answering"});
+  expect_refused({"pipeline", "text-classification", "--model", model, "--topk", "2", "a"}, {2}, {"--topk", "--top-k"});
+  expect_refused({"pipeline", "text-classification", "--model", model, "--top-k", "two", "a"}, {2}, {"--top-k", "two"});
+  expect_refused({"pipeline", "text-classification", "--model", model, "--top-k", "0", "a"}, {2}, {"top_k"});
+  expect_refused({"pipeline", "text-classification", "--model", model, "--function-to-apply", "tanh", "a"}, {2}, {"tanh"});
+  expect_refused({"pipeline", "text-classification", "--model", model}, {2}, {"input"});
+  expect_refused({"pipeline", "text-classification", "a"}, {2}, {"--model", "distilbert"});
+  expect_refused({"pipeline", "text-classification", "--model", tags, "a"}, {1}, {"BertForTokenClassification"});
+  expect_refused({"pipeline", "text-classification", "--model", file("gone/x").string(), "a"}, {3}, {"gone"});
+  expect_refused({"pipeline", "text-classification", "--model", model, "\xff\xfe"}, {1}, {"UTF-8"});
+  expect_refused({"pipeline", "ner", "--model", tags, "--stride", "4", "a"}, {2}, {"aggregation_strategy"});
+  expect_refused({"pipeline", "ner", "--model", tags, "--stride", "400", "--aggregation-strategy", "max", "a"}, {2}, {"400"});
+  expect_refused({"pipeline", "ner", "--model", tags, "--aggregation-strategy", "some", "a"}, {2}, {"average"});
+  expect_refused({"pipeline", "fill-mask", "--model", tiny("bert_mask").string(), ""}, {1}, {"[MASK]"});
+  expect_refused({"pipeline", "question-answering", "--model", answers, "--question", "a"}, {2}, {"context"});
+  expect_refused({"pipeline", "question-answering", "--model", answers, "--question", "a", "--context", ""}, {1}, {"empty"});
+  expect_refused({"pipeline", "question-answering", "--model", answers, "--question", "a", "--context", "b", "--max-seq-len", "8", "--doc-stride", "9"}, {2}, {"doc_stride"});
+  expect_refused({"pipeline", "zero-shot-classification", "--model", tiny("bert_nli").string(), "a"}, {2}, {"candidate_labels"});
+  expect_refused({"pipeline", "zero-shot-classification", "--model", tiny("bert_nli").string(), "a", "--candidate-labels", "b", "--hypothesis-template", "c"}, {2}, {"{}"});
+  expect_refused({"embed"}, {2}, {"MODEL"});
+  // The model has 48 positions; nothing is cut unless it is asked for.
+  std::string long_text;
+  for (int i = 0; i < 100; ++i) long_text += "the bird ";
+  expect_refused({"pipeline", "text-classification", "--model", model, long_text}, {1}, {"48"});
+  EXPECT_NE(run({"pipeline", "text-classification", "--model", model, "--truncation", "true", long_text}).err.find("too long"), std::string::npos);
+}
+
+TEST_F(PipelineCommand, LongLinesAndEmptyTexts) {
+  const std::string model = tiny("bert_tags").string();
+  std::string text;
+  while (text.size() < (10u << 20)) text += "the bird sings in london and paris ";
+  const Result result = run({"pipeline", "ner", "--model", model, "--json", "-"}, text);
+  EXPECT_EQ(result.code, 0);
+  EXPECT_NE(result.err.find("only its beginning is read"), std::string::npos) << result.err;
+  EXPECT_EQ(json({"ner", "--model", model, ""}), Json::array());
+  EXPECT_EQ(json({"text-classification", "--model", tiny("bert_classifier").string(), "[SEP] [PAD]"}).size(), 1u);
+}
+
+TEST_F(PipelineCommand, PeopleSeeBarsAndSpans) {
+  const std::string out = run_well({"pipeline", "text-classification", "--model", tiny("bert_classifier").string(), "I love the bird"}).out;
+  EXPECT_NE(out.find("0.5114  ############............  good"), std::string::npos) << out;
+  const std::string spans = run_well({"pipeline", "ner", "--model", tiny("bert_tags").string(), "--aggregation-strategy", "simple", "Anna sings"}).out;
+  EXPECT_NE(spans.find("[Anna|"), std::string::npos) << spans;
+  EXPECT_EQ(spans.find('\x1b'), std::string::npos);
+  EXPECT_NE(run_well({"pipeline", "ner", "--help"}).out.find("--aggregation-strategy"), std::string::npos);
+  EXPECT_NE(run_well({"pipeline", "--help"}).out.find("token-classification"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace mynah::e2e
