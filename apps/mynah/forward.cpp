@@ -57,8 +57,7 @@ int act(const Options& o) {
     const auto results = compute();
     if (!results.count("loss")) fail(ErrorCode::usage, "forward: --grad needs a loss; add labels to {}", raw ? "the input" : o.input);
     backward(results.at("loss"));
-    for (const nn::Parameter& p : b.weights.parameters)
-      if (const Tensor g = grad(p.value); g.defined()) out.emplace_back("grad." + p.disk_name, contiguous(p.to_disk ? p.to_disk(g) : g));
+    for (const auto& [name, g] : nn::disk_gradients(b.weights)) out.emplace_back("grad." + name, g);
   } else {
     NoGrad no_grad;
     compute();

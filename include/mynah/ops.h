@@ -128,9 +128,9 @@ Tensor batch_norm_training(const Tensor& x, const Tensor& weight, const Tensor& 
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, float eps);
 
 // ---- attention
-// Rotary position embedding, rotate-half form (arXiv:2104.09864): x [N, H, D]; cos, sin [N, R/2] with R <= D, the first R
-// elements of each head are turned.
-Tensor rope(const Tensor& x, const Tensor& cos, const Tensor& sin);
+// Rotary position embedding (arXiv:2104.09864): x [N, H, D]; cos, sin [N, R/2] with R <= D, the first R elements of each head are
+// turned, i together with i + R/2 or, `interleaved`, 2i with 2i + 1.
+Tensor rope(const Tensor& x, const Tensor& cos, const Tensor& sin, bool interleaved = false);
 
 // One sequence inside ragged rows: its queries are rows q_begin.. of q, its keys rows k_begin.. of k and v. With `causal`, query i
 // sees keys up to k_count - q_count + i.
@@ -144,7 +144,8 @@ struct AttentionConfig {
   float softcap = 0;               // > 0: scores become softcap * tanh(score / softcap)
   std::vector<float> alibi;        // a slope per head: adds slope * key position
   std::vector<uint8_t> key_mask;   // one per row of k; 0 hides the key from every query
-  // [H, Tq, Tk], or one for each sequence [S, H, Tq, Tk]: adds bias[h][i][j] to the scaled score of the sequence's query i and key j
+  // [H, Tq, Tk], or one for each sequence [S, H, Tq, Tk]: adds bias[h][i][j] to the scaled score of the sequence's query i and key j;
+  // Tq 1: the same for all queries
   Tensor bias;
   // [H, 2R - 1]: adds distance_bias[h][j - p + R - 1], p the key position of the query (relative positions of arXiv:1910.10683)
   Tensor distance_bias;

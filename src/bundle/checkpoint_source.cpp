@@ -1,8 +1,6 @@
 #include "bundle/checkpoint_source.h"
 
 #include "base/file.h"
-#include "bundle/gguf_names.h"
-#include "nn/config.h"
 
 namespace mynah::bundle {
 namespace {
@@ -22,22 +20,24 @@ std::string old_spelling(const std::string& name) {
 CheckpointSource::CheckpointSource(std::shared_ptr<const formats::TensorSource> source, std::shared_ptr<const formats::GgufFile> gguf,
                                    const ModelEntry& entry, const Json& config)
     : source_(std::move(source)), gguf_(std::move(gguf)), entry_(entry) {
-  if (gguf_) {
-    heads_ = nn::config_int(config, "num_attention_heads", 0, 0);
-    kv_heads_ = nn::config_int(config, "num_key_value_heads", heads_, 0);
-  }
+  if (!gguf_) return;
+  heads_ = gguf_heads(gguf_metadata(*gguf_));
+  rules_ = entry_.gguf.rules(config);
 }
 
 std::string CheckpointSource::find(const std::string& name) const {
   if (gguf_) {
-    const auto weight = to_gguf_name(entry_.gguf, name);
+    const auto weight = to_gguf_name(rules_, name);
     return weight && source_->contains(weight->name) ? weight->name : "";
   }
-  const std::string prefix = entry_.base_prefix;
-  const std::string bare = name.rfind(prefix, 0) == 0 ? name.substr(prefix.size()) : "";
-  for (const std::string& spelling : {name, bare, prefix + name})
+  // The base prefix may be missing, or another: question answerers of decoders say "transformer" where others say "model".
+  const std::string bases[] = {entry_.base_prefix, "model.", "transformer."};
+  std::string bare = name;
+  for (const std::string& base : bases)
+    if (!base.empty() && bare == name && name.rfind(base, 0) == 0) bare = name.substr(base.size());
+  for (const std::string& spelling : {name, bare, bases[0] + bare, bases[1] + bare, bases[2] + bare})
     for (const std::string& candidate : {spelling, old_spelling(spelling)})
-      if (!candidate.empty() && source_->contains(candidate)) return candidate;
+      if (source_->contains(candidate)) return candidate;
   return "";
 }
 
@@ -49,13 +49,17 @@ nn::LoadedWeight CheckpointSource::load(const std::string& name, const Shape&, n
   if (weight.disk_name.empty()) return weight;
   weight.value = source_->tensor(weight.disk_name);
   if (!gguf_) return weight;
-  const auto layout = to_gguf_name(entry_.gguf, name)->layout;
-  if (layout == GgufRule::transposed && weight.value.rank() == 2) weight.transposed = true;
-  if (layout == GgufRule::rope_q || layout == GgufRule::rope_k) {
-    const int64_t heads = layout == GgufRule::rope_q ? heads_ : kv_heads_;
-    const Tensor stored = weight.value;
-    weight.value = reorder_rope_rows(stored, heads, false);
-    weight.to_disk = [heads](const Tensor& t) { return reorder_rope_rows(t, heads, true); };
+  const GgufWeight place = *to_gguf_name(rules_, name);
+  const GgufRule::Layout layout = place.layout;
+  const Tensor stored = weight.value;
+  if (layout == GgufRule::transposed) {
+    weight.transposed = stored.rank() == 2;
+  } else if (layout == GgufRule::stacked) {
+    weight.value = part_of(stored, place.part);
+    weight.part = place.part;
+  } else if (layout != GgufRule::same) {
+    weight.value = change_layout(layout, stored, heads_, false);
+    if (layout != GgufRule::plus_one) weight.to_disk = [layout, heads = heads_](const Tensor& t) { return change_layout(layout, t, heads, true); };
     done_with(stored);
   }
   return weight;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bundle/bundle.h"
+#include "bundle/gguf_names.h"
 
 namespace mynah::bundle {
 
@@ -23,7 +24,8 @@ class CheckpointSource : public nn::WeightSource {
   std::shared_ptr<const formats::TensorSource> source_;
   std::shared_ptr<const formats::GgufFile> gguf_;
   const ModelEntry& entry_;
-  int64_t heads_ = 0, kv_heads_ = 0;
+  GgufHeads heads_;
+  std::span<const GgufRule> rules_;
 };
 
 }  // namespace mynah::bundle

@@ -1,6 +1,7 @@
 #include "bundle/convert.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -13,7 +14,6 @@
 #include "formats/safetensors.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
-#include "nn/rope_gguf.h"
 #include "tensor/quantize.h"
 #include "tensor/quantize_recipe.h"
 
@@ -37,16 +37,6 @@ struct Outgoing {
   std::function<Tensor()> load;
 };
 
-int layers_of(const Json& config) {
-  for (const char* key : {"num_hidden_layers", "n_layer"})
-    if (config.contains(key)) return static_cast<int>(nn::config_int(config, key));
-  return 0;
-}
-GgufHeads heads_of(const Json& config) {
-  const int64_t heads = nn::config_int(config, config.contains("num_attention_heads") ? "num_attention_heads" : "n_head");
-  return {heads, nn::config_int(config, "num_key_value_heads", heads)};
-}
-
 std::vector<Outgoing> from_gguf(const std::shared_ptr<const formats::GgufFile>& file) {
   std::vector<Outgoing> all;
   for (const auto& info : file->tensors()) {
@@ -57,45 +47,62 @@ std::vector<Outgoing> from_gguf(const std::shared_ptr<const formats::GgufFile>& 
 }
 
 // The checkpoint's name as the model spells it, with its base prefix.
-std::optional<GgufWeight> gguf_name_of(const ModelEntry& entry, const std::string& name) {
-  if (auto weight = to_gguf_name(entry.gguf, name)) return weight;
-  return to_gguf_name(entry.gguf, entry.base_prefix + name);
+std::optional<GgufWeight> gguf_name_of(const ModelEntry& entry, std::span<const GgufRule> rules, const std::string& name) {
+  if (auto weight = to_gguf_name(rules, name)) return weight;
+  return to_gguf_name(rules, entry.base_prefix + name);
 }
 
-std::vector<Outgoing> from_checkpoint(const std::shared_ptr<const formats::TensorSource>& source, const ModelEntry& entry, const Json& config) {
+Shape with_parts(const Shape& shape, int64_t parts) {
+  std::vector<int64_t> dims(shape.dims().begin(), shape.dims().end());
+  dims.insert(dims.begin(), parts);
+  return Shape(dims);
+}
+
+std::vector<Outgoing> from_checkpoint(const std::shared_ptr<const formats::TensorSource>& source, const ModelEntry& entry, const Json& config,
+                                      const GgufHeads& heads) {
   std::vector<Outgoing> all;
-  const GgufHeads heads = heads_of(config);
-  const bool tied = nn::config_bool(config, "tie_word_embeddings", std::string_view(entry.model_type) != "llama");
+  struct Parts {
+    size_t place;                          // in `all`
+    std::map<int64_t, std::string> names;  // by number
+  };
+  std::map<std::string, Parts> stacks;
+  const auto rules = entry.gguf.rules(config);
+  const bool tied = nn::config_bool(config, "tie_word_embeddings", entry.gguf.tied);
   for (const auto& info : source->tensors()) {
     if (is_buffer(entry, info.name) || (tied && info.name == "lm_head.weight")) continue;
-    const auto weight = gguf_name_of(entry, info.name);
+    const auto weight = gguf_name_of(entry, rules, info.name);
     require(weight.has_value(), "convert: {}: weight {} has no place in a GGUF file of {}", source->where(), info.name, entry.model_type);
     if (weight->name.starts_with('.')) {
       warn("convert: {}: {} has no place in a GGUF file of {} and is left out", source->where(), info.name, entry.model_type);
       continue;
     }
     require(info.dtype.has_value(), "convert: {}: {} has type {}, which cannot be read", source->where(), info.name, info.type);
+    if (weight->part >= 0) {
+      const auto [at, is_new] = stacks.try_emplace(weight->name, Parts{all.size(), {}});
+      at->second.names[weight->part] = info.name;
+      if (is_new) all.push_back({weight->name, info.shape, *info.dtype, {}});
+      continue;
+    }
     all.push_back({weight->name, gguf_shape(weight->layout, info.shape), *info.dtype, [source, name = info.name, layout = weight->layout, heads] {
                      return change_layout(layout, source->tensor(name), heads, true);
                    }});
   }
+  for (const auto& [name, parts] : stacks) {
+    require(parts.names.rbegin()->first + 1 == static_cast<int64_t>(parts.names.size()), "convert: {}: parts of {} are missing", source->where(), name);
+    Outgoing& out = all[parts.place];
+    out.shape = with_parts(out.shape, static_cast<int64_t>(parts.names.size()));
+    out.load = [source, names = parts.names] {
+      std::vector<Tensor> loaded;
+      for (const auto& [number, part] : names) loaded.push_back(source->tensor(part));
+      return stack(loaded);
+    };
+  }
+  if (entry.gguf.lists)
+    for (const auto& [name, values] : entry.gguf.lists(config)) {
+      const Shape shape{static_cast<int64_t>(values.size())};
+      all.push_back({name, shape, DType::f32, [values = values, shape] { return Tensor::from(std::span<const float>(values), shape); }});
+    }
   return all;
-}
-
-bool has_rope_freqs(const ModelEntry& entry) {
-  return std::any_of(entry.gguf.rules.begin(), entry.gguf.rules.end(), [](const GgufRule& rule) { return std::string_view(rule.gguf) == "rope_freqs"; });
-}
-int64_t head_dim_of(const Json& config) {
-  return nn::config_int(config, "head_dim", std::max<int64_t>(1, nn::config_int(config, "hidden_size") / heads_of(config).query));
-}
-
-// Rope types that GGUF expresses as a tensor.
-void add_rope_freqs(const ModelEntry& entry, const Json& config, std::vector<Outgoing>* weights) {
-  if (!has_rope_freqs(entry)) return;
-  const std::vector<float> divisors = nn::rope_divisors(config, head_dim_of(config));
-  if (divisors.empty()) return;
-  const Shape shape{static_cast<int64_t>(divisors.size())};
-  weights->push_back({"rope_freqs.weight", shape, DType::f32, [divisors, shape] { return Tensor::from(std::span<const float>(divisors), shape); }});
 }
 
 void set_metadata(formats::GgufWriter* w, const std::string& prefix, const Json& metadata) {
@@ -109,11 +116,10 @@ void set_metadata(formats::GgufWriter* w, const std::string& prefix, const Json&
 }
 
 // Metadata of a new file for a Hugging Face folder.
-void describe(formats::GgufWriter* w, const Bundle& b) {
+void describe(formats::GgufWriter* w, const Bundle& b, const Json& metadata) {
   w->set("general.architecture", b.entry->gguf.architecture);
   w->set("general.name", fs::absolute(b.path).lexically_normal().filename().string());
   w->set("general.quantization_version", uint32_t{2});
-  const Json metadata = b.entry->gguf.metadata(b.config);
   set_metadata(w, std::string(b.entry->gguf.architecture) + ".", metadata);
   if (b.config.contains("type_vocab_size")) w->set("tokenizer.ggml.token_type_count", static_cast<uint32_t>(nn::config_int(b.config, "type_vocab_size", 0, 0)));
   tokenizer_to_gguf(b.path, nn::config_int(b.config, "vocab_size"), w);
@@ -126,21 +132,22 @@ void write_gguf(const fs::path& in, const fs::path& out, const std::string& reci
   require(b->entry->gguf.architecture != nullptr && (b->gguf || b->entry->gguf.metadata), "convert: {} has no GGUF form that mynah writes", b->architecture());
   formats::GgufWriter writer(out);
   std::vector<Outgoing> weights;
+  const Json metadata = b->gguf ? gguf_metadata(*b->gguf) : b->entry->gguf.metadata(b->config);
   if (b->gguf) {
     for (const auto& value : b->gguf->metadata())
       if (value.key() != "general.file_type") writer.copy(value);
     weights = from_gguf(b->gguf);
   } else {
     const auto source = formats::open_checkpoint(in);
-    describe(&writer, *b);
-    weights = from_checkpoint(source, *b->entry, b->config);
-    add_rope_freqs(*b->entry, b->config, &weights);
+    describe(&writer, *b, metadata);
+    weights = from_checkpoint(source, *b->entry, b->config, gguf_heads(metadata));
   }
   RecipeModel model;
   model.architecture = b->entry->gguf.architecture;
-  model.layers = layers_of(b->config);
-  const GgufHeads heads = heads_of(b->config);
-  model.heads_per_kv = static_cast<int>(heads.query / heads.key);
+  model.layers = static_cast<int>(nn::config_int(metadata, "block_count", 0, 0));
+  model.experts = static_cast<int>(nn::config_int(metadata, "expert_count", 0, 0));
+  const GgufHeads heads = gguf_heads(metadata);
+  model.heads_per_kv = heads.key > 0 ? static_cast<int>(heads.query / heads.key) : 1;
   model.tied_head = std::none_of(weights.begin(), weights.end(), [](const Outgoing& w) { return w.name == "output.weight"; });
   if (!recipe.empty()) writer.set("general.file_type", static_cast<uint32_t>(recipe_file_type(recipe)));
   else if (const auto* old = b->gguf ? b->gguf->find("general.file_type") : nullptr) writer.copy(*old);
@@ -165,23 +172,28 @@ void write_folder(const fs::path& in, const fs::path& out, const ConvertProgress
   const auto b = open(in, {}, {.network = false, .tokenizer = false});
   if (!b->gguf) fail(ErrorCode::usage, "convert: {} is a folder already; give OUT a name that ends in .gguf", in.string());
   if (fs::exists(out) && !fs::is_empty(out)) fail(ErrorCode::usage, "convert: {} exists and is not empty", out.string());
-  const GgufHeads heads = heads_of(b->config);
+  const GgufHeads heads = gguf_heads(gguf_metadata(*b->gguf));
+  const auto rules = b->entry->gguf.rules(b->config);
   std::vector<formats::OutputTensor> tensors;
   uint64_t total = 0;
   for (const auto& info : b->gguf->tensors()) total += static_cast<uint64_t>(info.shape.numel());
   const auto done = std::make_shared<uint64_t>(0);
   for (const auto& info : b->gguf->tensors()) {
-    const auto weight = from_gguf_name(b->entry->gguf, info.name);
+    if (is_buffer(*b->entry, info.name)) continue;
+    const auto weight = from_gguf_name(rules, info.name);
     require(weight.has_value() && info.dtype.has_value(), "convert: {}: weight {} ({}) is not known to {}", in.string(), info.name, info.type, b->architecture());
-    if (info.name == "rope_freqs.weight") continue;
     const DType type = is_quantized(*info.dtype) ? DType::f32 : *info.dtype;
-    tensors.emplace_back(weight->name, gguf_shape(weight->layout, info.shape), type,
-                         [file = b->gguf, name = info.name, layout = weight->layout, heads, type, n = info.shape.numel(), done, total, &progress] {
-                           Tensor t = change_layout(layout, as_type(file->tensor(name), type), heads, false);
-                           *done += static_cast<uint64_t>(n);
-                           if (progress) progress(*done, total);
-                           return t;
-                         });
+    const bool stacked = weight->layout == GgufRule::stacked;
+    const Shape shape = stacked ? Shape(std::vector<int64_t>(info.shape.dims().begin() + 1, info.shape.dims().end())) : gguf_shape(weight->layout, info.shape);
+    for (int64_t part = 0; part < (stacked ? info.shape[0] : 1); ++part)
+      tensors.emplace_back(stacked ? part_name(weight->name, part) : weight->name, shape, type,
+                           [file = b->gguf, name = info.name, layout = weight->layout, heads, type, stacked, part, n = shape.numel(), done, total, &progress] {
+                             const Tensor stored = stacked ? part_of(file->tensor(name), part) : file->tensor(name);
+                             Tensor t = change_layout(layout, as_type(stored, type), heads, false);
+                             *done += static_cast<uint64_t>(n);
+                             if (progress) progress(*done, total);
+                             return t;
+                           });
   }
   fs::create_directories(out);
   formats::write_safetensors(out / "model.safetensors", tensors, {{"format", "pt"}});
@@ -195,10 +207,6 @@ void write_folder(const fs::path& in, const fs::path& out, const ConvertProgress
   if (!generation.empty()) write_json("generation_config.json", generation);
   Json config = b->config;
   config.update(generation);
-  if (has_rope_freqs(*b->entry) && b->gguf->contains("rope_freqs.weight")) {
-    require(!config.contains("rope_scaling"), "convert: {}: both rope_freqs.weight and rope.scaling.type are given, config.json holds one", in.string());
-    config["rope_scaling"] = nn::rope_scaling_of(b->gguf->tensor("rope_freqs.weight").to_vector(), config, head_dim_of(config));
-  }
   config["dtype"] = "float32";
   write_json("config.json", config);  // last: a folder without it is not a model
 }

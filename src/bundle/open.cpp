@@ -61,29 +61,35 @@ void build(Bundle* b, const LoadOptions& options) {
     fail(ErrorCode::failure, "{}: {} weights do not fit {}: {}", b->path.string(), b->weights.problems.size(), b->architecture(), some_of(b->weights.problems));
 }
 
-void complete_gguf_config(Bundle* b) {
-  // What the metadata does not say is read off the tensors.
-  Json& c = b->config;
-  if (const auto* embedding = b->gguf->find_tensor("token_embd.weight"); embedding && embedding->shape.rank() == 2) c["vocab_size"] = embedding->shape[0];
-  c["tie_word_embeddings"] = !b->gguf->contains("output.weight");
-  if (b->gguf->contains("blk.0.attn_q.bias")) c["attention_bias"] = true;
-  if (b->gguf->contains("enc.blk.0.ffn_up.weight")) c["feed_forward_proj"] = b->gguf->contains("enc.blk.0.ffn_gate.weight") ? "gated-gelu" : "relu";
-  if (b->gguf->contains("blk.0.ffn_down.bias") && b->entry->model_type == std::string_view("llama")) c["mlp_bias"] = true;
+// Metadata, and what the tensors themselves say.
+Json described(const formats::GgufFile& file) {
+  Json m = gguf_metadata(file);
+  Json& tensors = m["tensors"] = Json::object();
+  for (const auto& info : file.tensors()) {
+    Json& entry = tensors[info.name] = Json::array();
+    if (info.name.starts_with("rope_") && info.shape.rank() == 1)
+      for (const float v : file.tensor(info.name).to_vector()) entry.push_back(v);
+    else
+      for (const int64_t size : info.shape.dims()) entry.push_back(size);
+  }
+  return m;
 }
 
 void open_gguf(Bundle* b) {
   b->gguf = formats::GgufFile::open(b->path);
   b->source = b->gguf;
   const auto architecture = b->gguf->get<std::string>("general.architecture");
-  std::vector<std::string> known;
+  std::set<std::string> known;
   for (const ModelEntry* entry : models_entries()) {
     if (!entry->gguf.architecture) continue;
-    known.emplace_back(entry->gguf.architecture);
+    known.emplace(entry->gguf.architecture);
     if (architecture == entry->gguf.architecture) b->entry = entry;
   }
   if (!b->entry) fail(ErrorCode::failure, "{}: architecture \"{}\" is not known; known: {}", b->path.string(), architecture, fmt::join(known, ", "));
-  b->config = b->entry->gguf.config(gguf_metadata(*b->gguf));
-  complete_gguf_config(b);
+  b->config = b->entry->gguf.config(described(*b->gguf));
+  b->entry = &find_entry(b->config, b->path.string());  // an architecture may stand for several families
+  if (const auto* embedding = b->gguf->find_tensor("token_embd.weight"); embedding && embedding->shape.rank() == 2) b->config["vocab_size"] = embedding->shape[0];
+  b->config["tie_word_embeddings"] = !b->gguf->contains("output.weight");
   b->generation_config = Json::object();
   for (const auto& [key, name] : {std::pair{"tokenizer.ggml.bos_token_id", "bos_token_id"},
                                   {"tokenizer.ggml.eos_token_id", "eos_token_id"},

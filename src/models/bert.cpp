@@ -68,6 +68,6 @@ extern const ModelEntry model_bert{"bert",
                                    make,
                                    "bert.",
                                    {".position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"},
-                                   {"bert", config_from_gguf, metadata_for_gguf, kRules}};
+                                   {"bert", config_from_gguf, metadata_for_gguf, always<kRules>}};
 
 }  // namespace mynah

@@ -1,129 +1,106 @@
-// GPT-2 (and DistilGPT2). Paper: "Language models are unsupervised multitask learners", Radford et al., 2019.
-// Differs from its relatives by learned positions, layer norms before each block, and matrices stored as [in, out] (Conv1D).
-// Shapes: N tokens of all sequences, C hidden, H heads, D head size, V vocabulary.
+// GPT-2 and DistilGPT2 ("Language models are unsupervised multitask learners", Radford et al., 2019): learned positions, layer norms
+// before each part, matrices stored as [in, out]. GPT ("Improving language understanding by generative pre-training", Radford et al.,
+// 2018): norms after each sum. GPT-Neo (GPT-3's alternating local attention, arXiv:2005.14165): ordinary matrices, unscaled attention.
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/require.h"
-#include "models/model_entry.h"
-#include "nn/causal_lm.h"
+#include "models/decoder.h"
 #include "nn/config.h"
 
 namespace mynah {
 namespace {
 
-using nn::Init;
-using nn::Matrix;
-using nn::Weights;
+float number(const Json& c, const char* key, double otherwise) { return static_cast<float>(nn::config_number(c, key, otherwise)); }
 
-struct Config {
-  int64_t vocab_size, n_positions, n_embd, n_layer, n_head, n_inner;
-  float layer_norm_epsilon, initializer_range;
-  bool scale_attn_weights, scale_attn_by_inverse_layer_idx, tie_word_embeddings;
-  Activation activation_function;
+// What the three share: a table of positions, ordinary heads, biases, a plain feed-forward part, no padding row among the words.
+DecoderConfig base(const Json& json, int64_t vocab, int64_t hidden, int64_t layers, int64_t heads, int64_t positions) {
+  require(hidden % heads == 0, "config.json: hidden size {} is not a multiple of {} heads", hidden, heads);
+  DecoderConfig c;
+  c.vocab_size = nn::config_int(json, "vocab_size", vocab);
+  c.hidden_size = hidden;
+  c.intermediate_size = 4 * hidden;
+  c.num_hidden_layers = layers;
+  c.num_attention_heads = c.num_key_value_heads = heads;
+  c.head_dim = hidden / heads;
+  c.max_position_embeddings = c.position_rows = positions;
+  c.initializer_range = number(json, "initializer_range", 0.02);
+  c.tie_word_embeddings = nn::config_bool(json, "tie_word_embeddings", true);
+  c.norm = nn::NormKind::layer;
+  c.norm_eps = number(json, "layer_norm_epsilon", 1e-5);
+  c.gated = false;
+  c.qkv_bias = c.o_bias = c.mlp_bias = true;
+  c.names = {.base = "transformer", .embed = "wte", .positions = "wpe", .layers = "h", .final_norm = "ln_f", .attention = "attn", .qkv = "c_attn", .o = "c_proj",
+             .up = "c_fc", .down = "c_proj", .before_attention = "ln_1", .before_mlp = "ln_2", .token_classifier = "classifier"};
+  return c;
+}
 
-  explicit Config(const Json& c)
-      : vocab_size(nn::config_int(c, "vocab_size", 50257)),
-        n_positions(nn::config_int(c, "n_positions", 1024)),
-        n_embd(nn::config_int(c, "n_embd", 768)),
-        n_layer(nn::config_int(c, "n_layer", 12, 1, 10000)),
-        n_head(nn::config_int(c, "n_head", 12, 1, 100000)),
-        n_inner(nn::config_int(c, "n_inner", 4 * n_embd)),
-        layer_norm_epsilon(static_cast<float>(nn::config_number(c, "layer_norm_epsilon", 1e-5))),
-        initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
-        scale_attn_weights(nn::config_bool(c, "scale_attn_weights", true)),
-        scale_attn_by_inverse_layer_idx(nn::config_bool(c, "scale_attn_by_inverse_layer_idx", false)),
-        tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", true)),
-        activation_function(activation(nn::config_string(c, "activation_function", "gelu_new"))) {
-    require(n_embd % n_head == 0, "config.json: n_embd {} is not a multiple of n_head {}", n_embd, n_head);
-    require(!nn::config_bool(c, "add_cross_attention", false), "config.json: add_cross_attention is not supported for gpt2");
+DecoderConfig gpt(const Json& json, int64_t vocab, int64_t positions) {
+  DecoderConfig c = base(json, vocab, nn::config_int(json, "n_embd", 768), nn::config_int(json, "n_layer", 12, 1, 10000),
+                         nn::config_int(json, "n_head", 12, 1, 100000), nn::config_int(json, "n_positions", positions));
+  c.transposed = true;
+  c.projection = Projection::joined;
+  return c;
+}
+
+bool scales(const Json& json) { return nn::config_bool(json, "scale_attn_weights", true); }
+bool scales_by_layer(const Json& json) { return nn::config_bool(json, "scale_attn_by_inverse_layer_idx", false); }
+
+DecoderConfig gpt2(const Json& json) {
+  require(!nn::config_bool(json, "add_cross_attention", false), "config.json: add_cross_attention is not supported for gpt2");
+  DecoderConfig c = gpt(json, 50257, 1024);
+  c.intermediate_size = nn::config_int(json, "n_inner", 4 * c.hidden_size);
+  c.hidden_act = activation(nn::config_string(json, "activation_function", "gelu_new"));
+  c.residual_init = c.initializer_range / std::sqrt(2.0f * static_cast<float>(c.num_hidden_layers));
+  c.attention.scale = scales(json) ? 1.0f / std::sqrt(static_cast<float>(c.head_dim)) : 1.0f;
+  c.scale_by_layer = scales_by_layer(json);
+  return c;
+}
+
+DecoderConfig gpt1(const Json& json) {
+  DecoderConfig c = gpt(json, 40478, 512);
+  const std::string name = nn::config_string(json, "afn", "gelu");
+  c.hidden_act = activation(name == "gelu" ? "gelu_new" : name);
+  c.names.embed = "tokens_embed";
+  c.names.positions = "positions_embed";
+  c.names.before_attention = c.names.before_mlp = c.names.final_norm = "";
+  c.names.after_attention = "ln_1";
+  c.names.after_mlp = "ln_2";
+  c.norm_after_sum = true;
+  return c;
+}
+
+// attention_types [[["global", "local"], 12], ...] spelled out, one for each layer.
+std::vector<int64_t> neo_windows(const Json& json, int64_t layers, int64_t window) {
+  const Json types = json.value("attention_types", Json::parse(R"([[["global", "local"], 12]])"));
+  std::vector<int64_t> all;
+  require(types.is_array(), "config.json: attention_types must be [[[TYPE, ...], TIMES], ...]");
+  for (const Json& part : types) {
+    require(part.is_array() && part.size() == 2 && part[0].is_array() && part[1].is_number_integer() && part[1] <= layers,
+            "config.json: attention_types holds {}, expected [[TYPE, ...], TIMES]", part.dump());
+    for (int64_t i = 0; i < part[1].get<int64_t>(); ++i)
+      for (const Json& type : part[0]) {
+        require(type == "global" || type == "local", "config.json: attention type {} is not known; known: global, local", type.dump());
+        all.push_back(type == "local" ? window : 0);
+      }
   }
-};
+  require(static_cast<int64_t>(all.size()) == layers, "config.json: attention_types names {} layers, there are {}", all.size(), layers);
+  return all;
+}
 
-struct Norm {
-  Norm(const Config& c, const Weights& w)
-      : weight(w.tensor("weight", {c.n_embd}, Init::ones())), bias(w.tensor("bias", {c.n_embd}, Init::zeros())), eps(c.layer_norm_epsilon) {}
-  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, eps); }
-  Tensor weight, bias;
-  float eps;
-};
-
-struct Conv1D {
-  Conv1D(const Weights& w, std::string_view name, int64_t in, int64_t out, float std)
-      : matrix(w.matrix(name, out, in, Init::with_std(std), true)), bias((w / name).tensor("bias", {out}, Init::zeros())) {}
-  Tensor operator()(const Tensor& x) const { return matrix(x, {bias}); }
-  Matrix matrix;
-  Tensor bias;
-};
-
-struct Block {
-  // Projections that end in the residual stream start smaller: std / sqrt(2 layers).
-  Block(const Config& c, const Weights& w, int64_t index)
-      : ln_1(c, w / "ln_1"),
-        c_attn(w / "attn", "c_attn", c.n_embd, 3 * c.n_embd, c.initializer_range),
-        c_proj(w / "attn", "c_proj", c.n_embd, c.n_embd, residual_std(c)),
-        ln_2(c, w / "ln_2"),
-        c_fc(w / "mlp", "c_fc", c.n_embd, c.n_inner, c.initializer_range),
-        mlp_c_proj(w / "mlp", "c_proj", c.n_inner, c.n_embd, residual_std(c)) {
-    attention.scale = c.scale_attn_weights ? 1.0f / std::sqrt(static_cast<float>(c.n_embd / c.n_head)) : 1.0f;
-    if (c.scale_attn_by_inverse_layer_idx) attention.scale /= static_cast<float>(index + 1);
-  }
-  static float residual_std(const Config& c) { return c.initializer_range / std::sqrt(2.0f * static_cast<float>(c.n_layer)); }
-
-  Tensor forward(const Config& c, const Tensor& in, const nn::TokenBatch& batch, int layer) const {
-    const int64_t n = in.size(0), d = c.n_embd / c.n_head;
-    const Tensor qkv = c_attn(ln_1(in));
-    const auto heads = [&](int64_t part) { return nn::split_heads(narrow(qkv, 1, part * c.n_embd, c.n_embd), n, c.n_head, d); };
-    const Tensor x = in + c_proj(reshape(nn::attend(heads(0), heads(1), heads(2), batch, layer, attention), {n, c.n_embd}));
-    return x + mlp_c_proj(activate(c_fc(ln_2(x)), c.activation_function));
-  }
-
-  Norm ln_1;
-  Conv1D c_attn, c_proj;
-  Norm ln_2;
-  Conv1D c_fc, mlp_c_proj;
-  AttentionConfig attention;
-};
-
-class GPT2 : public nn::CausalLM {
- public:
-  GPT2(const Json& json, const Weights& w)
-      : CausalLM(json),
-        c_(json),
-        wte_((w / "transformer").matrix("wte", c_.vocab_size, c_.n_embd, Init::with_std(c_.initializer_range))),
-        wpe_((w / "transformer").tensor("wpe.weight", {c_.n_positions, c_.n_embd}, Init::with_std(c_.initializer_range))) {
-    for (int64_t i = 0; i < c_.n_layer; ++i) blocks_.emplace_back(c_, w / "transformer" / "h" / i, i);
-    ln_f_.emplace(c_, w / "transformer" / "ln_f");
-    const bool tied = c_.tie_word_embeddings || !w.has("lm_head.weight");
-    head_ = tied ? wte_ : w.matrix("lm_head", c_.vocab_size, c_.n_embd, Init::with_std(c_.initializer_range));
-  }
-
-  Tensor body(const nn::TokenBatch& batch, std::vector<Tensor>* states) const override {
-    Tensor x = wte_.lookup(batch.ids) + embedding(wpe_, batch.positions);
-    if (!batch.token_types.empty()) x = x + wte_.lookup(batch.token_types);
-    for (size_t i = 0; i < blocks_.size(); ++i) {
-      if (states) states->push_back(x);
-      x = blocks_[i].forward(c_, x, batch, static_cast<int>(i));
-    }
-    x = (*ln_f_)(x);
-    if (states) states->push_back(x);
-    return x;
-  }
-
-  Tensor head(const Tensor& hidden) const override { return head_(hidden); }
-  nn::CacheShape cache_shape() const override { return {static_cast<int>(c_.n_layer), c_.n_head, c_.n_embd / c_.n_head}; }
-  int64_t vocabulary_size() const override { return c_.vocab_size; }
-  int64_t max_positions() const override { return c_.n_positions; }
-
- private:
-  Config c_;
-  Matrix wte_, head_;
-  Tensor wpe_;
-  std::vector<Block> blocks_;
-  std::optional<Norm> ln_f_;
-};
-
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<GPT2>(config, weights); }
+DecoderConfig gpt_neo(const Json& json) {
+  DecoderConfig c = base(json, 50257, nn::config_int(json, "hidden_size", 2048), nn::config_int(json, "num_layers", 24, 1, 10000),
+                         nn::config_int(json, "num_heads", 16, 1, 100000), nn::config_int(json, "max_position_embeddings", 2048));
+  c.intermediate_size = nn::config_int(json, "intermediate_size", 4 * c.hidden_size);
+  c.hidden_act = activation(nn::config_string(json, "activation_function", "gelu_new"));
+  c.names.attention = "attn.attention";
+  c.names.o = "out_proj";
+  c.qkv_bias = false;
+  c.attention.scale = 1;
+  c.windows = neo_windows(json, c.num_hidden_layers, nn::config_int(json, "window_size", 256));
+  c.packs = false;
+  return c;
+}
 
 constexpr GgufRule kRules[] = {
     {"transformer.wte", "token_embd"},
@@ -154,20 +131,28 @@ Json config_from_gguf(const Json& m) {
 }
 
 Json metadata_for_gguf(const Json& json) {
-  const Config c(json);
-  require(c.activation_function == Activation::gelu_tanh && c.scale_attn_weights && !c.scale_attn_by_inverse_layer_idx,
+  const DecoderConfig c = gpt2(json);
+  require(c.hidden_act == Activation::gelu_tanh && scales(json) && !scales_by_layer(json),
           "convert: GGUF's gpt2 has no field for this activation_function or attention scale; keep the model as safetensors");
-  return {{"context_length", c.n_positions},
-          {"embedding_length", c.n_embd},
-          {"block_count", c.n_layer},
-          {"feed_forward_length", c.n_inner},
-          {"attention.head_count", c.n_head},
-          {"attention.layer_norm_epsilon", c.layer_norm_epsilon}};
+  return {{"context_length", c.max_position_embeddings},
+          {"embedding_length", c.hidden_size},
+          {"block_count", c.num_hidden_layers},
+          {"feed_forward_length", c.intermediate_size},
+          {"attention.head_count", c.num_attention_heads},
+          {"attention.layer_norm_epsilon", c.norm_eps}};
 }
 
 }  // namespace
 
 extern const ModelEntry model_gpt2{
-    "gpt2", {"GPT2LMHeadModel"}, make, "transformer.", {".attn.bias", ".attn.masked_bias"}, {"gpt2", config_from_gguf, metadata_for_gguf, kRules}};
+    "gpt2",
+    {"GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification", "GPT2ForTokenClassification", "GPT2ForQuestionAnswering"},
+    make_decoder<gpt2>, "transformer.", {".attn.bias", ".attn.masked_bias"}, {"gpt2", config_from_gguf, metadata_for_gguf, always<kRules>, true}};
+extern const ModelEntry model_openai_gpt{
+    "openai-gpt", {"OpenAIGPTLMHeadModel", "OpenAIGPTModel", "OpenAIGPTForSequenceClassification"}, make_decoder<gpt1>, "transformer.", {".attn.bias", "position_ids"}, {}};
+extern const ModelEntry model_gpt_neo{
+    "gpt_neo",
+    {"GPTNeoForCausalLM", "GPTNeoModel", "GPTNeoForSequenceClassification", "GPTNeoForTokenClassification", "GPTNeoForQuestionAnswering"},
+    make_decoder<gpt_neo>, "transformer.", {".attention.bias", ".attention.masked_bias"}, {}};
 
 }  // namespace mynah

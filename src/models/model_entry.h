@@ -3,7 +3,9 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -14,18 +16,33 @@ namespace mynah {
 
 // A weight's name in GGUF files. "{}" stands for the layer number in both names.
 struct GgufRule {
-  enum Layout { same, rope_q, rope_k, transposed };
+  // rope_q, rope_k: rows of each head are paired for interleaved rotation; transposed: [out, in] there; plus_one: the factor 1 + weight
+  // is stored; grouped: rows [K, H/K + 2, D] lie as all queries, all keys, all values there; stacked: a second "{}" in `name` numbers the
+  // parts of one tensor.
+  enum Layout { same, rope_q, rope_k, transposed, plus_one, grouped, stacked };
   const char* name;           // the checkpoint's name, without ".weight" or ".bias"
   const char* gguf;           // GGUF's; empty: it has no place there and is left out
-  Layout layout = same;       // rope_q, rope_k: rows of each head are paired for interleaved rotation; transposed: [out, in] there
+  Layout layout = same;
+  bool bare = false;          // neither name ends in ".weight" or ".bias"
 };
+
+using NamedLists = std::vector<std::pair<std::string, std::vector<float>>>;
 
 struct GgufFamily {
   const char* architecture = nullptr;                   // general.architecture; null: the family has no GGUF form
-  Json (*config)(const Json& metadata) = nullptr;       // scalar metadata -> config.json
+  // Scalar metadata -> config.json. "tensors" holds the shape of every tensor, of lists that begin with "rope_" their numbers.
+  Json (*config)(const Json& metadata) = nullptr;
   Json (*metadata)(const Json& config) = nullptr;       // the reverse, for writing; null: such files are only read
-  std::span<const GgufRule> rules;
+  std::span<const GgufRule> (*rules)(const Json& config) = nullptr;
+  bool tied = false;                                    // the output matrix is the embedding where config.json says nothing about it
+  NamedLists (*lists)(const Json& config) = nullptr;    // tensors that GGUF files have and checkpoints do not; null: none
 };
+
+// `rules` of a family that has one table.
+template <const auto& table>
+std::span<const GgufRule> always(const Json&) {
+  return table;
+}
 
 struct ModelEntry {
   const char* model_type;                               // config.json's model_type

@@ -273,6 +273,8 @@ constexpr GgufRule kRules[] = {
 
 Json config_from_gguf(const Json& m, const char* architecture) {
   Json c = {{"model_type", "t5"}, {"architectures", {architecture}}};
+  const Json& tensors = m.at("tensors");
+  if (tensors.contains("enc.blk.0.ffn_up.weight")) c["feed_forward_proj"] = tensors.contains("enc.blk.0.ffn_gate.weight") ? "gated-gelu" : "relu";
   for (const auto& [from, to] : {std::pair{"embedding_length", "d_model"}, {"block_count", "num_layers"}, {"decoder_block_count", "num_decoder_layers"},
                                  {"feed_forward_length", "d_ff"}, {"attention.head_count", "num_heads"}, {"attention.key_length", "d_kv"},
                                  {"attention.relative_buckets_count", "relative_attention_num_buckets"}, {"decoder_start_token_id", "decoder_start_token_id"},
@@ -295,8 +297,8 @@ extern const ModelEntry model_t5{"t5",
                                  make,
                                  "transformer.",
                                  kIgnored,
-                                 {"t5", config_of_t5, nullptr, kRules}};
-extern const ModelEntry model_t5_encoder{"t5", {"T5EncoderModel"}, make, "transformer.", kIgnored, {"t5encoder", config_of_t5_encoder, nullptr, kRules}};
+                                 {"t5", config_of_t5, nullptr, always<kRules>}};
+extern const ModelEntry model_t5_encoder{"t5", {"T5EncoderModel"}, make, "transformer.", kIgnored, {"t5encoder", config_of_t5_encoder, nullptr, always<kRules>}};
 extern const ModelEntry model_mt5{"mt5",
                                   {"MT5ForConditionalGeneration", "MT5Model", "MT5EncoderModel", "MT5ForSequenceClassification",
                                    "MT5ForTokenClassification", "MT5ForQuestionAnswering"},

@@ -36,6 +36,12 @@ void CausalLM::load_classifier(const Weights& w, int64_t hidden_size, std::strin
   if (kind_ == HeadKind::question_answering) classifier_ = Linear(w, "qa_outputs", hidden_size, 2, init);
 }
 
+Matrix CausalLM::load_head(const Weights& w, std::string_view name, const Matrix& embedding, bool tied, Init init) const {
+  if (!generates()) return {};
+  if (tied || !w.has(std::string(name) + ".weight")) return embedding;
+  return w.matrix(name, embedding.rows(), embedding.columns(), init);
+}
+
 NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
   const Inputs in(inputs, {"input_ids", "attention_mask", "position_ids", "token_type_ids", "labels", "start_positions", "end_positions"});
   const Shape shape = in.shape_of("input_ids", 2, "[batch, tokens]");
@@ -46,10 +52,11 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
   batch.positions = in.positions("position_ids", rows, length);
   batch.token_types = in.integers("token_type_ids", shape);
   batch.key_mask = in.mask("attention_mask", shape);
-  batch.lengths = in.has("position_ids") && batch.key_mask.empty() ? packed_lengths(batch.positions, length)
+  batch.lengths = packs() && in.has("position_ids") && batch.key_mask.empty() ? packed_lengths(batch.positions, length)
                                                                    : std::vector<int64_t>(static_cast<size_t>(rows), length);
 
-  std::vector<Tensor> states;
+  std::vector<Tensor> states, router_logits;
+  batch.router_logits = &router_logits;
   const Tensor hidden = body(batch, options.hidden_states ? &states : nullptr);
   const auto by_row = [&](const Tensor& x) { return reshape(x, {rows, length, x.size(1)}); };
   NamedTensors out;
@@ -73,10 +80,14 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
     default: {
       const Tensor logits = head(hidden);
       out["logits"] = by_row(logits);
-      if (!in.has("labels")) break;
-      const std::vector<int32_t> labels = in.integers("labels", shape);
-      out["loss"] = labels_in_place() ? token_loss(logits, labels) : next_token_loss(logits, labels, rows, length);
-      if (const Tensor more = auxiliary_loss(batch); more.defined()) out["loss"] = out["loss"] + more;
+      if (in.has("labels")) {
+        const std::vector<int32_t> labels = in.integers("labels", shape);
+        out["loss"] = labels_in_place() ? token_loss(logits, labels) : next_token_loss(logits, labels, rows, length);
+      }
+      const Tensor balance = auxiliary_loss(batch);
+      if (!balance.defined()) break;
+      out["aux_loss"] = balance;
+      if (in.has("labels")) out["loss"] = out["loss"] + balance * auxiliary_weight();
     }
   }
   return out;

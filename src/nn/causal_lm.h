@@ -28,12 +28,16 @@ class CausalLM : public Model {
   virtual bool sees_ahead() const { return false; }
   // Whether a label stands where it is predicted, not one place further as for language models (BartForCausalLM).
   virtual bool labels_in_place() const { return false; }
-  // A loss that training adds to the next-token loss (balance of experts); undefined for none. Called after body.
+  // Whether positions without a mask may mean packed sequences; the reference does not ask that of all families.
+  virtual bool packs() const { return true; }
+  // The loss that balances experts, from what body left in batch.router_logits; undefined for none.
   virtual Tensor auxiliary_loss(const TokenBatch&) const { return {}; }
+  // Its part in the loss.
+  virtual float auxiliary_weight() const { return 0; }
 
   // Inputs: input_ids [B,T]; optional attention_mask, position_ids, token_type_ids, labels. Outputs by kind: logits [B,T,V] and
   // the next-token loss; last_hidden_state [B,T,C]; logits [B,L] of the last token that is not padding; logits [B,T,L];
-  // start_logits and end_logits [B,T]; loss [] with labels; hidden_states.N [B,T,C]. Positions count from 0 whatever the mask;
+  // start_logits and end_logits [B,T]; loss [] with labels; hidden_states.N [B,T,C]; aux_loss []. Positions count from 0 whatever the mask;
   // given positions without a mask mean packed sequences, a new one wherever they do not go on by one; both as in the reference.
   NamedTensors forward(const NamedTensors& inputs, const ForwardOptions& options) const override;
   // Also of a bare model: its output head is the tied embedding, or the one that the file holds.
@@ -46,6 +50,11 @@ class CausalLM : public Model {
   // Loads the head of a classifier: `score` without bias for sequences, `token_head` ("score", "classifier") and qa_outputs with
   // one. Call it last in the constructor; does nothing for language models and bare ones.
   void load_classifier(const Weights& w, int64_t hidden_size, std::string_view token_head, Init init);
+
+  // The output matrix: `embedding` if the config ties them or the file holds no other. Undefined for classifiers.
+  Matrix load_head(const Weights& w, std::string_view name, const Matrix& embedding, bool tied, Init init) const;
+  // Whether the model has an output head: it is a language model or bare.
+  bool generates() const { return causal_lm() != nullptr; }
 
   const Json config_;
 

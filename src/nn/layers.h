@@ -48,16 +48,34 @@ struct LayerNorm {
   float eps = 0;
 };
 
-// "<name>.weight" [C]; with `plus_one` the factor is 1 + weight, as Gemma stores it.
+// "<name>.weight" [C]
 struct RmsNorm {
   RmsNorm() = default;
-  RmsNorm(const Weights& w, std::string_view name, int64_t size, float epsilon, bool plus_one = false)
-      : weight((w / name).tensor("weight", {size}, plus_one ? Init::zeros() : Init::ones())), eps(epsilon), one_more(plus_one) {}
-  Tensor operator()(const Tensor& x) const { return rms_norm(x, one_more ? add(weight, 1.0f) : weight, eps); }
+  RmsNorm(const Weights& w, std::string_view name, int64_t size, float epsilon) : weight((w / name).tensor("weight", {size}, Init::ones())), eps(epsilon) {}
+  Tensor operator()(const Tensor& x) const { return rms_norm(x, weight, eps); }
 
   Tensor weight;
   float eps = 0;
-  bool one_more = false;
+};
+
+// The norm that a family has, where families that share their layers differ in it.
+// rms_plus_one: the factor is 1 + weight, as Gemma stores it; plain: a layer norm without parameters.
+enum class NormKind { rms, rms_plus_one, layer, layer_without_bias, plain };
+
+struct Norm {
+  Norm() = default;
+  Norm(const Weights& w, std::string_view name, int64_t size, float epsilon, NormKind which) : kind(which), eps(epsilon) {
+    if (kind != NormKind::plain) weight = (w / name).tensor("weight", {size}, kind == NormKind::rms_plus_one ? Init::zeros() : Init::ones());
+    if (kind == NormKind::layer) bias = (w / name).tensor("bias", {size}, Init::zeros());
+  }
+  Tensor operator()(const Tensor& x) const {
+    if (kind == NormKind::rms) return rms_norm(x, weight, eps);
+    return kind == NormKind::rms_plus_one ? rms_norm(x, add(weight, 1.0f), eps) : layer_norm(x, weight, bias, eps);
+  }
+
+  NormKind kind = NormKind::rms;
+  Tensor weight, bias;
+  float eps = 0;
 };
 
 }  // namespace mynah::nn

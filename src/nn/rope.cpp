@@ -147,11 +147,6 @@ Rope::Rope(const Json& config, int64_t head_dim, double default_theta) {
   }
 }
 
-void Rope::apply_factors(std::span<const float> factors) {
-  require(static_cast<int64_t>(factors.size()) == rotary_ / 2, "rope_freqs: {} factors, expected {}", factors.size(), rotary_ / 2);
-  file_factors_.assign(factors.begin(), factors.end());
-}
-
 std::vector<float> Rope::frequencies(int64_t length) const {
   std::vector<float> out = inverse_frequencies_;
   if (type_ == Type::dynamic && length > max_positions_) {
@@ -164,7 +159,6 @@ std::vector<float> Rope::frequencies(int64_t length) const {
     out = wavelengths(theta_, rotary_);
     for (size_t i = 0; i < out.size(); ++i) out[i] = 1.0f / (factors[i] * out[i]);
   }
-  for (size_t i = 0; i < file_factors_.size(); ++i) out[i] /= file_factors_[i];
   return out;
 }
 

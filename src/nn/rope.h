@@ -33,8 +33,6 @@ class Rope {
   float attention_factor() const { return attention_factor_; }
   // Radians per position [R/2], as they are for types that do not depend on the length.
   std::span<const float> inverse_frequencies() const { return inverse_frequencies_; }
-  // Divides the frequencies (GGUF's rope_freqs.weight [R/2]).
-  void apply_factors(std::span<const float> factors);
 
  private:
   std::vector<float> frequencies(int64_t length) const;
@@ -44,7 +42,7 @@ class Rope {
   double theta_ = 0, factor_ = 1;
   float attention_factor_ = 1;
   std::vector<float> inverse_frequencies_; // of the plain types
-  std::vector<float> short_factors_, long_factors_, file_factors_;
+  std::vector<float> short_factors_, long_factors_;
 };
 
 }  // namespace mynah::nn

@@ -21,7 +21,14 @@ int64_t TokenBatch::longest() const {
   return most;
 }
 
-void append_rows(LayerCache& cache, const Tensor& k, const Tensor& v, int64_t first, int64_t count) {
+// Rows whose heads lie one after the other, as caches take them: slices of joined rows do, interleaved heads are copied.
+static Tensor dense_heads(const Tensor& x) {
+  const bool dense = x.dtype() == DType::f32 && x.stride(2) == 1 && (x.size(1) == 1 || x.stride(1) == x.size(2));
+  return dense ? x : contiguous(x);
+}
+
+void append_rows(LayerCache& cache, const Tensor& k_in, const Tensor& v_in, int64_t first, int64_t count) {
+  const Tensor k = dense_heads(k_in), v = dense_heads(v_in);
   cache.append(k.data<float>() + first * k.stride(0), k.stride(0), v.data<float>() + first * v.stride(0), v.stride(0), count);
 }
 
@@ -92,10 +99,11 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
     return scaled_dot_product_attention(q, k, v, sequences, masked);
   }
   std::vector<ops::KvBlocks> cached;
+  const Tensor keys = dense_heads(k), values = dense_heads(v);
   for (size_t i = 0; i < batch.lengths.size(); ++i) {
     const int64_t length = batch.lengths[i];
     LayerCache& cache = batch.caches[i]->layer(layer);
-    append_rows(cache, k, v, row, length);
+    append_rows(cache, keys, values, row, length);
     sequences.push_back({row, length, 0, cache.length()});
     cached.push_back(cache.blocks());
     row += length;

@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "base/require.h"
 #include "mynah/autograd.h"
+#include "mynah/ops.h"
 #include "ops/packed_matrix.h"
 #include "tensor/quantize.h"
 
@@ -13,6 +14,22 @@ LoadedWeight RandomSource::load(const std::string& name, const Shape& shape, Ini
   Tensor value = Tensor::empty(shape);
   fill_normal(value.data<float>(), value.numel(), 0, init.value, seed_, name);
   return {value, name, {}};
+}
+
+std::map<std::string, Tensor> disk_gradients(const WeightList& list) {
+  std::map<std::string, Tensor> all;
+  std::map<std::string, std::map<int64_t, Tensor>> stacks;
+  for (const Parameter& p : list.parameters) {
+    const Tensor g = grad(p.value);
+    if (p.part >= 0) stacks[p.disk_name][p.part] = g.defined() ? unsqueeze(g, 0) : Tensor::zeros(unsqueeze(p.value.detach(), 0).shape());
+    else if (g.defined()) all[p.disk_name] = contiguous(p.to_disk ? p.to_disk(g) : g);
+  }
+  for (const auto& [name, parts] : stacks) {
+    std::vector<Tensor> in_order;
+    for (const auto& [part, g] : parts) in_order.push_back(g);
+    all[name] = cat(in_order, 0);
+  }
+  return all;
 }
 
 Weights Weights::operator/(std::string_view name) const { return {*source_, *list_, path(name)}; }
@@ -55,7 +72,7 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
     Tensor copy = Tensor::empty(weight.value.shape());  // the optimiser writes to it, so it cannot be the mapped file
     std::memcpy(copy.raw(), weight.value.raw(), copy.nbytes());
     weight.value = use == Use::buffer ? copy : requires_grad(copy);
-    (use == Use::buffer ? list_->buffers : list_->parameters).push_back({name, weight.disk_name, weight.value, weight.to_disk});
+    (use == Use::buffer ? list_->buffers : list_->parameters).push_back({name, weight.disk_name, weight.value, weight.to_disk, weight.part});
   }
   return weight;
 }

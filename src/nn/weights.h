@@ -2,6 +2,7 @@
 // them and keeps the list that saving, --grad, the optimiser and adapters use.
 #pragma once
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,7 @@ struct LoadedWeight {
   Tensor value;                                  // undefined: not there
   std::string disk_name;                         // its name in the file
   std::function<Tensor(const Tensor&)> to_disk;  // from the model's layout to the file's; empty: the same
+  int64_t part = -1;                             // which part of the file's tensor it is, where that stacks several weights
   bool transposed = false;                       // the file holds [out, in] although the model's checkpoints hold [in, out], or the reverse
 };
 
@@ -53,6 +55,7 @@ struct Parameter {
   std::string name, disk_name;
   Tensor value;  // f32; a tracked leaf when the model is trainable
   std::function<Tensor(const Tensor&)> to_disk;
+  int64_t part = -1;  // as in LoadedWeight
 };
 
 // What one model was built from.
@@ -64,6 +67,9 @@ struct WeightList {
   std::vector<std::string> problems;  // "name: missing", "name: shape [..], expected [..]"
   std::vector<std::string> used;      // names in the file that the model took
 };
+
+// The gradients of all parameters that have one, under their names and in their layouts on disk.
+std::map<std::string, Tensor> disk_gradients(const WeightList& list);
 
 class Weights {
  public:

@@ -42,7 +42,8 @@ ops::AttentionOptions options_of(const AttentionConfig& config, int64_t heads, i
           distance ? "[H, 2R - 1]" : "[H, Tq, Tk] or [S, H, Tq, Tk]", heads);
   options.bias = bias.data<float>();
   options.bias_head_stride = distance ? bias.size(1) : bias.size(-2) * bias.size(-1);
-  options.bias_query_stride = distance ? -1 : bias.size(-1);  // one query further, every distance is one less
+  // One query further, every distance is one less; a bias of the keys is the same for all queries.
+  options.bias_query_stride = distance ? -1 : bias.size(-2) == 1 ? 0 : bias.size(-1);
   return options;
 }
 
@@ -57,7 +58,7 @@ void place_bias(const AttentionConfig& config, const Tensor& bias, std::vector<o
               reach + 1, s.k_count, s.q_count);
       s.bias_offset = reach - first;
     } else {
-      require(s.q_count <= bias.size(-2) && s.k_count <= bias.size(-1) && (bias.rank() == 3 || static_cast<int64_t>(i) < bias.size(0)),
+      require((s.q_count <= bias.size(-2) || bias.size(-2) == 1) && s.k_count <= bias.size(-1) && (bias.rank() == 3 || static_cast<int64_t>(i) < bias.size(0)),
               "attention: bias has shape {}, sequence {} has {} queries and {} keys", bias.shape().str(), i, s.q_count, s.k_count);
       if (bias.rank() == 4) s.bias_offset = static_cast<int64_t>(i) * bias.stride(0);
     }
@@ -114,22 +115,23 @@ Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, cons
   if (saved.config.bias.defined()) saved.config.bias = saved.config.bias.detach();
   if (saved.config.distance_bias.defined()) saved.config.distance_bias = saved.config.distance_bias.detach();
   std::vector<Tensor> inputs{q, k, v};
-  if (bias.defined()) inputs.push_back(tracked_bias);
+  const bool wants_bias = bias.defined() && tracked({&tracked_bias});
+  if (wants_bias) inputs.push_back(tracked_bias);
   return record(y, inputs,
-                [saved = std::move(saved), shape, bias = bias.defined() ? bias.detach() : Tensor(), q = q.detach(), k = k.detach(),
+                [saved = std::move(saved), shape, wants_bias, bias = bias.defined() ? bias.detach() : Tensor(), q = q.detach(), k = k.detach(),
                  v = v.detach(), y = y.detach()](const Tensor& g) {
                   Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(k.shape()), dv = Tensor::zeros(v.shape());
                   const uint8_t* hidden = saved.config.key_mask.empty() ? nullptr : saved.config.key_mask.data();
                   auto parts = spans_of(saved.sequences, q.size(0), k.size(0), hidden);
                   place_bias(saved.config, bias, parts);
-                  Tensor dbias = bias.defined() ? Tensor::zeros(bias.shape()) : Tensor();
+                  Tensor dbias = wants_bias ? Tensor::zeros(bias.shape()) : Tensor();
                   const Tensor dy = head_rows(g);
                   ops::attention_backward(shape, rows_of(q), rows_of(k), rows_of(v), rows_of(y),
                                           saved.lse.data<float>(), rows_of(dy), parts,
                                           options_of(saved.config, shape.heads, shape.head_dim, bias),
-                                          {rows_of(dq), rows_of(dk), rows_of(dv), bias.defined() ? dbias.data<float>() : nullptr});
+                                          {rows_of(dq), rows_of(dk), rows_of(dv), wants_bias ? dbias.data<float>() : nullptr});
                   Grads grads{dq, dk, dv};
-                  if (bias.defined()) grads.push_back(dbias);
+                  if (wants_bias) grads.push_back(dbias);
                   return grads;
                 });
 }
@@ -197,6 +199,7 @@ std::vector<OpSample> samples() {
           {"key mask", inputs(4, 5, 2, 2, 4), call({{0, 4, 0, 5}}, masked)},
           {"bias of the pairs", with_bias(inputs(4, 5, 4, 2, 4), {4, 3, 4}), biased({{0, 3, 0, 4}, {3, 1, 4, 1}}, full, false)},
           {"bias of each sequence", with_bias(inputs(4, 5, 2, 2, 4), {2, 2, 3, 4}), biased({{0, 3, 0, 4}, {3, 1, 4, 1}}, full, false)},
+          {"bias of the keys", with_bias(inputs(4, 5, 4, 2, 4), {4, 1, 4}), biased({{0, 3, 0, 4}, {3, 1, 4, 1}}, full, false)},
           {"bias of the distance", with_bias(inputs(5, 6, 4, 2, 4), {4, 9}), biased({{0, 3, 0, 4}, {3, 2, 4, 2}}, {}, true)}};
 }
 

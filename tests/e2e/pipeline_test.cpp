@@ -74,7 +74,9 @@ TEST_F(PipelineCommand, ExamplesOfTheDocumentation) {
     std::replace(words.begin(), words.end(), std::string("MODEL"), tiny(model_of_task().at(task)).string());
     const Result result = run_well(words);
     EXPECT_FALSE(result.out.empty()) << line;
-    if (std::find(words.begin(), words.end(), "--json") != words.end()) EXPECT_NO_THROW(result.json()) << line;
+    if (std::find(words.begin(), words.end(), "--json") != words.end()) {
+      EXPECT_NO_THROW(result.json()) << line;
+    }
     ++count;
   }
   EXPECT_GT(count, 15);

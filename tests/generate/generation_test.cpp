@@ -12,6 +12,7 @@
 #include "generate/config.h"
 #include "generate/scores.h"
 #include "mynah/autograd.h"
+#include "mynah/error.h"
 #include "mynah/generate.h"
 #include "mynah/ops.h"
 
@@ -111,7 +112,9 @@ TEST(Beams, ScoresAreThoseOfTheirTokens) {
       double sum = 0;
       for (int64_t t = prompt; t < length; ++t) sum += log_p[static_cast<size_t>((t - 1) * vocabulary + ids[static_cast<size_t>(t)])];
       EXPECT_NEAR(out.sequences_scores[i], sum / std::pow(static_cast<double>(length - prompt), 0.7), 1e-3) << name << ", row " << i;
-      if (i % 5 > 0) EXPECT_LE(out.sequences_scores[i], out.sequences_scores[i - 1]);
+      if (i % 5 > 0) {
+        EXPECT_LE(out.sequences_scores[i], out.sequences_scores[i - 1]);
+      }
     }
   }
 }
@@ -147,14 +150,14 @@ TEST(Sequences, OfOnePromptAreTheSameAsGivenSeparately) {
   const Model model = model_of("llama_base");
   const auto prompt = long_prompts(60)[0];
   GenerationConfig c = settings(R"({"do_sample":true,"temperature":1.5,"num_return_sequences":4,"max_new_tokens":9,"seed":3})");
-  const Rows together = generate(model, {{prompt}, {}, {}, {}}, c).sequences;
+  const Rows together = generate(model, GenerateInputs{{prompt}, {}, {}, {}}, c).sequences;
   c.num_return_sequences = 1;
-  EXPECT_EQ(together, generate(model, {{prompt, prompt, prompt, prompt}, {}, {}, {}}, c).sequences);
+  EXPECT_EQ(together, generate(model, GenerateInputs{{prompt, prompt, prompt, prompt}, {}, {}, {}}, c).sequences);
   EXPECT_NE(together[0], together[1]);
 }
 
 TEST(Speculation, ChangesNothing) {
-  const Model model = model_of("llama_base"), other = model_of("llama_gelu");
+  const Model model = model_of("llama_base"), other = model_of("gpt2_base");
   ASSERT_EQ(model.bundle().causal_lm().vocabulary_size(), other.bundle().causal_lm().vocabulary_size());
   const GenerateInputs in{long_prompts(60), {}, {}, {}};
   for (const char* json : {R"({"max_new_tokens":30})", R"({"max_new_tokens":30,"do_sample":true,"temperature":0.7,"seed":9,"num_return_sequences":2})",
@@ -223,7 +226,7 @@ TEST(Formats, HoldForBeams) {
   c.max_new_tokens = 24;
   c.regex = "[a-d]{3,5}(-[0-9]+)?";
   const auto prompt = model.tokenizer()->encode_ids("Hello");
-  for (const auto& row : generate(model, {{prompt}, {}, {}, {}}, c).sequences) {
+  for (const auto& row : generate(model, GenerateInputs{{prompt}, {}, {}, {}}, c).sequences) {
     const std::string text = model.tokenizer()->decode(std::span(row).subspan(prompt.size()));
     EXPECT_TRUE(text.size() >= 3 && text.find_first_not_of("abcd-0123456789") == std::string::npos) << text;
   }
@@ -234,11 +237,11 @@ TEST(StopStrings, EndWithTheTokenThatCompletesThem) {
   const auto prompt = model.tokenizer()->encode_ids("Hello");
   GenerationConfig c = generation_defaults(model);
   c.max_new_tokens = 30;
-  const auto all = generate(model, {{prompt}, {}, {}, {}}, c).sequences[0];
+  const auto all = generate(model, GenerateInputs{{prompt}, {}, {}, {}}, c).sequences[0];
   // The text of the fourth and fifth new tokens.
   const std::string stop = model.tokenizer()->token_bytes(all[prompt.size() + 3]) + model.tokenizer()->token_bytes(all[prompt.size() + 4]);
   c.stop_strings = {stop};
-  const auto ended = generate(model, {{prompt}, {}, {}, {}}, c).sequences[0];
+  const auto ended = generate(model, GenerateInputs{{prompt}, {}, {}, {}}, c).sequences[0];
   ASSERT_LE(ended.size(), prompt.size() + 5);
   EXPECT_TRUE(std::equal(ended.begin(), ended.end(), all.begin()));
 }

@@ -94,8 +94,7 @@ TEST_P(GoldenModels, ForwardAndGradients) {
     const nn::NamedTensors got = b->network->forward(io.inputs, {states});
     if (trains) backward(got.at("loss"));
     std::map<std::string, Tensor> grads;
-    for (const nn::Parameter& p : b->weights.parameters)
-      if (const Tensor g = grad(p.value); g.defined()) grads["grad." + p.disk_name] = p.to_disk ? p.to_disk(g) : g;
+    for (const auto& [name, g] : nn::disk_gradients(b->weights)) grads["grad." + name] = g;
     for (const auto& [name, expected] : io.outputs) {
       const std::string what = path.filename().string() + " " + name;
       if (name.rfind("grad.", 0) == 0) expect_close(grads[name], expected, {}, what);

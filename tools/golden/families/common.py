@@ -24,6 +24,15 @@ from safetensors.torch import load_file, save_file
 
 BATCH, LENGTH, TARGET = 3, 9, 7
 
+# Runs of generate() for decoders.
+GENERATION = [dict(max_new_tokens=10), dict(max_new_tokens=8, num_beams=3, num_return_sequences=2, length_penalty=0.6)]
+
+
+def sizes(**more):
+    """A small decoder by Llama's key names."""
+    return {**dict(vocab_size=21, hidden_size=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=11, max_position_embeddings=64,
+                   bos_token_id=1, eos_token_id=2), **more}
+
 
 def case(kind, config, io="plain right grad", generate=(), **options):
     """`kind`: class name in transformers; `config`: keyword arguments of its config class. Options:
@@ -32,9 +41,10 @@ def case(kind, config, io="plain right grad", generate=(), **options):
     prompts       function(model, spec, generator) -> tensors' lists by argument name, for prompts other than two rows of 6
     edit          function(folder), changes the saved folder (old names, buffers); `rename`: function(parameter name) -> name on disk
     spread        standard deviation of the random parameters (0.3)
+    padded        whether prompts of generate() have padding (True)
+    fresh         the model is made anew for every input: it keeps state between calls
     attention     "eager" (default) or "sdpa"
     pixels        (channels, height, width) of pixel_values, for families that look at images; two of them
-    unpadded      prompts of generate.json without padding, for families whose reference does not hide it
     vocab         ids are drawn below it, where it is not config.vocab_size
     """
     return dict(kind=kind, config=config, io=io.split(), generate=list(generate), **options)
@@ -65,7 +75,15 @@ def build(spec):
     kind = getattr(transformers, spec["kind"])
     config = kind.config_class(**spec["config"])
     config._attn_implementation = spec.get("attention", "eager")
-    return kind._from_config(config, attn_implementation=spec.get("attention", "eager"))
+    return made(kind, config, spec.get("attention", "eager"))
+
+
+def made(kind, config, attention="eager"):
+    """A model whose parameters mean nothing yet: the reference cannot initialise all that it can load."""
+    with transformers.modeling_utils.no_init_weights():
+        model = kind._from_config(config, attn_implementation=attention)
+    model.tie_weights()
+    return model
 
 
 def masks(length=LENGTH):
@@ -251,10 +269,15 @@ def write_generate(model, spec, name, folder):
         json.dump(results, f, separators=(",", ":"))
 
 
-def steady(model, spec, run, sequences, name):
+def twin_of(model, spec):
     twin = build(spec).eval()
     twin.load_state_dict(model.state_dict())
     twin.generation_config = model.generation_config
+    return twin
+
+
+def steady(model, spec, run, sequences, name):
+    twin = twin_of(model, spec)
     generator = seeded(f"small changes of {name}")
     with torch.no_grad():
         for p in twin.parameters():
@@ -271,8 +294,8 @@ def prompts_of(model, spec, generator):
         ids[ids == t] = 5
     if config.is_encoder_decoder:
         mask[1, 4:] = 0
-    else:
-        mask[1, :0 if spec.get("unpadded") else 2] = 0
+    elif spec.get("padded", True):
+        mask[1, :2] = 0
     ids[mask == 0] = pad
     return dict(input_ids=ids.tolist(), attention_mask=mask.tolist())
 
@@ -300,7 +323,7 @@ def write_case(root, name, spec):
         check_reload(folder, model, spec, name)
     disk_names = names_on_disk(model, folder, rename)
     for which in spec["io"]:
-        write_io(model, spec, name, folder, which, disk_names)
+        write_io(twin_of(model, spec) if spec.get("fresh") else model, spec, name, folder, which, disk_names)
     if spec["generate"]:
         write_generate(model, spec, name, folder)
     size = sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder))

@@ -60,9 +60,9 @@ def predicted(model):
 CASES = {
     "xlnet_base": case("XLNetModel", SMALL, "plain left types order all", inputs=dict(types=types, order=factorised, all=all_at_once)),
     "xlnet_lm": case("XLNetLMHeadModel", ONE, "plain grad predicted", [dict(max_new_tokens=8), dict(max_new_tokens=7, num_beams=3)],
-                     inputs=dict(predicted=predicted), unpadded=True),
+                     inputs=dict(predicted=predicted), padded=False),
     "xlnet_untied": case("XLNetLMHeadModel", dict(ONE, tie_word_embeddings=False, mem_len=None, ff_activation="relu"), "plain remembered grad",
-                         [dict(max_new_tokens=12)], inputs=dict(remembered=remembered), unpadded=True),
+                         [dict(max_new_tokens=12)], inputs=dict(remembered=remembered), padded=False),
     "xlnet_uni": case("XLNetLMHeadModel", dict(SMALL, attn_type="uni", same_length=True, clamp_len=3, reuse_len=4), "plain remembered labels",
                       inputs=dict(remembered=remembered, labels=remembered_labels)),
     "xlnet_uni_plain": case("XLNetLMHeadModel", dict(ONE, attn_type="uni", mem_len=0), "remembered", inputs=dict(remembered=remembered)),

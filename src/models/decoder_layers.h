@@ -1,0 +1,57 @@
+// The parts of a decoder's layer, made from its DecoderConfig.
+#pragma once
+#include <utility>
+
+#include "models/decoder.h"
+
+namespace mynah {
+
+// What all layers of one forward pass share.
+struct DecoderContext {
+  const nn::TokenBatch& batch;
+  std::vector<std::pair<Tensor, Tensor>> turns;  // cosines and sines of each rope
+  Tensor slopes;                                 // bias of the keys [S or 1, H, 1, T]; or undefined
+};
+
+// The bias that slopes give to the keys of a batch: [S, H, 1, T] for rows, [H, 1, T] for caches, whose keys have no mask.
+Tensor slope_bias(const DecoderConfig& c, const nn::TokenBatch& batch);
+
+// The norm of all query or all key heads: rows [N, H * D], or heads [N, H, D] already, -> [N, H, D].
+class HeadNorm {
+ public:
+  HeadNorm(const DecoderConfig& c, const nn::Weights& w, const std::string& name, int64_t heads);
+  Tensor forward(const Tensor& x) const;
+
+ private:
+  QkNorm kind_;
+  int64_t heads_, head_dim_;
+  float eps_;
+  nn::Norm norm_;
+  std::vector<Tensor> weights_;
+};
+
+class DecoderAttention {
+ public:
+  DecoderAttention(const DecoderConfig& c, const nn::Weights& w, int layer);
+  // x [N, C] -> [N, C]
+  Tensor forward(const DecoderConfig& c, const Tensor& x, const DecoderContext& context) const;
+
+ private:
+  nn::JoinedLinear qkv_;
+  nn::Linear o_;
+  HeadNorm q_norm_, k_norm_;
+  AttentionConfig config_;
+  int layer_, rope_;
+};
+
+class DecoderMlp {
+ public:
+  DecoderMlp(const DecoderConfig& c, const nn::Weights& w);
+  Tensor forward(const DecoderConfig& c, const Tensor& x) const;
+
+ private:
+  nn::JoinedLinear up_;  // gate and up
+  nn::Linear down_;
+};
+
+}  // namespace mynah
