@@ -70,9 +70,13 @@ class StreamState;
 // not valid UTF-8 is read with U+FFFD in place of each maximal invalid sequence.
 class Tokenizer {
  public:
-  // Reads tokenizer.json (or vocab.json + merges.txt) with tokenizer_config.json and special_tokens_map.json of a
-  // folder in Hugging Face layout, or a tokenizer.json by its own path. Throws not_found, integrity or failure.
+  // Reads the tokenizer of a folder in Hugging Face layout: tokenizer.json, or the files of the tokenizer class that
+  // tokenizer_config.json or config.json names (vocab.txt, vocab.json + merges.txt, SentencePiece models), with
+  // special_tokens_map.json and added_tokens.json; or a tokenizer.json by its own path. Throws not_found, integrity or
+  // failure.
   static std::shared_ptr<const Tokenizer> from_folder(const std::filesystem::path& folder);
+  // Whether the folder has such files.
+  static bool is_in(const std::filesystem::path& folder);
   // From the text of a tokenizer.json alone.
   static std::shared_ptr<const Tokenizer> from_json(std::string_view tokenizer_json);
   static std::shared_ptr<const Tokenizer> from_gguf(const GgufVocabulary& vocabulary);

@@ -201,6 +201,10 @@ bool is_word(char32_t code) {
          (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
 }
 
+char32_t to_upper(char32_t code) {
+  return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(code)));
+}
+
 int to_lower(char32_t code, std::array<char32_t, 2>& lower) {
   if (code < 0x80) {
     lower[0] = code >= 'A' && code <= 'Z' ? code + 32 : code;
@@ -272,6 +276,17 @@ bool is_inert(char32_t code, Form form) {
   if (p->decomp_seqindex != kNone) return false;
   constexpr uint16_t kSecondOfPair = 0x8000;
   return !composed || p->comb_index == kNone || p->comb_index < kSecondOfPair;
+}
+
+std::string_view stripped(std::string_view text) {
+  uint32_t size;
+  while (!text.empty() && is_python_space(decode_valid(text.data(), size))) text.remove_prefix(size);
+  while (!text.empty()) {
+    const size_t last = previous(text, text.size());
+    if (!is_python_space(decode_valid(text.data() + last, size))) break;
+    text.remove_suffix(size);
+  }
+  return text;
 }
 
 }  // namespace mynah::unicode

@@ -103,9 +103,15 @@ inline bool is_mark(char32_t code) { return is_mark(category(code)); }
 inline bool is_number(char32_t code) { return is_number(category(code)); }
 // The property White_Space.
 bool is_space(char32_t code);
+// What Python's str.isspace() and strip() take for white space: White_Space and the separators U+001C to U+001F.
+inline bool is_python_space(char32_t code) { return is_space(code) || (code >= 0x1C && code <= 0x1F); }
+// The text without such characters at its ends.
+std::string_view stripped(std::string_view valid_text);
 // \w of UTS 18: letters, marks, decimal digits, letter numbers, connectors, joiners and other alphabetic characters.
 bool is_word(char32_t code);
 
+// The upper-case form that is one character.
+char32_t to_upper(char32_t code);
 // Full lower case without context; returns how many of `lower` are set (1 or 2).
 int to_lower(char32_t code, std::array<char32_t, 2>& lower);
 std::string to_lower(std::string_view valid_text);

@@ -249,9 +249,7 @@ std::shared_ptr<Bundle> create(const Json& config, uint64_t seed) {
 
 std::shared_ptr<const Tokenizer> open_tokenizer(const fs::path& path) {
   if (fs::is_regular_file(path)) return is_gguf(path) ? gguf_tokenizer(formats::GgufFile::open(path)) : Tokenizer::from_folder(path);
-  for (const char* name : {"tokenizer.json", "vocab.json"})
-    if (fs::exists(path / name)) return Tokenizer::from_folder(path);
-  return nullptr;
+  return Tokenizer::is_in(path) ? Tokenizer::from_folder(path) : nullptr;
 }
 
 }  // namespace mynah::bundle

@@ -62,8 +62,10 @@ void AddedTokens::add(AddedToken token, const Vocabulary& vocabulary) {
   if (token.content.empty()) return;
   const auto known = by_content_.find(token.content);
   if (known != by_content_.end()) {
-    token.id = tokens_[known->second].id;
-    tokens_[known->second] = std::move(token);
+    AddedToken& first = tokens_[known->second];
+    token.id = first.id;
+    token.normalized = first.normalized && (first.special || token.normalized);
+    first = std::move(token);
     return;
   }
   token.id = vocabulary.find(token.content);

@@ -43,7 +43,8 @@ class TextSet {
 
 class AddedTokens {
  public:
-  // Adds one; a later token of equal content replaces the first one's flags. `vocabulary` gives known texts their id.
+  // Adds one; a later token of equal content replaces the first one's flags, but is looked for where the first one was.
+  // `vocabulary` gives known texts their id.
   void add(AddedToken token, const Vocabulary& vocabulary);
   // Call once after the last add().
   void finish(const Normalizer* normalizer);

@@ -194,6 +194,21 @@ class Ctc : public Decoder {
   bool cleanup_;
 };
 
+class StrippedDecoder : public Decoder {
+ public:
+  StrippedDecoder(std::unique_ptr<Decoder> inner, std::string mark)
+      : inner_(std::move(inner)), mark_(std::move(mark)) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    if (inner_) inner_->apply(tokens);
+    const std::string text = replace_all(joined(tokens), mark_, " ");
+    tokens.assign(1, std::string(unicode::stripped(text)));
+  }
+
+ private:
+  std::unique_ptr<Decoder> inner_;
+  std::string mark_;
+};
+
 class DecoderSequence : public Decoder {
  public:
   explicit DecoderSequence(std::vector<std::unique_ptr<Decoder>> steps) : steps_(std::move(steps)) {}
@@ -254,6 +269,10 @@ std::unique_ptr<Decoder> make_spm_decoder(bool strips_space) {
   steps.push_back(std::make_unique<Fuse>());
   if (strips_space) steps.push_back(std::make_unique<StripDecoder>(U' ', 1, 0));
   return std::make_unique<DecoderSequence>(std::move(steps));
+}
+
+std::unique_ptr<Decoder> make_stripped_decoder(std::unique_ptr<Decoder> inner, std::string mark) {
+  return std::make_unique<StrippedDecoder>(std::move(inner), std::move(mark));
 }
 
 std::string clean_up_spaces(std::string text) {

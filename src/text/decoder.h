@@ -24,6 +24,9 @@ std::unique_ptr<Decoder> make_byte_level_decoder();
 // SentencePiece: U+2581 is a space, "<0xNN>" is a byte; without the first space if the tokenizer puts one there.
 std::unique_ptr<Decoder> make_spm_decoder(bool strips_space);
 
+// What `inner` gives, with a space for each `mark`, without white space at the ends.
+std::unique_ptr<Decoder> make_stripped_decoder(std::unique_ptr<Decoder> inner, std::string mark);
+
 // English conventions: no space before . , ? ! and contractions.
 std::string clean_up_spaces(std::string text);
 

@@ -241,8 +241,23 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& json) {
   if (type == "ByteLevel") return std::make_unique<ByteLevelSpelling>();
   if (type == "Nmt") return std::make_unique<Nmt>();
   if (type == "BertNormalizer") return std::make_unique<Bert>(json);
-  if (type == "Precompiled") return make_precompiled(string_field(json, "precompiled_charsmap", ""));
+  if (type == "Precompiled") {
+    const Json* table = find_field(json, "precompiled_charsmap");
+    // Read from a SentencePiece file, the table comes as it is.
+    if (table && table->is_binary()) {
+      const auto& bytes = table->get_binary();
+      return make_precompiled_table({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    }
+    return make_precompiled(string_field(json, "precompiled_charsmap", ""));
+  }
   fail(ErrorCode::failure, "tokenizer: normalizer '{}' is not known; it needs a newer mynah", shown(type));
+}
+
+std::unique_ptr<Normalizer> make_chain(std::unique_ptr<Normalizer> first, std::unique_ptr<Normalizer> second) {
+  std::vector<std::unique_ptr<Normalizer>> steps;
+  for (auto* step : {&first, &second})
+    if (*step) steps.push_back(std::move(*step));
+  return std::make_unique<NormalizerSequence>(std::move(steps));
 }
 
 std::unique_ptr<Normalizer> make_space_escape(bool space_prefix) {

@@ -22,6 +22,9 @@ class Normalizer {
 // The "normalizer" member of tokenizer.json; null for null. Throws integrity or failure (a type that is not known).
 std::unique_ptr<Normalizer> make_normalizer(const Json& json);
 
+// One after the other; either may be null.
+std::unique_ptr<Normalizer> make_chain(std::unique_ptr<Normalizer> first, std::unique_ptr<Normalizer> second);
+
 // SentencePiece's treatment of spaces as GGUF files mean it: a space in front of each piece, then "\u2581" for each
 // space.
 std::unique_ptr<Normalizer> make_space_escape(bool space_prefix);

@@ -184,6 +184,21 @@ class Template : public PostProcessor {
   std::vector<PieceOf> single_, pair_;
 };
 
+class Closing : public PostProcessor {
+ public:
+  explicit Closing(Edge end) : end_(std::move(end)) {}
+  void apply(Parts& parts, bool add_special_tokens) const override {
+    for (Encoding& e : parts.list) {
+      set_types(e, 0);
+      if (add_special_tokens && (e.ids.empty() || e.ids.back() != end_.id))
+        append(e, one_token(end_, 0, parts.ids_only));
+    }
+  }
+
+ private:
+  Edge end_;
+};
+
 class PostProcessorSequence : public PostProcessor {
  public:
   explicit PostProcessorSequence(const Json& list) {
@@ -219,6 +234,8 @@ Encoding joined(Parts parts) {
   for (size_t i = 1; i < parts.list.size(); ++i) append(all, parts.list[i]);
   return all;
 }
+
+std::unique_ptr<PostProcessor> make_closing(const Edge& end) { return std::make_unique<Closing>(end); }
 
 std::unique_ptr<PostProcessor> make_edges(const Edge& begin, const Edge& end) {
   return std::make_unique<Template>(begin, end);

@@ -33,6 +33,8 @@ struct Edge {
   int32_t id = -1;
   std::string token;
 };
+// Puts `end` behind each text that does not end with it.
+std::unique_ptr<PostProcessor> make_closing(const Edge& end);
 // `begin` text `end`, and the same again for a second text: what GGUF files mean.
 std::unique_ptr<PostProcessor> make_edges(const Edge& begin, const Edge& end);
 

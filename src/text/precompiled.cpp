@@ -2,11 +2,11 @@
 
 #include <utf8proc.h>
 
-#include <cstring>
 #include <optional>
 #include <vector>
 
 #include "base/require.h"
+#include "text/charsmap.h"
 
 namespace mynah::text {
 namespace {
@@ -35,20 +35,9 @@ struct Change {
   int change;
 };
 
-// A double-array trie (Darts) over bytes, whose values are places in a block of zero-terminated replacements.
 class Precompiled : public Normalizer {
  public:
-  explicit Precompiled(const std::string& table) {
-    uint32_t trie_bytes = 0;
-    if (table.size() < 4) fail(ErrorCode::integrity, "tokenizer: precompiled_charsmap is truncated");
-    std::memcpy(&trie_bytes, table.data(), 4);
-    if (trie_bytes % 4 != 0 || trie_bytes > table.size() - 4)
-      fail(ErrorCode::integrity, "tokenizer: precompiled_charsmap has a trie of {} bytes in {}", trie_bytes,
-           table.size());
-    units_.resize(trie_bytes / 4);
-    if (trie_bytes > 0) std::memcpy(units_.data(), table.data() + 4, trie_bytes);
-    replacements_ = table.substr(4 + trie_bytes);
-  }
+  explicit Precompiled(std::string_view table) : map_(table) {}
 
   void apply(Pieces& pieces) const override {
     pieces.rewrite([&](const Piece& piece, Rewriter& out) { edit(pieces.text(), piece, out); });
@@ -57,27 +46,13 @@ class Precompiled : public Normalizer {
  private:
   // The replacement for the shortest known sequence that `text` begins with.
   std::optional<std::string_view> find(std::string_view text) const {
-    size_t node = 0;
-    if (units_.empty()) return std::nullopt;
-    node ^= offset(units_[0]);
-    for (const char c : text) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (byte == 0) break;
-      node ^= byte;
-      if (node >= units_.size() || (units_[node] & (1u << 31 | 0xFF)) != byte) return std::nullopt;
-      const bool leaf = units_[node] >> 8 & 1;
-      node ^= offset(units_[node]);
-      if (!leaf) continue;
-      if (node >= units_.size()) return std::nullopt;
-      const size_t begin = units_[node] & ~(1u << 31);
-      if (begin > replacements_.size()) return std::nullopt;
-      const size_t end = replacements_.find('\0', begin);
-      const auto found = std::string_view(replacements_).substr(begin, end == std::string::npos ? end : end - begin);
-      return unicode::is_valid(found) ? std::optional(found) : std::nullopt;
-    }
-    return std::nullopt;
+    std::optional<std::string_view> found;
+    map_.each(text, [&](size_t, std::string_view replacement) {
+      found = replacement;
+      return false;
+    });
+    return found && unicode::is_valid(*found) ? found : std::nullopt;
   }
-  static size_t offset(uint32_t unit) { return static_cast<size_t>(unit >> 10) << ((unit & 1u << 9) >> 6); }
 
   // Replaces grapheme by grapheme; a long one, or one without replacement, character by character.
   void edit(std::string_view text, const Piece& piece, Rewriter& out) const {
@@ -128,8 +103,7 @@ class Precompiled : public Normalizer {
     if (left > 0 && !changes.empty()) changes.back().change -= left;
   }
 
-  std::vector<uint32_t> units_;
-  std::string replacements_;
+  CharsMap map_;
 };
 
 }  // namespace
@@ -138,7 +112,8 @@ std::unique_ptr<Normalizer> make_precompiled(std::string_view base64) {
   return make_precompiled_table(decode_base64(base64));
 }
 
-std::unique_ptr<Normalizer> make_precompiled_table(const std::string& table) {
+std::unique_ptr<Normalizer> make_precompiled_table(std::string_view table) {
+  if (table.empty()) fail(ErrorCode::integrity, "tokenizer: precompiled_charsmap is truncated");
   return std::make_unique<Precompiled>(table);
 }
 

@@ -1,6 +1,7 @@
 #include "mynah/tokenizer.h"
 
 #include "base/require.h"
+#include "text/description.h"
 #include "text/stream_state.h"
 #include "text/tokenizer_folder.h"
 #include "text/tokenizer_impl.h"
@@ -14,9 +15,11 @@ std::shared_ptr<const Tokenizer> Tokenizer::from_folder(const std::filesystem::p
   return std::shared_ptr<const Tokenizer>(new Tokenizer(text::load_tokenizer_folder(folder)));
 }
 
+bool Tokenizer::is_in(const std::filesystem::path& folder) { return text::has_tokenizer_files(folder); }
+
 std::shared_ptr<const Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json) {
   const auto owned = std::make_shared<const std::string>(tokenizer_json);
-  auto impl = text::load_tokenizer_json(*owned, "tokenizer.json");
+  auto impl = text::make_tokenizer(text::describe_tokenizer_json(*owned, "tokenizer.json"));
   impl->owner = owned;
   return std::shared_ptr<const Tokenizer>(new Tokenizer(std::move(impl)));
 }

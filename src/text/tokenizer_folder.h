@@ -8,7 +8,8 @@
 namespace mynah::text {
 
 // Reads a tokenizer from a folder in Hugging Face layout; finish() is still to be called. Throws not_found when neither
-// tokenizer.json nor vocab.json with merges.txt is there.
+// tokenizer.json nor the files of the folder's tokenizer class are there.
 std::unique_ptr<TokenizerImpl> load_tokenizer_folder(const std::filesystem::path& folder);
+bool has_tokenizer_files(const std::filesystem::path& folder);
 
 }  // namespace mynah::text

@@ -199,7 +199,7 @@ void TokenizerImpl::add_tokens(Workspace& work, std::string_view input, Encoding
     if (piece.id >= 0) {
       out.ids.push_back(piece.id);
       out.word_ids.push_back(word);
-      out.tokens.emplace_back(work.pieces.text(piece));
+      out.tokens.emplace_back(shows_vocabulary ? *token_text(piece.id) : work.pieces.text(piece));
       add_offsets(work.pieces.span(piece.begin, piece.end));
       continue;
     }

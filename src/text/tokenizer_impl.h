@@ -73,6 +73,7 @@ class TokenizerImpl {
   std::string padding_side, truncation_side;
   int32_t pad_type_id = 0;
   bool clean_up_spaces = false;
+  bool shows_vocabulary = false;  // tokens are shown as the vocabulary spells them even where they took spaces along
 
  private:
   Encoding encode_one(std::string_view text, int32_t type_id, bool parse_special, bool ids_only, Workspace& work) const;
@@ -85,12 +86,6 @@ class TokenizerImpl {
   mutable WorkspacePool pool_;
 };
 
-// These leave finish() to the caller, who may add tokens first. tokenizer.json's text must stay valid as long as the
-// result (put its owner in `owner`); `where` names it.
-std::unique_ptr<TokenizerImpl> load_tokenizer_json(std::string_view json, std::string_view where);
-// The older pair of files of byte-level BPE.
-std::unique_ptr<TokenizerImpl> load_vocab_and_merges(std::string_view vocab_json, std::string_view merges,
-                                                     bool add_prefix_space);
 std::unique_ptr<TokenizerImpl> load_gguf_vocabulary(const GgufVocabulary& vocabulary);
 
 }  // namespace mynah::text

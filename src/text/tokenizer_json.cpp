@@ -1,9 +1,11 @@
-// Reading tokenizer.json, and vocab.json with merges.txt.
+// Reading tokenizer.json.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "text/bpe.h"
+#include "text/bpe_files.h"
+#include "text/description.h"
 #include "text/json_cursor.h"
 #include "text/json_fields.h"
 #include "text/tokenizer_impl.h"
@@ -12,8 +14,6 @@
 
 namespace mynah::text {
 namespace {
-
-using MergeList = std::vector<std::pair<std::string_view, std::string_view>>;
 
 // The source texts of an object's members, by name.
 class Members {
@@ -54,22 +54,6 @@ class Members {
   std::vector<std::pair<std::string_view, std::string_view>> members_;
 };
 
-Vocabulary read_vocabulary(std::string_view source, std::string_view where, TextArena& arena) {
-  // About 12 bytes of source make an entry; a wrong guess costs a rehash.
-  constexpr size_t kBytesPerEntry = 14;
-  Vocabulary vocabulary(source.size() / kBytesPerEntry);
-  JsonCursor cursor(source, where);
-  cursor.each_member(arena, [&](std::string_view token) { vocabulary.insert(token, cursor.integer()); });
-  return vocabulary;
-}
-
-std::pair<std::string_view, std::string_view> split_merge(std::string_view line) {
-  const size_t space = line.find(' ');
-  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos)
-    fail(ErrorCode::integrity, "tokenizer: the merge '{}' is not two tokens", shown(line));
-  return {line.substr(0, space), line.substr(space + 1)};
-}
-
 MergeList read_merges(std::string_view source, std::string_view where, TextArena& arena) {
   MergeList merges;
   JsonCursor cursor(source, where);
@@ -85,16 +69,6 @@ MergeList read_merges(std::string_view source, std::string_view where, TextArena
     merges.emplace_back(pair[0], pair[1]);
   });
   return merges;
-}
-
-std::unique_ptr<Model> make_bpe(Vocabulary vocabulary, const MergeList& merges, BpeOptions options) {
-  auto bpe = std::make_unique<Bpe>(std::move(vocabulary), std::move(options), merges.size());
-  for (const auto& [left, right] : merges)
-    if (!bpe->add_merge(left, right))
-      fail(ErrorCode::integrity, "tokenizer: the merge '{} {}' needs a token that is not in the vocabulary",
-           shown(left), shown(right));
-  bpe->finish();
-  return bpe;
 }
 
 std::unique_ptr<Model> read_bpe(const Members& model, std::string_view where, TextArena& arena) {
@@ -171,33 +145,24 @@ void read_added_tokens(const Json& list, TokenizerImpl& out) {
 
 }  // namespace
 
-std::unique_ptr<TokenizerImpl> load_tokenizer_json(std::string_view json, std::string_view where) {
-  auto out = std::make_unique<TokenizerImpl>();
-  const Members members(json, where, out->arena);
-  out->model = read_model(members.need("model"), where, out->arena);
-  out->normalizer = make_normalizer(members.json("normalizer"));
-  out->pre_tokenizer = make_pre_tokenizer(members.json("pre_tokenizer"));
-  out->post_processor = make_post_processor(members.json("post_processor"));
-  out->decoder = make_decoder(members.json("decoder"));
-  read_added_tokens(members.json("added_tokens"), *out);
+Description describe_tokenizer_json(std::string_view json, std::string_view where) {
+  Description out;
+  const Members members(json, where, out.impl->arena);
+  out.impl->model = read_model(members.need("model"), where, out.impl->arena);
+  out.normalizer = members.json("normalizer");
+  out.pre_tokenizer = members.json("pre_tokenizer");
+  out.post_processor = members.json("post_processor");
+  out.decoder = members.json("decoder");
+  read_added_tokens(members.json("added_tokens"), *out.impl);
   return out;
 }
 
-std::unique_ptr<TokenizerImpl> load_vocab_and_merges(std::string_view vocab_json, std::string_view merges,
-                                                     bool add_prefix_space) {
-  auto out = std::make_unique<TokenizerImpl>();
-  MergeList list;
-  for (size_t at = 0; at < merges.size();) {
-    const size_t end = std::min(merges.find('\n', at), merges.size());
-    std::string_view line = merges.substr(at, end - at);
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (!line.empty() && !line.starts_with("#version")) list.push_back(split_merge(line));
-    at = end + 1;
-  }
-  out->model = make_bpe(read_vocabulary(vocab_json, "vocab.json", out->arena), list, {});
-  out->pre_tokenizer = make_pre_tokenizer({{"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}});
-  out->post_processor = make_post_processor({{"type", "ByteLevel"}, {"trim_offsets", false}});
-  out->decoder = make_byte_level_decoder();
+std::unique_ptr<TokenizerImpl> make_tokenizer(Description description) {
+  auto out = std::move(description.impl);
+  if (!out->normalizer) out->normalizer = make_normalizer(description.normalizer);
+  if (!out->pre_tokenizer) out->pre_tokenizer = make_pre_tokenizer(description.pre_tokenizer);
+  if (!out->post_processor) out->post_processor = make_post_processor(description.post_processor);
+  if (!out->decoder) out->decoder = make_decoder(description.decoder);
   return out;
 }
 
