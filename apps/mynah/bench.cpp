@@ -19,7 +19,8 @@ namespace mynah::app {
 namespace {
 
 struct Options {
-  std::string model, dtype;
+  std::string model;
+  Precision precision = Precision::automatic;
   std::vector<int64_t> prompt = {512}, generate = {128};
   int threads = 0, repeat = 5;
   bool json = false;
@@ -30,7 +31,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 // Seconds for `count` prompt tokens computed into an empty cache.
 double time_prompt(const nn::CausalLM& lm, int64_t count) {
   constexpr int64_t kPiece = 512;
-  nn::Cache cache(lm.cache_shape());
+  nn::Cache cache = lm.new_cache();
   const double start = now();
   Tensor hidden;
   for (int64_t from = 0; from < count; from += kPiece) {
@@ -50,7 +51,7 @@ double time_prompt(const nn::CausalLM& lm, int64_t count) {
 
 // Seconds for `count` tokens, one after another, from an empty cache.
 double time_generation(const nn::CausalLM& lm, int64_t count) {
-  nn::Cache cache(lm.cache_shape());
+  nn::Cache cache = lm.new_cache();
   nn::TokenBatch batch;
   batch.lengths = {1};
   batch.caches = {&cache};
@@ -70,7 +71,7 @@ int act(const Options& o) {
   if (o.threads > 0) set_threads(o.threads);
   Json rows = Json::array();
   if (!o.model.empty()) {
-    const Model model = open_model(o.model, parse_precision(o.dtype));
+    const Model model = open_model(o.model, o.precision);
     const nn::CausalLM& lm = model.bundle().causal_lm();
     const auto measure = [&](const std::string& name, int64_t count, double (*time)(const nn::CausalLM&, int64_t)) {
       if (count <= 0) return;
@@ -109,9 +110,9 @@ void add_bench(CLI::App& parent, std::function<int()>& action) {
   c->add_option("model", o->model, "name, folder or .gguf file; without one, only the machine is measured")->type_name("MODEL");
   c->add_option("--prompt", o->prompt, "prompt lengths (512)")->type_name("N,...")->delimiter(',')->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
   c->add_option("--generate", o->generate, "numbers of generated tokens (128)")->type_name("N,...")->delimiter(',')->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
-  c->add_option("--threads", o->threads, "threads (all cores)")->type_name("N")->check(CLI::Range(1, 256));
+  c->add_option("--threads", o->threads, "threads (all cores)")->type_name("N")->check(CLI::Range(1, kMostThreads));
   c->add_option("--repeat", o->repeat, "runs of each test (5)")->type_name("N")->check(CLI::Range(1, 1000));
-  c->add_option("--dtype", o->dtype, "f32, or stored: as the file holds the weights")->type_name("TYPE");
+  add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print JSON");
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }

@@ -15,6 +15,7 @@
 #include "bundle/bundle.h"
 #include "command.h"
 #include "generation_options.h"
+#include "numbers.h"
 
 namespace mynah::app {
 namespace {
@@ -139,14 +140,11 @@ class Chat {
       if (name == "system") {
         o_.system = value;
         clear();
-      } else if (name == "temperature") o_.temperature = std::stod(value);
-      else if (name == "top_p") o_.top_p = std::stod(value);
-      else if (name == "top_k") o_.top_k = std::stoll(value);
-      else if (name == "seed") o_.seed = std::stoull(value);
-      else if (name == "max_tokens") o_.max_tokens = std::stoll(value);
-      else fmt::print(stderr, "{} cannot be set; /help lists what can\n", name);
-    } catch (const std::logic_error&) {
-      fmt::print(stderr, "{}: \"{}\" is not a number\n", name, value);
+      } else if (name == "context" || !o_.set(name, value, name)) {
+        fmt::print(stderr, "{} cannot be set; /help lists what can\n", name);
+      }
+    } catch (const Error& error) {
+      fmt::print(stderr, "{}\n", error.what());
     }
   }
 
@@ -208,6 +206,18 @@ class Chat {
 };
 
 }  // namespace
+
+bool ChatOptions::set(const std::string& name, const std::string& value, const std::string& where) {
+  constexpr int64_t kMost = 1 << 30;
+  if (name == "temperature") temperature = number_in(where, value, 0, 100);
+  else if (name == "top_p") top_p = number_in(where, value, 0, 1);
+  else if (name == "top_k") top_k = integer_in(where, value, 0, kMost);
+  else if (name == "seed") seed = seed_of(where, value);
+  else if (name == "max_tokens") max_tokens = integer_in(where, value, 1, kMost);
+  else if (name == "context") context = integer_in(where, value, 1, kMost);
+  else return false;
+  return true;
+}
 
 GenerationConfig ChatOptions::settings(const Model& opened) const {
   GenerationConfig c = generation_defaults(opened);

@@ -14,6 +14,9 @@ struct ChatOptions {
   std::optional<uint64_t> seed;
   bool raw = false, json = false, verbose = false;
 
+  // Sets temperature, top_k, top_p, seed, max_tokens or context from what was typed; `where` names it in the error. Throws usage for
+  // what is not such a number; false for another name.
+  bool set(const std::string& name, const std::string& value, const std::string& where);
   // The model's own settings, else temperature 0.7, top-p 0.9, top-k 40 and a repetition penalty of 1.1; then these options.
   GenerationConfig settings(const Model& opened) const;
 };

@@ -14,8 +14,9 @@ namespace mynah::app {
 namespace {
 
 struct Options {
-  std::string model, input, output, dtype;
+  std::string model, input, output;
   bundle::RawInputs raw;
+  Precision precision = Precision::f32;
   bool grad = false, hidden_states = false;
 };
 
@@ -43,10 +44,7 @@ int act(const Options& o) {
     const auto file = formats::SafetensorsFile::open(o.input);
     for (const auto& info : file->tensors()) inputs[info.name] = file->tensor(info.name);
   }
-  LoadOptions load;
-  load.precision = o.dtype.empty() ? Precision::f32 : parse_precision(o.dtype);
-  load.trainable = o.grad;
-  const Model model = open_model(o.model, load, /*text=*/false);
+  const Model model = open_model(o.model, LoadOptions{o.precision, o.grad}, /*text=*/false);
   const bundle::Bundle& b = model.bundle();
   const auto compute = [&] {
     const nn::NamedTensors results = b.network->forward(inputs, {o.hidden_states});
@@ -77,7 +75,7 @@ void add_forward(CLI::App& parent, std::function<int()>& action) {
   c->add_option("--audio", o->raw.sounds, "sound file for the model's own processor; repeat for a batch")->type_name("FILE")->allow_extra_args(false);
   c->add_option("--text", o->raw.texts, "text for the model's own tokenizer; repeat for a batch")->type_name("TEXT")->allow_extra_args(false);
   c->add_option("--output", o->output, "safetensors file to write: logits, loss, hidden_states.N, grad.NAME")->type_name("FILE");
-  c->add_option("--dtype", o->dtype, "f32 (default), or stored: as the file holds the weights")->type_name("TYPE");
+  add_dtype_option(*c, o->precision);
   c->add_flag("--grad", o->grad, "add the gradient of the loss for every parameter");
   c->add_flag("--hidden-states", o->hidden_states, "add hidden_states.N");
   c->callback([o, &action] { action = [o] { return act(*o); }; });

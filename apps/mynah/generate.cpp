@@ -14,7 +14,8 @@ namespace mynah::app {
 namespace {
 
 struct Options {
-  std::string model, input, prompt, dtype;
+  std::string model, input, prompt;
+  Precision precision = Precision::automatic;
   std::vector<std::string> words;
   bool json = false;
   GenerationOptions generation;
@@ -57,7 +58,7 @@ int act(const Options& o) {
   const int given = !o.input.empty() + !o.prompt.empty() + !o.words.empty();
   if (given != 1 || (o.input.empty() && prompt.empty()))
     fail(ErrorCode::usage, "generate: give one of --input FILE and --prompt TEXT, and a TEXT that is not empty");
-  const Model model = open_model(o.model, parse_precision(o.dtype));
+  const Model model = open_model(o.model, o.precision);
   const auto tokenizer = model.tokenizer();
   GenerationConfig config = generation_defaults(model);
   o.generation.apply(&config);
@@ -103,7 +104,7 @@ void add_generate(CLI::App& parent, std::function<int()>& action) {
   c->add_option("--input", o->input, "safetensors file with input_ids [batch, tokens], attention_mask, decoder_input_ids, negative_prompt_ids")
       ->type_name("FILE");
   c->add_option("--prompt", o->prompt, "text to continue")->type_name("TEXT");
-  c->add_option("--dtype", o->dtype, "f32, or stored: as the file holds the weights")->type_name("TYPE");
+  add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print {\"sequences\": ..., \"texts\": ..., \"scores\": ...}");
   o->generation.add(*c);
   c->callback([o, &action] { action = [o] { return act(*o); }; });

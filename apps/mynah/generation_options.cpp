@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/require.h"
 #include "generate/config.h"
+#include "numbers.h"
 #include "open_model.h"
 
 namespace mynah::app {
@@ -99,6 +100,10 @@ void GenerationOptions::add(CLI::App& command) {
 Json GenerationOptions::settings() const {
   Json settings = Json::object();
   for (const auto& [name, text] : values_) {
+    if (name == "seed") {
+      settings[name] = seed_of("--seed", text);
+      continue;
+    }
     try {
       settings[name] = Json::parse(text);
     } catch (const nlohmann::json::exception&) {

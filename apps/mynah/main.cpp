@@ -13,6 +13,7 @@
 #include "app_error.h"
 #include "base/require.h"
 #include "base/suggest.h"
+#include "base/thread_pool.h"
 #include "boolean_words.h"
 #include "command.h"
 #include "ops/machine.h"
@@ -87,6 +88,7 @@ int run(int argc, char** argv) {
     print_text(app.help());
     return 0;
   }
+  wanted_threads();  // a bad value is said by every verb, not only by those that compute
   if (const char* wanted = std::getenv("MYNAH_ISA"); wanted && *wanted) ops::choose_instruction_set(wanted);
   return action();
 }

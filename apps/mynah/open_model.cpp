@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
+#include <map>
+
 #include "base/progress.h"
 #include "base/require.h"
 #include "pull.h"
@@ -9,11 +12,18 @@
 
 namespace mynah::app {
 
-Precision parse_precision(const std::string& text) {
-  if (text.empty()) return Precision::automatic;
-  if (text == "f32") return Precision::f32;
-  if (text == "stored") return Precision::stored;
-  fail(ErrorCode::usage, "--dtype: \"{}\", expected f32 or stored", text);
+void add_dtype_option(CLI::App& command, Precision& precision) {
+  static const std::map<std::string, Precision> kTypes = {{"f32", Precision::f32}, {"bf16", Precision::bf16}, {"int8", Precision::int8}, {"stored", Precision::stored}};
+  command
+      .add_option_function<std::string>(
+          "--dtype",
+          [&precision](const std::string& text) {
+            const auto type = kTypes.find(text);
+            if (type == kTypes.end()) fail(ErrorCode::usage, "--dtype: \"{}\", expected f32, bf16, int8 or stored", text);
+            precision = type->second;
+          },
+          "what is computed in: f32, bf16, int8 (weights and activations), or stored: as the file holds the weights")
+      ->type_name("TYPE");
 }
 
 std::string model_path(const std::string& model) {

@@ -6,10 +6,14 @@
 #include "bundle/bundle.h"
 #include "mynah/model.h"
 
+namespace CLI {
+class App;
+}
+
 namespace mynah::app {
 
-// "", "f32" or "stored" (also "native"); throws usage for anything else.
-Precision parse_precision(const std::string& text);
+// --dtype, into `precision`: f32, bf16, int8 or stored.
+void add_dtype_option(CLI::App& command, Precision& precision);
 
 // The local path of MODEL, pulling it if it is not there (size and licence are shown first).
 std::string model_path(const std::string& model);

@@ -114,12 +114,15 @@ void add_run(CLI::App& parent, std::function<int()>& action) {
   c->add_option("model", o->model, "name, folder or .gguf file; a name that is not stored is pulled")->required()->type_name("MODEL");
   c->add_option("prompt", *words, "the prompt; piped input is added to it; without one, a chat on a terminal")->type_name("PROMPT");
   c->add_option("--system", o->system, "system message")->type_name("TEXT");
-  c->add_option("--temperature", o->temperature, "0: always the likeliest token")->type_name("N")->check(CLI::Range(0.0, 100.0));
-  c->add_option("--top-k", o->top_k, "draw from the k likeliest tokens")->type_name("N")->check(CLI::Range(0, 1 << 30));
-  c->add_option("--top-p", o->top_p, "draw from the likeliest tokens up to this probability")->type_name("N")->check(CLI::Range(0.0, 1.0));
-  c->add_option("--seed", o->seed, "same seed, same answer")->type_name("N");
-  c->add_option("--max-tokens", o->max_tokens, "most tokens of an answer (1024)")->type_name("N")->check(CLI::Range(1, 1 << 30));
-  c->add_option("--ctx", o->context, "most tokens of prompt and answer")->type_name("N")->check(CLI::Range(1, 1 << 30));
+  const auto setting = [&](const std::string& option, const char* name, const char* help) {
+    c->add_option_function<std::string>(option, [o, name, option](const std::string& text) { o->set(name, text, option); }, help)->type_name("N");
+  };
+  setting("--temperature", "temperature", "0: always the likeliest token");
+  setting("--top-k", "top_k", "draw from the k likeliest tokens");
+  setting("--top-p", "top_p", "draw from the likeliest tokens up to this probability");
+  setting("--seed", "seed", "same seed, same answer");
+  setting("--max-tokens", "max_tokens", "most tokens of an answer (1024)");
+  setting("--ctx", "context", "most tokens of prompt and answer");
   c->add_option("--format", o->format, "json, or the file of a JSON Schema that the answer keeps to")->type_name("json|FILE");
   c->add_flag("--raw", o->raw, "apply no chat template");
   c->add_flag("--json", o->json, "one JSON object with the answer and its timings");

@@ -67,7 +67,8 @@ int act_show(const Options& o) {
     Json info = {{"general.architecture", b->gguf ? b->gguf->get<std::string>("general.architecture") : std::string(b->entry->model_type)}, {"general.parameter_count", parameters}};
     if (b->gguf)
       for (const auto& value : b->gguf->metadata())
-        if (!value.is_array() && value.key() != "tokenizer.chat_template") info[std::string(value.key())] = value.text();
+        if (!value.is_array() && value.key() != "tokenizer.chat_template" && value.key() != "general.architecture" && value.key() != "general.parameter_count")
+          append_member(info, value.key(), value.text());
     print_json({{"license", licence},
                 {"template", source_template},
                 {"details", {{"format", format}, {"family", b->entry->model_type}, {"parameter_size", fmt::format("{:.2f}M", static_cast<double>(parameters) / 1e6)}, {"quantization_level", type}}},

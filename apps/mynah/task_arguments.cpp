@@ -79,7 +79,7 @@ class TaskCommand {
     app_.set_help_flag();
     app_.add_flag("-h,--help", out_.help, "print this help");
     app_.add_option("--model", out_.model, "folder, .gguf file or name")->type_name("MODEL");
-    app_.add_option("--dtype", dtype_, "f32, or stored: as the file holds the weights")->type_name("TYPE");
+    add_dtype_option(app_, out_.precision);
     app_.add_flag("--json", out_.json, "print the reference's JSON");
     app_.add_option("--input-file", out_.input_file, "inputs, one a line (.jsonl: JSON texts or objects)")->type_name("FILE");
     app_.add_option("--output-file", out_.output_file, "with --input-file: results, one JSON a line")->type_name("FILE");
@@ -106,7 +106,6 @@ class TaskCommand {
     }
     for (const std::string& word : app_.remaining()) take(word);
     out_.inputs.insert(out_.inputs.end(), last.begin(), last.end());
-    out_.precision = parse_precision(dtype_);
     out_.options.update(generation_.settings());
     return out_;
   }
@@ -140,7 +139,6 @@ class TaskCommand {
 
   const TaskEntry& entry_;
   TaskArguments out_;
-  std::string dtype_;
   GenerationOptions generation_;
   CLI::App app_;
 };

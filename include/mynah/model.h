@@ -16,6 +16,8 @@ enum class Precision {
   automatic,  // safetensors and .bin: f32; GGUF: as stored
   f32,        // every weight becomes f32
   stored,     // matrices keep the file's type: bf16, f16, or block-quantised with 8-bit activations
+  int8,       // products read matrices and activations quantised to 8 bits; vectors and embeddings stay as they are
+  bf16,       // matrices are rounded to bf16 and multiplied so, with f32 sums; vectors stay f32
 };
 
 struct LoadOptions {

@@ -149,6 +149,7 @@ struct AttentionConfig {
   Tensor bias;
   // [H, 2R - 1]: adds distance_bias[h][j - p + R - 1], p the key position of the query (relative positions of arXiv:1910.10683)
   Tensor distance_bias;
+  DType precision = DType::f32;    // bf16: q, k, v and probabilities are rounded to bf16 where the processor multiplies those; sums are f32
 };
 // q [Nq, H, D], k and v [Nk, Hkv, D], H a multiple of Hkv -> [Nq, H, D]. A query that sees no key gives zeros.
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, std::span<const Sequence> sequences,

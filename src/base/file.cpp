@@ -8,6 +8,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <map>
+#include <mutex>
 
 #include "base/require.h"
 
@@ -34,7 +36,31 @@ void sync_folder(const std::filesystem::path& folder) {
   if (d.fd >= 0) ::fsync(d.fd);
 }
 
+void drop_pages(const void* data, size_t size) {
+  const uintptr_t page = 4096, begin = (reinterpret_cast<uintptr_t>(data) + page - 1) & ~(page - 1),
+                  end = (reinterpret_cast<uintptr_t>(data) + size) & ~(page - 1);
+  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+// Every mapping by its first byte.
+std::mutex mappings_mutex;
+std::map<const std::byte*, size_t>& mappings() {
+  static auto* all = new std::map<const std::byte*, size_t>;  // outlives every static object that keeps a file
+  return *all;
+}
+
 }  // namespace
+
+bool MappedFile::drop_any(const void* data, size_t size) {
+  const auto* first = static_cast<const std::byte*>(data);
+  const std::lock_guard lock(mappings_mutex);
+  auto next = mappings().upper_bound(first);
+  if (next == mappings().begin()) return false;
+  const auto& [begin, length] = *--next;
+  if (first + size > begin + length) return false;
+  drop_pages(first, size);
+  return true;
+}
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
   Descriptor d{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
@@ -49,19 +75,22 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
     void* p = ::mmap(nullptr, file->size_, PROT_READ, MAP_PRIVATE, d.fd, 0);
     if (p == MAP_FAILED) fail_errno(path, "map");
     file->data_ = static_cast<const std::byte*>(p);
+    const std::lock_guard lock(mappings_mutex);
+    mappings()[file->data_] = file->size_;
   }
   return file;
 }
 
 MappedFile::~MappedFile() {
-  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (!data_) return;
+  {
+    const std::lock_guard lock(mappings_mutex);
+    mappings().erase(data_);
+  }
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
-void MappedFile::drop(const void* data, size_t size) const {
-  const uintptr_t page = 4096, begin = (reinterpret_cast<uintptr_t>(data) + page - 1) & ~(page - 1),
-                  end = (reinterpret_cast<uintptr_t>(data) + size) & ~(page - 1);
-  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-}
+void MappedFile::drop(const void* data, size_t size) const { drop_pages(data, size); }
 
 void MappedFile::prefetch(const void* data, size_t size) const {
   const uintptr_t page = 4096, begin = reinterpret_cast<uintptr_t>(data) & ~(page - 1), end = reinterpret_cast<uintptr_t>(data) + size;

@@ -22,6 +22,8 @@ class MappedFile {
   // Tells the kernel that these bytes of the mapping will not be read again soon (whole pages inside the range are dropped).
   void drop(const void* data, size_t size) const;
   void prefetch(const void* data, size_t size) const;
+  // drop() on whichever mapping holds these bytes; false if none does.
+  static bool drop_any(const void* data, size_t size);
 
  private:
   MappedFile() = default;

@@ -35,4 +35,9 @@ Json parse_json(std::string_view text, std::string_view where) {
 
 Json read_json_file(const std::filesystem::path& path) { return parse_json(read_text_file(path), path.string()); }
 
+void append_member(Json& object, std::string_view key, Json value) {
+  std::vector<Json::object_t::value_type>& members = object.get_ref<Json::object_t&>();
+  members.emplace_back(std::string(key), std::move(value));
+}
+
 }  // namespace mynah

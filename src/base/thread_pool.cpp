@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <mutex>
@@ -203,11 +205,20 @@ int affinity_cores() {
 
 }  // namespace
 
+int wanted_threads() {
+  const char* text = std::getenv("MYNAH_THREADS");
+  if (!text || !*text) return 0;
+  int n = 0;
+  const char* end = text + std::strlen(text);
+  const auto [stop, problem] = std::from_chars(text, end, n);
+  if (problem != std::errc() || stop != end || n < 1 || n > kMostThreads)
+    fail(ErrorCode::usage, "MYNAH_THREADS: got \"{}\", expected a whole number from 1 to {}; unset it to use every core",
+         text, kMostThreads);
+  return n;
+}
+
 int default_threads() {
-  if (const char* text = std::getenv("MYNAH_THREADS")) {
-    const int n = std::atoi(text);
-    if (n > 0) return std::min(n, 256);
-  }
+  if (const int n = wanted_threads()) return n;
   return std::max(1, std::min(affinity_cores(), cgroup_cores()));
 }
 

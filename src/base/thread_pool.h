@@ -36,7 +36,10 @@ class ThreadPool {
 ThreadPool& thread_pool();
 // Replaces it (0 = default size). Not to be called while work runs.
 void set_threads(int threads);
-// What the default would be, from affinity and cgroup v1/v2 quota.
+// MYNAH_THREADS; 0 if it is not set or empty. Throws usage for anything but a whole number from 1 to kMostThreads.
+int wanted_threads();
+constexpr int kMostThreads = 256;
+// What the default would be: MYNAH_THREADS, else from affinity and cgroup v1/v2 quota.
 int default_threads();
 
 // Splits [0, n) into pieces of `grain` and calls body(begin, end) on the pool.

@@ -65,7 +65,10 @@ std::shared_ptr<const Tokenizer> gguf_tokenizer(const std::shared_ptr<const form
 // The tokenizer.ggml.* keys; its views lie in `file`, which must outlive it.
 GgufVocabulary gguf_vocabulary(const formats::GgufFile& file);
 
-// Scalar metadata of a GGUF file as JSON, the keys of its architecture without their prefix.
+// The shortest decimal number that the f32 stands for: 1e-05, not 9.999999747378752e-06.
+double as_written(float value);
+
+// Scalar metadata of a GGUF file as JSON, the keys of its architecture first and without their prefix.
 Json gguf_metadata(const formats::GgufFile& file);
 
 }  // namespace mynah::bundle

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "bundle/convert_sampling.h"
 #include "bundle/convert_tokenizer.h"
 #include "bundle/gguf_names.h"
 #include "formats/checkpoint.h"
@@ -122,6 +123,7 @@ void describe(formats::GgufWriter* w, const Bundle& b, const Json& metadata) {
   w->set("general.quantization_version", uint32_t{2});
   set_metadata(w, std::string(b.entry->gguf.architecture) + ".", metadata);
   if (b.config.contains("type_vocab_size")) w->set("tokenizer.ggml.token_type_count", static_cast<uint32_t>(nn::config_int(b.config, "type_vocab_size", 0, 0)));
+  sampling_to_gguf(b.generation_config, b.path.string(), w);
   tokenizer_to_gguf(b.path, nn::config_int(b.config, "vocab_size"), w);
 }
 
@@ -206,7 +208,8 @@ void write_folder(const fs::path& in, const fs::path& out, const ConvertProgress
   Json generation = b->generation_config;
   if (!generation.empty()) write_json("generation_config.json", generation);
   Json config = b->config;
-  config.update(generation);
+  for (const auto& [name, value] : generation.items())
+    if (name.ends_with("_token_id")) config[name] = value;
   config["dtype"] = "float32";
   write_json("config.json", config);  // last: a folder without it is not a model
 }

@@ -8,6 +8,8 @@
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "bundle/gguf_pre_names.h"
+#include "bundle/some_of.h"
+#include "formats/quote.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/json_cursor.h"
 #include "text/json_fields.h"
@@ -166,7 +168,7 @@ std::string with_marks(std::string_view text) {
   return out;
 }
 
-void add_tokens(const Source& s, const Tokenizer& tokenizer, int64_t vocab_size, Target* t) {
+void add_tokens(const Source& s, const Tokenizer& tokenizer, int64_t vocab_size, const std::string& where, Target* t) {
   constexpr int64_t kMostUnused = 1 << 20;
   if (vocab_size < 1 || vocab_size > tokenizer.vocab_size() + kMostUnused)
     fail(ErrorCode::integrity, "convert: the model's vocab_size is {}, the tokenizer has {} tokens", vocab_size,
@@ -177,14 +179,20 @@ void add_tokens(const Source& s, const Tokenizer& tokenizer, int64_t vocab_size,
     t->tokens.emplace_back(s.vocabulary.text(id));
     t->types.push_back(!s.vocabulary.has(id) ? kUnused : byte ? kByte : kNormal);
   }
+  std::vector<std::string> flagged;
   if (s.added_tokens.is_array())
     for (const Json& entry : s.added_tokens) {
       const std::string content = text::string_field(entry, "content", "");
       const auto id = tokenizer.token_id(content);
       if (!id || *id >= vocab_size) continue;
+      for (const char* flag : {"lstrip", "rstrip", "single_word"})
+        if (text::bool_field(entry, flag, false)) flagged.push_back(fmt::format("{} of {}", flag, formats::quote(content)));
       t->tokens[static_cast<size_t>(*id)] = content;
       t->types[static_cast<size_t>(*id)] = kUserDefined;
     }
+  if (!flagged.empty())
+    warn("{}: flags of added tokens have no place in a GGUF file, texts with spaces or letters beside them may get other ids: {}", where,
+         some_of(flagged));
   for (int32_t id = 0; id < std::min<int64_t>(vocab_size, tokenizer.vocab_size()); ++id) {
     const auto i = static_cast<size_t>(id);
     // Special tokens may stand in tokenizer_config.json alone.
@@ -352,7 +360,7 @@ void tokenizer_to_gguf(const fs::path& folder, int64_t vocab_size, formats::Gguf
     read_vocab_and_merges(&s, folder);
   Target t;
   choose_kind(s, folder.string(), &t);
-  add_tokens(s, *tokenizer, vocab_size, &t);
+  add_tokens(s, *tokenizer, vocab_size, folder.string(), &t);
   if (!s.word_piece) add_merges(s, vocab_size, &t);
   const auto bare = tokenizer->encode_ids("a", false), full = tokenizer->encode_ids("a", true);
   t.add_bos = full.size() > bare.size() && named.contains("bos") && full.front() == named["bos"].get<int32_t>();

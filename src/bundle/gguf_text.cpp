@@ -1,6 +1,7 @@
 // The tokenizer and the scalar metadata of a GGUF file.
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
@@ -43,9 +44,6 @@ std::shared_ptr<const Tokenizer> gguf_tokenizer(const std::shared_ptr<const form
   return Tokenizer::from_gguf(v);
 }
 
-namespace {
-
-// The shortest decimal number that the f32 stands for: 1e-05, not 9.999999747378752e-06.
 double as_written(float value) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof text, value).ptr;
@@ -54,23 +52,31 @@ double as_written(float value) {
   return number;
 }
 
+namespace {
+
+Json scalar(const formats::GgufValue& value) {
+  switch (value.type()) {
+    case formats::GgufType::string: return std::string(value.as_string());
+    case formats::GgufType::boolean: return value.as_bool();
+    case formats::GgufType::f32: return as_written(static_cast<float>(value.as_float()));
+    case formats::GgufType::f64: return value.as_float();
+    default: return value.as_int();
+  }
+}
+
 }  // namespace
 
 Json gguf_metadata(const formats::GgufFile& file) {
   const std::string prefix = file.get<std::string>("general.architecture") + ".";
   Json all = Json::object();
-  for (const auto& value : file.metadata()) {
-    std::string key(value.key());
-    if (key.rfind(prefix, 0) == 0) key = key.substr(prefix.size());
-    switch (value.type()) {
-      case formats::GgufType::array: break;  // vocabularies
-      case formats::GgufType::string: all[key] = std::string(value.as_string()); break;
-      case formats::GgufType::boolean: all[key] = value.as_bool(); break;
-      case formats::GgufType::f32: all[key] = as_written(static_cast<float>(value.as_float())); break;
-      case formats::GgufType::f64: all[key] = value.as_float(); break;
-      default: all[key] = value.as_int();
+  std::unordered_set<std::string_view> seen;
+  for (const bool own : {true, false})
+    for (const auto& value : file.metadata()) {
+      std::string_view key = value.key();
+      if (key.starts_with(prefix) != own || value.type() == formats::GgufType::array) continue;  // arrays are vocabularies
+      if (own) key.remove_prefix(prefix.size());
+      if (seen.insert(key).second) append_member(all, key, scalar(value));
     }
-  }
   return all;
 }
 

@@ -10,7 +10,9 @@
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "bundle/checkpoint_source.h"
+#include "bundle/convert_sampling.h"
 #include "bundle/gguf_names.h"
+#include "bundle/some_of.h"
 #include "formats/checkpoint.h"
 #include "nn/config.h"
 
@@ -25,13 +27,19 @@ bool is_gguf(const fs::path& path) {
   return file->bytes().size() >= 4 && std::memcmp(file->bytes().data(), "GGUF", 4) == 0;
 }
 
-// "a, b, c and 12 more"
-std::string some_of(const std::vector<std::string>& items) {
-  constexpr size_t kShown = 4;
-  std::string text = fmt::format("{}", fmt::join(items.begin(), items.begin() + static_cast<long>(std::min(items.size(), kShown)), "; "));
-  if (items.size() > kShown) text += fmt::format(" and {} more", items.size() - kShown);
-  return text;
+// A folder without config.json but with one GGUF file stands for that file. Throws usage when there are several.
+fs::path file_of(const fs::path& path) {
+  if (!fs::is_directory(path) || fs::exists(path / "config.json")) return path;
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.path().extension() == ".gguf" && is_gguf(entry.path())) names.push_back(entry.path().filename().string());
+  if (names.empty()) return path;
+  std::sort(names.begin(), names.end());
+  if (names.size() > 1) fail(ErrorCode::usage, "{}: holds {} GGUF files, expected one: {}; name the file", path.string(), names.size(), some_of(names));
+  return path / names[0];
 }
+
+Json json_if_there(const fs::path& path) { return fs::exists(path) ? read_json_file(path) : Json::object(); }
 
 // Says which weights of the file the model did not use, buffers aside.
 void warn_of_unused(const Bundle& b) {
@@ -45,10 +53,24 @@ void warn_of_unused(const Bundle& b) {
   if (!unused.empty()) warn("{}: {} weights are not used by {}: {}", b.path.string(), unused.size(), b.architecture(), some_of(unused));
 }
 
+nn::MatrixType matrix_type(const LoadOptions& options, bool gguf, const std::string& where) {
+  switch (options.precision) {
+    case Precision::bf16: return nn::MatrixType::bf16;
+    case Precision::int8:
+      if (options.trainable) fail(ErrorCode::usage, "{}: gradients need weights in f32 or bf16, not int8", where);
+      return nn::MatrixType::int8;
+    case Precision::f32: return nn::MatrixType::f32;
+    case Precision::automatic:
+      if (!gguf) return nn::MatrixType::f32;
+      [[fallthrough]];
+    case Precision::stored: break;
+  }
+  return options.trainable ? nn::MatrixType::f32 : nn::MatrixType::stored;
+}
+
 void build(Bundle* b, const LoadOptions& options) {
   CheckpointSource source(b->source, b->gguf, *b->entry, b->config);
-  const bool stored = options.precision == Precision::stored || (options.precision == Precision::automatic && b->gguf);
-  b->weights.keep_stored = stored && !options.trainable;
+  b->weights.matrices = matrix_type(options, b->gguf != nullptr, b->path.string());
   b->weights.trainable = options.trainable;
   if (options.trainable && b->gguf)
     for (const auto& info : b->source->tensors())
@@ -57,6 +79,7 @@ void build(Bundle* b, const LoadOptions& options) {
   if (options.trainable && b->source->where().ends_with(".onnx"))
     fail(ErrorCode::usage, "{}: gradients need weights in safetensors, pytorch_model.bin or GGUF; convert the model first", b->source->where());
   b->network = b->entry->make(b->config, nn::Weights(source, b->weights));
+  b->network->follow(b->weights.narrowest);
   if (!b->weights.problems.empty())
     fail(ErrorCode::failure, "{}: {} weights do not fit {}: {}", b->path.string(), b->weights.problems.size(), b->architecture(), some_of(b->weights.problems));
 }
@@ -90,7 +113,7 @@ void open_gguf(Bundle* b) {
   b->entry = &find_entry(b->config, b->path.string());  // an architecture may stand for several families
   if (const auto* embedding = b->gguf->find_tensor("token_embd.weight"); embedding && embedding->shape.rank() == 2) b->config["vocab_size"] = embedding->shape[0];
   b->config["tie_word_embeddings"] = !b->gguf->contains("output.weight");
-  b->generation_config = Json::object();
+  b->generation_config = sampling_of(*b->gguf);
   for (const auto& [key, name] : {std::pair{"tokenizer.ggml.bos_token_id", "bos_token_id"},
                                   {"tokenizer.ggml.eos_token_id", "eos_token_id"},
                                   {"tokenizer.ggml.padding_token_id", "pad_token_id"}})
@@ -209,8 +232,8 @@ std::string Bundle::architecture() const {
 std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, Parts parts) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
   auto b = std::make_shared<Bundle>();
-  b->path = path;
-  if (is_gguf(path)) {
+  b->path = file_of(path);
+  if (is_gguf(b->path)) {
     open_gguf(b.get());
   } else if (fs::is_directory(path)) {
     open_folder(b.get());
@@ -229,7 +252,8 @@ std::shared_ptr<Bundle> open_text_only(const fs::path& path) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
   auto b = std::make_shared<Bundle>();
   b->path = path;
-  if (is_gguf(path)) b->gguf = formats::GgufFile::open(path);
+  if (!Tokenizer::is_in(path)) b->path = file_of(path);
+  if (is_gguf(b->path)) b->gguf = formats::GgufFile::open(b->path);
   open_text(b.get());
   require(b->tokenizer != nullptr, "{}: no tokenizer found", path.string());
   return b;

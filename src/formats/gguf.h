@@ -7,7 +7,9 @@
 #include <iterator>
 #include <limits>
 #include <map>
+#include <string>
 #include <type_traits>
+#include <unordered_map>
 
 #include "formats/output_tensor.h"
 #include "formats/tensor_source.h"
@@ -231,6 +233,7 @@ class GgufWriter {
   std::filesystem::path path_;
   uint32_t alignment_;
   std::vector<Entry> metadata_;
+  std::unordered_map<std::string, size_t> places_;  // of keys in metadata_
   std::vector<OutputTensor> tensors_;
 };
 

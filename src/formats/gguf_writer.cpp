@@ -65,12 +65,9 @@ GgufWriter::GgufWriter(std::filesystem::path path, uint32_t alignment) : path_(s
 void GgufWriter::put(std::string_view key, std::string encoded) {
   if (key.empty() || key.size() > 65535)
     fail(ErrorCode::usage, "{}: a metadata key of {} bytes", path_.string(), key.size());
-  for (Entry& entry : metadata_) {
-    if (entry.key != key) continue;
-    entry.encoded = std::move(encoded);
-    return;
-  }
-  metadata_.push_back({std::string(key), std::move(encoded)});
+  const auto [place, is_new] = places_.emplace(key, metadata_.size());
+  if (is_new) metadata_.push_back({std::string(key), std::move(encoded)});
+  else metadata_[place->second].encoded = std::move(encoded);
 }
 
 void GgufWriter::set(std::string_view key, bool value) { put(key, encode(value)); }

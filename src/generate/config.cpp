@@ -19,7 +19,10 @@ int64_t integer(const std::string& name, const Json& v, int64_t low) {
   if (!v.is_number_integer() || v.get<int64_t>() < low) wrong(name, v, low > 0 ? "a positive integer" : "an integer of 0 or more");
   return v.get<int64_t>();
 }
-int32_t token(const std::string& name, const Json& v) { return static_cast<int32_t>(integer(name, v, 0)); }
+int32_t token(const std::string& name, const Json& v) {
+  if (integer(name, v, 0) > INT32_MAX) wrong(name, v, "a token id");
+  return v.get<int32_t>();
+}
 int64_t any_integer(const std::string& name, const Json& v) {
   if (!v.is_number_integer()) wrong(name, v, "an integer");
   return v.get<int64_t>();
@@ -76,7 +79,10 @@ bool set(const std::string& n, const Json& v, GenerationConfig* c) {
   else if (n == "typical_p") c->typical_p = number(n, v, 0, 1);
   else if (n == "epsilon_cutoff") c->epsilon_cutoff = number(n, v, 0, 1);
   else if (n == "eta_cutoff") c->eta_cutoff = number(n, v, 0, 1);
-  else if (n == "seed") c->seed = static_cast<uint64_t>(integer(n, v, 0));
+  else if (n == "seed") {
+    if (!v.is_number_unsigned()) integer(n, v, 0);  // one that was made in C++ is signed
+    c->seed = v.get<uint64_t>();
+  }
   else if (n == "num_return_sequences") c->num_return_sequences = integer(n, v, 1);
   else if (n == "num_beams") c->num_beams = integer(n, v, 1);
   else if (n == "length_penalty") c->length_penalty = number(n, v, -kMax, kMax);

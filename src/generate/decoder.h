@@ -30,7 +30,7 @@ class Decoder {
     bool every = false;               // logits after each token, not only the last
   };
 
-  Memory memory(std::shared_ptr<const nn::Cache> source = {}) const { return {nn::Cache(lm_.cache_shape()), std::move(source)}; }
+  Memory memory(std::shared_ptr<const nn::Cache> source = {}) const { return {lm_.new_cache(), std::move(source)}; }
   // Appends each piece's tokens to its memory. Logits [n, V] of all pieces' wanted tokens, in order.
   Tensor run(std::span<const Piece> pieces);
   const nn::CausalLM& model() const { return lm_; }

@@ -53,7 +53,7 @@ struct Session::State {
 };
 
 Session::Session(Model model) {
-  nn::Cache cache(model.bundle().causal_lm().cache_shape());
+  nn::Cache cache = model.bundle().causal_lm().new_cache();
   state_ = std::make_unique<State>(std::move(model), std::move(cache));
 }
 Session::~Session() = default;

@@ -74,9 +74,10 @@ std::shared_ptr<const nn::Cache> encode(const nn::Seq2SeqLM& lm, const std::vect
     if (mask[t]) rows.push_back(static_cast<int64_t>(t));
   }
   source.lengths = {static_cast<int64_t>(length)};
+  source.precision = lm.attention_type();
   if (rows.size() < length) source.key_mask.assign(mask.begin(), mask.begin() + static_cast<long>(length));
   const Tensor encoded = lm.encode(source, nullptr);
-  auto cache = std::make_shared<nn::Cache>(lm.memory_shape());
+  auto cache = std::make_shared<nn::Cache>(lm.new_memory());
   lm.remember(rows.size() < length ? index_rows(encoded, rows) : encoded, cache.get());
   return cache;
 }

@@ -142,7 +142,7 @@ DecoderMlp::DecoderMlp(const DecoderConfig& c, const Weights& w) : down_(back(c,
 }
 
 Tensor DecoderMlp::forward(const DecoderConfig& c, const Tensor& x) const {
-  return down_(c.gated ? glu(up_(x), c.hidden_act) : activate(up_(x), c.hidden_act));
+  return down_(c.gated ? up_.gated(x, c.hidden_act) : activate(up_(x), c.hidden_act));
 }
 
 }  // namespace mynah

@@ -58,7 +58,7 @@ Tensor Experts::forward(const Tensor& x, const nn::TokenBatch& batch) const {
       }
     if (rows.empty()) continue;
     const Expert& part = experts_[static_cast<size_t>(expert)];
-    outputs.push_back(part.down(glu(part.gate_up(index_rows(x, rows)), c_.hidden_act)));
+    outputs.push_back(part.down(part.gate_up.gated(index_rows(x, rows), c_.hidden_act)));
   }
   const Tensor all = index_rows(outputs.size() == 1 ? outputs[0] : cat(outputs, 0), place);
   return sum(reshape(all, {n, k, x.size(1)}) * weights, 1);

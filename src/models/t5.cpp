@@ -79,7 +79,7 @@ struct FeedForward {
     if (gated) wi = nn::JoinedLinear(w, {"wi_0", "wi_1"}, c.d_model, {c.d_ff, c.d_ff}, c.init(c.d_model), false);
     else wi = nn::JoinedLinear(w, {"wi"}, c.d_model, {c.d_ff}, c.init(c.d_model), false);
   }
-  Tensor forward(const Tensor& x) const { return wo(gated ? glu(wi(x), act) : activate(wi(x), act)); }
+  Tensor forward(const Tensor& x) const { return wo(gated ? wi.gated(x, act) : activate(wi(x), act)); }
 
   bool gated;
   Activation act;

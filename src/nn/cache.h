@@ -14,7 +14,7 @@ namespace mynah::nn {
 struct CacheShape {
   int layers = 0;
   int64_t kv_heads = 0, head_dim = 0;
-  DType dtype = DType::f32;  // f32, f16 or bf16; attention computes in f32
+  DType dtype = DType::f32;  // f32, f16 or bf16; bf16 is multiplied as it is where the processor can, else attention computes in f32
 };
 
 class LayerCache {

@@ -48,6 +48,7 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
   const int64_t rows = shape[0], length = shape[1];
 
   TokenBatch batch;
+  batch.precision = attention_type();
   batch.ids = in.ids("input_ids", shape, vocabulary_size());
   batch.positions = in.positions("position_ids", rows, length);
   batch.token_types = in.integers("token_type_ids", shape);

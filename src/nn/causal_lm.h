@@ -20,7 +20,9 @@ class CausalLM : public Model {
   virtual Tensor body(const TokenBatch& batch, std::vector<Tensor>* states) const = 0;
   // Logits [n, V] of hidden rows [n, C].
   virtual Tensor head(const Tensor& hidden) const = 0;
-  virtual CacheShape cache_shape() const = 0;
+  virtual CacheShape cache_shape() const = 0;  // the type is cache_type()'s affair
+  // An empty cache for one sequence.
+  Cache new_cache() const { return Cache(typed(cache_shape())); }
   virtual int64_t vocabulary_size() const = 0;
   // Positions that the model has, 0 if there is no limit.
   virtual int64_t max_positions() const = 0;
@@ -46,6 +48,10 @@ class CausalLM : public Model {
   }
 
  protected:
+  CacheShape typed(CacheShape shape) const {
+    shape.dtype = cache_type();
+    return shape;
+  }
   explicit CausalLM(const Json& config) : config_(config), kind_(head_kind(config)) {}
   // Loads the head of a classifier: `score` without bias for sequences, `token_head` ("score", "classifier") and qa_outputs with
   // one. Call it last in the constructor; does nothing for language models and bare ones.

@@ -44,6 +44,7 @@ Kept drop_padding(TokenBatch* batch, int64_t rows, int64_t length, bool may_drop
   }
   if (!tails) return kept;
   TokenBatch less;
+  less.precision = batch->precision;
   for (int64_t b = 0; b < rows; ++b)
     for (int64_t t = 0; t < lengths[static_cast<size_t>(b)]; ++t) {
       const auto i = static_cast<size_t>(b * length + t);
@@ -85,6 +86,7 @@ NamedTensors EncoderModel::forward(const NamedTensors& inputs, const ForwardOpti
   const int64_t length = shape[shape.rank() - 1], rows = shape.numel() / length;
 
   TokenBatch batch;
+  batch.precision = attention_type();
   batch.ids = in.ids("input_ids", shape, vocabulary_size());
   batch.token_types = in.integers("token_type_ids", shape);
   batch.key_mask = in.mask("attention_mask", shape);

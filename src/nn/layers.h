@@ -30,6 +30,8 @@ struct JoinedLinear {
     for (size_t i = 0; with_bias && i < names.size(); ++i) bias.push_back((w / names[i]).tensor("bias", {outs[i]}, Init::zeros()));
   }
   Tensor operator()(const Tensor& x) const { return weight(x, bias); }
+  // glu of it: the first half gates the second.
+  Tensor gated(const Tensor& x, Activation act) const { return weight.gated(x, act, bias); }
 
   Matrix weight;
   std::vector<Tensor> bias;  // one per part, or none

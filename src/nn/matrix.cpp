@@ -1,53 +1,169 @@
 #include "nn/matrix.h"
 
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+
+#include "base/file.h"
 #include "base/require.h"
 #include "base/thread_pool.h"
 #include "kernels/rows.h"
+#include "ops/gemm.h"
+#include "ops/int8_matrix.h"
 #include "ops/internal.h"
 #include "ops/packed_matrix.h"
 
 namespace mynah::nn {
+namespace {
 
-int64_t Matrix::rows() const {
-  if (packed_) return packed_->rows();
-  int64_t n = 0;
-  for (const Tensor& part : dense_) n += part.size(0);
-  return n;
+Shape with_last(Shape shape, int64_t size) {
+  shape[shape.rank() - 1] = size;
+  return shape;
 }
 
-int64_t Matrix::columns() const { return packed_ ? packed_->columns() : dense_.empty() ? 0 : dense_[0].size(1); }
+bool any_defined(const std::vector<Tensor>& tensors) {
+  return std::any_of(tensors.begin(), tensors.end(), [](const Tensor& t) { return t.defined(); });
+}
 
-Tensor Matrix::operator()(const Tensor& in, const std::vector<Tensor>& biases) const {
-  if (!packed_) return linear(in, dense_, biases);
+// Biases of parts side by side as one row; undefined ones are zero. Undefined if all are.
+Tensor joined(const std::vector<Tensor>& biases, std::span<const int64_t> sizes) {
+  if (!any_defined(biases)) return {};
+  if (biases.size() == 1) return ops::input(biases[0]);
+  std::vector<Tensor> all;
+  for (size_t i = 0; i < biases.size(); ++i) all.push_back(biases[i].defined() ? biases[i] : Tensor::zeros({sizes[i]}));
+  return cat(all, 0);
+}
+
+// The product with a quantised matrix; through it goes the gradient of x, in f32.
+Tensor quantized_product(const std::shared_ptr<const ops::PackedMatrix>& packed, const Tensor& in, const std::vector<Tensor>& biases) {
   const Tensor x = ops::input(in);
-  const int64_t n = ops::rows(x), k = columns(), m = rows();
+  const int64_t k = packed->columns(), m = packed->rows();
   require(ops::columns(x) == k, "linear: packed weight [{},{}], x has shape {}", m, k, x.shape().str());
-  Shape shape = x.shape();
-  shape[shape.rank() - 1] = m;
-  Tensor y = Tensor::empty(shape);
-  packed_->multiply(x.data<float>(), n, k, y.data<float>(), m);
-  y = record(y, {x}, [packed = packed_, k](const Tensor& g) {
-    Shape back = g.shape();
-    back[back.rank() - 1] = k;
-    Tensor dx = Tensor::empty(back);
+  Tensor y = Tensor::empty(with_last(x.shape(), m));
+  packed->multiply(x.data<float>(), ops::rows(x), k, y.data<float>(), m);
+  y = record(y, {x}, [packed, k](const Tensor& g) {
+    Tensor dx = Tensor::empty(with_last(g.shape(), k));
     packed->multiply_transposed(g.data<float>(), ops::rows(g), dx.data<float>());
     return Grads{dx};
   });
-  bool any = false;
-  for (const Tensor& b : biases) any = any || b.defined();
-  if (!any) return y;
+  if (!any_defined(biases)) return y;
   return add(y, biases.size() == 1 ? biases[0] : cat(biases, 0));
 }
 
-Tensor Matrix::lookup(std::span<const int32_t> ids, int32_t padding_id) const {
-  if (!packed_) {
-    MYNAH_CHECK(dense_.size() == 1);
-    return embedding(dense_[0], ids, padding_id);
+}  // namespace
+
+// Dense parts and the packed form that replaces them once it pays.
+struct Matrix::Dense {
+  explicit Dense(std::vector<Tensor> tensors, Kept how) : columns(tensors[0].size(1)), kept(how), parts(std::make_shared<Parts>(std::move(tensors))) {
+    for (const Tensor& part : *parts) sizes.push_back(part.size(0));
+    for (const int64_t n : sizes) rows += n;
   }
+  using Parts = std::vector<Tensor>;
+
+  int64_t rows = 0;
+  const int64_t columns;
+  const Kept kept;
+  std::vector<int64_t> sizes;  // rows of each part
+
+  // Null when only the packed form is left.
+  std::shared_ptr<const Parts> tensors() {
+    const std::lock_guard lock(mutex);
+    return parts;
+  }
+  // The packed form, made by the second product of many rows: one alone would not win back the time that it takes. Null before, and
+  // for what cannot be packed.
+  const ops::PackedB* packed(int64_t x_rows) {
+    if (kept != Kept::packed) return nullptr;
+    if (const ops::PackedB* p = ready.load(std::memory_order_acquire)) return p;
+    if (x_rows <= ops::kFewRows || products.fetch_add(1, std::memory_order_relaxed) != 1) return nullptr;
+    pack();
+    return ready.load(std::memory_order_acquire);
+  }
+  const ops::Int8Matrix& quantized() {
+    std::call_once(quantize_once, [this] {
+      int8 = ops::Int8Matrix::pack(*parts);
+      for (const Tensor& part : *parts) MappedFile::drop_any(part.raw(), part.nbytes());
+    });
+    return *int8;
+  }
+
+ private:
+  void pack() {
+    const auto all = tensors();
+    std::vector<ops::MatrixView> views;
+    for (const Tensor& part : *all) views.push_back({part.raw(), part.dtype(), part.stride(1), part.stride(0)});
+    const auto made = ops::PackedB::pack(columns, views, sizes);
+    if (!made) return;
+    const std::lock_guard lock(mutex);
+    owner = made;
+    ready.store(made.get(), std::memory_order_release);
+    // A file's pages come back when a lookup needs them; other memory is given up.
+    bool mapped = true;
+    for (const Tensor& part : *all) mapped = MappedFile::drop_any(part.raw(), part.nbytes()) && mapped;
+    if (!mapped) parts = nullptr;
+  }
+
+  std::mutex mutex;
+  std::shared_ptr<const Parts> parts;
+  std::atomic<int> products{0};
+  std::atomic<const ops::PackedB*> ready{nullptr};
+  std::shared_ptr<const ops::PackedB> owner;
+  std::once_flag quantize_once;
+  std::shared_ptr<const ops::Int8Matrix> int8;
+};
+
+Matrix::Matrix(std::vector<Tensor> parts, Kept kept) : dense_(std::make_shared<Dense>(std::move(parts), kept)) {}
+
+int64_t Matrix::rows() const { return packed_ ? packed_->rows() : dense_ ? dense_->rows : 0; }
+
+int64_t Matrix::columns() const { return packed_ ? packed_->columns() : dense_ ? dense_->columns : 0; }
+
+Tensor Matrix::operator()(const Tensor& in, const std::vector<Tensor>& biases) const {
+  if (packed_) return quantized_product(packed_, in, biases);
+  const bool recorded = tracked({&in});
+  const int64_t k = dense_->columns, n = dense_->rows;
+  const bool int8 = dense_->kept == Kept::int8 && !recorded;
+  const ops::PackedB* packed = recorded ? nullptr : dense_->packed(ops::rows(in));
+  if (!packed && !int8) {
+    if (const auto parts = dense_->tensors()) return linear(in, *parts, biases);
+    packed = dense_->packed(0);
+  }
+  if (recorded) {  // the memory of the parts has been given up: made again for this one product
+    Tensor w = Tensor::empty({n, k});
+    for (int64_t i = 0; i < n; ++i) packed->column(i, w.data<float>() + i * k);
+    return linear(in, w, joined(biases, dense_->sizes));
+  }
+  const Tensor x = ops::input(in), bias = joined(biases, dense_->sizes);
+  require(ops::columns(x) == k, "linear: weight [{},{}], x has shape {}", n, k, x.shape().str());
+  Tensor y = Tensor::empty(with_last(x.shape(), n));
+  if (int8) dense_->quantized().multiply(x.data<float>(), ops::rows(x), k, y.data<float>(), n, bias.defined() ? bias.data<float>() : nullptr);
+  else packed->multiply(ops::rows(x), x.data<float>(), k, y.data<float>(), n, bias.defined() ? bias.data<float>() : nullptr);
+  return y;
+}
+
+Tensor Matrix::gated(const Tensor& in, Activation act, const std::vector<Tensor>& biases) const {
+  if (!packed_ || !packed_->has_halves() || act != Activation::silu || any_defined(biases) || tracked({&in})) return glu((*this)(in, biases), act);
+  const Tensor x = ops::input(in);
+  const int64_t k = packed_->columns(), n = packed_->rows() / 2;
+  require(ops::columns(x) == k, "linear: packed weight [{},{}], x has shape {}", 2 * n, k, x.shape().str());
+  Tensor y = Tensor::empty(with_last(x.shape(), n));
+  packed_->multiply_swiglu(x.data<float>(), ops::rows(x), k, y.data<float>(), n);
+  return y;
+}
+
+Tensor Matrix::lookup(std::span<const int32_t> ids, int32_t padding_id) const {
+  const auto parts = packed_ ? nullptr : dense_->tensors();
+  if (parts) {
+    MYNAH_CHECK(parts->size() == 1);
+    return embedding((*parts)[0], ids, padding_id);
+  }
+  const ops::PackedB* packed = packed_ ? nullptr : dense_->packed(0);
   Tensor y = Tensor::empty({static_cast<int64_t>(ids.size()), columns()});
   for (size_t i = 0; i < ids.size(); ++i) {
     require(ids[i] >= 0 && ids[i] < rows(), "embedding: id {}, expected 0..{}", ids[i], rows() - 1);
-    packed_->dequantize_row(ids[i], y.data<float>() + static_cast<int64_t>(i) * columns());
+    float* to = y.data<float>() + static_cast<int64_t>(i) * columns();
+    if (packed) packed->column(ids[i], to);
+    else packed_->dequantize_row(ids[i], to);
   }
   return y;
 }

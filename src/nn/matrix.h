@@ -17,21 +17,31 @@ namespace mynah::nn {
 
 class Matrix {
  public:
+  // What may become of dense parts while they are used.
+  enum class Kept {
+    as_is,   // they are trained, or written to by others
+    packed,  // products of many rows pack them once that pays; the bits stay the same
+    int8,    // products that are not recorded read them quantised to 8 bits, and quantise their input; lookups read them as they are
+  };
+
   Matrix() = default;
   // Dense [out_i, in] parts (views are fine), computed side by side.
-  explicit Matrix(std::vector<Tensor> parts) : dense_(std::move(parts)) {}
+  explicit Matrix(std::vector<Tensor> parts, Kept kept = Kept::as_is);
   Matrix(std::shared_ptr<const ops::PackedMatrix> packed) : packed_(std::move(packed)) {}
 
   int64_t rows() const;
   int64_t columns() const;
-  bool defined() const { return packed_ || !dense_.empty(); }
+  bool defined() const { return packed_ || dense_; }
   // x [..., in] -> [..., out_1 + out_2 + ...]. Biases: none, or one per part (may be undefined).
   Tensor operator()(const Tensor& x, const std::vector<Tensor>& biases = {}) const;
+  // glu((*this)(x, biases), act): the first half of the rows opens and closes the second. -> [..., rows / 2] (arXiv:2002.05202)
+  Tensor gated(const Tensor& x, Activation act, const std::vector<Tensor>& biases = {}) const;
   // Rows of the matrix: an embedding lookup. -> [ids, in]. The row `padding_id` gets no gradient.
   Tensor lookup(std::span<const int32_t> ids, int32_t padding_id = -1) const;
 
  private:
-  std::vector<Tensor> dense_;
+  struct Dense;
+  std::shared_ptr<Dense> dense_;  // shared by copies, so that a tied matrix is packed once
   std::shared_ptr<const ops::PackedMatrix> packed_;
 };
 

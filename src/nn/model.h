@@ -25,10 +25,18 @@ class Model {
   // Throws failure naming an input that is missing, unknown or misshapen.
   virtual NamedTensors forward(const NamedTensors& inputs, const ForwardOptions& options) const = 0;
   virtual HeadKind kind() const = 0;
+  // What the narrowest matrix is kept in (WeightList::narrowest): attention follows it. Set once, when the weights are loaded.
+  void follow(DType matrices);
+  DType attention_type() const { return attention_type_; }  // f32 or bf16: AttentionConfig::precision
+  DType cache_type() const { return cache_type_; }          // f32, f16 or bf16: of keys and values that generation keeps
+
   // Not null if the model generates text from left to right, encoder-decoders included.
   virtual const CausalLM* causal_lm() const { return nullptr; }
   // Not null if what it generates answers an encoded text.
   virtual const Seq2SeqLM* seq2seq_lm() const { return nullptr; }
+
+ private:
+  DType attention_type_ = DType::f32, cache_type_ = DType::f32;
 };
 
 }  // namespace mynah::nn

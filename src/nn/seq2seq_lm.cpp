@@ -62,13 +62,13 @@ NamedTensors Seq2SeqLM::forward(const NamedTensors& inputs, const ForwardOptions
   const Inputs in(inputs, {"input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "labels", "start_positions", "end_positions"});
   const Shape shape = in.shape_of("input_ids", 2, "[batch, tokens]");
   const int64_t rows = shape[0], length = shape[1];
-  TokenBatch source;
+  TokenBatch source, target;
+  source.precision = target.precision = attention_type();
   source.ids = in.ids("input_ids", shape, source_vocabulary_size());
   source.positions = in.positions("position_ids", rows, length);
   source.key_mask = in.mask("attention_mask", shape);
   source.lengths.assign(static_cast<size_t>(rows), length);
 
-  TokenBatch target;
   int64_t target_length = length;
   if (in.has("decoder_input_ids")) {
     const Shape wanted = in.shape_of("decoder_input_ids", 2, "[batch, tokens]");

@@ -15,6 +15,8 @@ class Seq2SeqLM : public CausalLM {
   virtual void remember(const Tensor& rows, Cache* memory) const = 0;
   // The shape of that cache; by default the decoder's own.
   virtual CacheShape memory_shape() const { return cache_shape(); }
+  // An empty one.
+  Cache new_memory() const { return Cache(typed(memory_shape())); }
   // What the decoder reads for these labels [rows * length]: one further right, -100 as padding. Throws failure if the config
   // does not say what comes first.
   virtual std::vector<int32_t> shift_right(const std::vector<int32_t>& labels, int64_t rows, int64_t length) const;

@@ -96,6 +96,7 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
     } else {
       masked.key_mask = batch.key_mask;
     }
+    masked.precision = batch.precision;
     return scaled_dot_product_attention(q, k, v, sequences, masked);
   }
   std::vector<ops::KvBlocks> cached;
@@ -127,6 +128,7 @@ Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_
     }
     const auto [k, v] = keys_values(batch.memory);
     across.key_mask = batch.memory_mask;
+    across.precision = batch.precision;
     return scaled_dot_product_attention(q, k, v, sequences, across);
   }
   std::vector<ops::KvBlocks> cached;

@@ -18,6 +18,7 @@ struct TokenBatch {
   std::vector<Cache*> caches;       // one per sequence, holding what came before; or empty
   std::vector<uint8_t> key_mask;    // [N], 0 hides a token from all others; or empty. Not with caches
   std::vector<int32_t> token_types; // [N] or empty
+  DType precision = DType::f32;     // AttentionConfig's, of attention without caches; a cache's type speaks for itself
   std::vector<Tensor>* router_logits = nullptr;  // where layers with experts put their routers' logits [N, E], if somebody asks
 
   // What a decoder's cross-attention reads: for each sequence the encoder's rows, one after another in memory [M, C] ...

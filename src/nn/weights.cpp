@@ -36,7 +36,7 @@ Weights Weights::operator/(std::string_view name) const { return {*source_, *lis
 
 namespace {
 
-Tensor as_f32(const Tensor& x) { return is_quantized(x.dtype()) ? dequantize(x) : to(x, DType::f32); }
+Tensor as_type(const Tensor& x, DType type) { return to(is_quantized(x.dtype()) ? dequantize(x) : x, type); }
 
 Shape swapped(const Shape& s) { return {s[1], s[0]}; }
 
@@ -63,11 +63,15 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
     weight.value = Tensor::zeros(expected);
     return weight;
   }
-  if (use != Use::matrix || !list_->keep_stored) {
+  const MatrixType type = use == Use::matrix ? list_->matrices : MatrixType::f32;
+  if (type != MatrixType::stored && type != MatrixType::int8) {
     const Tensor stored = weight.value;
-    weight.value = as_f32(stored);
-    if (stored.dtype() != DType::f32) source_->done_with(stored);
+    if (type == MatrixType::bf16) weight.value = as_type(stored, DType::bf16);
+    if (type != MatrixType::bf16 || list_->trainable) weight.value = as_type(weight.value, DType::f32);
+    if (stored.dtype() != weight.value.dtype()) source_->done_with(stored);
   }
+  if (use == Use::matrix && (type == MatrixType::int8 || weight.value.dtype() != DType::f32) && list_->narrowest != DType::bf16)
+    list_->narrowest = type != MatrixType::int8 && weight.value.dtype() == DType::f16 ? DType::f16 : DType::bf16;
   if (list_->trainable) {
     Tensor copy = Tensor::empty(weight.value.shape());  // the optimiser writes to it, so it cannot be the mapped file
     std::memcpy(copy.raw(), weight.value.raw(), copy.nbytes());
@@ -81,15 +85,21 @@ Tensor Weights::tensor(std::string_view name, const Shape& shape, Init init) con
 
 Tensor Weights::buffer(std::string_view name, const Shape& shape, Init init) const { return load(path(name), shape, init, Use::buffer).value; }
 
+Matrix Weights::dense(std::vector<Tensor> parts) const {
+  Matrix::Kept kept = list_->trainable ? Matrix::Kept::as_is : Matrix::Kept::packed;
+  if (list_->matrices == MatrixType::int8) kept = Matrix::Kept::int8;
+  return Matrix(std::move(parts), kept);
+}
+
 Matrix Weights::matrix(std::string_view name, int64_t out, int64_t in, Init init, bool in_out) const {
   const LoadedWeight w = load(path(name) + ".weight", in_out ? Shape{in, out} : Shape{out, in}, init, Use::matrix);
   const bool stored_in_out = in_out != w.transposed;
   if (is_quantized(w.value.dtype())) {
     // Blocks run along the last dimension of the file, which must be the input's.
-    if (stored_in_out) return Matrix({transpose(dequantize(w.value), 0, 1)});
+    if (stored_in_out) return dense({transpose(dequantize(w.value), 0, 1)});
     return ops::PackedMatrix::pack(std::vector<Tensor>{w.value}, [this](const Tensor& t) { source_->done_with(t); });
   }
-  return Matrix({stored_in_out ? transpose(w.value, 0, 1) : w.value});
+  return dense({stored_in_out ? transpose(w.value, 0, 1) : w.value});
 }
 
 Matrix Weights::join(const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in, Init init) const {
@@ -102,7 +112,7 @@ Matrix Weights::join(const std::vector<std::string>& names, const std::vector<in
   if (all_quantized) return ops::PackedMatrix::pack(parts, [this](const Tensor& t) { source_->done_with(t); });
   for (Tensor& part : parts)
     if (is_quantized(part.dtype())) part = dequantize(part);
-  return Matrix(parts);
+  return dense(parts);
 }
 
 }  // namespace mynah::nn

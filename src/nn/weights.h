@@ -58,14 +58,25 @@ struct Parameter {
   int64_t part = -1;  // as in LoadedWeight
 };
 
+// How the matrices of linear maps are kept.
+enum class MatrixType {
+  f32,
+  stored,  // as the file has them: bf16, f16, or packed when block-quantised
+  bf16,    // rounded to it
+  int8,    // products read 8-bit codes and quantise their input likewise; block-quantised ones as the file has them
+};
+
 // What one model was built from.
 struct WeightList {
-  bool trainable = false;     // parameters are f32, owned and tracked
-  bool keep_stored = false;   // matrices keep the file's type (bf16, f16) or are packed (block-quantised); else all is f32
+  bool trainable = false;  // parameters are f32, owned and tracked (of type bf16: rounded to it first)
+  MatrixType matrices = MatrixType::f32;
   std::vector<Parameter> parameters;
   std::vector<Parameter> buffers;     // of Weights::buffer, if trainable: saving writes them beside the parameters
   std::vector<std::string> problems;  // "name: missing", "name: shape [..], expected [..]"
   std::vector<std::string> used;      // names in the file that the model took
+
+  // The type that attention follows: bf16 if any matrix is kept in bf16 or quantised, else f16 if any is, else f32.
+  DType narrowest = DType::f32;
 };
 
 // The gradients of all parameters that have one, under their names and in their layouts on disk.
@@ -91,6 +102,7 @@ class Weights {
 
  private:
   enum class Use { parameter, matrix, buffer };
+  Matrix dense(std::vector<Tensor> parts) const;
   LoadedWeight load(const std::string& path, const Shape& shape, Init init, Use use) const;
 
   WeightSource* source_;

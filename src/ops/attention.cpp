@@ -33,6 +33,7 @@ ops::AttentionOptions options_of(const AttentionConfig& config, int64_t heads, i
   options.causal = config.causal;
   options.window = config.window;
   options.softcap = config.softcap;
+  options.precision = config.precision;
   options.alibi_slopes = config.alibi.empty() ? nullptr : config.alibi.data();
   if (!bias.defined()) return options;
   const bool distance = config.distance_bias.defined();
@@ -156,8 +157,9 @@ Tensor cached_attention(const Tensor& q_in, std::span<const Sequence> sequences,
   }
   const Tensor bias = bias_of(config);
   place_bias(config, bias, spans);
-  attention_forward(shape, rows_of(q), {}, {}, spans, options_of(config, shape.heads, shape.head_dim, bias), rows_of(y),
-                    nullptr);
+  AttentionOptions options = options_of(config, shape.heads, shape.head_dim, bias);
+  options.precision = DType::bf16;  // where the cache is
+  attention_forward(shape, rows_of(q), {}, {}, spans, options, rows_of(y), nullptr);
   return y;
 }
 

@@ -7,7 +7,8 @@
 
 namespace mynah::ops {
 
-// q [Nq, H, D] -> [Nq, H, D]. Sequence i reads the first k_count keys of cached[i]; config.key_mask must be empty.
+// q [Nq, H, D] -> [Nq, H, D]. Sequence i reads the first k_count keys of cached[i]; config.key_mask must be empty. The cache's type
+// decides the precision, config.precision is not read.
 Tensor cached_attention(const Tensor& q, std::span<const Sequence> sequences, std::span<const KvBlocks> cached,
                         int64_t kv_heads, const AttentionConfig& config);
 

@@ -1,6 +1,7 @@
 #include "ops/gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -9,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "kernels/gemm.h"
 #include "kernels/gemv.h"
+#include "ops/huge_memory.h"
 
 namespace mynah::ops {
 namespace {
@@ -129,19 +131,19 @@ struct Round {
   const kernels::GemmTable& table;
   int64_t column, columns;  // of B and C
   int64_t unit, units;      // of k
-  float* packed_b;
+  const float* packed_b;
 };
 
 int64_t elements(const Product& p, int64_t unit, int64_t units) {
   return std::min(p.k, (unit + units) * p.group) - unit * p.group;
 }
 
-void pack_b(const Round& r) {
+void pack_b(const Round& r, float* to) {
   const int64_t grain = r.table.lanes * std::max<int64_t>(2, (32 << 10) / (r.units * r.table.lanes));
   run_tasks(r.p.small(), ceil_div(r.columns, grain), [&](int64_t task) {
     const int64_t first = task * grain, panel = r.units * r.table.lanes;
     r.table.pack(r.p.arithmetic, part(r.p.b, r.column + first, r.unit * r.p.group), std::min(grain, r.columns - first),
-                 r.table.lanes, elements(r.p, r.unit, r.units), r.packed_b + first / r.table.lanes * panel, panel);
+                 r.table.lanes, elements(r.p, r.unit, r.units), to + first / r.table.lanes * panel, panel);
   });
 }
 
@@ -168,17 +170,25 @@ void multiply_task(const Round& r, int64_t row, int64_t rows, int64_t column, in
   r.table.multiply(p.arithmetic, block);
 }
 
-void multiply(const Round& r) {
-  const int64_t wanted = r.p.small() ? 1 : thread_pool().threads() == 1 ? 1 : kTasksPerThread * thread_pool().threads();
-  const int64_t width_step = 4 * r.table.lanes;
-  int64_t rows = even_piece(r.p.m, kBlockRows, 1), columns = round_up(r.columns, width_step);
-  const auto tasks = [&] { return ceil_div(r.p.m, rows) * ceil_div(r.columns, columns); };
+// Cuts C [p.m, all_columns] into tasks and calls body(row, rows, column, columns) for each.
+template <class Body>
+void for_each_tile(const Product& p, int64_t all_columns, int lanes, Body&& body) {
+  const int64_t wanted = p.small() ? 1 : thread_pool().threads() == 1 ? 1 : kTasksPerThread * thread_pool().threads();
+  const int64_t width_step = 4 * lanes;
+  int64_t rows = even_piece(p.m, kBlockRows, 1), columns = round_up(all_columns, width_step);
+  const auto tasks = [&] { return ceil_div(p.m, rows) * ceil_div(all_columns, columns); };
   while (tasks() < wanted && columns > kTaskColumns) columns = round_up(columns / 2, width_step);
   while (tasks() < wanted && rows > kTaskRows) rows = ceil_div(rows, 2);
-  const int64_t across = ceil_div(r.columns, columns);
-  run_tasks(r.p.small(), tasks(), [&](int64_t task) {
+  const int64_t across = ceil_div(all_columns, columns);
+  run_tasks(p.small(), tasks(), [&](int64_t task) {
     const int64_t row = task / across * rows, column = task % across * columns;
-    multiply_task(r, row, std::min(rows, r.p.m - row), column, std::min(columns, r.columns - column));
+    body(row, std::min(rows, p.m - row), column, std::min(columns, all_columns - column));
+  });
+}
+
+void multiply(const Round& r) {
+  for_each_tile(r.p, r.columns, r.table.lanes, [&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
+    multiply_task(r, row, rows, column, columns);
   });
 }
 
@@ -191,7 +201,7 @@ void many_rows(const Product& p) {
   for (int64_t j = 0; j < p.n; j += columns)
     for (int64_t u = 0; u < all_units; u += units) {
       const Round round{p, table, j, std::min(columns, p.n - j), u, std::min(units, all_units - u), packed_b};
-      pack_b(round);
+      pack_b(round, packed_b);
       multiply(round);
     }
 }
@@ -222,6 +232,82 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView
     few_rows(p);
   else
     many_rows(p);
+}
+
+// ---- B packed once
+
+std::shared_ptr<const PackedB> PackedB::pack(int64_t k, std::span<const MatrixView> parts, std::span<const int64_t> columns) {
+  const kernels::GemmTable& table = kernels::gemm();
+  const Element element = element_of(parts[0].dtype, "B");
+  const Arithmetic arithmetic = element == Element::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+  if (k == 0 || element == Element::f16 || (element == Element::bf16 && table.bf16_group == 1)) return nullptr;
+  int64_t n = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (n % table.lanes != 0 || parts[i].dtype != parts[0].dtype || columns[i] == 0) return nullptr;
+    n += columns[i];
+  }
+  std::shared_ptr<PackedB> packed(new PackedB);
+  PackedB& to = *packed;
+  to.n_ = n;
+  to.k_ = k;
+  to.dtype_ = parts[0].dtype;
+  to.group_ = arithmetic == Arithmetic::bf16 ? table.bf16_group : 1;
+  to.table_ = &table;
+  to.padded_columns_ = round_up(n, table.lanes);
+  const int64_t all_units = ceil_div(k, to.group_);
+  to.units_ = even_piece(all_units, kRoundUnits, 1);
+  to.memory_ = allocate_huge(to.bytes());
+  int64_t first = 0;
+  for (size_t i = 0; i < parts.size(); first += columns[i++]) {
+    const GemmSource b{parts[i].data, element, columns[i], parts[i].column_stride, parts[i].row_stride};
+    const Product p{0, columns[i], k, {}, b, arithmetic, to.group_, nullptr, 0, false, nullptr};
+    for (int64_t u = 0; u < all_units; u += to.units_) {
+      const Round round{p, table, 0, columns[i], u, std::min(to.units_, all_units - u), nullptr};
+      pack_b(round, const_cast<float*>(to.words(u, first)));
+    }
+  }
+  return packed;
+}
+
+size_t PackedB::bytes() const { return static_cast<size_t>(ceil_div(k_, group_) * padded_columns_) * sizeof(float); }
+
+// Where the round that starts at `unit` has the panel of `column`.
+const float* PackedB::words(int64_t unit, int64_t column) const {
+  const int64_t units = std::min(units_, ceil_div(k_, group_) - unit);
+  return reinterpret_cast<const float*>(memory_.get()) + unit * padded_columns_ + column * units;
+}
+
+void PackedB::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const float* bias) const {
+  if (m == 0) return;
+  const kernels::GemmTable& table = *static_cast<const kernels::GemmTable*>(table_);
+  const Arithmetic arithmetic = dtype_ == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+  const GemmSource rows{a, Element::f32, m, lda, 1};
+  const Product p{m, n_, k_, rows, {}, arithmetic, group_, c, ldc, false, bias};
+  const int64_t all_units = ceil_div(k_, group_);
+  // A task goes through all of k: what it adds to stays in the cache, and the threads meet once.
+  for_each_tile(p, n_, table.lanes, [&](int64_t row, int64_t row_count, int64_t column, int64_t columns) {
+    for (int64_t u = 0; u < all_units; u += units_) {
+      const Round round{p, table, 0, n_, u, std::min(units_, all_units - u), words(u, 0)};
+      multiply_task(round, row, row_count, column, columns);
+    }
+  });
+}
+
+void PackedB::column(int64_t j, float* out) const {
+  const int64_t lanes = static_cast<const kernels::GemmTable*>(table_)->lanes, all_units = ceil_div(k_, group_);
+  for (int64_t u = 0; u < all_units; u += units_) {
+    const int64_t units = std::min(units_, all_units - u);
+    const float* from = words(u, j / lanes * lanes) + j % lanes;
+    for (int64_t i = 0; i < units; ++i) {
+      const uint32_t word = std::bit_cast<uint32_t>(from[i * lanes]);
+      if (group_ == 1) {
+        *out++ = from[i * lanes];
+        continue;
+      }
+      *out++ = std::bit_cast<float>(word << 16);
+      if ((u + i) * 2 + 1 < k_) *out++ = std::bit_cast<float>(word & 0xffff0000u);
+    }
+  }
 }
 
 static_assert(kFewRows <= kernels::kGemvRows);

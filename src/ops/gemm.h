@@ -1,6 +1,8 @@
 // The dense matrix product that every linear map, batched product and their gradients end in.
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <span>
 
 #include "mynah/tensor.h"
 
@@ -25,5 +27,34 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView
           bool accumulate = false, const float* bias = nullptr);
 
 constexpr int64_t kFewRows = 8;
+
+// B packed once for many products with it, with the bits of gemm(): what gemm() does at every call for more than kFewRows rows.
+// Immutable, of f32 words (f32 or 16-bit numbers widened) or of bf16 pairs. Made for the instruction set that is active then.
+class PackedB {
+ public:
+  // Parts [K, N_i] side by side, of one type. Null if they cannot be packed without loss of memory or speed: parts other than the last
+  // that end inside a panel, and bf16 where the processor has no bf16 dot product. Runs on the thread pool.
+  static std::shared_ptr<const PackedB> pack(int64_t k, std::span<const MatrixView> parts, std::span<const int64_t> columns);
+
+  int64_t columns() const { return n_; }
+  int64_t depth() const { return k_; }
+  size_t bytes() const;
+  // C[M,N] = A[M,K] * B (+ bias[N] unless null). A is f32 with dense rows.
+  void multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const float* bias = nullptr) const;
+  // Column j of B as f32: out [K].
+  void column(int64_t j, float* out) const;
+
+ private:
+  PackedB() = default;
+  const float* words(int64_t unit, int64_t column) const;
+
+  int64_t n_ = 0, k_ = 0;
+  int64_t group_ = 1;  // k's per word
+  int64_t units_ = 0;  // words of k in a round
+  int64_t padded_columns_ = 0;
+  DType dtype_ = DType::f32;
+  const void* table_ = nullptr;      // the kernels it is packed for
+  std::shared_ptr<uint8_t> memory_;  // round by round of k, within it panel by panel
+};
 
 }  // namespace mynah::ops

@@ -47,7 +47,7 @@ void check(std::span<const Tensor> rows) {
 }  // namespace
 
 void QuantizedRows::assign(const float* x, int64_t m, int64_t k, int64_t ldx) {
-  const int64_t blocks = k / 32;
+  const int64_t blocks = kernels::activation_blocks(k / 32);
   if (blocks_.size() < static_cast<size_t>(m * blocks)) blocks_.resize(static_cast<size_t>(m * blocks));
   rows_ = m;
   columns_ = k;
@@ -120,13 +120,13 @@ void PackedMatrix::for_each_piece(int64_t pieces, int64_t m, Body&& body) const 
 void PackedMatrix::multiply(const QuantizedRows& x, float* y, int64_t ldy) const {
   MYNAH_CHECK(x.columns() == columns_);
   for_each_piece(static_cast<int64_t>(pieces_.size()), x.rows(), [&](const Piece& piece, int64_t first, int64_t m) {
-    multiply_part(*piece.segment, piece.first_row, piece.rows, x.data() + first * (columns_ / 32), m,
+    multiply_part(*piece.segment, piece.first_row, piece.rows, x.data() + first * kernels::activation_blocks(columns_ / 32), m,
                   y + first * ldy + piece.segment->first_row + piece.first_row, ldy);
   });
 }
 
 void PackedMatrix::multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy) const {
-  MYNAH_CHECK(x.columns() == columns_ && segments_.size() == 2 && segments_[0].rows == segments_[1].rows);
+  MYNAH_CHECK(x.columns() == columns_ && has_halves());
   // The pieces of the first segment, each with the same rows of the second.
   const auto pieces =
       std::count_if(pieces_.begin(), pieces_.end(), [&](const Piece& p) { return p.segment == segments_.data(); });
@@ -134,7 +134,7 @@ void PackedMatrix::multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy
     static thread_local std::vector<float> buffer;
     if (buffer.size() < static_cast<size_t>(2 * m * piece.rows)) buffer.resize(static_cast<size_t>(2 * m * piece.rows));
     float *gate = buffer.data(), *up = gate + m * piece.rows;
-    const ActivationBlock* a = x.data() + first * (columns_ / 32);
+    const ActivationBlock* a = x.data() + first * kernels::activation_blocks(columns_ / 32);
     multiply_part(segments_[0], piece.first_row, piece.rows, a, m, gate, piece.rows);
     multiply_part(segments_[1], piece.first_row, piece.rows, a, m, up, piece.rows);
     kernels::rows().glu(kernels::Unary::silu, gate, piece.rows, up, piece.rows, y + first * ldy + piece.first_row, ldy,
@@ -142,12 +142,24 @@ void PackedMatrix::multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy
   });
 }
 
+namespace {
+
+// Kept per calling thread: no allocation once it has grown. No body of the pool's work comes back here while it is in
+// use.
+const QuantizedRows& quantized(const float* x, int64_t m, int64_t k, int64_t ldx) {
+  static thread_local QuantizedRows rows;
+  rows.assign(x, m, k, ldx);
+  return rows;
+}
+
+}  // namespace
+
 void PackedMatrix::multiply(const float* x, int64_t m, int64_t ldx, float* y, int64_t ldy) const {
-  // Kept per calling thread: no allocation once it has grown. No body of the pool's work comes back here while it is in
-  // use.
-  static thread_local QuantizedRows quantized;
-  quantized.assign(x, m, columns_, ldx);
-  multiply(quantized, y, ldy);
+  multiply(quantized(x, m, columns_, ldx), y, ldy);
+}
+
+void PackedMatrix::multiply_swiglu(const float* x, int64_t m, int64_t ldx, float* y, int64_t ldy) const {
+  multiply_swiglu(quantized(x, m, columns_, ldx), y, ldy);
 }
 
 void PackedMatrix::dequantize_row(int64_t row, float* out) const {

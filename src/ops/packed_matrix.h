@@ -42,8 +42,11 @@ class PackedMatrix {
   void multiply(const float* x, int64_t m, int64_t ldx, float* y, int64_t ldy) const;
   void multiply(const QuantizedRows& x, float* y, int64_t ldy) const;
   // y [m, N/2] = silu(g) * u, where g and u are the first and the second half of the columns of multiply(x). The matrix
-  // has two segments of N/2 rows. (arXiv:2002.05202)
+  // has_halves(). (arXiv:2002.05202)
+  void multiply_swiglu(const float* x, int64_t m, int64_t ldx, float* y, int64_t ldy) const;
   void multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy) const;
+  // Two segments with the same number of rows.
+  bool has_halves() const { return segments_.size() == 2 && segments_[0].rows == segments_[1].rows; }
   // dx [m, K] = dy [m, N] times the matrix, in f32 (the gradient of multiply, with the quantisation of x left out).
   void multiply_transposed(const float* dy, int64_t m, float* dx) const;
   // Row `row` of the matrix as f32: the values of the stored blocks. out [K].

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "formats/gguf.h"
 #include "program.h"
 
 namespace mynah::e2e {
@@ -152,6 +153,56 @@ TEST_F(Convert, KeepsATokenizerOfCharacters) {
   // llama_base has 67 rows and the tokenizer 14 tokens.
   EXPECT_EQ(show(file("m.gguf"))["model_info"]["tokenizer.ggml.model"], "llama");
   EXPECT_EQ(Json::parse(run_well({"tokenize", file("m.gguf").string(), "--decode"}, "[66]").out)["text"], "[PAD66]");
+}
+
+TEST_F(Convert, KeepsHowToSample) {
+  const auto with_settings = [&](const Json& settings) {
+    const fs::path folder = with_config("llama_base", [](Json&) {});
+    write_file(folder / "generation_config.json", settings.dump());
+    fs::remove_all(file("back"));
+    const Result there = run({"convert", folder.string(), file("m.gguf").string()});
+    EXPECT_EQ(there.code, 0) << there.err;
+    run_well({"convert", file("m.gguf").string(), file("back").string()});
+    const fs::path back = file("back") / "generation_config.json";
+    Json kept = Json::parse(read_file(back));
+    for (const char* id : {"bos_token_id", "eos_token_id"}) kept.erase(id);  // of config.json
+    return std::pair(kept, there.err);
+  };
+  const Json all = {{"temperature", 0.6}, {"top_k", 20}, {"top_p", 0.95}, {"min_p", 0.05}, {"repetition_penalty", 1.1}, {"do_sample", true}};
+  EXPECT_EQ(with_settings(all), std::pair(all, std::string()));
+  EXPECT_EQ(show(file("m.gguf"))["model_info"]["general.sampling.temp"], "0.6");
+  EXPECT_FALSE(Json::parse(read_file(file("back") / "config.json")).contains("temperature"));
+  // What a sampling model has by default is written out.
+  EXPECT_EQ(with_settings({{"do_sample", true}}).first, Json({{"temperature", 1.0}, {"top_k", 50}, {"top_p", 1.0}, {"do_sample", true}}));
+  EXPECT_EQ(with_settings({{"do_sample", false}}), std::pair(Json({{"do_sample", false}}), std::string()));
+  // Greedy stays greedy, and what is lost is said.
+  const auto [greedy, said] = with_settings({{"do_sample", false}, {"temperature", 0.6}, {"max_length", 50}, {"suppress_tokens", {1}}});
+  EXPECT_EQ(greedy, Json({{"do_sample", false}}));
+  for (const char* lost : {"temperature", "max_length", "suppress_tokens"}) EXPECT_NE(said.find(lost), std::string::npos) << said;
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+}
+
+TEST_F(Convert, SaysWhichFlagsOfAddedTokensAreLost) {
+  const fs::path folder = with_config("llama_base", [](Json&) {});
+  Json tokenizer = Json::parse(kCharacters);
+  tokenizer["added_tokens"][1]["lstrip"] = true;
+  tokenizer["added_tokens"][2]["single_word"] = true;
+  write_file(folder / "tokenizer.json", tokenizer.dump());
+  const Result result = run({"convert", folder.string(), file("m.gguf").string()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  for (const char* word : {"lstrip of '<s>'", "single_word of '</s>'"}) EXPECT_NE(result.err.find(word), std::string::npos) << result.err;
+}
+
+// A file that keeps a million numbers: its metadata is read in linear time (quadratic would be an hour).
+TEST_F(Convert, ShowsAFileWithAMillionKeys) {
+  formats::GgufWriter writer(file("many.gguf"));
+  const auto source = formats::GgufFile::open(golden("gguf_llama_f32"));
+  for (const auto& value : source->metadata()) writer.copy(value);
+  for (int i = 0; i < 1000000; ++i) writer.set("x." + std::to_string(i), i);
+  for (const auto& info : source->tensors())
+    writer.add({info.name, info.shape, *info.dtype, [&source, name = info.name] { return source->tensor(name); }});
+  writer.finish();
+  EXPECT_NE(run_well({"show", file("many.gguf").string(), "--json"}).out.find("\"x.999999\""), std::string::npos);
 }
 
 TEST_F(Convert, QuantisesToEveryTypeItNames) {

@@ -140,6 +140,40 @@ TEST_F(Forward, CannotWriteIntoAFolderThatIsNotThere) {
                  {1, 3}, {"no/such"});
 }
 
+TEST_F(Forward, ComputesInFewerBits) {
+  const auto outputs = [&](const char* model, const std::vector<std::string>& more) {
+    run_well(command(golden(model).string(), inputs(golden_file(std::string(model) + "/io_plain.safetensors")), more));
+    return read_tensors(output()).at("logits");
+  };
+  for (const char* model : {"llama_base", "gpt2_base", "gguf_llama_f32", "gguf_llama_mix_32"}) {
+    const Tensor exact = outputs(model, {}), rounded = outputs(model, {"--dtype", "bf16"});
+    EXPECT_EQ(rounded.dtype(), DType::f32) << model;
+    EXPECT_NE(rounded.to_vector(), exact.to_vector()) << model;
+    expect_close(rounded, exact, 0.05, model);
+  }
+  for (const char* model : {"llama_base", "gpt2_base", "bert_base", "gguf_llama_mix_32"}) {
+    if (!fs::exists(golden_file(std::string(model) + "/io_plain.safetensors"))) continue;
+    const auto all = [&](const std::vector<std::string>& more) {
+      run_well(command(golden(model).string(), inputs(golden_file(std::string(model) + "/io_plain.safetensors")), more));
+      return read_tensors(output());
+    };
+    const NamedTensors exact = all({}), int8 = all({"--dtype", "int8"});
+    for (const auto& [name, tensor] : exact) {
+      EXPECT_NE(int8.at(name).to_vector(), tensor.to_vector()) << model;
+      expect_close(int8.at(name), tensor, 0.1, model);
+    }
+  }
+  expect_refused(command(golden("llama_base").string(), inputs(golden_file("llama_base/io_grad.safetensors")), {"--grad", "--dtype", "int8"}), {2}, {"int8"});
+  // What a file of bf16 gives as it is.
+  EXPECT_EQ(outputs("llama_bf16", {"--dtype", "bf16"}).to_vector(), outputs("llama_bf16", {"--dtype", "stored"}).to_vector());
+  // Gradients of the rounded weights, in f32.
+  const fs::path golden_io = golden_file("llama_base/io_grad.safetensors");
+  run_well(command(golden("llama_base").string(), inputs(golden_io), {"--grad", "--dtype", "bf16"}));
+  const NamedTensors got = read_tensors(output());
+  for (const auto& [name, expected] : read_tensors(golden_io))
+    if (name.rfind("out.grad.", 0) == 0) expect_close(got.at(name.substr(4)), expected, 0.05, name);
+}
+
 TEST_F(Forward, GivesTheSameBytesForAnyNumberOfThreads) {
   const auto input = inputs(golden_file("gguf_llama_mix_k/io_plain.safetensors"));
   run_well(command(golden("gguf_llama_mix_k").string(), input, {"--dtype", "stored"}));

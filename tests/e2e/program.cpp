@@ -97,7 +97,11 @@ Result Sandbox::run(const std::vector<std::string>& arguments, const std::string
   words.insert(words.end(), arguments.begin(), arguments.end());
   for (const char* kept : {"PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
     if (const char* value = std::getenv(kept)) environment.push_back(std::string(kept) + "=" + value);
-  environment.insert(environment.end(), environment_.begin(), environment_.end());
+  for (const std::string& entry : environment_) {
+    const std::string name = entry.substr(0, entry.find('=') + 1);
+    std::erase_if(environment, [&](const std::string& other) { return other.rfind(name, 0) == 0; });
+    environment.push_back(entry);
+  }
   pid_t process = 0;
   const int problem =
       posix_spawn(&process, MYNAH_PROGRAM, &files, nullptr, pointers(words).data(), pointers(environment).data());

@@ -76,6 +76,50 @@ TEST_F(Usage, DoctorDescribesTheMachine) {
   EXPECT_NE(run_well({"doctor"}).out.find("instructions"), std::string::npos);
 }
 
+TEST_F(Usage, ABadNumberOfThreadsIsSaidByEveryVerb) {
+  for (const char* threads : {"0", "-1", "abc", "1e9", "2 ", "99999999999999999999"}) {
+    set_environment("MYNAH_THREADS", threads);
+    expect_refused({"doctor", "--json"}, {2}, {"MYNAH_THREADS", threads, "256"});
+    expect_refused({"list"}, {2}, {"MYNAH_THREADS"});
+  }
+  set_environment("MYNAH_THREADS", "");
+  run_well({"doctor"});
+}
+
+TEST_F(Usage, RunTakesNumbersInTheirRanges) {
+  const std::string model = golden("gguf_llama_f32").string();
+  for (const char* option : {"--temperature", "--top-p"})
+    for (const char* value : {"nan", "-nan", "inf", "-inf", "-0.1", "100.5", "1e999", "", "0.5x"})
+      expect_refused({"run", model, "Hi", option, value}, {2}, {option, value});
+  for (const char* option : {"--top-k", "--max-tokens", "--ctx"})
+    for (const char* value : {"-1", "1.5", "nan", "99999999999999999999"})
+      expect_refused({"run", model, "Hi", option, value}, {2}, {option, value});
+  for (const char* verb : {"run", "generate"})
+    for (const char* seed : {"99999999999999999999", "-1", "1.5", "x"})
+      expect_refused({verb, model, "Hi", "--seed", seed}, {2}, {"--seed", seed, "18446744073709551615"});
+  const auto answer = [&](const char* seed) {
+    return run_well({"generate", model, "Hi", "--do-sample", "--seed", seed, "--json"}).out;
+  };
+  EXPECT_NE(answer("18446744073709551615"), answer("0"));
+}
+
+TEST_F(Usage, AFolderWithOneGgufFileIsThatFile) {
+  fs::create_directories(file("models"));
+  fs::copy_file(golden("gguf_llama_f32"), file("models") / "first.gguf");
+  const auto answer = [&](const fs::path& model) {
+    return run_well({"generate", model.string(), "Hi", "--max-new-tokens", "5"}).out;
+  };
+  EXPECT_EQ(answer(file("models")), answer(golden("gguf_llama_f32")));
+  EXPECT_EQ(run({"run", file("models").string(), "Hi", "--raw", "--max-tokens", "5"}).code, 0);
+  EXPECT_EQ(run_well({"tokenize", file("models").string()}, "Hello\n").out,
+            run_well({"tokenize", golden("gguf_llama_f32").string()}, "Hello\n").out);
+  run_well({"show", file("models").string()});
+  run_well({"convert", file("models").string(), file("folder").string()});
+  fs::copy_file(golden("gguf_llama_f32"), file("models") / "second.gguf");
+  expect_refused({"run", file("models").string(), "Hi"}, {2}, {"first.gguf", "second.gguf"});
+  expect_refused({"tokenize", file("models").string()}, {2}, {"first.gguf", "second.gguf"}, "Hello\n");
+}
+
 TEST_F(Usage, InstructionSetsCanBeChosen) {
   set_environment("MYNAH_ISA", "generic");
   EXPECT_EQ(run_well({"doctor", "--json"}).json()["instruction_set"], "generic");

@@ -23,8 +23,9 @@ std::vector<uint8_t> pack(int f, const std::vector<uint8_t>& bytes, int64_t rows
 }
 
 std::vector<ActivationBlock> quantize(const std::vector<float>& x, int64_t k) {
-  std::vector<ActivationBlock> out(x.size() / 32);
-  for (size_t i = 0; i < x.size(); i += static_cast<size_t>(k)) quant().quantize(&x[i], k, &out[i / 32]);
+  const size_t rows = x.size() / static_cast<size_t>(k), stride = static_cast<size_t>(activation_blocks(k / 32));
+  std::vector<ActivationBlock> out(rows * stride);
+  for (size_t i = 0; i < rows; ++i) quant().quantize(&x[i * static_cast<size_t>(k)], k, &out[i * stride]);
   return out;
 }
 
@@ -68,8 +69,10 @@ TEST_P(QuantMultiply, EqualsReference) {
         for (int64_t r = 0; r < c.rows; ++r) {
           double sum = 0, size = 0;
           for (int64_t j = 0; j < k; ++j) {
-            const ActivationBlock& a = x[static_cast<size_t>(i * k + j) / 32];
-            const double term = static_cast<double>(w[static_cast<size_t>(r * k + j)]) * a.codes[j % 32] * a.scale;
+            const ActivationBlock* a = &x[static_cast<size_t>(i * activation_blocks(k / 32) + j / 32)];
+            double value = static_cast<double>(a->codes[j % 32]) * a->scale;
+            if (a->residual) value += static_cast<double>(a[a->residual].codes[j % 32]) * a[a->residual].scale;
+            const double term = static_cast<double>(w[static_cast<size_t>(r * k + j)]) * value;
             sum += term;
             size += std::abs(term);
           }
@@ -87,7 +90,7 @@ TEST_P(QuantMultiply, RowsDoNotDependOnTheirNumber) {
     const auto all = multiply(f, packed, rows, k, x.data(), m);
     for (int64_t count : {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 16, 18, 31})
       for (int64_t first : {int64_t{0}, m - count}) {
-        const auto some = multiply(f, packed, rows, k, x.data() + first * (k / 32), count);
+        const auto some = multiply(f, packed, rows, k, x.data() + first * activation_blocks(k / 32), count);
         ASSERT_EQ(0, std::memcmp(some.data(), all.data() + first * rows, some.size() * 4))
             << kFormatNames[f] << " " << count << " rows";
       }
@@ -163,6 +166,36 @@ TEST_P(QuantMultiply, Activations) {
       EXPECT_EQ(block.scaled_sums[h], block.scale * static_cast<float>(sums[h]));
     }
     EXPECT_EQ(block.scaled_sum, block.scale * static_cast<float>(sums[0] + sums[1]));
+  }
+}
+
+// The blocks with the largest scales are followed by what rounding left of them.
+TEST_P(QuantMultiply, LargestBlocksHaveASecondOne) {
+  for (const int64_t blocks : {1, 2, 18, 64, 130}) {
+    auto x = test::random_floats(32 * blocks, 15);
+    for (size_t i = 0; i < x.size(); i += 96) x[i] *= 50 + static_cast<float>(i);
+    const auto out = quantize(x, 32 * blocks);
+    ASSERT_EQ(static_cast<int64_t>(out.size()), activation_blocks(blocks));
+    float least = std::numeric_limits<float>::infinity(), most = 0;
+    int64_t second = 0;
+    for (int64_t b = 0; b < blocks; ++b) {
+      const ActivationBlock& a = out[static_cast<size_t>(b)];
+      if (a.residual == 0) {
+        most = std::max(most, a.scale);
+        continue;
+      }
+      ++second;
+      least = std::min(least, a.scale);
+      const ActivationBlock& rest = out[static_cast<size_t>(b + a.residual)];
+      EXPECT_GE(b + a.residual, blocks);
+      EXPECT_EQ(rest.residual, 0);
+      for (size_t j = 0; j < 32; ++j) {
+        const double value = static_cast<double>(a.codes[j]) * a.scale + static_cast<double>(rest.codes[j]) * rest.scale;
+        EXPECT_NEAR(value, x[static_cast<size_t>(32 * b) + j], 0.003 * a.scale);
+      }
+    }
+    EXPECT_EQ(second, std::min(blocks, activation_blocks(blocks) - blocks));
+    EXPECT_GE(least, most);
   }
 }
 

@@ -183,6 +183,50 @@ TEST_F(GemmTest, ThreadsDoNotChangeABit) {
     }
 }
 
+TEST_F(GemmTest, PackedOnceGivesTheSameBits) {
+  struct Case {
+    int64_t m, n, k;
+  };
+  for (Isa isa : instruction_sets()) {
+    kernels::set_isa(isa);
+    for (Case s : {Case{1, 5, 7}, Case{3, 130, 40}, Case{9, 64, 33}, Case{33, 96, 2300}, Case{150, 1100, 40}})
+      for (DType tb : {DType::f32, DType::bf16})
+        for (Form fb : {Form::rows, Form::columns}) {
+          const Matrix a(s.m, s.k, DType::f32, Form::rows, random_), b(s.k, s.n, tb, fb, random_);
+          const std::vector<float> bias = random_vector(s.n, random_);
+          std::vector<float> x, expected(static_cast<size_t>(s.m * s.n)), got = expected;
+          for (int64_t i = 0; i < s.m; ++i)
+            for (int64_t l = 0; l < s.k; ++l) x.push_back(static_cast<float>(a.at(i, l)));
+          gemm(s.m, s.n, s.k, {x.data(), DType::f32, s.k, 1}, b.view(), expected.data(), s.n, false, bias.data());
+          // Two parts, the first of whole panels where there are that many columns.
+          const int64_t first = s.n / 2 / 16 * 16;
+          MatrixView right = b.view();
+          right.data = static_cast<const char*>(right.data) + first * right.column_stride * (tb == DType::f32 ? 4 : 2);
+          const std::vector<MatrixView> parts = first ? std::vector{b.view(), right} : std::vector{b.view()};
+          const std::vector<int64_t> columns = first ? std::vector{first, s.n - first} : std::vector{s.n};
+          const auto packed = PackedB::pack(s.k, parts, columns);
+          ASSERT_EQ(packed == nullptr, tb == DType::bf16 && isa != Isa::bf16);
+          if (!packed) continue;
+          for (int threads : {1, 3}) {
+            set_threads(threads);
+            packed->multiply(s.m, x.data(), s.k, got.data(), s.n, bias.data());
+            ASSERT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
+                << kernels::isa_name(isa) << " " << name(tb) << " " << s.m << " " << s.n << " " << s.k;
+          }
+          std::vector<float> column(static_cast<size_t>(s.k));
+          for (int64_t j : {int64_t{0}, s.n / 2, s.n - 1}) {
+            packed->column(j, column.data());
+            for (int64_t l = 0; l < s.k; ++l) ASSERT_EQ(column[static_cast<size_t>(l)], static_cast<float>(b.at(l, j)));
+          }
+        }
+  }
+  const float one[2] = {1, 2};
+  const MatrixView view{one, DType::f32, 1, 1};
+  const int64_t half[2] = {1, 1};
+  const MatrixView both[2] = {view, view};
+  EXPECT_EQ(PackedB::pack(1, both, half), nullptr);  // the first part ends inside a panel
+}
+
 TEST_F(GemmTest, InstructionSetsWithFusedMultiplyAddAgreeBitForBit) {
   if (!kernels::isa_supported(Isa::avx512)) GTEST_SKIP() << "this processor has one such instruction set at most";
   for (int64_t m : {2, 40})

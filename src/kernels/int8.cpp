@@ -1,0 +1,228 @@
+#include "kernels/int8.h"
+
+#if defined(__AVX2__)
+// GCC 12 takes the undefined operand inside its own AVX-512 intrinsics for a mistake of ours (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+#endif
+
+#include "kernels/half_bits.h"
+
+namespace mynah::kernels::MYNAH_ISA {
+namespace {
+
+#include "kernels/quant_line.inc"
+
+int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// ---- quantising
+
+// Codes of up to kInt8Block numbers; returns their scale and the sum of the codes.
+float quantize_block(const float* x, int64_t n, int8_t* codes, int32_t* sum) {
+  uint32_t amax_bits = 0;  // of magnitudes: NaN is larger than all
+  for (int64_t i = 0; i < n; ++i) {
+    const uint32_t size = bits_of(x[i]) & 0x7fffffffu;
+    amax_bits = size > amax_bits ? size : amax_bits;
+  }
+  const float amax = float_of(amax_bits), factor = amax > 1e-35f ? 127.0f / amax : 0.0f;
+  int32_t total = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    // Adding 1.5 * 2^23 rounds to the nearest integer, ties to even; NaN (from infinities) becomes -127.
+    const float scaled = x[i] * factor;
+    int32_t code = scaled != scaled ? -127 : static_cast<int32_t>(bits_of(scaled + 12582912.0f)) - 0x4b400000;
+    code = code < -127 ? -127 : code;
+    codes[i] = static_cast<int8_t>(code);
+    total += code;
+  }
+  *sum = total;
+  return amax / 127.0f;
+}
+
+#if defined(__AVX512VNNI__)
+// The same for a whole block.
+float quantize_whole_block(const float* x, int8_t* codes, int32_t* sum) {
+  constexpr int kVectors = kInt8Block / 16;
+  __m512 v[kVectors];
+  __m512i size = _mm512_setzero_si512();
+#pragma GCC unroll 8
+  for (int i = 0; i < kVectors; ++i) {
+    v[i] = _mm512_loadu_ps(x + 16 * i);
+    size = _mm512_max_epu32(size, _mm512_and_si512(_mm512_castps_si512(v[i]), _mm512_set1_epi32(INT32_MAX)));
+  }
+  const float amax = float_of(_mm512_reduce_max_epu32(size)), factor = amax > 1e-35f ? 127.0f / amax : 0.0f;
+  __m512i total = _mm512_setzero_si512();
+#pragma GCC unroll 8
+  for (int i = 0; i < kVectors; ++i) {
+    const __m512i code = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(v[i], _mm512_set1_ps(factor))), _mm512_set1_epi32(-127));
+    total = _mm512_add_epi32(total, code);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + 16 * i), _mm512_cvtsepi32_epi8(code));
+  }
+  *sum = _mm512_reduce_add_epi32(total);
+  return amax / 127.0f;
+}
+#endif
+
+void quantize(const float* x, int64_t k, int8_t* codes, float* scales, int32_t* offsets) {
+  for (int64_t i = 0; i < k; i += kInt8Block) {
+    int32_t sum;
+#if defined(__AVX512VNNI__)
+    if (k - i >= kInt8Block)
+      *scales++ = quantize_whole_block(x + i, codes + i, &sum);
+    else
+#endif
+      *scales++ = quantize_block(x + i, least(k - i, kInt8Block), codes + i, &sum);
+    *offsets++ = -128 * sum;
+  }
+  for (int64_t i = k; i < int8_padded(k); ++i) codes[i] = 0;
+}
+
+void pack(const float* w, int64_t row_stride, int64_t rows, int64_t k, uint8_t* codes, float* scales) {
+  const int64_t padded = int8_padded(k);
+  for (int64_t i = 0; i < padded * kInt8Panel; ++i) codes[i] = 128;
+  for (int64_t i = 0; i < int8_blocks(k) * kInt8Panel; ++i) scales[i] = 0;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t b = 0; b < int8_blocks(k); ++b) {
+      int8_t row[kInt8Block];
+      int32_t sum;
+      const int64_t first = b * kInt8Block, n = least(k - first, kInt8Block);
+      scales[b * kInt8Panel + r] = quantize_block(w + r * row_stride + first, n, row, &sum);
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t column = first + i;
+        codes[column / 4 * 64 + 4 * r + column % 4] = static_cast<uint8_t>(row[i] + 128);
+      }
+    }
+}
+
+// ---- multiplying: tiles of rows of x by panels, sums of a block in registers, those of all blocks in a buffer
+
+#if defined(__AVX512VNNI__)
+
+constexpr int kTileRows = 8, kTilePanels = 2;  // more rows need more address registers than there are
+
+MYNAH_INLINE Ints start(int32_t offset) { return _mm512_set1_epi32(offset); }
+template <int Rows, int Panels>
+MYNAH_INLINE void add_groups(const uint8_t* const panel[], const int8_t* a, int64_t a_stride, int64_t groups, Ints sum[Rows][Panels]) {
+  for (int64_t g = 0; g < groups; ++g, a += 4) {
+    Line w[Panels];
+#pragma GCC unroll 2
+    for (int p = 0; p < Panels; ++p) w[p] = load_line(panel[p] + 64 * g);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      int32_t four;
+      __builtin_memcpy(&four, a + r * a_stride, 4);
+      const __m512i act = _mm512_set1_epi32(four);
+#pragma GCC unroll 2
+      for (int p = 0; p < Panels; ++p) add_dot(sum[r][p], w[p], act);
+    }
+  }
+}
+
+#elif defined(__AVX2__)
+
+constexpr int kTileRows = 2, kTilePanels = 1;
+
+// Signed codes are taken, so there is nothing to make up for.
+MYNAH_INLINE Ints start(int32_t) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+MYNAH_INLINE __m256i add_four(__m256i sum, __m256i codes, __m256i act) {
+  const __m256i w = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
+  // Two products of at most 127 * 127 fit into 16 bits.
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(act, w));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+template <int Rows, int Panels>
+MYNAH_INLINE void add_groups(const uint8_t* const panel[], const int8_t* a, int64_t a_stride, int64_t groups, Ints sum[Rows][Panels]) {
+  for (int64_t g = 0; g < groups; ++g, a += 4) {
+    const Line w = load_line(panel[0] + 64 * g);
+    for (int r = 0; r < Rows; ++r) {
+      int32_t four;
+      __builtin_memcpy(&four, a + r * a_stride, 4);
+      const __m256i act = _mm256_set1_epi32(four);
+      sum[r][0].low = add_four(sum[r][0].low, w.low, act);
+      sum[r][0].high = add_four(sum[r][0].high, w.high, act);
+    }
+  }
+}
+
+#else
+
+constexpr int kTileRows = 1, kTilePanels = 1;
+
+MYNAH_INLINE Ints start(int32_t offset) {
+  Ints sum;
+  for (int32_t& s : sum.rows) s = offset;
+  return sum;
+}
+template <int Rows, int Panels>
+MYNAH_INLINE void add_groups(const uint8_t* const panel[], const int8_t* a, int64_t, int64_t groups, Ints sum[Rows][Panels]) {
+  for (int64_t g = 0; g < groups; ++g, a += 4)
+    for (int r = 0; r < 16; ++r)
+      for (int i = 0; i < 4; ++i) sum[0][0].rows[r] += panel[0][64 * g + 4 * r + i] * a[i];
+}
+
+#endif
+
+template <int Rows, int Panels>
+void multiply_tile(const Int8Product& job, int64_t first_panel, int64_t row) {
+  const int64_t padded = int8_padded(job.k), blocks = int8_blocks(job.k);
+  const int8_t* a = job.x.codes + row * padded;
+  alignas(64) float total[Rows][Panels][16];
+  for (int r = 0; r < Rows; ++r)
+    for (int p = 0; p < Panels; ++p) __builtin_prefetch(job.y + (row + r) * job.y_stride + (first_panel + p) * kInt8Panel, 1);
+  for (int64_t b = 0; b < blocks; ++b, a += kInt8Block) {
+    const uint8_t* panel[Panels];
+    Ints sum[Rows][Panels];
+#pragma GCC unroll 2
+    for (int p = 0; p < Panels; ++p) panel[p] = job.codes + (first_panel + p) * padded * kInt8Panel + b * kInt8Block * kInt8Panel;
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+      for (int p = 0; p < Panels; ++p) sum[r][p] = start(job.x.offsets[(row + r) * blocks + b]);
+    add_groups<Rows, Panels>(panel, a, padded, least(padded - b * kInt8Block, kInt8Block) / 4, sum);
+#pragma GCC unroll 2
+    for (int p = 0; p < Panels; ++p) {
+      const Floats scale = load_floats(job.scales + ((first_panel + p) * blocks + b) * kInt8Panel);
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r) {
+        const Floats before = b == 0 ? set_floats(0) : load_floats(total[r][p]);
+        store_floats(total[r][p], fused(to_floats(sum[r][p]), multiply(scale, set_floats(job.x.scales[(row + r) * blocks + b])), before));
+      }
+    }
+  }
+  for (int p = 0; p < Panels; ++p) {
+    const int64_t column = (first_panel + p) * kInt8Panel, count = least(job.rows - column, kInt8Panel);
+    for (int r = 0; r < Rows; ++r) {
+      float* y = job.y + (row + r) * job.y_stride + column;
+      if (job.bias)
+        for (int64_t i = 0; i < count; ++i) total[r][p][i] += job.bias[column + i];
+      store_columns(y, load_floats(total[r][p]), count);
+    }
+  }
+}
+
+template <int Panels, int Rows = kTileRows>
+void multiply_rows(const Int8Product& job, int64_t panel, int64_t row, int64_t rows) {
+  if (rows == Rows) return multiply_tile<Rows, Panels>(job, panel, row);
+  if constexpr (Rows > 1) multiply_rows<Panels, Rows - 1>(job, panel, row, rows);
+}
+
+void multiply(const Int8Product& job) {
+  const int64_t panels = (job.rows + kInt8Panel - 1) / kInt8Panel;
+  // Tiles of even height.
+  const int64_t tiles = (job.m + kTileRows - 1) / kTileRows, height = (job.m + tiles - 1) / tiles;
+  for (int64_t p = 0; p < panels;) {
+    const bool both = p + kTilePanels <= panels;
+    for (int64_t row = 0; row < job.m; row += height) {
+      const int64_t rows = least(height, job.m - row);
+      if (both) multiply_rows<kTilePanels>(job, p, row, rows);
+      else multiply_rows<1>(job, p, row, rows);
+    }
+    p += both ? kTilePanels : 1;
+  }
+}
+
+}  // namespace
+
+extern const Int8Table int8_table = {quantize, pack, multiply};
+
+}  // namespace mynah::kernels::MYNAH_ISA
