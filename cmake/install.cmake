@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 add_library(mynah INTERFACE)
 target_link_libraries(mynah INTERFACE mynah_train mynah_tasks)
 install(TARGETS mynah mynah_base mynah_kernels mynah_tensor mynah_autograd mynah_ops mynah_nn mynah_formats mynah_text mynah_media mynah_models
-                mynah_store mynah_bundle mynah_generate mynah_train mynah_tasks
+                mynah_store mynah_bundle mynah_generate mynah_data mynah_train mynah_tasks
         EXPORT mynah_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT mynah_targets NAMESPACE mynah:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mynah FILE mynahTargets.cmake)
 configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/mynahConfig.cmake.in ${CMAKE_BINARY_DIR}/mynahConfig.cmake

@@ -30,6 +30,13 @@ void add_tokenize(CLI::App&, std::function<int()>&);
 void add_quantize(CLI::App&, std::function<int()>&);
 void add_convert(CLI::App&, std::function<int()>&);
 void add_bench(CLI::App&, std::function<int()>&);
+void add_finetune(CLI::App&, std::function<int()>&);
+void add_align(CLI::App&, std::function<int()>&);
+void add_merge(CLI::App&, std::function<int()>&);
+void add_tokenizer(CLI::App&, std::function<int()>&);
+void add_eval(CLI::App&, std::function<int()>&);
+void add_plot(CLI::App&, std::function<int()>&);
+void add_pretrain(CLI::App&, std::function<int()>&);
 void add_doctor(CLI::App&, std::function<int()>&);
 void add_completion(CLI::App&, std::function<int()>&);
 

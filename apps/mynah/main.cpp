@@ -17,16 +17,22 @@
 #include "boolean_words.h"
 #include "command.h"
 #include "ops/machine.h"
+#include "training_options.h"
 
 
 namespace mynah::app {
 namespace {
 
-constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,    add_show,  add_rm,     add_cp,         add_generate, add_pipeline, add_embed,
-                                    add_tokenize, add_forward,  add_quantize, add_convert, add_bench, add_doctor,   add_completion};
+constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,     add_show,     add_rm,    add_cp,    add_generate, add_pipeline, add_embed,
+                                    add_tokenize, add_forward,  add_quantize, add_convert,  add_bench, add_doctor, add_tokenizer, add_pretrain, add_finetune,
+                                    add_align,    add_merge,    add_eval,     add_plot,     add_completion};
 
-const std::vector<std::string> kFlags = {"--do-sample",     "--renormalize-logits", "--remove-invalid-values", "--grad", "--hidden-states",
-                                         "--output-scores", "--output-logits",      "--early-stopping"};
+std::vector<std::string> boolean_flags() {
+  std::vector<std::string> all = {"--do-sample",     "--renormalize-logits", "--remove-invalid-values", "--grad", "--hidden-states",
+                                  "--output-scores", "--output-logits",      "--early-stopping"};
+  all.insert(all.end(), training_flags().begin(), training_flags().end());
+  return all;
+}
 
 // "help" and "help VERB" as people type them.
 std::vector<std::string> without_help_verb(std::vector<std::string> words) {
@@ -71,7 +77,7 @@ int run(int argc, char** argv) {
   std::function<int()> action;
   for (const AddCommand add : kCommands) add(app, action);
   for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough(false);
-  std::vector<std::string> words = without_help_verb(join_boolean_values({argv + 1, argv + argc}, kFlags));
+  std::vector<std::string> words = without_help_verb(join_boolean_values({argv + 1, argv + argc}, boolean_flags()));
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);

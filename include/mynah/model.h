@@ -43,7 +43,8 @@ class Model {
   std::map<std::string, Tensor> forward(const std::map<std::string, Tensor>& inputs) const;
   // Name and tensor of every trainable parameter; empty unless opened as trainable or created.
   std::vector<std::pair<std::string, Tensor>> parameters() const;
-  // Writes config.json and model.safetensors into a folder that other tools load. Throws failure unless trainable.
+  // Writes config.json, model.safetensors and what there is of tokenizer and generation settings into a folder that other tools
+  // load. Throws failure unless trainable.
   void save(const std::string& folder) const;
 
   std::string architecture() const;                            // "LlamaForCausalLM"

@@ -84,6 +84,10 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, flo
 // Mean over rows whose target is not ignore_index of -log softmax(logits)[target]. logits [N, V], targets i64 [N] -> [].
 // `denominator` > 0 replaces the number of counted rows (gradient accumulation). No counted row gives NaN, as in PyTorch.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, int64_t ignore_index = -100, float denominator = 0);
+// log softmax(logits)[target] of each row: logits [N, V] -> [N]
+Tensor token_log_probs(const Tensor& logits, std::span<const int64_t> targets);
+// x with elements zeroed with probability p (0 <= p < 1), the others divided by 1 - p. The mask is a function of (seed, stream).
+Tensor dropout(const Tensor& x, float p, uint64_t seed, uint64_t stream);
 
 // ---- indexing
 // weight [V, C] -> [ids, C]; the row `padding_id` gets no gradient

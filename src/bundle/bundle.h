@@ -28,6 +28,7 @@ struct Bundle {
   std::unique_ptr<nn::Model> network;
   std::shared_ptr<const Tokenizer> tokenizer;    // may be null
   std::shared_ptr<const ChatTemplate> chat_template;  // may be null
+  std::filesystem::path text_path;               // where tokenizer and template came from; empty if there are none
 
   // The generating side of the network; throws failure for a model that does not generate.
   const nn::CausalLM& causal_lm() const;
@@ -35,7 +36,9 @@ struct Bundle {
 };
 
 // The prompt that the chat template makes of messages [{role, content}, ...]; `tools` may be null. Throws failure without a template.
-std::string render_chat(const Bundle& b, const Json& messages, const Json& tools, bool generation_prompt);
+// `generated`: ChatTemplate::render.
+std::string render_chat(const Bundle& b, const Json& messages, const Json& tools, bool generation_prompt,
+                        std::vector<std::pair<size_t, size_t>>* generated = nullptr);
 
 // Whether a weight of this name is a buffer that files may hold and models of the family do not read.
 bool is_buffer(const ModelEntry& entry, std::string_view name);
@@ -48,7 +51,21 @@ struct Parts {
   std::function<nn::HeadKind(const Bundle&)> head = {};
 };
 
-std::shared_ptr<Bundle> open(const std::filesystem::path& path, const LoadOptions& options, Parts parts = {});
+// How a model is opened to be trained.
+struct TrainOptions {
+  std::function<void(Json* config)> edit_config;          // before the network is made: another head, say
+  bool new_head = false;                                  // weights that the file lacks outside the base model are drawn from `seed`
+  uint64_t seed = 0;
+  std::function<bool(const std::string& name)> trains;    // which weights are trained, if trainable; empty: all
+  nn::LowRankSource* adapters = nullptr;                  // adapters beside the matrices
+};
+
+std::shared_ptr<Bundle> open(const std::filesystem::path& path, const LoadOptions& options, Parts parts = {}, const TrainOptions& train = {});
+
+// Writes the model as a folder in Hugging Face layout: config.json, model.safetensors, generation_config.json for a model that
+// generates, and the tokenizer's files. Throws failure unless all weights are trainable. Copies of the text files alone: save_text.
+void save(const Bundle& b, const std::filesystem::path& folder);
+void save_text(const Bundle& b, const std::filesystem::path& folder);
 
 // Tokenizer and chat template alone, of a GGUF file or a folder that may hold nothing else. Throws failure if there is no tokenizer.
 std::shared_ptr<Bundle> open_text_only(const std::filesystem::path& path);

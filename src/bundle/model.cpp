@@ -3,10 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/file.h"
-#include "base/require.h"
 #include "bundle/bundle.h"
-#include "formats/safetensors.h"
 
 namespace mynah {
 
@@ -21,21 +18,7 @@ std::vector<std::pair<std::string, Tensor>> Model::parameters() const {
   return all;
 }
 
-void Model::save(const std::string& folder) const {
-  require(bundle_->weights.trainable, "save: the model was not opened as trainable; copy its files instead");
-  const std::filesystem::path path = folder;
-  std::filesystem::create_directories(path);
-  std::vector<formats::OutputTensor> tensors;
-  for (const nn::Parameter& p : bundle_->weights.parameters) tensors.emplace_back(p.name, p.value.detach());
-  for (const nn::Parameter& p : bundle_->weights.buffers) tensors.emplace_back(p.name, p.value);
-  formats::write_safetensors(path / "model.safetensors", tensors, {{"format", "pt"}});
-  Json config = bundle_->config;
-  config["architectures"] = {bundle_->architecture()};
-  config["dtype"] = "float32";
-  AtomicFile file(path / "config.json");
-  file.write(config.dump(2) + "\n");
-  file.commit();
-}
+void Model::save(const std::string& folder) const { bundle::save(*bundle_, folder); }
 
 std::string Model::architecture() const { return bundle_->architecture(); }
 std::shared_ptr<const Tokenizer> Model::tokenizer() const { return bundle_->tokenizer; }

@@ -53,7 +53,8 @@ void warn_of_unused(const Bundle& b) {
   if (!unused.empty()) warn("{}: {} weights are not used by {}: {}", b.path.string(), unused.size(), b.architecture(), some_of(unused));
 }
 
-nn::MatrixType matrix_type(const LoadOptions& options, bool gguf, const std::string& where) {
+// `all_train`: every weight becomes a trained parameter; otherwise those that do not may stay as the file has them.
+nn::MatrixType matrix_type(const LoadOptions& options, bool all_train, bool gguf, const std::string& where) {
   switch (options.precision) {
     case Precision::bf16: return nn::MatrixType::bf16;
     case Precision::int8:
@@ -65,14 +66,39 @@ nn::MatrixType matrix_type(const LoadOptions& options, bool gguf, const std::str
       [[fallthrough]];
     case Precision::stored: break;
   }
-  return options.trainable ? nn::MatrixType::f32 : nn::MatrixType::stored;
+  return all_train ? nn::MatrixType::f32 : nn::MatrixType::stored;
 }
 
-void build(Bundle* b, const LoadOptions& options) {
-  CheckpointSource source(b->source, b->gguf, *b->entry, b->config);
-  b->weights.matrices = matrix_type(options, b->gguf != nullptr, b->path.string());
+// Gives what the file lacks outside the base model as the family starts training it: the head of another task.
+class NewHeadSource : public nn::WeightSource {
+ public:
+  NewHeadSource(nn::WeightSource& file, std::string_view base_prefix, uint64_t seed) : file_(file), base_prefix_(base_prefix), random_(seed) {}
+  bool has(const std::string& name) const override { return file_.has(name); }
+  nn::LoadedWeight load(const std::string& name, const Shape& shape, nn::Init init) override {
+    nn::LoadedWeight found = file_.load(name, shape, init);
+    const bool head = !name.starts_with(base_prefix_) || name.find("pooler") != std::string::npos;
+    if (!head || (found.value.defined() && found.value.shape() == shape)) return found;
+    made.push_back(name);
+    return random_.load(name, shape, init);
+  }
+  void done_with(const Tensor& stored) override { file_.done_with(stored); }
+  std::vector<std::string> made;
+
+ private:
+  nn::WeightSource& file_;
+  std::string_view base_prefix_;
+  nn::RandomSource random_;
+};
+
+void build(Bundle* b, const LoadOptions& options, const TrainOptions& train) {
+  CheckpointSource file(b->source, b->gguf, *b->entry, b->config);
+  NewHeadSource with_head(file, b->entry->base_prefix, train.seed);
+  nn::WeightSource& source = train.new_head ? static_cast<nn::WeightSource&>(with_head) : file;
+  b->weights.trains = train.trains;
+  b->weights.adapters = train.adapters;
+  b->weights.matrices = matrix_type(options, options.trainable && !train.trains, b->gguf != nullptr, b->path.string());
   b->weights.trainable = options.trainable;
-  if (options.trainable && b->gguf)
+  if (options.trainable && !train.trains && b->gguf)
     for (const auto& info : b->source->tensors())
       if (!info.dtype || is_quantized(*info.dtype))
         fail(ErrorCode::usage, "{}: {} is {}, gradients need weights stored as F32, F16 or BF16", b->path.string(), info.name, info.type);
@@ -80,6 +106,8 @@ void build(Bundle* b, const LoadOptions& options) {
     fail(ErrorCode::usage, "{}: gradients need weights in safetensors, pytorch_model.bin or GGUF; convert the model first", b->source->where());
   b->network = b->entry->make(b->config, nn::Weights(source, b->weights));
   b->network->follow(b->weights.narrowest);
+  b->weights.adapters = nullptr;  // made; the source of them need not live on
+  if (!with_head.made.empty()) warn("{}: {} weights are new and drawn at random: {}", b->path.string(), with_head.made.size(), some_of(with_head.made));
   if (!b->weights.problems.empty())
     fail(ErrorCode::failure, "{}: {} weights do not fit {}: {}", b->path.string(), b->weights.problems.size(), b->architecture(), some_of(b->weights.problems));
 }
@@ -163,6 +191,7 @@ void open_folder(Bundle* b) {
 }
 
 void open_text(Bundle* b) {
+  b->text_path = b->path;
   std::string source;
   if (b->gguf) {
     if (b->gguf->find("tokenizer.ggml.model")) b->tokenizer = gguf_tokenizer(b->gguf);
@@ -229,7 +258,7 @@ std::string Bundle::architecture() const {
   return std::string(entry->architectures[0]);
 }
 
-std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, Parts parts) {
+std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, Parts parts, const TrainOptions& train) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
   auto b = std::make_shared<Bundle>();
   b->path = file_of(path);
@@ -242,8 +271,9 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
     fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file or a folder in Hugging Face layout", path.string());
   }
   const bool other_head = parts.head && choose_head(b.get(), parts.head(*b));
+  if (train.edit_config) train.edit_config(&b->config);
   if (parts.tokenizer) open_text(b.get());
-  if (parts.network) build(b.get(), options);
+  if (parts.network) build(b.get(), options, train);
   if (parts.network && !other_head) warn_of_unused(*b);
   return b;
 }

@@ -25,7 +25,7 @@ class Albert : public nn::EncoderModel {
   Albert(const Json& json, const nn::Weights& w)
       : EncoderModel(json),
         c_(nn::with_defaults(json, {{"vocab_size", 30000}, {"hidden_size", 4096}, {"num_attention_heads", 64}, {"intermediate_size", 16384},
-                                    {"hidden_act", "gelu_new"}})),
+                                    {"hidden_act", "gelu_new"}, {"hidden_dropout_prob", 0}, {"attention_probs_dropout_prob", 0}})),
         groups_(nn::config_int(json, "num_hidden_groups", 1, 1, c_.num_hidden_layers)),
         inner_(nn::config_int(json, "inner_group_num", 1, 1, 10000)),
         embeddings_(c_, w / "albert" / "embeddings", nn::config_int(json, "embedding_size", 128)),

@@ -2,6 +2,7 @@
 
 #include "base/require.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 
 namespace mynah {
 
@@ -17,8 +18,21 @@ MaskedLmHead::MaskedLmHead(const Json& json, const nn::Weights& w, const Names& 
 
 Tensor MaskedLmHead::operator()(const Tensor& hidden) const { return decoder(norm(activate(dense(hidden), act)), {bias}); }
 
+namespace {
+
+// Of what a classifier reads: the families' own keys, else as in the layers.
+float classifier_dropout(const Json& json, HeadKind kind, float otherwise) {
+  if (kind == HeadKind::question_answering) return 0;
+  for (const char* key : {"classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout"})
+    if (json.contains(key) && json[key].is_number()) return json[key].get<float>();
+  return otherwise;
+}
+
+}  // namespace
+
 BertHeads::BertHeads(const BertConfig& c, const Json& json, const nn::Weights& w, const BertHeadNames& names, const nn::Matrix& word)
-    : kind_(nn::head_kind(json)), relationship_output_(names.relationship_output) {
+    : kind_(nn::head_kind(json)), relationship_output_(names.relationship_output),
+      drop_(classifier_dropout(json, kind_, c.hidden_dropout_prob)) {
   const auto linear = [&](const std::string& name, int64_t out) { return nn::Linear(w, name, c.hidden_size, out, c.init()); };
   const auto first_token = [&](const FirstTokenHead& head, int64_t out) {
     dense_ = linear(head.dense, c.hidden_size);
@@ -46,11 +60,11 @@ nn::EncoderModel::Outputs BertHeads::operator()(const Tensor& hidden, const nn::
   switch (kind_) {
     case HeadKind::masked_lm: return {{{"logits", masked_lm_(hidden)}}, {}};
     case HeadKind::token_classification:
-    case HeadKind::question_answering: return {{{"logits", out_(hidden)}}, {}};
+    case HeadKind::question_answering: return {{{"logits", out_(nn::dropout(hidden, drop_))}}, {}};
     case HeadKind::pretraining: return {{{"prediction_logits", masked_lm_(hidden)}}, {{relationship_output_, out_(pooled())}}};
     case HeadKind::sequence_classification:
     case HeadKind::multiple_choice:
-    case HeadKind::next_sentence: return {{}, {{"logits", out_(pooled())}}};
+    case HeadKind::next_sentence: return {{}, {{"logits", out_(nn::dropout(pooled(), kind_ == HeadKind::next_sentence ? 0 : drop_))}}};
     default: {
       nn::EncoderModel::Outputs out{{{"last_hidden_state", hidden}}, {}};
       if (dense_.defined()) out.sequences["pooler_output"] = pooled();

@@ -53,6 +53,7 @@ class BertHeads {
   nn::Linear dense_, out_;
   Activation act_ = Activation::tanh;
   std::string relationship_output_;
+  float drop_;  // before the output of classifiers
 };
 
 // What a family calls its parts.

@@ -5,6 +5,7 @@
 
 #include "base/require.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 
 namespace mynah {
 namespace {
@@ -30,6 +31,8 @@ BertConfig::BertConfig(const Json& c)
       pad_token_id(static_cast<int32_t>(nn::config_int(c, "pad_token_id", 0, -1))),
       layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-12))),
       initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
+      hidden_dropout_prob(static_cast<float>(nn::config_number(c, "hidden_dropout_prob", 0.1))),
+      attention_probs_dropout_prob(static_cast<float>(nn::config_number(c, "attention_probs_dropout_prob", 0.1))),
       hidden_act(activation(nn::config_string(c, "hidden_act", "gelu"))),
       position_embedding_type(positions_of(c)) {
   require(hidden_size % num_attention_heads == 0, "config.json: hidden_size {} is not a multiple of num_attention_heads {}", hidden_size,
@@ -43,7 +46,8 @@ BertEmbeddings::BertEmbeddings(const BertConfig& c, const nn::Weights& w, int64_
       norm(w, "LayerNorm", width, c.layer_norm_eps),
       padding_id(c.pad_token_id),
       position_padding(position_padding_id),
-      absolute(c.position_embedding_type == BertConfig::Positions::absolute) {
+      absolute(c.position_embedding_type == BertConfig::Positions::absolute),
+      drop(c.hidden_dropout_prob) {
   if (c.type_vocab_size > 0) token_type = w.tensor("token_type_embeddings.weight", {c.type_vocab_size, width}, c.init());
 }
 
@@ -52,12 +56,14 @@ Tensor BertEmbeddings::forward(const nn::TokenBatch& batch) const {
   require(token_type.defined() || batch.token_types.empty(), "forward: token_type_ids are given, but this model has no token types");
   if (token_type.defined()) x = x + embedding(token_type, batch.token_types.empty() ? std::vector<int32_t>(batch.ids.size(), 0) : batch.token_types);
   if (absolute) x = x + embedding(position, batch.positions, position_padding);
-  return norm(x);
+  return nn::dropout(norm(x), drop);
 }
 
 BertLayer::BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names)
     : heads(c.num_attention_heads),
       head_dim(c.hidden_size / c.num_attention_heads),
+      drop(c.hidden_dropout_prob),
+      attention_drop(c.attention_probs_dropout_prob),
       qkv(w, {names.query, names.key, names.value}, c.hidden_size, {c.hidden_size, c.hidden_size, c.hidden_size}, c.init()),
       attention_out(w, names.attention_out, c.hidden_size, c.hidden_size, c.init()),
       attention_norm(w, names.attention_norm, c.hidden_size, c.layer_norm_eps),
@@ -100,9 +106,9 @@ Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int laye
   config.causal = false;
   if (distance.defined()) config.bias = distance_scores(q, k, batch);
   if (bias) config.bias = bias(q, k);
-  const Tensor attended = reshape(nn::attend(q, k, part(2), batch, layer, config), {n, size});
-  const Tensor y = attention_norm(attention_out(attended) + x);
-  return output_norm(output(activate(intermediate(y), act)) + y);
+  const Tensor attended = reshape(nn::attend(q, k, part(2), batch, layer, config, attention_drop), {n, size});
+  const Tensor y = attention_norm(nn::dropout(attention_out(attended), drop) + x);
+  return output_norm(nn::dropout(output(activate(intermediate(y), act)), drop) + y);
 }
 
 BertStack::BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names) {

@@ -18,7 +18,7 @@ struct BertConfig {
 
   int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, max_position_embeddings, type_vocab_size;
   int32_t pad_token_id;
-  float layer_norm_eps, initializer_range;
+  float layer_norm_eps, initializer_range, hidden_dropout_prob, attention_probs_dropout_prob;
   Activation hidden_act;
   Positions position_embedding_type;  // relative ones: arXiv:1803.02155, arXiv:2009.13658
   nn::Init init() const { return nn::Init::with_std(initializer_range); }
@@ -36,6 +36,7 @@ struct BertEmbeddings {
   nn::LayerNorm norm;
   int32_t padding_id, position_padding;
   bool absolute;
+  float drop;
 };
 
 // Names of a layer's weights below the layer.
@@ -54,6 +55,7 @@ struct BertLayer {
   Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, const AttentionConfig& attention = {}, const Bias& bias = {}) const;
 
   int64_t heads, head_dim;
+  float drop, attention_drop;
   nn::JoinedLinear qkv;
   nn::Linear attention_out;
   nn::LayerNorm attention_norm;

@@ -5,6 +5,7 @@
 #include "base/require.h"
 #include "models/decoder_layers.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 
 namespace mynah {
 
@@ -23,6 +24,7 @@ DecoderConfig::DecoderConfig(const Json& c, const DecoderDefaults& d)
       initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
       tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", d.tied)),
       norm_eps(static_cast<float>(nn::config_number(c, d.eps_key, d.eps))),
+      attention_dropout(static_cast<float>(nn::config_number(c, "attention_dropout", 0))),
       hidden_act(activation(nn::config_string(c, "hidden_act", d.activation))) {
   require(num_attention_heads % num_key_value_heads == 0, "config.json: {} heads cannot share {} key-value heads", num_attention_heads,
           num_key_value_heads);
@@ -81,6 +83,9 @@ struct Decoder::Layer {
   // x + y, normed where the family does that. `to`: the stream, `in`: the part's normed input, `y`: the part's output.
   Tensor add_part(const DecoderConfig& c, const Tensor& to, const Tensor& in, const Tensor& y, const std::optional<nn::Norm>& after) const {
     const Tensor& residual = c.residual_is_normed ? in : to;
+    return joined(c, residual, nn::dropout(y, c.residual_dropout), after);
+  }
+  static Tensor joined(const DecoderConfig& c, const Tensor& residual, const Tensor& y, const std::optional<nn::Norm>& after) {
     if (c.norm_after_sum) return after ? (*after)(residual + y) : residual + y;
     const Tensor normed = after ? (*after)(y) : y;
     return residual + (c.residual_scale == 1 ? normed : normed * c.residual_scale);
@@ -134,7 +139,7 @@ Tensor Decoder::embed(const nn::TokenBatch& batch) const {
     // Token types are looked up in the table of words by the families that have a table of positions.
     if (!batch.token_types.empty() && !project_in_.defined()) x = x + embed_.lookup(batch.token_types, c_.pad_token_id);
   }
-  return c_.names.embed_norm.empty() ? x : embed_norm_(x);
+  return nn::dropout(c_.names.embed_norm.empty() ? x : embed_norm_(x), c_.embedding_dropout);
 }
 
 Tensor Decoder::body(const nn::TokenBatch& batch, std::vector<Tensor>* states) const {

@@ -79,6 +79,8 @@ struct DecoderConfig {
   bool packs = true;                      // positions without a mask may mean packed sequences
   enum class Slopes { none, exact, bf16 } slopes = Slopes::none;  // arXiv:2108.12409; bf16: slopes and products are rounded so
 
+  float attention_dropout = 0, residual_dropout = 0, embedding_dropout = 0;  // while training
+
   Activation hidden_act = Activation::silu;
   bool mlp_bias = false, gated = true, joined_gate_up = false;
   std::optional<ExpertsConfig> experts;

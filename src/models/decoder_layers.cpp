@@ -128,10 +128,10 @@ Tensor DecoderAttention::forward(const DecoderConfig& c, const Tensor& x, const 
     q = rope(q, cos, sin, c.interleaved_rope);
     k = rope(k, cos, sin, c.interleaved_rope);
   }
-  if (!context.slopes.defined()) return o_(reshape(nn::attend(q, k, v, context.batch, layer_, config_), {n, heads * d}));
+  if (!context.slopes.defined()) return o_(reshape(nn::attend(q, k, v, context.batch, layer_, config_, c.attention_dropout), {n, heads * d}));
   AttentionConfig sloped = config_;
   sloped.bias = context.slopes;
-  return o_(reshape(nn::attend(q, k, v, context.batch, layer_, sloped), {n, heads * d}));
+  return o_(reshape(nn::attend(q, k, v, context.batch, layer_, sloped, c.attention_dropout), {n, heads * d}));
 }
 
 DecoderMlp::DecoderMlp(const DecoderConfig& c, const Weights& w) : down_(back(c, w, c.names.down, c.intermediate_size, c.mlp_bias)) {

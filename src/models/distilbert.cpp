@@ -23,7 +23,8 @@ const BertFamily kFamily = {
 BertConfig config_of(const Json& c) {
   Json bert = c;
   for (const auto& [from, to] : {std::pair{"dim", "hidden_size"}, {"hidden_dim", "intermediate_size"}, {"n_layers", "num_hidden_layers"},
-                                 {"n_heads", "num_attention_heads"}, {"activation", "hidden_act"}})
+                                 {"n_heads", "num_attention_heads"}, {"activation", "hidden_act"}, {"dropout", "hidden_dropout_prob"},
+                                 {"attention_dropout", "attention_probs_dropout_prob"}})
     if (c.contains(from)) bert[to] = c[from];
   if (!c.contains("n_layers")) bert["num_hidden_layers"] = 6;
   bert["type_vocab_size"] = 0;

@@ -40,6 +40,9 @@ DecoderConfig gpt(const Json& json, int64_t vocab, int64_t positions) {
                          nn::config_int(json, "n_head", 12, 1, 100000), nn::config_int(json, "n_positions", positions));
   c.transposed = true;
   c.projection = Projection::joined;
+  c.attention_dropout = number(json, "attn_pdrop", 0.1);
+  c.residual_dropout = number(json, "resid_pdrop", 0.1);
+  c.embedding_dropout = number(json, "embd_pdrop", 0.1);
   return c;
 }
 
@@ -99,6 +102,9 @@ DecoderConfig gpt_neo(const Json& json) {
   c.attention.scale = 1;
   c.windows = neo_windows(json, c.num_hidden_layers, nn::config_int(json, "window_size", 256));
   c.packs = false;
+  c.attention_dropout = number(json, "attention_dropout", 0);
+  c.residual_dropout = number(json, "resid_dropout", 0);
+  c.embedding_dropout = number(json, "embed_dropout", 0);
   return c;
 }
 

@@ -10,6 +10,7 @@
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 #include "nn/encoder_model.h"
 #include "nn/relative_buckets.h"
 #include "nn/seq2seq_lm.h"
@@ -24,7 +25,7 @@ using nn::Weights;
 struct Config {
   int64_t vocab_size, d_model, d_kv, d_ff, num_layers, num_decoder_layers, num_heads, relative_attention_num_buckets,
       relative_attention_max_distance;
-  float layer_norm_epsilon, initializer_factor;
+  float layer_norm_epsilon, initializer_factor, dropout_rate;
   bool tie_word_embeddings, gated, table_per_layer;
   Activation act;
 
@@ -40,6 +41,7 @@ struct Config {
         relative_attention_max_distance(nn::config_int(c, "relative_attention_max_distance", 128)),
         layer_norm_epsilon(static_cast<float>(nn::config_number(c, "layer_norm_epsilon", 1e-6))),
         initializer_factor(static_cast<float>(nn::config_number(c, "initializer_factor", 1.0))),
+        dropout_rate(static_cast<float>(nn::config_number(c, "dropout_rate", 0.1))),
         tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", true)),
         table_per_layer(nn::config_string(c, "model_type", "t5") == "umt5") {
     std::string unit = nn::config_string(c, "feed_forward_proj", "relu");
@@ -75,14 +77,15 @@ struct Attention {
 
 struct FeedForward {
   FeedForward(const Config& c, const Weights& w)
-      : gated(c.gated), act(c.act), wo(w, "wo", c.d_ff, c.d_model, c.init(c.d_ff), false) {
+      : gated(c.gated), act(c.act), drop(c.dropout_rate), wo(w, "wo", c.d_ff, c.d_model, c.init(c.d_ff), false) {
     if (gated) wi = nn::JoinedLinear(w, {"wi_0", "wi_1"}, c.d_model, {c.d_ff, c.d_ff}, c.init(c.d_model), false);
     else wi = nn::JoinedLinear(w, {"wi"}, c.d_model, {c.d_ff}, c.init(c.d_model), false);
   }
-  Tensor forward(const Tensor& x) const { return wo(gated ? wi.gated(x, act) : activate(wi(x), act)); }
+  Tensor forward(const Tensor& x) const { return wo(nn::dropout(gated ? wi.gated(x, act) : activate(wi(x), act), drop)); }
 
   bool gated;
   Activation act;
+  float drop;
   nn::JoinedLinear wi;
   nn::Linear wo;
 };
@@ -110,6 +113,7 @@ struct Stack {
   Stack(const Config& c, const Weights& w, bool is_decoder)
       : decoder(is_decoder),
         max_distance(c.relative_attention_max_distance),
+        drop(c.dropout_rate),
         final_norm(w, "final_layer_norm", c.d_model, c.layer_norm_epsilon) {
     const int64_t layers = decoder ? c.num_decoder_layers : c.num_layers;
     for (int64_t i = 0; i < layers; ++i) {
@@ -125,6 +129,7 @@ struct Stack {
     AttentionConfig config, across;
     config.scale = across.scale = 1;
     config.causal = decoder;
+    x = nn::dropout(x, drop);
     for (size_t i = 0; i < blocks.size(); ++i) {
       if (i < buckets.size()) config.distance_bias = nn::distance_bias(buckets[i], batch.longest(), max_distance, !decoder);
       const Block& b = blocks[i];
@@ -132,19 +137,21 @@ struct Stack {
       if (states) states->push_back(x);
       const Tensor y = b.self_norm(x);
       const auto [k, v] = b.self.keys_values(y);
-      x = x + b.self.output(nn::attend(b.self.queries(y), k, v, batch, layer, config));
+      x = x + nn::dropout(b.self.output(nn::attend(b.self.queries(y), k, v, batch, layer, config, drop)), drop);
       if (b.cross)
-        x = x + b.cross->output(nn::attend_memory(b.cross->queries(b.cross_norm(x)), batch, layer, b.cross->heads,
-                                                  [&](const Tensor& rows) { return b.cross->keys_values(rows); }, across));
-      x = x + b.ff.forward(b.ff_norm(x));
+        x = x + nn::dropout(b.cross->output(nn::attend_memory(b.cross->queries(b.cross_norm(x)), batch, layer, b.cross->heads,
+                                                              [&](const Tensor& rows) { return b.cross->keys_values(rows); }, across, drop)),
+                            drop);
+      x = x + nn::dropout(b.ff.forward(b.ff_norm(x)), drop);
     }
-    x = final_norm(x);
+    x = nn::dropout(final_norm(x), drop);
     if (states) states->push_back(x);
     return x;
   }
 
   bool decoder;
   int64_t max_distance;
+  float drop;
   std::vector<Tensor> buckets;  // of the first layer, for all, or of each
   std::vector<Block> blocks;
   nn::RmsNorm final_norm;

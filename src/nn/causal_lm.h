@@ -42,6 +42,8 @@ class CausalLM : public Model {
   // start_logits and end_logits [B,T]; loss [] with labels; hidden_states.N [B,T,C]; aux_loss []. Positions count from 0 whatever the mask;
   // given positions without a mask mean packed sequences, a new one wherever they do not go on by one; both as in the reference.
   NamedTensors forward(const NamedTensors& inputs, const ForwardOptions& options) const override;
+  // The classifier's logits [N, L] of hidden rows [N, C], for a model that is one.
+  Tensor classify_rows(const Tensor& hidden) const { return classifier_(hidden); }
   // Also of a bare model: its output head is the tied embedding, or the one that the file holds.
   const CausalLM* causal_lm() const override {
     return kind_ == HeadKind::causal_lm || kind_ == HeadKind::seq2seq_lm || kind_ == HeadKind::bare ? this : nullptr;

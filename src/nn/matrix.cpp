@@ -8,6 +8,7 @@
 #include "base/require.h"
 #include "base/thread_pool.h"
 #include "kernels/rows.h"
+#include "nn/dropout.h"
 #include "ops/gemm.h"
 #include "ops/int8_matrix.h"
 #include "ops/internal.h"
@@ -118,7 +119,19 @@ int64_t Matrix::rows() const { return packed_ ? packed_->rows() : dense_ ? dense
 
 int64_t Matrix::columns() const { return packed_ ? packed_->columns() : dense_ ? dense_->columns : 0; }
 
-Tensor Matrix::operator()(const Tensor& in, const std::vector<Tensor>& biases) const {
+// The parts' outputs lie side by side: what an adapter adds is put in its part's columns.
+Tensor Matrix::operator()(const Tensor& x, const std::vector<Tensor>& biases) const {
+  Tensor y = without_adapters(x, biases);
+  std::vector<Tensor> more;
+  for (size_t i = 0; i < adapters_.size(); ++i) {
+    const LowRank* low = adapters_[i].get();
+    if (low) more.push_back(linear(linear(dropout(x, low->dropout), low->a), low->b) * low->scale);
+    else more.push_back(Tensor::zeros(with_last(y.shape(), adapter_outs_[i])));
+  }
+  return more.empty() ? y : y + (more.size() == 1 ? more[0] : cat(more, y.rank() - 1));
+}
+
+Tensor Matrix::without_adapters(const Tensor& in, const std::vector<Tensor>& biases) const {
   if (packed_) return quantized_product(packed_, in, biases);
   const bool recorded = tracked({&in});
   const int64_t k = dense_->columns, n = dense_->rows;
@@ -142,7 +155,7 @@ Tensor Matrix::operator()(const Tensor& in, const std::vector<Tensor>& biases) c
 }
 
 Tensor Matrix::gated(const Tensor& in, Activation act, const std::vector<Tensor>& biases) const {
-  if (!packed_ || !packed_->has_halves() || act != Activation::silu || any_defined(biases) || tracked({&in})) return glu((*this)(in, biases), act);
+  if (!packed_ || !adapters_.empty() || !packed_->has_halves() || act != Activation::silu || any_defined(biases) || tracked({&in})) return glu((*this)(in, biases), act);
   const Tensor x = ops::input(in);
   const int64_t k = packed_->columns(), n = packed_->rows() / 2;
   require(ops::columns(x) == k, "linear: packed weight [{},{}], x has shape {}", 2 * n, k, x.shape().str());

@@ -8,6 +8,7 @@
 
 #include "mynah/ops.h"
 #include "mynah/tensor.h"
+#include "nn/low_rank.h"
 
 namespace mynah::ops {
 class PackedMatrix;
@@ -32,6 +33,11 @@ class Matrix {
   int64_t rows() const;
   int64_t columns() const;
   bool defined() const { return packed_ || dense_; }
+  // An adapter for each part (null: none), whose sizes are `outs`; the matrix then computes with what they add.
+  void attach(std::vector<std::shared_ptr<const LowRank>> adapters, std::vector<int64_t> outs) {
+    adapters_ = std::move(adapters);
+    adapter_outs_ = std::move(outs);
+  }
   // x [..., in] -> [..., out_1 + out_2 + ...]. Biases: none, or one per part (may be undefined).
   Tensor operator()(const Tensor& x, const std::vector<Tensor>& biases = {}) const;
   // glu((*this)(x, biases), act): the first half of the rows opens and closes the second. -> [..., rows / 2] (arXiv:2002.05202)
@@ -43,6 +49,10 @@ class Matrix {
   struct Dense;
   std::shared_ptr<Dense> dense_;  // shared by copies, so that a tied matrix is packed once
   std::shared_ptr<const ops::PackedMatrix> packed_;
+  std::vector<std::shared_ptr<const LowRank>> adapters_;  // empty, or one per part
+  std::vector<int64_t> adapter_outs_;
+
+  Tensor without_adapters(const Tensor& x, const std::vector<Tensor>& biases) const;
 };
 
 }  // namespace mynah::nn

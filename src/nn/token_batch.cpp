@@ -5,6 +5,7 @@
 
 #include "autograd/record.h"
 #include "base/require.h"
+#include "nn/dropout.h"
 #include "ops/attention.h"
 
 namespace mynah::nn {
@@ -81,7 +82,7 @@ Tensor blind_bias(const Tensor& q, const Tensor& k, const TokenBatch& batch, con
 
 }  // namespace
 
-Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatch& batch, int layer, const AttentionConfig& config) {
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatch& batch, int layer, const AttentionConfig& config, float dropout) {
   std::vector<Sequence> sequences;
   int64_t row = 0;
   if (batch.caches.empty()) {
@@ -97,7 +98,7 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
       masked.key_mask = batch.key_mask;
     }
     masked.precision = batch.precision;
-    return scaled_dot_product_attention(q, k, v, sequences, masked);
+    return drops(dropout) ? attention_with_dropout(q, k, v, sequences, masked, dropout) : scaled_dot_product_attention(q, k, v, sequences, masked);
   }
   std::vector<ops::KvBlocks> cached;
   const Tensor keys = dense_heads(k), values = dense_heads(v);
@@ -113,7 +114,7 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
 }
 
 Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_t kv_heads,
-                     const std::function<std::pair<Tensor, Tensor>(const Tensor&)>& keys_values, const AttentionConfig& config) {
+                     const std::function<std::pair<Tensor, Tensor>(const Tensor&)>& keys_values, const AttentionConfig& config, float dropout) {
   AttentionConfig across = config;
   across.causal = false;
   std::vector<Sequence> sequences;
@@ -129,7 +130,7 @@ Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_
     const auto [k, v] = keys_values(batch.memory);
     across.key_mask = batch.memory_mask;
     across.precision = batch.precision;
-    return scaled_dot_product_attention(q, k, v, sequences, across);
+    return drops(dropout) ? attention_with_dropout(q, k, v, sequences, across, dropout) : scaled_dot_product_attention(q, k, v, sequences, across);
   }
   std::vector<ops::KvBlocks> cached;
   for (size_t i = 0; i < batch.lengths.size(); ++i) {

@@ -33,13 +33,13 @@ struct TokenBatch {
 };
 
 // Self-attention of a batch: q [N,H,D], k and v [N,Hkv,D] -> [N,H,D]. With caches, k and v are appended to layer `layer` of each
-// sequence's cache first and the queries see all of it.
-Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatch& batch, int layer, const AttentionConfig& config);
+// sequence's cache first and the queries see all of it. `dropout`: of the weights, while training (dropout.h).
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatch& batch, int layer, const AttentionConfig& config, float dropout = 0);
 
 // Cross-attention: q [N,H,D] -> [N,H,D]. `keys_values` gives the layer's keys and values [M,Hkv,D] of memory rows [M,C]; it is
 // called only where no cache holds them. `kv_heads`: Hkv. config.causal is not read.
 Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_t kv_heads,
-                     const std::function<std::pair<Tensor, Tensor>(const Tensor&)>& keys_values, const AttentionConfig& config);
+                     const std::function<std::pair<Tensor, Tensor>(const Tensor&)>& keys_values, const AttentionConfig& config, float dropout = 0);
 
 // Scaled scores q k of every pair of `count` sequences: q [count * T,H,D], k [count * K,H,D] -> [count,H,T,K], as constants. Added with the
 // opposite sign they make a query look at every key alike, and its gradients are those of a query that does: what the reference

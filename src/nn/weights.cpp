@@ -72,7 +72,7 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
   }
   if (use == Use::matrix && (type == MatrixType::int8 || weight.value.dtype() != DType::f32) && list_->narrowest != DType::bf16)
     list_->narrowest = type != MatrixType::int8 && weight.value.dtype() == DType::f16 ? DType::f16 : DType::bf16;
-  if (list_->trainable) {
+  if (list_->trainable && (!list_->trains || list_->trains(name))) {
     Tensor copy = Tensor::empty(weight.value.shape());  // the optimiser writes to it, so it cannot be the mapped file
     std::memcpy(copy.raw(), weight.value.raw(), copy.nbytes());
     weight.value = use == Use::buffer ? copy : requires_grad(copy);
@@ -91,15 +91,27 @@ Matrix Weights::dense(std::vector<Tensor> parts) const {
   return Matrix(std::move(parts), kept);
 }
 
+Matrix Weights::with_adapters(Matrix matrix, const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in) const {
+  if (!list_->adapters) return matrix;
+  std::vector<std::shared_ptr<const LowRank>> adapters;
+  bool any = false;
+  for (size_t i = 0; i < names.size(); ++i) {
+    adapters.push_back(list_->adapters->adapter(path(names[i]), outs[i], in));
+    any = any || adapters.back();
+  }
+  if (any) matrix.attach(std::move(adapters), outs);
+  return matrix;
+}
+
 Matrix Weights::matrix(std::string_view name, int64_t out, int64_t in, Init init, bool in_out) const {
   const LoadedWeight w = load(path(name) + ".weight", in_out ? Shape{in, out} : Shape{out, in}, init, Use::matrix);
   const bool stored_in_out = in_out != w.transposed;
-  if (is_quantized(w.value.dtype())) {
-    // Blocks run along the last dimension of the file, which must be the input's.
-    if (stored_in_out) return dense({transpose(dequantize(w.value), 0, 1)});
-    return ops::PackedMatrix::pack(std::vector<Tensor>{w.value}, [this](const Tensor& t) { source_->done_with(t); });
-  }
-  return dense({stored_in_out ? transpose(w.value, 0, 1) : w.value});
+  Matrix matrix;
+  if (!is_quantized(w.value.dtype())) matrix = dense({stored_in_out ? transpose(w.value, 0, 1) : w.value});
+  // Blocks run along the last dimension of the file, which must be the input's.
+  else if (stored_in_out) matrix = dense({transpose(dequantize(w.value), 0, 1)});
+  else matrix = ops::PackedMatrix::pack(std::vector<Tensor>{w.value}, [this](const Tensor& t) { source_->done_with(t); });
+  return with_adapters(std::move(matrix), {std::string(name)}, {out}, in);
 }
 
 Matrix Weights::join(const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in, Init init) const {
@@ -109,10 +121,11 @@ Matrix Weights::join(const std::vector<std::string>& names, const std::vector<in
     parts.push_back(load(path(names[i]) + ".weight", {outs[i], in}, init, Use::matrix).value);
     all_quantized = all_quantized && is_quantized(parts.back().dtype());
   }
-  if (all_quantized) return ops::PackedMatrix::pack(parts, [this](const Tensor& t) { source_->done_with(t); });
+  if (all_quantized)
+    return with_adapters(ops::PackedMatrix::pack(parts, [this](const Tensor& t) { source_->done_with(t); }), names, outs, in);
   for (Tensor& part : parts)
     if (is_quantized(part.dtype())) part = dequantize(part);
-  return dense(parts);
+  return with_adapters(dense(parts), names, outs, in);
 }
 
 }  // namespace mynah::nn

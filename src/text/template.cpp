@@ -39,11 +39,12 @@ std::shared_ptr<const ChatTemplate> ChatTemplate::parse(std::string_view source,
   }
 }
 
-std::string ChatTemplate::render(const Json& variables, const std::optional<std::tm>& now) const {
+std::string ChatTemplate::render(const Json& variables, const std::optional<std::tm>& now,
+                                 std::vector<std::pair<size_t, size_t>>* generated) const {
   require(variables.is_object(), "chat template {}: got variables of type {}, expected an object", parsed_->name,
           variables.type_name());
   try {
-    return jinja::run_template(parsed_->tree, variables, now);
+    return jinja::run_template(parsed_->tree, variables, now, generated);
   } catch (const jinja::RunProblem& problem) {
     fail(ErrorCode::failure, "chat template {}: line {}: {}", parsed_->name, problem.line, one_line(problem.reason));
   }

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/json.h"
 
@@ -30,7 +32,9 @@ class ChatTemplate {
   // transformers `tools` and `documents` are none and `add_generation_prompt` is false unless given. `now` is what
   // strftime_now() sees (default: the local time). Throws failure with "chat template NAME: line N: reason" when the
   // template fails, raises an exception of its own or exceeds a limit.
-  std::string render(const Json& variables, const std::optional<std::tm>& now = std::nullopt) const;
+  // `generated`, if given, gets the bytes [begin, end) of the output that `{% generation %}` blocks wrote.
+  std::string render(const Json& variables, const std::optional<std::tm>& now = std::nullopt,
+                     std::vector<std::pair<size_t, size_t>>* generated = nullptr) const;
 
  private:
   struct Parsed;

@@ -25,7 +25,7 @@ class Interpreter {
  public:
   Interpreter(const Tree& tree, const Json& variables, const std::optional<std::tm>& now);
   ~Interpreter();
-  std::string run();
+  std::string run(GeneratedSpans* generated);
   int line() const { return line_; }
 
  private:
@@ -73,7 +73,8 @@ class Interpreter {
   Scope root_;
   Scope* scope_ = &root_;
   std::vector<std::unique_ptr<Scope>> kept_scopes_;
-  std::string* out_ = nullptr;
+  std::string *out_ = nullptr, *root_out_ = nullptr;
+  GeneratedSpans* generated_ = nullptr;
   const Value* block_input_ = nullptr;  // what the filter of a block gets
   int loop_id_, caller_id_, varargs_id_, kwargs_id_;
   int line_ = 1, depth_ = 0, macro_depth_ = 0;
@@ -161,9 +162,10 @@ Interpreter::~Interpreter() {
   for (const auto& scope : kept_scopes_) scope->variables.clear();
 }
 
-std::string Interpreter::run() {
+std::string Interpreter::run(GeneratedSpans* generated) {
   std::string out;
-  out_ = &out;
+  out_ = root_out_ = &out;
+  generated_ = generated;
   run_body(tree_.body);
   return out;
 }
@@ -234,9 +236,12 @@ Flow Interpreter::run_statement(const Statement& s) {
       return run_filter_block(s);
     case StatementKind::with:
       return run_with(s);
-    case StatementKind::scope: {
+    case StatementKind::generation: {
       const ScopeGuard scope(*this);
-      return run_body(s.body);
+      const size_t begin = out_->size();
+      const Flow flow = run_body(s.body);
+      if (generated_ && out_ == root_out_) generated_->emplace_back(begin, out_->size());
+      return flow;
     }
     case StatementKind::break_loop:
       return Flow::break_loop;
@@ -580,7 +585,8 @@ Value Interpreter::eval_filter(const Expr& e) {
 
 }  // namespace
 
-std::string run_template(const Tree& tree, const Json& variables, const std::optional<std::tm>& now) {
+std::string run_template(const Tree& tree, const Json& variables, const std::optional<std::tm>& now,
+                         GeneratedSpans* generated) {
   Budget budget;
   struct Use {
     explicit Use(Budget* b) { current_budget() = b; }
@@ -589,7 +595,7 @@ std::string run_template(const Tree& tree, const Json& variables, const std::opt
   std::optional<Interpreter> interpreter;
   try {
     interpreter.emplace(tree, variables, now);
-    return interpreter->run();
+    return interpreter->run(generated);
   } catch (const Problem& problem) {
     throw RunProblem{problem.reason, interpreter ? interpreter->line() : 1};
   }

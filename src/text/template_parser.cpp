@@ -712,7 +712,7 @@ class Parser {
 
   // transformers' mark for the text that the model wrote: rendered as it is, in a scope of its own.
   std::unique_ptr<Statement> parse_generation(int line) {
-    auto s = start(StatementKind::scope, line);
+    auto s = start(StatementKind::generation, line);
     const int outer_loops = std::exchange(loops_, 0);
     s->body = parse_whole_block("endgeneration");
     loops_ = outer_loops;

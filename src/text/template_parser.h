@@ -74,7 +74,7 @@ enum class StatementKind : uint8_t {
   call_block,
   filter_block,
   with,
-  scope,
+  generation,
   break_loop,
   continue_loop
 };

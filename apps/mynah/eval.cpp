@@ -1,0 +1,75 @@
+// mynah eval: metrics of predicted texts, and how well a model predicts text.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <numbers>
+
+#include "base/require.h"
+#include "command.h"
+#include "data/rows.h"
+#include "open_model.h"
+#include "train/evaluate.h"
+#include "train/text_metrics.h"
+
+namespace mynah::app {
+namespace {
+
+struct Options {
+  std::string model, file, predictions, metric, dtype;
+  bool json = false;
+};
+
+std::string as_text(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+std::vector<train::Prediction> read_predictions(const std::string& path) {
+  std::vector<train::Prediction> all;
+  data::for_each_row(path, [&](const Json& row, const std::string& where) {
+    train::Prediction p{as_text(data::field(row, "prediction", where)), {}};
+    const Json& references = data::field(row, row.contains("references") ? "references" : "reference", where);
+    if (references.is_array())
+      for (const Json& r : references) p.references.push_back(as_text(r));
+    else p.references.push_back(as_text(references));
+    require(!p.references.empty(), "{}: references is empty, expected at least one", where);
+    all.push_back(std::move(p));
+  });
+  return all;
+}
+
+int act(const Options& o) {
+  Json result;
+  if (!o.predictions.empty()) {
+    result = train::text_metric(o.metric.empty() ? "accuracy" : o.metric, read_predictions(o.predictions));
+  } else {
+    if (o.model.empty() || o.file.empty()) fail(ErrorCode::usage, "eval: MODEL and --file FILE, or --predictions FILE, are needed");
+    const std::string metric = o.metric.empty() ? "perplexity" : o.metric;
+    if (metric != "perplexity" && metric != "bpb") fail(ErrorCode::usage, "--metric: \"{}\", of a model's text expected perplexity or bpb", metric);
+    const Model model = open_model(o.model, parse_precision(o.dtype));
+    const train::TextLoss loss = train::text_loss(model.bundle(), o.file);
+    const double mean = loss.nats / static_cast<double>(loss.tokens);
+    if (metric == "perplexity") result = {{"perplexity", std::exp(mean)}, {"loss", mean}, {"tokens", loss.tokens}};
+    else result = {{"bpb", loss.nats / std::numbers::ln2 / static_cast<double>(loss.bytes)}, {"bytes", loss.bytes}};
+  }
+  if (o.json) {
+    print_json(result);
+    return 0;
+  }
+  for (const auto& [name, value] : result.items()) print_text(fmt::format("{}: {}\n", name, value.is_number_float() ? fmt::format("{:.6g}", value.get<double>()) : value.dump()));
+  return 0;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& parent, std::function<int()>& action) {
+  CLI::App* c = parent.add_subcommand("eval", "Score predictions, or how well a model predicts text");
+  auto o = std::make_shared<Options>();
+  c->add_option("model", o->model, "folder, .gguf file or name")->type_name("MODEL");
+  c->add_option("--file", o->file, "rows with text, for MODEL")->type_name("FILE");
+  c->add_option("--predictions", o->predictions, "rows {\"prediction\": .., \"references\": [..]}")->type_name("FILE");
+  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy; of MODEL: perplexity, bpb");
+  c->add_option("--dtype", o->dtype, "f32, or stored: as the file holds the weights")->type_name("TYPE");
+  c->add_flag("--json", o->json, "print one JSON object");
+  c->callback([o, &action] { action = [o] { return act(*o); }; });
+}
+
+}  // namespace mynah::app

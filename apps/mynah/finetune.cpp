@@ -1,0 +1,66 @@
+// mynah finetune MODEL: fine-tuning for a task, whole or with LoRA.
+#include <CLI/CLI.hpp>
+
+#include "command.h"
+#include "subject_options.h"
+#include "train/tasks.h"
+#include "training_options.h"
+
+namespace mynah::app {
+namespace {
+
+struct Options {
+  SubjectFlags subject;
+  SftFlags sft;
+  TrainingOptions training;
+  std::string task, train_file, validation_file, loss_type = "nll";
+  train::TaskOptions task_options;
+};
+
+const char* head_of(train::Task task) {
+  switch (task) {
+    case train::Task::sequence_classification: return "ForSequenceClassification";
+    case train::Task::token_classification: return "ForTokenClassification";
+    case train::Task::question_answering: return "ForQuestionAnswering";
+    default: return "";
+  }
+}
+
+int act(const Options& o) {
+  train::SubjectOptions s = o.subject.subject(0);
+  const train::Task task = train::find_task(o.task, s.model);
+  const bool sft = task == train::Task::language_model;
+  const train::Arguments a = o.training.arguments(sft ? TrainingDefaults{2e-5, 1, 10} : TrainingDefaults{});
+  s.seed = a.seed;
+  s.head = head_of(task);
+  const train::Labels labels = train::find_labels(task, s.model, o.train_file);
+  s.labels = labels.names;
+  s.problem_type = labels.problem_type;
+  const train::Subject subject = train::open_subject(s);
+  train::SftOptions sft_options = o.sft.options();
+  sft_options.loss_type = o.loss_type;
+  train::TaskOptions task_options = o.task_options;
+  task_options.max_length = sft_options.max_length;
+  const auto objective = sft ? train::make_sft(a, sft_options, *subject.bundle, o.train_file, o.validation_file)
+                             : train::make_task(task, a, task_options, *subject.bundle, o.train_file, o.validation_file);
+  train::run(a, subject.trained, *objective);
+  return 0;
+}
+
+}  // namespace
+
+void add_finetune(CLI::App& parent, std::function<int()>& action) {
+  CLI::App* c = parent.add_subcommand("finetune", "Fine-tune a model on rows of text, for chat or for a task");
+  auto o = std::make_shared<Options>();
+  o->subject.add(*c);
+  c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz)")->required()->type_name("FILE");
+  c->add_option("--validation-file", o->validation_file, "held-out rows")->type_name("FILE");
+  c->add_option("--task", o->task, "text-generation, text-classification, token-classification, question-answering, seq2seq (default: the model's)");
+  c->add_option("--loss-type", o->loss_type, "of text: nll or dft")->capture_default_str();
+  c->add_option("--doc-stride", o->task_options.doc_stride, "tokens that windows of a long context share")->capture_default_str();
+  o->sft.add(*c);
+  o->training.add(*c);
+  c->callback([o, &action] { action = [o] { return act(*o); }; });
+}
+
+}  // namespace mynah::app

@@ -1,0 +1,38 @@
+// mynah merge ADAPTER: the base model with the adapter's change in its weights.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+
+#include "command.h"
+#include "open_model.h"
+#include "train/lora.h"
+
+namespace mynah::app {
+namespace {
+
+struct Options {
+  std::string adapter, model, output_dir;
+  bool json = false;
+};
+
+int act(const Options& o) {
+  const std::string base = o.model.empty() ? train::base_of_adapter(o.adapter) : o.model;
+  const double largest = train::merge_adapter(o.adapter, model_path(base), o.output_dir);
+  if (o.json) print_json({{"base", base}, {"output_dir", o.output_dir}, {"largest_change", largest}});
+  else fmt::print(stderr, "{}: {} and {}; the largest change of a weight is {:.3g}\n", o.output_dir, base, o.adapter, largest);
+  return 0;
+}
+
+}  // namespace
+
+void add_merge(CLI::App& parent, std::function<int()>& action) {
+  CLI::App* c = parent.add_subcommand("merge", "Write the model that a LoRA adapter and its base are together");
+  auto o = std::make_shared<Options>();
+  c->add_option("adapter", o->adapter, "PEFT folder")->required()->type_name("ADAPTER");
+  c->add_option("--model", o->model, "base model (default: base_model_name_or_path of the adapter)")->type_name("MODEL");
+  c->add_option("--output-dir", o->output_dir, "folder to write")->required()->type_name("DIR");
+  c->add_flag("--json", o->json, "say what was done as JSON");
+  c->callback([o, &action] { action = [o] { return act(*o); }; });
+}
+
+}  // namespace mynah::app

@@ -1,0 +1,129 @@
+// mynah plot RUN...: curves of log.jsonl files as an SVG picture.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+
+#include "base/file.h"
+#include "base/require.h"
+#include "command.h"
+#include "data/rows.h"
+#include "subject_options.h"
+
+namespace mynah::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::vector<std::string> runs;
+  std::string output = "plot.svg", metrics;
+};
+
+struct Curve {
+  std::string run;
+  std::vector<std::pair<double, double>> points;  // step, value
+};
+using Panels = std::vector<std::pair<std::string, std::vector<Curve>>>;  // by metric
+
+constexpr double kWidth = 720, kHeight = 300, kLeft = 70, kRight = 20, kTop = 34, kBottom = 40;
+constexpr const char* kColours[] = {"#0b62a4", "#c4412d", "#2f8f4e", "#8a5bb5", "#b5852b", "#3c8d99"};
+
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) out += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '>' ? "&gt;" : std::string(1, c);
+  return out;
+}
+
+// Round numbers that divide [low, high] in about five parts.
+std::vector<double> ticks(double low, double high) {
+  const double rough = (high - low) / 5, power = std::pow(10, std::floor(std::log10(rough)));
+  double step = power;
+  for (const double m : {2.0, 5.0, 10.0})
+    if (step < rough) step = m * power;
+  std::vector<double> all;
+  for (double t = std::ceil(low / step) * step; t <= high + step * 1e-6; t += step) all.push_back(std::abs(t) < step * 1e-9 ? 0 : t);
+  return all;
+}
+
+Panels read(const Options& o) {
+  std::vector<std::string> wanted = comma_list(o.metrics);
+  if (wanted.empty()) wanted = {"loss", "eval_loss", "reward", "objective/scores", "kl", "objective/kl", "rewards/margins", "rewards/accuracies"};
+  std::map<std::string, std::vector<Curve>> found;
+  for (const std::string& run : o.runs) {
+    const fs::path path = fs::is_directory(run) ? fs::path(run) / "log.jsonl" : fs::path(run);
+    std::map<std::string, Curve> curves;
+    data::for_each_row(path, [&](const Json& row, const std::string& where) {
+      require(row.contains("step") && row["step"].is_number(), "{}: no \"step\"; expected a log of a training run", where);
+      for (const std::string& name : wanted)
+        if (row.contains(name) && row[name].is_number()) curves[name].points.emplace_back(row["step"].get<double>(), row[name].get<double>());
+    });
+    for (auto& [name, curve] : curves) {
+      curve.run = fs::path(run).filename().string();
+      found[name].push_back(std::move(curve));
+    }
+  }
+  Panels panels;
+  for (const std::string& name : wanted)
+    if (found.count(name)) panels.emplace_back(name, found[name]);
+  require(!panels.empty(), "plot: no row has one of the metrics; name some with --metrics");
+  return panels;
+}
+
+std::string panel(const std::string& name, const std::vector<Curve>& curves, double top) {
+  double x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
+  for (const Curve& c : curves)
+    for (const auto& [x, y] : c.points) {
+      x0 = std::min(x0, x), x1 = std::max(x1, x);
+      y0 = std::min(y0, y), y1 = std::max(y1, y);
+    }
+  if (x1 <= x0) x1 = x0 + 1;
+  if (y1 <= y0) y0 -= 0.5, y1 = y0 + 1;
+  const auto px = [&](double x) { return kLeft + (x - x0) / (x1 - x0) * (kWidth - kLeft - kRight); };
+  const auto py = [&](double y) { return top + kHeight - kBottom - (y - y0) / (y1 - y0) * (kHeight - kTop - kBottom); };
+  std::string svg = fmt::format("<text x=\"{}\" y=\"{}\" font-weight=\"bold\">{}</text>\n", kLeft, top + 20, escaped(name));
+  for (const double t : ticks(y0, y1))
+    svg += fmt::format("<path d=\"M{:.1f} {:.1f}H{:.1f}\" stroke=\"#ddd\"/><text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.4g}</text>\n", kLeft, py(t), kWidth - kRight,
+                       kLeft - 6, py(t) + 4, t);
+  for (const double t : ticks(x0, x1))
+    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{:.6g}</text>\n", px(t), top + kHeight - kBottom + 18, t);
+  for (size_t i = 0; i < curves.size(); ++i) {
+    const char* colour = kColours[i % std::size(kColours)];
+    std::string path;
+    for (const auto& [x, y] : curves[i].points) path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", px(x), py(y));
+    svg += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\"/>\n", path, colour);
+    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\" fill=\"{}\">{}</text>\n", kWidth - kRight - 4, top + 20 + 15 * static_cast<double>(i), colour,
+                       escaped(curves[i].run));
+  }
+  return svg;
+}
+
+int act(const Options& o) {
+  const Panels panels = read(o);
+  std::string svg = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\">\n"
+      "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
+      kWidth, kHeight * static_cast<double>(panels.size()));
+  for (size_t i = 0; i < panels.size(); ++i) svg += panel(panels[i].first, panels[i].second, kHeight * static_cast<double>(i));
+  AtomicFile file(o.output);
+  file.write(svg + "</svg>\n");
+  file.commit();
+  fmt::print(stderr, "{}: {} curves\n", o.output, panels.size());
+  return 0;
+}
+
+}  // namespace
+
+void add_plot(CLI::App& parent, std::function<int()>& action) {
+  CLI::App* c = parent.add_subcommand("plot", "Draw the curves of training runs");
+  auto o = std::make_shared<Options>();
+  c->add_option("runs", o->runs, "output folders of runs, or log.jsonl files")->required()->type_name("RUN...");
+  c->add_option("--output", o->output, "SVG file to write")->capture_default_str();
+  c->add_option("--metrics", o->metrics, "comma list of names in log.jsonl (default: loss, reward, KL ... as they occur)");
+  c->callback([o, &action] { action = [o] { return act(*o); }; });
+}
+
+}  // namespace mynah::app

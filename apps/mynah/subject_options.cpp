@@ -1,0 +1,62 @@
+#include "subject_options.h"
+
+#include <sstream>
+
+#include "base/require.h"
+#include "open_model.h"
+
+namespace mynah::app {
+
+std::vector<std::string> comma_list(const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, ',');)
+    if (!part.empty()) parts.push_back(part);
+  return parts;
+}
+
+void SubjectFlags::add(CLI::App& c) {
+  command_ = &c;
+  c.add_option("model", model_, "folder, .gguf file or name")->type_name("MODEL");
+  c.add_option("--lora-r", lora_.r, "train low-rank adapters of this rank instead of the weights")->capture_default_str()->group("LoRA");
+  c.add_option("--lora-alpha", lora_.alpha, "scale of the adapters")->capture_default_str()->group("LoRA");
+  c.add_option("--lora-dropout", lora_.dropout, "")->capture_default_str()->group("LoRA");
+  c.add_option("--lora-target-modules", targets_, "comma list of modules, or all-linear (by family, as in PEFT)")->group("LoRA");
+  c.add_flag("--use-rslora{true}", lora_.use_rslora, "scale by alpha / sqrt(r)")->group("LoRA");
+  c.add_option("--adapter", adapter_, "start from this PEFT folder")->type_name("DIR")->group("LoRA");
+}
+
+train::SubjectOptions SubjectFlags::subject(uint64_t seed) const {
+  train::SubjectOptions s;
+  s.lora = lora_;
+  s.lora.adapter = adapter_;
+  s.lora.target_modules = comma_list(targets_);
+  s.lora.enabled = !adapter_.empty();
+  for (const char* flag : {"--lora-r", "--lora-alpha", "--lora-dropout", "--lora-target-modules", "--use-rslora"})
+    s.lora.enabled = s.lora.enabled || command_->count(flag) > 0;
+  s.model_name = model_;
+  if (model_.empty()) {
+    if (adapter_.empty()) fail(ErrorCode::usage, "{}: MODEL is needed", command_->get_name());
+    s.model_name = train::base_of_adapter(adapter_);
+  }
+  s.model = model_path(s.model_name);
+  s.seed = seed;
+  return s;
+}
+
+void SftFlags::add(CLI::App& c) {
+  c.add_option("--max-length", values.max_length, "tokens of a row; longer ones are cut")->capture_default_str();
+  c.add_option("--truncation-mode", values.truncation_mode, "keep_start or keep_end")->capture_default_str();
+  c.add_flag("--packing{true}", values.packing, "put several rows into one; they do not see each other");
+  c.add_option("--packing-strategy", values.packing_strategy, "bfd, bfd_split or wrapped")->capture_default_str();
+  completion_only_option = c.add_flag("--completion-only-loss{true}", completion_only, "learn the completion alone (default for rows with a prompt)");
+  c.add_flag("--assistant-only-loss{true}", values.assistant_only_loss, "learn what the assistant says (the template needs {% generation %})");
+}
+
+train::SftOptions SftFlags::options() const {
+  train::SftOptions o = values;
+  if (completion_only_option->count()) o.completion_only_loss = completion_only;
+  return o;
+}
+
+}  // namespace mynah::app

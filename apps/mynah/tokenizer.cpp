@@ -1,0 +1,82 @@
+// mynah tokenizer train: a tokenizer from text.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <map>
+
+#include "base/file.h"
+#include "base/require.h"
+#include "command.h"
+#include "data/rows.h"
+#include "subject_options.h"
+#include "text/trainer.h"
+
+namespace mynah::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  text::TrainerOptions trainer;
+  std::string special_tokens, output;
+  std::vector<std::string> files;
+  bool json = false;
+};
+
+// What special tokens of known names are for.
+Json roles(const Json& tokenizer) {
+  static const std::map<std::string, std::vector<const char*>> known = {{"[PAD]", {"pad_token"}},  {"<pad>", {"pad_token"}},
+                                                                        {"[UNK]", {"unk_token"}},  {"<unk>", {"unk_token"}},
+                                                                        {"[CLS]", {"cls_token"}},  {"[SEP]", {"sep_token"}},
+                                                                        {"[MASK]", {"mask_token"}}, {"<mask>", {"mask_token"}},
+                                                                        {"<s>", {"bos_token"}},    {"</s>", {"eos_token"}},
+                                                                        {"<|endoftext|>", {"bos_token", "eos_token"}}};
+  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}, {"model_max_length", 1e30}};
+  for (const Json& token : tokenizer["added_tokens"])
+    if (const auto it = known.find(token["content"].get<std::string>()); it != known.end())
+      for (const char* role : it->second) config[role] = it->first;
+  return config;
+}
+
+void write_json(const fs::path& path, const Json& json) {
+  AtomicFile file(path);
+  file.write(json.dump(2) + "\n");
+  file.commit();
+}
+
+int act(const Options& o) {
+  text::TrainerOptions trainer = o.trainer;
+  trainer.special_tokens = comma_list(o.special_tokens);
+  const Json tokenizer = text::train_tokenizer(trainer, [&](const auto& visit) {
+    for (const std::string& file : o.files) data::for_each_line(file, visit);
+  });
+  fs::create_directories(o.output);
+  write_json(fs::path(o.output) / "tokenizer_config.json", roles(tokenizer));
+  write_json(fs::path(o.output) / "tokenizer.json", tokenizer);
+  const size_t size = tokenizer["model"]["vocab"].size();
+  if (o.json) print_json({{"output", o.output}, {"vocab_size", size}});
+  else fmt::print(stderr, "{}: {} tokens\n", o.output, size);
+  return 0;
+}
+
+}  // namespace
+
+void add_tokenizer(CLI::App& parent, std::function<int()>& action) {
+  CLI::App* c = parent.add_subcommand("tokenizer", "Make tokenizers: tokenizer train");
+  c->require_subcommand(1);
+  CLI::App* t = c->add_subcommand("train", "Make a tokenizer from text files");
+  auto o = std::make_shared<Options>();
+  t->add_option("files", o->files, "text (also .gz); a line with its newline is a unit")->required()->type_name("FILE...");
+  t->add_option("--type", o->trainer.type, "bpe, wordpiece, unigram or char")->capture_default_str();
+  t->add_flag("--byte-level{true}", o->trainer.byte_level, "bpe over bytes, as GPT-2");
+  t->add_option("--vocab-size", o->trainer.vocab_size, "tokens, special ones included")->capture_default_str();
+  t->add_option("--min-frequency", o->trainer.min_frequency, "of a pair that is merged")->capture_default_str();
+  t->add_option("--special-tokens", o->special_tokens, "comma list: the first ids")->type_name("A,B");
+  t->add_flag("--lowercase{true}", o->trainer.lowercase, "wordpiece: lower case, no accents");
+  t->add_option("--output", o->output, "folder to write")->required()->type_name("DIR");
+  t->add_flag("--json", o->json, "say what was made as JSON");
+  t->callback([o, &action] { action = [o] { return act(*o); }; });
+}
+
+}  // namespace mynah::app

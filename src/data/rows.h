@@ -1,0 +1,32 @@
+// Rows of training and evaluation files, streamed: JSONL, CSV with a header, or plain text. Files that end in .gz are
+// decompressed on the way. Every row knows where it stands, so that a complaint can name file and line.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+
+namespace mynah::data {
+
+// A row and its place, "prefs.jsonl:12".
+using RowVisitor = std::function<void(Json row, const std::string& where)>;
+
+// Calls `visit` for each row, in order. By the name's ending: .jsonl and .json hold one object a line; .csv has a header
+// line and gives objects of strings; anything else is text, a line each, {"text": line}. Empty lines are skipped. Throws
+// not_found, integrity (damaged line or archive, naming file and line) or failure (no rows).
+void for_each_row(const std::filesystem::path& path, const RowVisitor& visit);
+
+// Calls `visit` for each line with its newline, as it stands in the file (an invalid UTF-8 sequence becomes U+FFFD).
+void for_each_line(const std::filesystem::path& path, const std::function<void(std::string_view line)>& visit);
+
+// The whole file as valid UTF-8 text.
+std::string read_text(const std::filesystem::path& path);
+
+// Fields of a row; a complaint names `where`, the field and what was expected.
+const Json& field(const Json& row, const char* name, const std::string& where);
+std::string text_field(const Json& row, const char* name, const std::string& where);
+
+}  // namespace mynah::data

@@ -1,0 +1,24 @@
+// Low-rank adapters (LoRA, arXiv:2106.09685) beside the matrices of a network, as PEFT computes them.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "mynah/tensor.h"
+
+namespace mynah::nn {
+
+// What an adapter adds to y = x W^T: scale * dropout(x) A^T B^T, with A [r, in] and B [out, r].
+struct LowRank {
+  Tensor a, b;
+  float scale = 1, dropout = 0;
+};
+
+// Makes the adapters of a network while it is loaded.
+class LowRankSource {
+ public:
+  virtual ~LowRankSource() = default;
+  // The adapter of the matrix "<module>.weight" [out, in]; null for one that has none.
+  virtual std::shared_ptr<const LowRank> adapter(const std::string& module, int64_t out, int64_t in) = 0;
+};
+
+}  // namespace mynah::nn

@@ -1,0 +1,83 @@
+#include "train/features.h"
+
+#include <algorithm>
+
+#include "base/require.h"
+#include "mynah/ops.h"
+#include "nn/seq2seq_lm.h"
+#include "train/forward_loss.h"
+#include "train/row_encoder.h"
+
+namespace mynah::train {
+namespace {
+
+class Features : public BatchObjective {
+ public:
+  Features(const Arguments& a, const bundle::Bundle& b, LabelKind kind, std::vector<Feature> train, std::vector<Feature> held_out)
+      : BatchObjective(a), network_(*b.network), kind_(kind), pad_(RowEncoder(b).pad()), pads_types_(b.tokenizer->pad_type_id()), train_(std::move(train)),
+        held_out_(std::move(held_out)), batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, a.shuffle, a.seed) {}
+
+  bool has_evaluation() const override { return !held_out_.empty(); }
+  Json evaluate() override {
+    return evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows); });
+  }
+
+ protected:
+  int64_t batches_per_epoch() const override { return batches_.count(); }
+  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
+  Tensor loss(const MicroBatch& batch, const Share& share, Metrics*) override { return forward_loss(network_, static_cast<const ForwardBatch&>(batch), share); }
+
+ private:
+  std::unique_ptr<ForwardBatch> collate(const std::vector<Feature>& all, const std::vector<int64_t>& rows) const {
+    auto batch = std::make_unique<ForwardBatch>();
+    std::vector<std::vector<int32_t>> ids, types, labels;
+    std::vector<float> numbers;
+    std::vector<int64_t> classes, starts, ends;
+    for (const int64_t row : rows) {
+      const Feature& f = all[static_cast<size_t>(row)];
+      ids.push_back(f.ids);
+      types.push_back(f.type_ids);
+      labels.push_back(f.labels);
+      numbers.insert(numbers.end(), f.numbers.begin(), f.numbers.end());
+      if (!f.labels.empty()) classes.push_back(f.labels[0]);
+      starts.push_back(f.start);
+      ends.push_back(f.end);
+      batch->tokens += static_cast<int64_t>(f.ids.size());
+      batch->places.push_back(f.where);
+    }
+    const auto n = static_cast<int64_t>(rows.size());
+    batch->inputs = {{"input_ids", padded(ids, pad_)}, {"attention_mask", padding_mask(ids)}};
+    const bool typed = std::any_of(types.begin(), types.end(), [](const auto& t) { return std::any_of(t.begin(), t.end(), [](int32_t v) { return v != 0; }); });
+    if (typed) batch->inputs["token_type_ids"] = padded(types, pads_types_);
+    batch->targets = static_cast<double>(n);
+    const auto column = [n](const std::vector<int64_t>& values) { return Tensor::from(std::span<const int64_t>(values), {n}); };
+    switch (kind_) {
+      case LabelKind::one: batch->inputs["labels"] = column(classes); break;
+      case LabelKind::numbers: batch->inputs["labels"] = Tensor::from(numbers, {n, static_cast<int64_t>(numbers.size()) / n}); break;
+      case LabelKind::span:
+        batch->inputs["start_positions"] = column(starts);
+        batch->inputs["end_positions"] = column(ends);
+        break;
+      case LabelKind::per_token:
+      case LabelKind::sequence:
+        batch->inputs["labels"] = padded(labels, -100);
+        batch->targets = 0;
+        for (const auto& l : labels) batch->targets += static_cast<double>(l.size()) - static_cast<double>(std::count(l.begin(), l.end(), -100));
+    }
+    return batch;
+  }
+
+  const nn::Model& network_;
+  LabelKind kind_;
+  int32_t pad_, pads_types_;
+  std::vector<Feature> train_, held_out_;
+  RowBatches batches_;
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> make_features(const Arguments& a, const bundle::Bundle& b, LabelKind kind, std::vector<Feature> train, std::vector<Feature> held_out) {
+  return std::make_unique<Features>(a, b, kind, std::move(train), std::move(held_out));
+}
+
+}  // namespace mynah::train

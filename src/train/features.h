@@ -1,0 +1,27 @@
+// Encoded rows with their labels, and the objective that a network's own loss makes of them.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bundle/bundle.h"
+#include "train/objective.h"
+
+namespace mynah::train {
+
+struct Feature {
+  std::vector<int32_t> ids, type_ids;
+  std::vector<int32_t> labels;     // a class; a class per token; or the tokens to produce
+  std::vector<float> numbers;      // regression, or one per label of a multi-label classifier
+  int32_t start = -1, end = -1;    // of an answer, in tokens
+  std::string where;
+};
+
+enum class LabelKind { one, numbers, per_token, span, sequence };
+
+std::unique_ptr<Objective> make_features(const Arguments& arguments, const bundle::Bundle& b, LabelKind kind, std::vector<Feature> train,
+                                         std::vector<Feature> held_out);
+
+}  // namespace mynah::train

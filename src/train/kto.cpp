@@ -1,0 +1,143 @@
+// KTO (arXiv:2402.01306) as TRL's KTOTrainer runs it: rows in the order of the file; each row's KL completion is its neighbour's.
+#include <algorithm>
+#include <cmath>
+
+#include "base/require.h"
+#include "mynah/autograd.h"
+#include "mynah/ops.h"
+#include "train/lm.h"
+#include "train/preference.h"
+#include "train/preference_rows.h"
+
+namespace mynah::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Batch : MicroBatch {
+  PackedRows rows, kl_rows;
+  std::vector<int64_t> counts, kl_counts;
+  std::vector<bool> desirable;
+};
+
+class Kto : public BatchObjective {
+ public:
+  Kto(const Arguments& a, const PreferenceOptions& o, const CutOptions& cut, const nn::CausalLM& lm, std::shared_ptr<bundle::Bundle> reference,
+      std::vector<Judged> train, std::vector<Judged> held_out)
+      : BatchObjective(a), o_(o), cut_(cut), lm_(lm), reference_(std::move(reference)), train_(std::move(train)), held_out_(std::move(held_out)),
+        batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, false, a.seed) {}
+
+  bool has_evaluation() const override { return !held_out_.empty(); }
+  Json evaluate() override {
+    return evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows.front(), static_cast<int64_t>(rows.size())); });
+  }
+
+ protected:
+  int64_t batches_per_epoch() const override { return batches_.count(); }
+  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override {
+    const std::vector<int64_t> rows = batches_.rows(epoch, index);
+    return collate(train_, rows.front(), static_cast<int64_t>(rows.size()));
+  }
+
+  Tensor loss(const MicroBatch& micro, const Share& share, Metrics* m) override {
+    const Batch& b = static_cast<const Batch&>(micro);
+    const bool with_kl = o_.loss_type[0] == "kto";
+    const nn::CausalLM& reference = reference_->causal_lm();
+    double kl = 0;
+    Tensor ref;
+    {
+      NoGrad no_grad;
+      if (with_kl)
+        kl = std::max(0.0, static_cast<double>(mean(group_sums(lm_log_probs(lm_, b.kl_rows), b.kl_counts) -
+                                                    group_sums(lm_log_probs(reference, b.kl_rows), b.kl_counts)).item()));
+      ref = group_sums(lm_log_probs(reference, b.rows), b.counts);
+    }
+    TokenStats stats;
+    const Body body = lm_body(lm_, b.rows);
+    const Tensor policy = group_sums(head_log_probs(lm_, body.hidden, b.rows.targets, 1, &stats), b.counts);
+    // 1 - sigmoid(s beta (ratio - z)), s = 1 for desirable rows and -1 for the others
+    std::vector<float> signs, weights;
+    for (const bool good : b.desirable) {
+      signs.push_back(good ? 1 : -1);
+      weights.push_back(static_cast<float>(good ? o_.desirable_weight : o_.undesirable_weight));
+    }
+    const Shape shape{static_cast<int64_t>(signs.size())};
+    const Tensor advantage = add(policy - ref, static_cast<float>(-kl)) * Tensor::from(signs, shape) * static_cast<float>(o_.beta);
+    const Tensor losses = add(neg(sigmoid(advantage)), 1.0f) * Tensor::from(weights, shape);
+    report(b, policy.detach(), ref, stats, kl, m);
+    Tensor total = mean(losses) * (1.0f / static_cast<float>(share.micro_batches));
+    total = with_balance(total, body, static_cast<double>(share.micro_batches));
+    return total;
+  }
+
+ private:
+  // Rows [first, first + count); the completion before a row's in this group, the last one before the first, is its KL completion.
+  std::unique_ptr<Batch> collate(const std::vector<Judged>& rows, int64_t first, int64_t count) const {
+    auto batch = std::make_unique<Batch>();
+    for (int64_t i = 0; i < count; ++i) {
+      const Judged &row = rows[static_cast<size_t>(first + i)], &other = rows[static_cast<size_t>(first + (i + count - 1) % count)];
+      batch->counts.push_back(add_completion(cut(row.completion, cut_), &batch->rows));
+      Completion kl{{row.completion.ids.begin(), row.completion.ids.begin() + row.completion.prompt}, row.completion.prompt};
+      kl.ids.insert(kl.ids.end(), other.completion.ids.begin() + other.completion.prompt, other.completion.ids.end());
+      batch->kl_counts.push_back(add_completion(cut(kl, cut_), &batch->kl_rows));
+      batch->desirable.push_back(row.desirable);
+      batch->places.push_back(row.where);
+    }
+    batch->targets = static_cast<double>(count);
+    batch->tokens = batch->rows.tokens();
+    return batch;
+  }
+
+  void report(const Batch& b, const Tensor& policy, const Tensor& ref, const TokenStats& stats, double kl, Metrics* m) const {
+    struct Side {
+      double rewards = 0, logps = 0, logits = 0;
+      int64_t rows = 0, tokens = 0;
+    } sides[2];
+    size_t at = 0;
+    for (size_t i = 0; i < b.counts.size(); ++i) {
+      Side& s = sides[b.desirable[i]];
+      const float p = policy.data<float>()[i];
+      s.rewards += o_.beta * (p - ref.data<float>()[i]);
+      s.logps += p;
+      ++s.rows;
+      for (int64_t t = 0; t < b.counts[i]; ++t) s.logits += stats.mean_logit[at++];
+      s.tokens += b.counts[i];
+    }
+    m->add("kl", kl);
+    m->add("entropy", stats.mean_entropy());
+    for (const bool good : {true, false}) {
+      const Side& s = sides[good];
+      const std::string name = good ? "chosen" : "rejected";
+      if (s.tokens > 0) m->add("logits/" + name, s.logits / static_cast<double>(s.tokens));
+      if (s.rows > 0) m->add("rewards/" + name, s.rewards / static_cast<double>(s.rows));
+      if (s.rows > 0) m->add("logps/" + name, s.logps / static_cast<double>(s.rows));
+    }
+    if (sides[0].rows > 0 && sides[1].rows > 0)
+      m->add("rewards/margins", sides[1].rewards / static_cast<double>(sides[1].rows) - sides[0].rewards / static_cast<double>(sides[0].rows));
+  }
+
+  const PreferenceOptions o_;
+  const CutOptions cut_;
+  const nn::CausalLM& lm_;
+  std::shared_ptr<bundle::Bundle> reference_;
+  std::vector<Judged> train_, held_out_;
+  RowBatches batches_;
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> make_kto(const Arguments& a, const PreferenceOptions& options, const Subject& subject, std::shared_ptr<bundle::Bundle> reference,
+                                    const fs::path& train_file, const fs::path& validation_file) {
+  PreferenceOptions o = options;
+  if (o.loss_type.empty()) o.loss_type = {"kto"};
+  if (o.loss_type.size() != 1 || (o.loss_type[0] != "kto" && o.loss_type[0] != "apo_zero_unpaired"))
+    fail(ErrorCode::usage, "--loss-type: \"{}\", expected kto or apo_zero_unpaired", o.loss_type[0]);
+  const nn::CausalLM& lm = subject.lm();
+  CutOptions cut{o.max_length, o.truncation_mode == "keep_end"};
+  if (lm.max_positions() > 0) cut.max_length = std::min(cut.max_length, lm.max_positions());
+  std::vector<Judged> train = read_judged(*subject.bundle, train_file, cut);
+  std::vector<Judged> held_out = validation_file.empty() ? std::vector<Judged>() : read_judged(*subject.bundle, validation_file, cut);
+  return std::make_unique<Kto>(a, o, cut, lm, std::move(reference), std::move(train), std::move(held_out));
+}
+
+}  // namespace mynah::train

@@ -1,0 +1,61 @@
+// LoRA adapters: made anew or read from a PEFT folder, trained beside a frozen network, written as a PEFT folder.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bundle/bundle.h"
+#include "mynah/train.h"
+#include "nn/low_rank.h"
+
+namespace mynah::train {
+
+struct LoraOptions {
+  bool enabled = false;
+  int64_t r = 8;
+  double alpha = 16, dropout = 0;
+  std::vector<std::string> target_modules;  // empty: the family's usual ones
+  bool use_rslora = false;
+  std::filesystem::path adapter;  // start from this PEFT folder
+};
+
+class Adapter : public nn::LowRankSource {
+ public:
+  // New adapters for a network of this model_type: A uniform as PEFT draws it from `seed`, B zero. `trains_head`: the classifier is
+  // trained whole and kept with the adapter. Or those of options.adapter. `trainable` false: for a frozen reference.
+  Adapter(const LoraOptions& options, const Json& model_config, bool trains_head, uint64_t seed, bool trainable);
+
+  std::shared_ptr<const nn::LowRank> adapter(const std::string& module, int64_t out, int64_t in) override;
+
+  // Whether a weight of the network is trained beside the adapters.
+  bool trains(const std::string& weight) const;
+  // Call once the network is made: throws usage when no module matched.
+  void check_found() const;
+
+  // A and B matrices under PEFT's names.
+  const NamedParameters& parameters() const { return parameters_; }
+  // adapter_config.json and adapter_model.safetensors; `whole` are weights trained whole.
+  void save(const std::filesystem::path& folder, const std::string& base_model, const NamedParameters& whole) const;
+
+ private:
+  bool matches(const std::string& module) const;
+  double scale() const;
+
+  LoraOptions options_;
+  Json config_;  // adapter_config.json
+  bool trainable_;
+  uint64_t seed_;
+  std::vector<std::string> heads_;  // modules trained whole
+  std::shared_ptr<const formats::TensorSource> file_;
+  NamedParameters parameters_;
+  std::vector<std::string> seen_;
+};
+
+// Adds the adapter of a PEFT folder to its base and writes a whole model. `base` empty: base_model_name_or_path of the folder.
+// Returns the largest change of a weight.
+double merge_adapter(const std::filesystem::path& adapter, const std::filesystem::path& base, const std::filesystem::path& output_dir);
+// base_model_name_or_path of a PEFT folder.
+std::string base_of_adapter(const std::filesystem::path& adapter);
+
+}  // namespace mynah::train

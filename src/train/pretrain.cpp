@@ -1,0 +1,170 @@
+#include "train/pretrain.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/require.h"
+#include "base/unicode.h"
+#include "bundle/bundle.h"
+#include "nn/config.h"
+#include "train/denoising.h"
+#include "train/lm.h"
+#include "train/subject.h"
+#include "train/text_corpus.h"
+#include "train/trainer.h"
+
+namespace mynah::train {
+namespace {
+
+struct Windows : MicroBatch {
+  PackedRows rows;
+};
+
+// Blocks of a corpus. Documents inside a block do not see each other and their positions start at 0.
+class Blocks {
+ public:
+  Blocks(Corpus corpus, int64_t block) : corpus_(std::move(corpus)), block_(block) {}
+
+  // A window of `length` inputs from token `begin` on, with the next tokens as targets.
+  void add(int64_t begin, int64_t length, PackedRows* rows) const {
+    const auto& t = corpus_.tokens;
+    const int64_t end = begin + length;
+    auto next_end = std::upper_bound(corpus_.ends.begin(), corpus_.ends.end(), begin);
+    while (begin < end) {
+      const int64_t document = next_end == corpus_.ends.end() ? static_cast<int64_t>(t.size()) : *next_end++;
+      const int64_t stop = std::min(end, document);
+      for (int64_t i = begin; i < stop; ++i) {
+        rows->batch.ids.push_back(t[static_cast<size_t>(i)]);
+        rows->batch.positions.push_back(static_cast<int32_t>(i - begin));
+        rows->targets.push_back(i + 1 < document ? t[static_cast<size_t>(i + 1)] : kIgnored);
+      }
+      rows->batch.lengths.push_back(stop - begin);
+      begin = stop;
+    }
+  }
+  int64_t tokens() const { return static_cast<int64_t>(corpus_.tokens.size()); }
+  int64_t block() const { return block_; }
+  const Corpus& corpus() const { return corpus_; }
+
+ private:
+  Corpus corpus_;
+  int64_t block_;
+};
+
+// Next-token prediction. One text of characters gives random windows, as nanoGPT draws them; others give blocks in shuffled order.
+class NextToken : public BatchObjective {
+ public:
+  NextToken(const Arguments& a, const nn::CausalLM& lm, Corpus train, Corpus held_out, int64_t block, bool random_windows)
+      : BatchObjective(a), lm_(lm), train_(std::move(train), block), held_out_(std::move(held_out), block), random_(random_windows),
+        batches_(std::max<int64_t>(1, (train_.tokens() - 1) / block), a.per_device_train_batch_size, a.shuffle, a.seed) {}
+
+  bool has_evaluation() const override { return held_out_.tokens() > 1; }
+
+  // Consecutive windows, so that every token but the first is a target once.
+  Json evaluate() override {
+    const int64_t targets = held_out_.tokens() - 1, block = held_out_.block();
+    Json row = evaluate_rows((targets + block - 1) / block, [&](const std::vector<int64_t>& some) {
+      auto batch = std::make_unique<Windows>();
+      for (const int64_t i : some) held_out_.add(i * block, std::min(block, targets - i * block), &batch->rows);
+      batch->targets = static_cast<double>(batch->rows.counted());
+      return batch;
+    });
+    row["eval_bpb"] = row["eval_loss"].get<double>() * static_cast<double>(targets) / std::numbers::ln2 / static_cast<double>(held_out_.corpus().bytes);
+    return row;
+  }
+
+ protected:
+  int64_t batches_per_epoch() const override { return batches_.count(); }
+
+  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override {
+    auto batch = std::make_unique<Windows>();
+    const int64_t block = train_.block();
+    if (random_) {
+      const auto draw = static_cast<uint64_t>(epoch * batches_per_epoch() + index);
+      for (int64_t row = 0; row < arguments_.per_device_train_batch_size; ++row) {
+        const auto bits = philox(arguments_.seed, draw, static_cast<uint64_t>(row), RandomPurpose::data_order);
+        const uint64_t places = static_cast<uint64_t>(train_.tokens() - block);
+        train_.add(static_cast<int64_t>((static_cast<uint64_t>(bits[0]) << 32 | bits[1]) % places), block, &batch->rows);
+      }
+    } else {
+      for (const int64_t row : batches_.rows(epoch, index)) train_.add(row * block, std::min(block, train_.tokens() - 1 - row * block), &batch->rows);
+    }
+    batch->targets = static_cast<double>(batch->rows.counted());
+    batch->tokens = batch->rows.tokens();
+    return batch;
+  }
+
+  Tensor loss(const MicroBatch& batch, const Share& share, Metrics*) override {
+    const PackedRows& rows = static_cast<const Windows&>(batch).rows;
+    const Body body = lm_body(lm_, rows);
+    return with_balance(head_loss(lm_, body.hidden, rows.targets, share.targets, nullptr), body, static_cast<double>(share.micro_batches));
+  }
+
+ private:
+  const nn::CausalLM& lm_;
+  Blocks train_, held_out_;
+  bool random_;
+  RowBatches batches_;
+};
+
+// Whether every token is one character.
+bool is_character_tokenizer(const Tokenizer& tokenizer) {
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+    if (!tokenizer.is_special(id) && unicode::count_characters(tokenizer.token_text(id)) != 1) return false;
+  return true;
+}
+
+// Fills in what the tokenizer decides and refuses a vocabulary that is too small.
+Json complete_config(Json config, const Tokenizer& tokenizer, const std::string& where) {
+  require(config.is_object(), "{}: not a JSON object", where);
+  const int64_t tokens = tokenizer.vocab_size();
+  if (!config.contains("vocab_size")) config["vocab_size"] = tokens;
+  const int64_t vocabulary = nn::config_int(config, "vocab_size", tokens);
+  require(vocabulary >= tokens, "{}: vocab_size is {}, the tokenizer has {} tokens; leave vocab_size out or raise it", where, vocabulary, tokens);
+  for (const auto& [key, id] : {std::pair{"bos_token_id", tokenizer.bos_id()}, {"eos_token_id", tokenizer.eos_id()}, {"pad_token_id", tokenizer.pad_id()}})
+    if (!config.contains(key)) config[key] = id ? Json(*id) : Json();
+  return config;
+}
+
+}  // namespace
+
+void pretrain(const PretrainOptions& o) {
+  check(o.arguments);
+  if (o.objective != "clm" && o.objective != "mlm" && o.objective != "span") fail(ErrorCode::usage, "--objective: \"{}\", expected clm, mlm or span", o.objective);
+  if (!(o.validation_fraction >= 0 && o.validation_fraction < 1)) fail(ErrorCode::usage, "--validation-fraction: {}, expected 0 or more and below 1", o.validation_fraction);
+  const auto text = bundle::open_text_only(o.tokenizer);
+  const auto b = bundle::create(complete_config(read_json_file(o.config), *text->tokenizer, o.config.string()), o.arguments.seed);
+  b->tokenizer = text->tokenizer;
+  b->chat_template = text->chat_template;
+  b->text_path = text->text_path;
+
+  const auto eos = b->tokenizer->eos_id();
+  Corpus train = read_corpus(o.train_files, *b->tokenizer, eos ? *eos : -1), held_out;
+  if (!o.validation_file.empty()) held_out = read_corpus({o.validation_file}, *b->tokenizer, eos ? *eos : -1);
+  else if (o.validation_fraction > 0)
+    held_out = train.split_off(static_cast<int64_t>(static_cast<double>(train.tokens.size()) * (1 - o.validation_fraction)));
+
+  const nn::CausalLM* lm = b->network->causal_lm();
+  int64_t block = o.block_size;
+  const int64_t context = nn::config_int(b->config, "max_position_embeddings", nn::config_int(b->config, "n_positions", lm ? lm->max_positions() : 0, 0), 0);
+  if (block <= 0) block = context > 0 ? std::min<int64_t>(context, 1024) : 512;
+  require(context <= 0 || block <= context, "--block-size: {}, the model has {} positions", block, context);
+  require(static_cast<int64_t>(train.tokens.size()) > block, "{}: {} tokens, more than --block-size {} are needed", o.train_files.front().string(),
+          train.tokens.size(), block);
+
+  std::unique_ptr<Objective> objective;
+  if (o.objective == "clm") {
+    if (!lm || lm->kind() != nn::HeadKind::causal_lm || b->network->seq2seq_lm())
+      fail(ErrorCode::usage, "--objective clm: {} does not predict next tokens; use mlm or span", b->architecture());
+    const bool random_windows = train.ends.size() == 1 && is_character_tokenizer(*b->tokenizer) && o.arguments.shuffle;
+    objective = std::make_unique<NextToken>(o.arguments, *lm, std::move(train), std::move(held_out), block, random_windows);
+  } else {
+    objective = make_denoising(o, *b, std::move(train), std::move(held_out), block);
+  }
+  run(o.arguments, whole_model(*b), *objective);
+}
+
+}  // namespace mynah::train

@@ -1,0 +1,99 @@
+#include "train/subject.h"
+
+#include "base/require.h"
+#include "nn/config.h"
+#include "nn/head_kind.h"
+#include "train/checkpoint.h"
+
+namespace mynah::train {
+namespace {
+
+// "Llama" of "LlamaForCausalLM", "GPT2" of "GPT2LMHeadModel".
+std::string family_of(const std::string& architecture) {
+  for (const char* end : {"For", "LMHeadModel", "EncoderModel", "Model"})
+    if (const size_t at = architecture.rfind(end); at != std::string::npos && at > 0) return architecture.substr(0, at);
+  return architecture;
+}
+
+void change_head(const SubjectOptions& o, Json* config) {
+  const auto list = config->find("architectures");
+  const std::string now = list != config->end() && list->is_array() && !list->empty() ? (*list)[0].get<std::string>() : "";
+  require(!now.empty(), "{}: config.json names no architecture", o.model.string());
+  (*config)["architectures"] = {family_of(now) + o.head};
+  // The end of a row is found by its padding; models without a padding token take the end token, as TRL does.
+  if (o.head == "ForSequenceClassification" && (!config->contains("pad_token_id") || (*config)["pad_token_id"].is_null()))
+    if (const auto tokenizer = bundle::open_tokenizer(o.model))
+      if (const auto pad = tokenizer->pad_id() ? tokenizer->pad_id() : tokenizer->eos_id()) (*config)["pad_token_id"] = *pad;
+  if (!o.problem_type.empty()) (*config)["problem_type"] = o.problem_type;
+  if (o.labels.empty()) return;
+  Json names = Json::object(), ids = Json::object();
+  for (size_t i = 0; i < o.labels.size(); ++i) {
+    names[std::to_string(i)] = o.labels[i];
+    ids[o.labels[i]] = i;
+  }
+  config->erase("num_labels");
+  (*config)["id2label"] = names;
+  (*config)["label2id"] = ids;
+}
+
+bundle::TrainOptions train_options(const SubjectOptions& o, Adapter* adapter) {
+  bundle::TrainOptions t;
+  t.seed = o.seed;
+  if (!o.head.empty()) {
+    t.new_head = true;
+    t.edit_config = [&o](Json* config) { change_head(o, config); };
+  }
+  t.adapters = adapter;
+  if (adapter) t.trains = [adapter](const std::string& name) { return adapter->trains(name); };
+  return t;
+}
+
+Json config_of(const SubjectOptions& o) { return bundle::open(o.model, {}, {.network = false, .tokenizer = false})->config; }
+
+}  // namespace
+
+Trained whole_model(bundle::Bundle& b) {
+  Trained trained;
+  for (const nn::Parameter& p : b.weights.parameters) trained.parameters.emplace_back(p.name, p.value);
+  trained.save = [&b](const std::filesystem::path& folder) { bundle::save(b, folder); };
+  trained.restore = [parameters = trained.parameters](const std::filesystem::path& folder) { read_tensors(folder / "model.safetensors", parameters); };
+  return trained;
+}
+
+Subject open_subject(const SubjectOptions& o) {
+  Subject s;
+  if (!o.lora.enabled) {
+    s.bundle = bundle::open(o.model, {.precision = Precision::f32, .trainable = true}, {}, train_options(o, nullptr));
+    s.trained = whole_model(*s.bundle);
+    return s;
+  }
+  const bool classifies = !o.head.empty();
+  s.adapter = std::make_shared<Adapter>(o.lora, config_of(o), classifies, o.seed, true);
+  s.bundle = bundle::open(o.model, {.precision = Precision::automatic, .trainable = true}, {}, train_options(o, s.adapter.get()));
+  s.adapter->check_found();
+  NamedParameters whole;
+  for (const nn::Parameter& p : s.bundle->weights.parameters) whole.emplace_back(p.name, p.value);
+  NamedParameters all = s.adapter->parameters();
+  all.insert(all.end(), whole.begin(), whole.end());
+  s.trained.parameters = all;
+  s.trained.save = [adapter = s.adapter, b = s.bundle, whole, name = o.model_name](const std::filesystem::path& folder) {
+    adapter->save(folder, name, whole);
+    bundle::save_text(*b, folder);
+  };
+  s.trained.restore = [parts = s.adapter->parameters(), whole](const std::filesystem::path& folder) {
+    NamedParameters tensors = parts;
+    for (const auto& [name, tensor] : whole) tensors.emplace_back("base_model.model." + name, tensor);
+    read_tensors(folder / "adapter_model.safetensors", tensors);
+  };
+  return s;
+}
+
+std::shared_ptr<bundle::Bundle> open_reference(const SubjectOptions& o) {
+  std::unique_ptr<Adapter> adapter;
+  if (!o.lora.adapter.empty()) adapter = std::make_unique<Adapter>(o.lora, config_of(o), false, o.seed, false);
+  bundle::TrainOptions t = train_options(o, nullptr);
+  t.adapters = adapter.get();
+  return bundle::open(o.model, {.precision = Precision::automatic, .trainable = false}, {.network = true, .tokenizer = false}, t);
+}
+
+}  // namespace mynah::train

@@ -1,0 +1,307 @@
+#include "train/tasks.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/require.h"
+#include "base/unicode.h"
+#include "data/rows.h"
+#include "nn/config.h"
+#include "nn/head_kind.h"
+#include "train/features.h"
+
+namespace mynah::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A whole number, also when a CSV file spells it.
+std::optional<int64_t> as_integer(const Json& v) {
+  if (v.is_number_integer()) return v.get<int64_t>();
+  if (v.is_boolean()) return v.get<bool>();
+  if (!v.is_string()) return std::nullopt;
+  const auto& text = v.get_ref<const std::string&>();
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && !text.empty() ? std::optional(number) : std::nullopt;
+}
+
+const Json& labels_of(Task task, const Json& row, const std::string& where) {
+  if (task == Task::sequence_classification) return data::field(row, row.contains("label") || !row.contains("labels") ? "label" : "labels", where);
+  for (const char* name : {"ner_tags", "tags", "labels"})
+    if (row.contains(name)) return row[name];
+  return data::field(row, "ner_tags", where);
+}
+
+// The names of a classifier's outputs, by number.
+std::vector<std::string> names_of(const Json& config) {
+  std::vector<std::string> names(static_cast<size_t>(nn::label_count(config)));
+  for (size_t i = 0; i < names.size(); ++i) {
+    names[i] = "LABEL_" + std::to_string(i);
+    if (const auto it = config.find("id2label"); it != config.end() && it->is_object() && it->contains(std::to_string(i)) && (*it)[std::to_string(i)].is_string())
+      names[i] = (*it)[std::to_string(i)].get<std::string>();
+  }
+  return names;
+}
+
+// A label as the number of an output of the model.
+int32_t class_of(const Json& label, const std::vector<std::string>& names, const std::string& where) {
+  if (label.is_string())
+    if (const auto it = std::find(names.begin(), names.end(), label.get<std::string>()); it != names.end()) return static_cast<int32_t>(it - names.begin());
+  const auto number = as_integer(label);
+  require(number && *number >= 0 && *number < static_cast<int64_t>(names.size()), "{}: label {}, expected 0..{}{}", where, label.dump(), names.size() - 1,
+          names.size() <= 12 ? fmt::format(" or one of {}", fmt::join(names, ", ")) : "");
+  return static_cast<int32_t>(*number);
+}
+
+struct Reader {
+  const bundle::Bundle& b;
+  TaskOptions o;
+  std::vector<std::string> names;
+  EncodeOptions encode;
+
+  Reader(const bundle::Bundle& bundle, const TaskOptions& options) : b(bundle), o(options) {
+    require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.path.string());
+    const int64_t positions = nn::config_int(b.config, "max_position_embeddings", nn::config_int(b.config, "n_positions", 0, 0), 0);
+    // RoBERTa and its relatives begin to count after the padding id.
+    const int64_t usable = positions > 0 && b.config.value("model_type", "").find("roberta") != std::string::npos ? positions - 2 : positions;
+    if (usable > 0 && !b.network->seq2seq_lm()) o.max_length = std::min(o.max_length, usable);
+    if (const auto limit = b.tokenizer->model_max_length()) o.max_length = std::min(o.max_length, *limit);
+    names = names_of(b.config);
+    encode.truncation = Truncation::longest_first;
+    encode.max_length = o.max_length;
+  }
+
+  Feature base(const Encoding& e, const std::string& where) const {
+    Feature f;
+    f.ids = e.ids;
+    f.type_ids = e.type_ids;
+    f.where = where;
+    require(!f.ids.empty(), "{}: the text has no tokens", where);
+    return f;
+  }
+};
+
+std::vector<Feature> read_sequences(const Reader& r, const fs::path& file, LabelKind* kind) {
+  std::vector<Feature> all;
+  const std::string type = nn::config_string(r.b.config, "problem_type", "");
+  data::for_each_row(file, [&](const Json& row, const std::string& where) {
+    const std::string text = data::text_field(row, row.contains("sentence") && !row.contains("text") ? "sentence" : "text", where);
+    const Encoding e = row.contains("text_pair") ? r.b.tokenizer->encode_windows(text, data::text_field(row, "text_pair", where), r.encode)[0]
+                                                 : r.b.tokenizer->encode_windows(text, r.encode)[0];
+    Feature f = r.base(e, where);
+    const Json& label = labels_of(Task::sequence_classification, row, where);
+    if (type == "regression" || (type.empty() && r.names.size() == 1)) {
+      *kind = LabelKind::numbers;
+      const Json number = label.is_string() ? Json::parse(label.get<std::string>(), nullptr, false) : label;
+      require(number.is_number(), "{}: label {}, expected a number", where, label.dump());
+      f.numbers = {number.get<float>()};
+    } else if (label.is_array()) {
+      *kind = LabelKind::numbers;
+      require(label.size() == r.names.size(), "{}: {} labels, expected {}", where, label.size(), r.names.size());
+      for (const Json& v : label) {
+        require(v.is_number() || v.is_boolean(), "{}: label {}, expected numbers", where, label.dump());
+        f.numbers.push_back(v.is_boolean() ? static_cast<float>(v.get<bool>()) : v.get<float>());
+      }
+    } else {
+      *kind = LabelKind::one;
+      f.labels = {class_of(label, r.names, where)};
+    }
+    all.push_back(std::move(f));
+  });
+  return all;
+}
+
+// The first token of a word carries its label, the others count nowhere.
+std::vector<Feature> read_tokens(const Reader& r, const fs::path& file) {
+  std::vector<Feature> all;
+  data::for_each_row(file, [&](const Json& row, const std::string& where) {
+    const Json &words = data::field(row, "tokens", where), &tags = labels_of(Task::token_classification, row, where);
+    require(words.is_array() && tags.is_array(), "{}: expected lists of tokens and labels", where);
+    require(words.size() == tags.size(), "{}: {} tokens, {} labels", where, words.size(), tags.size());
+    std::vector<std::string> texts;
+    for (const Json& w : words) {
+      require(w.is_string(), "{}: a token is {}, expected a string", where, w.dump());
+      texts.push_back(w.get<std::string>());
+    }
+    const Encoding e = r.b.tokenizer->encode_words(texts, r.encode)[0];
+    Feature f = r.base(e, where);
+    for (size_t i = 0; i < e.ids.size(); ++i) {
+      const int32_t word = e.word_ids[i];
+      const bool first = word >= 0 && (i == 0 || e.word_ids[i - 1] != word);
+      f.labels.push_back(first ? class_of(tags[static_cast<size_t>(word)], r.names, where) : -100);
+    }
+    all.push_back(std::move(f));
+  });
+  return all;
+}
+
+// Long contexts give several windows; one without the answer points at its first token.
+std::vector<Feature> read_questions(Reader r, const fs::path& file) {
+  std::vector<Feature> all;
+  r.encode.truncation = Truncation::only_second;
+  r.encode.stride = std::min(r.o.doc_stride, r.o.max_length / 2);
+  data::for_each_row(file, [&](const Json& row, const std::string& where) {
+    const std::string question = data::text_field(row, "question", where), context = data::text_field(row, "context", where);
+    const Json& answers = data::field(row, "answers", where);
+    require(answers.is_object() && answers.contains("text") && answers.contains("answer_start") && answers["text"].is_array() &&
+                answers["answer_start"].is_array() && answers["text"].size() == answers["answer_start"].size(),
+            "{}: answers, expected {{\"text\": [..], \"answer_start\": [..]}}", where);
+    int64_t from = -1, to = -1;
+    if (!answers["text"].empty()) {
+      require(answers["text"][0].is_string() && answers["answer_start"][0].is_number_integer(), "{}: an answer needs a text and a whole number", where);
+      from = answers["answer_start"][0].get<int64_t>();
+      to = from + static_cast<int64_t>(unicode::count_characters(answers["text"][0].get<std::string>()));
+      require(from >= 0 && to <= static_cast<int64_t>(unicode::count_characters(context)), "{}: the answer stands at {}..{}, outside the context", where, from, to);
+    }
+    for (const Encoding& e : r.b.tokenizer->encode_windows(question, context, r.encode)) {
+      Feature f = r.base(e, where);
+      const auto cls = std::find(e.ids.begin(), e.ids.end(), r.b.tokenizer->cls_id().value_or(-1));
+      f.start = f.end = cls == e.ids.end() ? 0 : static_cast<int32_t>(cls - e.ids.begin());
+      const auto size = static_cast<int32_t>(e.ids.size());
+      int32_t first = 0, last = size - 1;
+      while (first < size && e.sequence_ids[static_cast<size_t>(first)] != 1) ++first;
+      while (last >= 0 && e.sequence_ids[static_cast<size_t>(last)] != 1) --last;
+      if (from >= 0 && first <= last && e.offsets[static_cast<size_t>(first)].first <= from && e.offsets[static_cast<size_t>(last)].second >= to) {
+        const int32_t end = last;
+        while (first <= end && e.offsets[static_cast<size_t>(first)].first <= from) ++first;
+        f.start = first - 1;
+        while (last >= 0 && e.offsets[static_cast<size_t>(last)].second >= to) --last;
+        f.end = last + 1;
+      }
+      all.push_back(std::move(f));
+    }
+  });
+  return all;
+}
+
+std::vector<Feature> read_transforms(const Reader& r, const fs::path& file) {
+  std::vector<Feature> all;
+  data::for_each_row(file, [&](const Json& row, const std::string& where) {
+    const std::string prompt = data::text_field(row, "prompt", where), completion = data::text_field(row, "completion", where);
+    require(!completion.empty(), "{}: the completion is empty", where);
+    Feature f = r.base(r.b.tokenizer->encode_windows(prompt, r.encode)[0], where);
+    f.type_ids.clear();
+    f.labels = r.b.tokenizer->encode_windows(completion, r.encode)[0].ids;
+    all.push_back(std::move(f));
+  });
+  return all;
+}
+
+}  // namespace
+
+Task find_task(const std::string& name, const fs::path& model) {
+  static const std::map<std::string, Task> names = {{"text-generation", Task::language_model},
+                                                    {"sft", Task::language_model},
+                                                    {"causal-lm", Task::language_model},
+                                                    {"sequence-classification", Task::sequence_classification},
+                                                    {"text-classification", Task::sequence_classification},
+                                                    {"sentiment-analysis", Task::sequence_classification},
+                                                    {"token-classification", Task::token_classification},
+                                                    {"ner", Task::token_classification},
+                                                    {"question-answering", Task::question_answering},
+                                                    {"seq2seq", Task::seq2seq},
+                                                    {"text2text-generation", Task::seq2seq},
+                                                    {"summarization", Task::seq2seq},
+                                                    {"translation", Task::seq2seq}};
+  if (!name.empty()) {
+    const auto it = names.find(name);
+    if (it != names.end()) return it->second;
+    std::vector<std::string> known;
+    for (const auto& [key, task] : names) known.push_back(key);
+    fail(ErrorCode::usage, "--task: \"{}\", expected one of {}", name, fmt::join(known, ", "));
+  }
+  const auto b = bundle::open(model, {}, {.network = false, .tokenizer = false});
+  Json config = b->config;
+  if (!config.contains("architectures")) config["architectures"] = {b->architecture()};
+  switch (nn::head_kind(config)) {
+    case nn::HeadKind::sequence_classification: return Task::sequence_classification;
+    case nn::HeadKind::token_classification: return Task::token_classification;
+    case nn::HeadKind::question_answering: return Task::question_answering;
+    case nn::HeadKind::seq2seq_lm: return Task::seq2seq;
+    case nn::HeadKind::causal_lm: return Task::language_model;
+    default: fail(ErrorCode::usage, "finetune: {} has no head for a task; say which with --task", b->architecture());
+  }
+}
+
+Labels find_labels(Task task, const fs::path& model, const fs::path& train_file) {
+  Labels out;
+  if (task != Task::sequence_classification && task != Task::token_classification) return out;
+  std::set<std::string> texts;
+  int64_t largest = -1;
+  size_t several = 0;
+  bool numbers = false, fractions = false;
+  const auto see = [&](const Json& label, const std::string& where) {
+    if (const auto number = as_integer(label)) {
+      require(*number >= 0, "{}: label {}, expected 0 or more", where, *number);
+      largest = std::max(largest, *number);
+      numbers = true;
+    } else if (label.is_number()) {
+      fractions = true;
+    } else {
+      require(label.is_string(), "{}: label {}, expected a number or a name", where, label.dump());
+      texts.insert(label.get<std::string>());
+    }
+  };
+  data::for_each_row(train_file, [&](const Json& row, const std::string& where) {
+    const Json& label = labels_of(task, row, where);
+    if (task == Task::sequence_classification && label.is_array()) {
+      require(several == 0 || several == label.size(), "{}: {} labels, the rows before have {}", where, label.size(), several);
+      several = label.size();
+      return;
+    }
+    if (label.is_array())
+      for (const Json& one : label) see(one, where);
+    else see(label, where);
+  });
+  require((several > 0) + (fractions && texts.empty()) + (!fractions && numbers) + !texts.empty() <= 1 || (numbers && fractions && texts.empty()),
+          "{}: labels of several kinds; use numbers or names, not both", train_file.string());
+
+  const auto b = bundle::open(model, {}, {.network = false, .tokenizer = false});
+  Json config = b->config;
+  if (!config.contains("architectures")) config["architectures"] = {b->architecture()};
+  const nn::HeadKind wanted = task == Task::token_classification ? nn::HeadKind::token_classification : nn::HeadKind::sequence_classification;
+  const bool has_head = nn::head_kind(config) == wanted;
+  const std::vector<std::string> own = names_of(config);
+  if (fractions) {
+    out.problem_type = "regression";
+    if (!has_head || own.size() != 1) out.names = {"LABEL_0"};
+    return out;
+  }
+  if (several > 0) {
+    out.problem_type = "multi_label_classification";
+    if (has_head && own.size() == several) return out;
+    for (size_t i = 0; i < several; ++i) out.names.push_back("LABEL_" + std::to_string(i));
+    return out;
+  }
+  if (has_head) return out;  // rows that do not fit it are refused when they are read
+  if (!texts.empty()) out.names.assign(texts.begin(), texts.end());
+  else
+    for (int64_t i = 0; i <= largest; ++i) out.names.push_back("LABEL_" + std::to_string(i));
+  return out;
+}
+
+std::unique_ptr<Objective> make_task(Task task, const Arguments& a, const TaskOptions& options, const bundle::Bundle& b, const fs::path& train_file,
+                                     const fs::path& validation_file) {
+  const Reader reader(b, options);
+  LabelKind kind = LabelKind::one;
+  const auto read = [&](const fs::path& file) -> std::vector<Feature> {
+    if (file.empty()) return {};
+    switch (task) {
+      case Task::sequence_classification: return read_sequences(reader, file, &kind);
+      case Task::token_classification: kind = LabelKind::per_token; return read_tokens(reader, file);
+      case Task::question_answering: kind = LabelKind::span; return read_questions(reader, file);
+      default: kind = LabelKind::sequence; return read_transforms(reader, file);
+    }
+  };
+  if (task == Task::seq2seq && !b.network->seq2seq_lm()) fail(ErrorCode::usage, "--task seq2seq: {} is not an encoder-decoder", b.architecture());
+  std::vector<Feature> train = read(train_file), held_out = read(validation_file);
+  return make_features(a, b, kind, std::move(train), std::move(held_out));
+}
+
+}  // namespace mynah::train

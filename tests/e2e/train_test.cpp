@@ -1,0 +1,205 @@
+// Training from outside: runs repeated from the reference implementations' logs, checkpoints, refusals.
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+
+#include "program.h"
+
+namespace mynah::e2e {
+namespace {
+
+const fs::path kGolden = fs::path(MYNAH_TEST_DATA) / "golden" / "train";
+
+std::vector<std::string> case_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(kGolden))
+    if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Json read_json(const fs::path& path) {
+  std::ifstream in(path);
+  return Json::parse(in);
+}
+
+std::vector<Json> read_rows(const fs::path& path) {
+  std::vector<Json> rows;
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) rows.push_back(Json::parse(line));
+  return rows;
+}
+
+double tolerance(double expected) { return 1e-4 * std::max(1.0, std::abs(expected)); }
+
+class Training : public Sandbox {
+ protected:
+  // Words of a golden case, its models and data by their full paths, its output in the sandbox.
+  std::vector<std::string> command(const Json& words, const std::string& output, std::vector<std::string> more = {}) const {
+    std::vector<std::string> all;
+    for (const auto& word : words) {
+      const auto text = word.get<std::string>();
+      const bool path = text.starts_with("models/") || text.starts_with("data/");
+      all.push_back(path ? (kGolden / text).string() : text);
+    }
+    all.insert(all.end(), more.begin(), more.end());
+    all.insert(all.end(), {"--output-dir", file(output).string()});
+    return all;
+  }
+  Result run_to_end(const std::vector<std::string>& words) const {
+    Result r = run(words);
+    EXPECT_EQ(r.code, 0) << r.err;
+    return r;
+  }
+  std::vector<Json> log(const std::string& output) const { return read_rows(file(output) / "log.jsonl"); }
+  std::string bytes(const fs::path& path) const {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  Json sft_words() const { return read_json(kGolden / "sft_text.json")["arguments"]; }
+};
+
+class GoldenRun : public Training, public testing::WithParamInterface<std::string> {};
+
+TEST_P(GoldenRun, FollowsTheReference) {
+  const Json expected = read_json(kGolden / (GetParam() + ".json"));
+  run_to_end(command(expected["arguments"], "out"));
+  const std::vector<Json> rows = log("out");
+  ASSERT_EQ(rows.size(), expected["rows"].size());
+  // Means over the padding of a batch are not computed here.
+  const bool orpo = GetParam() == "orpo";
+  for (size_t i = 0; i < rows.size(); ++i)
+    for (const auto& [name, value] : expected["rows"][i].items()) {
+      if (orpo && name.starts_with("logits/")) continue;
+      ASSERT_TRUE(rows[i].contains(name)) << name;
+      EXPECT_NEAR(rows[i][name].get<double>(), value.get<double>(), tolerance(value.get<double>())) << name << " of step " << i + 1;
+    }
+  const bool adapter = fs::exists(file("out") / "adapter_model.safetensors");
+  const NamedTensors weights = read_tensors(file("out") / (adapter ? "adapter_model.safetensors" : "model.safetensors"));
+  for (const auto& [name, value] : expected["weights"].items()) {
+    const auto at = weights.find(name);
+    ASSERT_NE(at, weights.end()) << name;
+    const std::vector<float> got = at->second.to_vector();
+    double squares = 0;
+    for (const float x : got) squares += static_cast<double>(x) * x;
+    const double norm = value["norm"].get<double>();
+    EXPECT_NEAR(std::sqrt(squares), norm, tolerance(norm)) << name;
+    for (size_t k = 0; k < value["first"].size(); ++k) EXPECT_NEAR(got[k], value["first"][k].get<double>(), 1e-4) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Train, GoldenRun, testing::ValuesIn(case_names()), [](const auto& info) { return info.param; });
+
+TEST_F(Training, ResumesToTheSameBytes) {
+  const Json words = sft_words();
+  run_to_end(command(words, "whole", {"--save-steps", "3"}));
+  run_to_end(command(words, "parts", {"--save-steps", "3"}));
+  fs::remove_all(file("parts") / "checkpoint-6");
+  fs::remove_all(file("parts") / "checkpoint-8");
+  run_to_end(command(words, "parts", {"--save-steps", "3", "--resume-from-checkpoint"}));
+  EXPECT_EQ(bytes(file("whole") / "model.safetensors"), bytes(file("parts") / "model.safetensors"));
+  const auto a = log("whole"), b = log("parts");
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i]["step"], b[i]["step"]);
+    EXPECT_EQ(a[i]["loss"], b[i]["loss"]);
+    EXPECT_EQ(a[i]["grad_norm"], b[i]["grad_norm"]);
+  }
+}
+
+TEST_F(Training, AccumulationChangesNoLoss) {
+  Json words = sft_words();
+  run_to_end(command(words, "two"));
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    if (words[i] == "--per-device-train-batch-size") words[i + 1] = "4";
+    if (words[i] == "--gradient-accumulation-steps") words[i + 1] = "1";
+  }
+  run_to_end(command(words, "one"));
+  const auto a = log("two"), b = log("one");
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i]["loss"].get<double>(), b[i]["loss"].get<double>(), 2e-6);
+}
+
+TEST_F(Training, PassesOverADamagedCheckpointAndRefusesItByName) {
+  const Json words = sft_words();
+  run_to_end(command(words, "out", {"--save-steps", "4"}));
+  std::ofstream(file("out") / "checkpoint-8" / "optimizer.safetensors", std::ios::app) << "x";
+  const Result r = run(command(words, "out", {"--save-steps", "4", "--resume-from-checkpoint"}));
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_NE(r.err.find("checkpoint-8"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("checkpoint-4"), std::string::npos) << r.err;
+  std::ofstream(file("out") / "checkpoint-4" / "model.safetensors", std::ios::app) << "x";
+  expect_refused(command(words, "out", {"--resume-from-checkpoint", (file("out") / "checkpoint-4").string()}), {5}, {"model.safetensors"});
+}
+
+TEST_F(Training, KeepsTheNewestCheckpoints) {
+  run_to_end(command(sft_words(), "out", {"--save-steps", "2", "--save-total-limit", "2"}));
+  EXPECT_FALSE(fs::exists(file("out") / "checkpoint-4"));
+  EXPECT_TRUE(fs::exists(file("out") / "checkpoint-6"));
+  EXPECT_TRUE(fs::exists(file("out") / "checkpoint-8"));
+}
+
+TEST_F(Training, AMergedAdapterAnswersAsTheAdapterDoes) {
+  const Json words = read_json(kGolden / "sft_adapter.json")["arguments"];
+  run_to_end(command(words, "adapter"));
+  run_to_end({"merge", file("adapter").string(), "--output-dir", file("merged").string()});
+  EXPECT_TRUE(fs::exists(file("merged") / "config.json"));
+  EXPECT_TRUE(fs::exists(file("merged") / "tokenizer.json"));
+  const fs::path rows = kGolden / "data" / "text.jsonl";
+  const double loss = run_to_end({"eval", file("merged").string(), "--file", rows.string(), "--json"}).json()["loss"].get<double>();
+  const double before = run_to_end({"eval", (kGolden / "models" / "llama").string(), "--file", rows.string(), "--json"}).json()["loss"].get<double>();
+  EXPECT_LT(loss, before);
+}
+
+TEST_F(Training, NamesFileAndLineOfARowThatCannotBeUsed) {
+  const std::string model = (kGolden / "models" / "llama").string(), out = file("out").string();
+  const auto refused = [&](const std::string& rows, const std::vector<std::string>& before, const std::string& said) {
+    const fs::path data = file("rows.jsonl");
+    std::ofstream(data) << rows;
+    std::vector<std::string> words = before;
+    words.insert(words.end(), {model, "--train-file", data.string(), "--output-dir", out, "--max-steps", "1"});
+    expect_refused(words, {1, 5}, {"rows.jsonl:2", said});
+    EXPECT_FALSE(fs::exists(file("out") / "model.safetensors"));
+  };
+  refused("{\"text\": \"a\"}\n{\"txt\": \"a\"}\n", {"finetune"}, "text");
+  refused("{\"text\": \"a\"}\n{\"text\": 3}\n", {"finetune"}, "string");
+  refused("{\"text\": \"a\"}\n{\"text\": \"a\"\n", {"finetune"}, "");
+  refused("{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"a\", \"completion\": \"\"}\n", {"finetune"}, "empty");
+  refused("{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n{\"prompt\": \"a\", \"chosen\": \"b\"}\n", {"align", "dpo"}, "rejected");
+  refused("{\"prompt\": \"a\", \"completion\": \"b\", \"label\": true}\n{\"prompt\": \"a\", \"completion\": \"b\", \"label\": 7}\n", {"align", "kto"}, "label");
+}
+
+TEST_F(Training, RefusesALabelTheHeadDoesNotHave) {
+  const fs::path data = file("rows.jsonl");
+  std::ofstream(data) << "{\"text\": \"a\", \"label\": 0}\n{\"text\": \"a\", \"label\": 3}\n";
+  expect_refused({"finetune", (kGolden / "models" / "bert_classes").string(), "--train-file", data.string(), "--output-dir", file("out").string()}, {1},
+                 {"rows.jsonl:2", "0..2"});
+}
+
+TEST_F(Training, EvaluatesOverAllTargetTokens) {
+  run_to_end(command(sft_words(), "out", {"--validation-file", (kGolden / "data" / "text.jsonl").string(), "--eval-steps", "4"}));
+  int count = 0;
+  for (const Json& row : log("out")) count += row.contains("eval_loss");
+  EXPECT_EQ(count, 2);
+}
+
+TEST_F(Training, MakesACharacterTokenizerAndAModelOfIt) {
+  const fs::path text = file("text.txt");
+  std::ofstream(text) << "to be or not to be, that is the question\nwhether tis nobler in the mind to suffer\n";
+  run_to_end({"tokenizer", "train", "--type", "char", "--output", file("tokenizer").string(), text.string()});
+  const Json made = read_json(file("tokenizer") / "tokenizer.json");
+  EXPECT_EQ(made["model"]["vocab"]["\n"], 0);
+  EXPECT_TRUE(made["model"]["merges"].empty());
+  std::ofstream(file("config.json")) << R"({"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 16})";
+  run_to_end({"pretrain", "--config", file("config.json").string(), "--tokenizer", file("tokenizer").string(), "--train-file", text.string(), "--output-dir",
+              file("out").string(), "--max-steps", "60", "--per-device-train-batch-size", "4", "--block-size", "8", "--learning-rate", "1e-2", "--logging-steps", "1",
+              "--validation-fraction", "0.1"});
+  const auto rows = log("out");
+  EXPECT_NEAR(rows.front()["loss"].get<double>(), std::log(made["model"]["vocab"].size()), 0.3);
+  EXPECT_LT(rows[59]["loss"].get<double>(), rows.front()["loss"].get<double>() - 0.5);
+  EXPECT_TRUE(rows.back().contains("eval_loss"));
+  EXPECT_EQ(read_json(file("out") / "config.json")["vocab_size"], made["model"]["vocab"].size());
+  run_well({"generate", file("out").string(), "--prompt", "to be", "--json"});
+}
+
+}  // namespace
+}  // namespace mynah::e2e
