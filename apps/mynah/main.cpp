@@ -23,7 +23,7 @@
 namespace mynah::app {
 namespace {
 
-constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,     add_show,     add_rm,    add_cp,    add_generate, add_pipeline, add_embed,
+constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,     add_show,     add_rm,    add_cp,    add_create,   add_serve,   add_ps,       add_stop, add_generate, add_pipeline, add_embed,
                                     add_tokenize, add_forward,  add_quantize, add_convert,  add_bench, add_doctor, add_tokenizer, add_pretrain, add_finetune,
                                     add_align,    add_merge,    add_eval,     add_plot,     add_completion};
 

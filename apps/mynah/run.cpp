@@ -7,13 +7,16 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "chat.h"
 #include "command.h"
 #include "open_model.h"
+#include "remote.h"
 
 namespace mynah::app {
 namespace {
@@ -90,6 +93,37 @@ int answer_once(ChatOptions& o, const std::string& prompt, const Model& model, d
   return g.reason == FinishReason::cancelled ? 130 : 0;
 }
 
+// The answer of a server: that of --remote or OLLAMA_HOST.
+int answer_remotely(const ChatOptions& o, const std::string& prompt) {
+  Json settings = Json::object(), body = {{"model", o.model}, {"prompt", prompt}, {"stream", !o.json}};
+  if (o.temperature) settings["temperature"] = *o.temperature;
+  if (o.top_p) settings["top_p"] = *o.top_p;
+  if (o.top_k) settings["top_k"] = *o.top_k;
+  if (o.seed) settings["seed"] = *o.seed;
+  if (o.context) settings["num_ctx"] = *o.context;
+  settings["num_predict"] = o.max_tokens.value_or(1024);
+  body["options"] = settings;
+  if (!o.system.empty()) body["system"] = o.system;
+  if (o.raw) body["raw"] = true;
+  if (o.format == "json") body["format"] = "json";
+  else if (!o.format.empty()) body["format"] = read_json_file(o.format);
+  const Remote server(o.remote);
+  if (o.json) {
+    print_json(server.call("POST", "/api/generate", body));
+    return 0;
+  }
+  bool ends_in_newline = false;
+  server.stream("/api/generate", body, [&](const Json& record) {
+    if (record.contains("error")) fail(ErrorCode::failure, "server: {}", record["error"].dump());
+    const std::string piece = record.value("response", "");
+    print_text(piece);
+    if (!piece.empty()) ends_in_newline = piece.back() == '\n';
+    return !interrupted();
+  });
+  if (!ends_in_newline) print_text("\n");
+  return interrupted() ? 130 : 0;
+}
+
 int act(ChatOptions o, const std::vector<std::string>& words) {
   std::string prompt;
   for (const std::string& word : words) prompt += (prompt.empty() ? "" : " ") + word;
@@ -97,6 +131,11 @@ int act(ChatOptions o, const std::vector<std::string>& words) {
   const std::string piped = piped_input(!prompt.empty());
   if (!piped.empty()) prompt += (prompt.empty() ? "" : "\n\n") + piped;
   if (prompt.empty() && !terminal) fail(ErrorCode::usage, "run: no prompt; give one as an argument or on stdin, or start a chat on a terminal");
+  const char* host = std::getenv("OLLAMA_HOST");
+  if (!prompt.empty() && (!o.remote.empty() || (host && *host && !std::filesystem::exists(o.model)))) {
+    catch_interrupts();
+    return answer_remotely(o, prompt);
+  }
   const auto start = std::chrono::steady_clock::now();
   const Model model = open_model(o.model, Precision::automatic);
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -124,6 +163,7 @@ void add_run(CLI::App& parent, std::function<int()>& action) {
   setting("--max-tokens", "max_tokens", "most tokens of an answer (1024)");
   setting("--ctx", "context", "most tokens of prompt and answer");
   c->add_option("--format", o->format, "json, or the file of a JSON Schema that the answer keeps to")->type_name("json|FILE");
+  c->add_option("--remote", o->remote, "let this server answer the prompt (OLLAMA_HOST without the option)")->type_name("URL");
   c->add_flag("--raw", o->raw, "apply no chat template");
   c->add_flag("--json", o->json, "one JSON object with the answer and its timings");
   c->add_flag("--verbose", o->verbose, "print speeds after each answer");

@@ -13,6 +13,7 @@
 #include "command.h"
 #include "model_json.h"
 #include "open_model.h"
+#include "serve/describe.h"
 
 namespace mynah::app {
 namespace {
@@ -32,11 +33,10 @@ std::string quantisation_of(const bundle::Bundle& b) {
 }
 
 int act_list(const Options& o) {
-  const auto models = store::Store().list();
+  const store::Store store;
+  const auto models = store.list();
   if (o.json) {
-    Json all = Json::array();
-    for (const auto& m : models) all.push_back(model_json(m));
-    print_json({{"models", all}});
+    print_json(serve::tags_json(store));
     return 0;
   }
   std::string text;
@@ -64,18 +64,7 @@ int act_show(const Options& o) {
   const std::string licence = found->model ? found->model->licence : "";
   const std::string type = quantisation_of(*b), format = b->gguf ? "gguf" : "safetensors";
   if (o.json) {
-    Json info = {{"general.architecture", b->gguf ? b->gguf->get<std::string>("general.architecture") : std::string(b->entry->model_type)}, {"general.parameter_count", parameters}};
-    if (b->gguf)
-      for (const auto& value : b->gguf->metadata())
-        if (!value.is_array() && value.key() != "tokenizer.chat_template" && value.key() != "general.architecture" && value.key() != "general.parameter_count")
-          append_member(info, value.key(), value.text());
-    print_json({{"license", licence},
-                {"template", source_template},
-                {"details", {{"format", format}, {"family", b->entry->model_type}, {"parameter_size", fmt::format("{:.2f}M", static_cast<double>(parameters) / 1e6)}, {"quantization_level", type}}},
-                {"model_info", info},
-                {"config", b->config},
-                {"path", found->path.string()},
-                {"capabilities", {"completion"}}});
+    print_json(serve::show_json(store, found->path, found->model ? &*found->model : nullptr, false));
     return 0;
   }
   std::string text = fmt::format("{:<16}{}\n{:<16}{}\n{:<16}{:.1f} M\n{:<16}{} ({})\n", "architecture", b->architecture(), "path", found->path.string(), "parameters",

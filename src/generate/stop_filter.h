@@ -13,10 +13,12 @@ class StopFilter {
   // What was held back, at the end.
   std::string flush();
   bool stopped() const { return stopped_; }
+  // The string that stopped it.
+  const std::string& stop() const { return stop_; }
 
  private:
   std::vector<std::string> stops_;
-  std::string held_;
+  std::string held_, stop_;
   bool stopped_ = false;
 };
 

@@ -1,0 +1,249 @@
+#include "serve/models.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "store/names.h"
+
+namespace mynah::serve {
+
+namespace fs = std::filesystem;
+using SteadyClock = std::chrono::steady_clock;
+
+struct ModelSlot {
+  std::unique_ptr<LoadedModel> model;  // null while it loads
+  int users = 0;
+  std::chrono::milliseconds keep_alive{0};
+  SteadyClock::time_point idle_since;
+  bool unwanted = false;
+  std::exception_ptr error;
+
+  bool idle() const { return model && users == 0; }
+  bool expired(SteadyClock::time_point now) const { return idle() && (unwanted || (keep_alive.count() >= 0 && now >= idle_since + keep_alive)); }
+};
+
+namespace {
+
+uint64_t bytes_of(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return fs::file_size(path, error);
+  uint64_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(path, error))
+    if (entry.is_regular_file(error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".gguf")) bytes += entry.file_size(error);
+    }
+  return bytes;
+}
+
+uint64_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string key, unit;
+  for (uint64_t kb; file >> key >> kb; std::getline(file, unit))
+    if (key == "MemAvailable:") return kb * 1024;
+  return UINT64_MAX;
+}
+
+}  // namespace
+
+int64_t LoadedModel::context() const { return scheduler ? model.context_length() : description.context_length; }
+
+Models::Models(store::Store store, const ModelsOptions& options) : store_(std::move(store)), options_(options), watcher_([this] { watch(); }) {}
+
+Models::~Models() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  watcher_.join();
+}
+
+std::vector<KnownModel> Models::served() const {
+  std::vector<KnownModel> all;
+  for (const auto& name : options_.served) {
+    const auto found = store_.resolve(name);
+    if (found) all.push_back({name, found->path, found->model});
+  }
+  return all;
+}
+
+KnownModel Models::find(const std::string& name) const {
+  if (name.empty()) throw ApiError(400, "model is required", "model");
+  const std::string key = store::name_key(name);
+  for (const auto& own : options_.served) {
+    const std::string base = fs::path(own).has_filename() ? fs::path(own).filename().string() : fs::path(own).parent_path().filename().string();
+    if (store::name_key(own) != key && store::name_key(base) != key) continue;
+    if (const auto found = store_.resolve(own)) return {own, found->path, found->model};
+  }
+  if (auto stored = store_.find(name)) {
+    const auto path = store_.materialise(*stored);
+    return {stored->name, path, std::move(stored)};
+  }
+  std::error_code error;
+  if (store::parse_name(name) && !store::looks_like_path(name) && !fs::exists(name, error)) {
+    try {
+      if (const auto found = store_.resolve(name)) return {name, found->path, found->model};
+    } catch (const Error&) {
+    }
+  }
+  throw ApiError(404, fmt::format("model '{}' not found", name), "model");
+}
+
+Models::Lease::~Lease() {
+  if (models_) models_->release(slot_);
+}
+LoadedModel& Models::Lease::operator*() const { return *slot_->model; }
+
+void Models::release(ModelSlot* slot) {
+  std::lock_guard lock(mutex_);
+  --slot->users;
+  slot->idle_since = SteadyClock::now();
+  changed_.notify_all();
+}
+
+Models::Lease Models::acquire(const std::string& name, std::optional<std::chrono::milliseconds> keep_alive) {
+  const auto begin = SteadyClock::now();
+  const KnownModel known = find(name);
+  std::unique_lock lock(mutex_);
+  auto& place = slots_[known.path.string()];
+  bool mine = false;
+  if (!place) {
+    place = std::make_unique<ModelSlot>();
+    place->keep_alive = options_.keep_alive;
+    mine = true;
+  }
+  ModelSlot* slot = place.get();
+  ++slot->users;
+  slot->unwanted = false;
+  if (keep_alive) slot->keep_alive = *keep_alive;
+  Lease lease(this, slot);
+  if (mine) {
+    try {
+      make_room(lock, bytes_of(known.path));
+      lock.unlock();
+      load(*slot, known);
+      lock.lock();
+    } catch (...) {
+      if (!lock.owns_lock()) lock.lock();
+      slot->error = std::current_exception();
+    }
+    changed_.notify_all();
+  } else {
+    changed_.wait(lock, [&] { return slot->model || slot->error; });
+  }
+  if (slot->error) {
+    const auto error = slot->error;
+    lock.unlock();
+    std::rethrow_exception(error);
+  }
+  slot->model->name = known.name;
+  lease.load_seconds = std::chrono::duration<double>(SteadyClock::now() - begin).count();
+  lock.unlock();
+  return lease;
+}
+
+// Gives up idle models, the longest idle first, until there is room for one more of this size.
+void Models::make_room(std::unique_lock<std::mutex>& lock, uint64_t bytes) {
+  for (;;) {
+    const uint64_t free = available_memory(), need = bytes + bytes / 5;
+    const bool too_many = static_cast<int64_t>(slots_.size()) > options_.most_loaded;
+    if (!too_many && need <= free) return;
+    auto oldest = slots_.end();
+    for (auto it = slots_.begin(); it != slots_.end(); ++it)
+      if (it->second->idle() && (oldest == slots_.end() || it->second->idle_since < oldest->second->idle_since)) oldest = it;
+    if (oldest == slots_.end()) {
+      if (need > free) throw ApiError(507, fmt::format("the model needs about {} bytes of memory, {} are free", need, free));
+      return;  // all are in use: one more than usual
+    }
+    auto gone = std::move(oldest->second);
+    slots_.erase(oldest);
+    lock.unlock();
+    gone.reset();
+    lock.lock();
+  }
+}
+
+void Models::load(ModelSlot& slot, const KnownModel& known) {
+  const auto begin = SteadyClock::now();
+  info("serve: loading {}", known.name);
+  auto opened = std::make_unique<LoadedModel>(LoadedModel{known.name, known.path, known.stored ? known.stored->digest : "", bytes_of(known.path),
+                                                          Model(bundle::open(known.path, {})), describe(known.path), {}, nullptr, nullptr, 0});
+  LoadedModel& m = *opened;
+  if (known.stored) m.settings = settings_of(store_, *known.stored);
+  m.chat_template = m.model.bundle().chat_template;
+  if (!m.settings.template_text.empty() && m.settings.template_text.find("{%") != std::string::npos) {
+    m.chat_template = ChatTemplate::parse(m.settings.template_text, known.name);
+    m.description.tools = m.settings.template_text.find("tools") != std::string::npos;
+  }
+  if (m.model.bundle().network->causal_lm()) m.scheduler = std::make_unique<generation::Scheduler>(m.model, options_.scheduler);
+  m.load_seconds = std::chrono::duration<double>(SteadyClock::now() - begin).count();
+  info("serve: {} is loaded, {:.2f} s", known.name, m.load_seconds);
+  std::lock_guard lock(mutex_);
+  slot.model = std::move(opened);
+}
+
+bool Models::unload(const std::string& name) {
+  const KnownModel known = find(name);
+  std::lock_guard lock(mutex_);
+  const auto it = slots_.find(known.path.string());
+  if (it == slots_.end()) return false;
+  it->second->unwanted = true;
+  changed_.notify_all();
+  return true;
+}
+
+std::vector<Models::Status> Models::loaded() const {
+  std::lock_guard lock(mutex_);
+  std::vector<Status> all;
+  const auto now = SteadyClock::now();
+  for (const auto& [path, slot] : slots_) {
+    if (!slot->model) continue;
+    const LoadedModel& m = *slot->model;
+    Status s{m.name, m.digest, m.path, m.file_bytes, m.context(), details_json(m.description), {}, {}};
+    const auto left = slot->keep_alive.count() < 0 ? std::chrono::milliseconds(std::chrono::hours(24 * 365 * 100))
+                      : slot->users > 0           ? slot->keep_alive
+                                                  : std::chrono::duration_cast<std::chrono::milliseconds>(slot->idle_since + slot->keep_alive - now);
+    s.expires = std::chrono::system_clock::now() + left;
+    if (m.scheduler) s.counts = m.scheduler->counts();
+    all.push_back(std::move(s));
+  }
+  std::sort(all.begin(), all.end(), [](const Status& a, const Status& b) { return a.expires > b.expires; });
+  return all;
+}
+
+// Gives up models whose time is over. Their memory is given back on this thread, never on a scheduler's own.
+void Models::watch() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const auto now = SteadyClock::now();
+    std::vector<std::unique_ptr<ModelSlot>> gone;
+    auto next = now + std::chrono::hours(1);
+    for (auto it = slots_.begin(); it != slots_.end();) {
+      ModelSlot& slot = *it->second;
+      if (slot.expired(now) || (slot.error && slot.users == 0) || (stop_ && slot.users == 0)) {
+        gone.push_back(std::move(it->second));
+        it = slots_.erase(it);
+        continue;
+      }
+      if (slot.idle() && slot.keep_alive.count() >= 0) next = std::min(next, slot.idle_since + slot.keep_alive);
+      ++it;
+    }
+    if (!gone.empty()) {
+      lock.unlock();
+      for (const auto& slot : gone)
+        if (slot->model) info("serve: {} is unloaded", slot->model->name);
+      gone.clear();
+      lock.lock();
+      continue;
+    }
+    if (stop_ && slots_.empty()) return;
+    changed_.wait_until(lock, next);
+  }
+}
+
+}  // namespace mynah::serve

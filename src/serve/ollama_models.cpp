@@ -1,0 +1,211 @@
+// Ollama's routes about models: tags, show, ps, pull, copy, delete, create, blobs, version.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "serve/create.h"
+#include "serve/ollama.h"
+#include "store/names.h"
+
+namespace mynah::serve {
+namespace {
+
+std::string name_of(const Fields& f, const char* first = "model") {
+  std::string name = f.text_or(first, "");
+  if (name.empty()) name = f.text_or("name", "");
+  if (name.empty()) throw ApiError(400, "model is required", "model");
+  return name;
+}
+
+// A stream of status records, or the last one alone.
+class StatusReply {
+ public:
+  StatusReply(ReplyPtr reply, bool stream) : reply_(std::move(reply)), stream_(stream) {}
+  void put(const Json& record) {
+    last_ = record;
+    if (!stream_) return;
+    if (!reply_->begun()) reply_->begin(200, "application/x-ndjson");
+    reply_->write(to_text(record) + "\n");
+  }
+  void status(const std::string& text) { put({{"status", text}}); }
+  void end() {
+    if (stream_) reply_->end();
+    else reply_->send({200, "application/json", to_text(last_), {}});
+  }
+  void error(const ApiError& error) {
+    if (!reply_->begun()) {
+      reply_->send(error_answer(Dialect::ollama, error));
+      return;
+    }
+    reply_->write(to_text(error_json(Dialect::ollama, error)) + "\n");
+    reply_->end();
+  }
+  bool gone() const { return reply_->gone(); }
+
+ private:
+  ReplyPtr reply_;
+  bool stream_;
+  Json last_;
+};
+
+void version(Call& call) { call.send_json({{"version", call.service.version}}); }
+
+void status(Call& call) { call.send_json({{"cloud", {{"disabled", true}, {"source", "local"}}}}); }
+
+void tags(Call& call) {
+  Json json = tags_json(call.service.models.store());
+  // Models of the command line that are no stored ones.
+  for (const auto& known : call.service.models.served()) {
+    if (known.stored) continue;
+    Description d = describe(known.path);
+    json["models"].push_back({{"name", known.name}, {"model", known.name}, {"modified_at", utc_time(std::chrono::system_clock::now())}, {"size", 0}, {"digest", ""}, {"details", details_json(d)}, {"capabilities", capabilities_json(d)}});
+  }
+  call.send_json(json);
+}
+
+void ps(Call& call) {
+  Json all = Json::array();
+  for (const auto& m : call.service.models.loaded())
+    all.push_back({{"name", tagged_name(m.name)}, {"model", tagged_name(m.name)}, {"size", m.bytes}, {"digest", m.digest}, {"details", m.details}, {"expires_at", utc_time(m.expires)}, {"size_vram", 0}, {"context_length", m.context}});
+  call.send_json({{"models", all}});
+}
+
+void show(Call& call) {
+  const Json body = call.body();
+  const Fields f(body);
+  const std::string name = name_of(f);
+  const KnownModel known = call.service.models.find(name);
+  Json json = show_json(call.service.models.store(), known.path, known.stored ? &*known.stored : nullptr, f.boolean("verbose").value_or(false));
+  if (call.request->header("user-agent").starts_with("GitHubCopilotChat/")) json["model_info"]["general.basename"] = name;
+  call.send_json(json);
+}
+
+void copy(Call& call) {
+  const Json body = call.body();
+  const Fields f(body);
+  const std::string from = f.text_or("source", ""), to = f.text_or("destination", "");
+  if (from.empty() || to.empty()) throw ApiError(400, "source and destination are required");
+  if (!call.service.models.store().find(from)) throw ApiError(404, fmt::format("model '{}' not found", from), "source");
+  if (!store::valid_stored_name(to)) throw ApiError(400, fmt::format("destination \"{}\" is invalid", to), "destination");
+  call.service.models.store().copy(from, to);
+  call.reply->send({200, "", "", {}});
+}
+
+void remove(Call& call) {
+  const Json body = call.body();
+  const std::string name = name_of(Fields(body));
+  if (!call.service.models.store().find(name)) throw ApiError(404, fmt::format("model '{}' not found", name), "model");
+  call.service.models.unload(name);
+  call.service.models.store().remove(name);
+  call.reply->send({200, "", "", {}});
+}
+
+// An Ollama client's word for a model: short names that are not stored nor in the catalogue are those of Ollama's library.
+std::string pull_name(const store::Store& store, const std::string& name) {
+  if (name.find("://") != std::string::npos && name.find("huggingface.co/") == std::string::npos && name.find("hf.co/") == std::string::npos) return "ollama:" + name;
+  if (const auto stored = store.find(name)) return stored->source.empty() || store::parse_name(stored->name) ? stored->name : stored->source;
+  const auto parsed = store::parse_name(name);
+  if (parsed && parsed->kind != store::Name::Kind::hub) return name;
+  const bool hub = name.starts_with("hf.co/") || name.starts_with("huggingface.co/") || name.find("hf.co/") != std::string::npos || name.find("huggingface.co/") != std::string::npos;
+  if (hub || (parsed && name.find('/') != std::string::npos)) {
+    // Three parts with a host are a registry's; org/name is the hub's.
+    if (hub || std::count(name.begin(), name.end(), '/') == 1) return name;
+  }
+  return "ollama:" + name;
+}
+
+void pull(Call& call) {
+  const Json body = call.body();
+  const Fields f(body);
+  const std::string name = name_of(f);
+  const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
+  store::PullOptions options;
+  options.insecure = f.boolean("insecure").value_or(false);
+  options.cancelled = [reply] { return reply->gone(); };
+  std::string last_file;
+  auto last_time = std::chrono::steady_clock::now();
+  options.progress = [&](const store::Progress& p) {
+    const auto now = std::chrono::steady_clock::now();
+    if (p.file == last_file && p.done_bytes != p.total_bytes && now - last_time < std::chrono::milliseconds(60)) return;
+    last_file = p.file;
+    last_time = now;
+    const std::string digest = p.digest.empty() ? store::digest_of_text(p.file).hex() : p.digest;
+    reply->put({{"status", "pulling " + digest.substr(0, 12)}, {"digest", "sha256:" + digest}, {"total", p.total_bytes}, {"completed", p.done_bytes}});
+  };
+  try {
+    reply->status("pulling manifest");
+    const auto& store = call.service.models.store();
+    const std::string wanted = pull_name(store, name);
+    const store::Model model = store.pull(wanted, options);
+    // The name that was asked for answers too.
+    if (!store.find(name) && store::valid_stored_name(name)) store.copy(model.name, name);
+    reply->status("verifying sha256 digest");
+    reply->status("writing manifest");
+    reply->status("success");
+    reply->end();
+  } catch (...) {
+    reply->error(as_api_error(std::current_exception(), 500));
+  }
+}
+
+void push(Call&) { throw ApiError(501, "push is not supported: models leave this store as files (mynah show NAME says where)"); }
+
+void create(Call& call) {
+  const Json body = call.body();
+  const Fields f(body);
+  const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
+  try {
+    CreateRequest request = create_request(f);
+    create_model(call.service.models.store(), request, [&](const std::string& text) { reply->status(text); });
+    reply->status("success");
+    reply->end();
+  } catch (...) {
+    reply->error(as_api_error(std::current_exception()));
+  }
+}
+
+store::Digest digest_of(const std::string& text) {
+  const auto digest = text.starts_with("sha256:") || text.starts_with("sha256-") ? store::Digest::try_parse(text) : std::nullopt;
+  if (!digest) throw ApiError(400, "invalid digest format");
+  return *digest;
+}
+
+void has_blob(Call& call) {
+  const auto digest = digest_of(call.path[0]);
+  call.reply->send({call.service.models.store().has_blob(digest) ? 200 : 404, "", "", {}});
+}
+
+void put_blob(Call& call) {
+  const auto digest = digest_of(call.path[0]);
+  const auto& store = call.service.models.store();
+  if (store.has_blob(digest)) return call.reply->send({200, "", "", {}});
+  const int file = call.request->body_file;
+  try {
+    store.put_blob(digest, [file](char* buffer, size_t size) -> size_t {
+      const ssize_t n = file < 0 ? 0 : ::read(file, buffer, size);
+      if (n < 0) throw ApiError(500, "the upload cannot be read");
+      return static_cast<size_t>(n);
+    });
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::integrity) throw ApiError(400, "digest mismatch: the bytes have another digest");
+    throw;
+  }
+  call.reply->send({201, "", "", {}});
+}
+
+void signed_out(Call&) { throw ApiError(401, "there is no account: this server is local"); }
+
+}  // namespace
+
+std::span<const Route> ollama_model_routes() {
+  static const Route routes[] = {
+      {"GET", "/api/version", version}, {"GET", "/api/status", status}, {"GET", "/api/tags", tags}, {"GET", "/api/ps", ps},
+      {"POST", "/api/show", show}, {"POST", "/api/copy", copy}, {"DELETE", "/api/delete", remove}, {"POST", "/api/pull", pull},
+      {"POST", "/api/push", push}, {"POST", "/api/create", create}, {"HEAD", "/api/blobs/{}", has_blob}, {"POST", "/api/blobs/{}", put_blob},
+      {"POST", "/api/me", signed_out}, {"POST", "/api/signout", signed_out}};
+  return routes;
+}
+
+}  // namespace mynah::serve

@@ -1,0 +1,258 @@
+// OpenAI's POST /v1/responses, with GET and DELETE of kept ones.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "serve/openai.h"
+
+namespace mynah::serve {
+namespace {
+
+constexpr size_t kKept = 512;
+
+struct ResponseForm {
+  Json head;      // the object as it is before there is output
+  Json messages;  // the conversation that is answered
+  std::string owner;
+  bool stream = false, keep = true;
+};
+
+class ResponseAnswer : public Listener {
+ public:
+  ResponseAnswer(Service& service, ReplyPtr reply, ResponseForm form) : service_(service), events_(std::move(reply)), form_(std::move(form)), item_(random_id("msg_", 24)) {}
+
+  void on_delta(int, const ParsedText& text, const generation::TokenStep&) override {
+    if (form_.stream) put(text.content);
+  }
+
+  void on_end(int, const ParsedText& rest, Outcome&& outcome) override {
+    const Generated& g = outcome.ended.generated;
+    const bool cut = outcome.calls.empty() && g.reason == FinishReason::length;
+    Json output = Json::array();
+    if (form_.stream) put(rest.content);
+    const Json part = {{"type", "output_text"}, {"text", outcome.content}, {"annotations", Json::array()}, {"logprobs", Json::array()}};
+    if (!outcome.content.empty() || outcome.calls.empty()) {
+      const Json message = {{"id", item_}, {"type", "message"}, {"role", "assistant"}, {"status", cut ? "incomplete" : "completed"}, {"content", Json::array({part})}};
+      if (form_.stream) {
+        open();
+        send("response.output_text.done", {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"text", outcome.content}, {"logprobs", Json::array()}});
+        send("response.content_part.done", {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"part", part}});
+        send("response.output_item.done", {{"output_index", 0}, {"item", message}});
+      }
+      output.push_back(message);
+    }
+    for (const auto& call : outcome.calls) {
+      const Json item = {{"id", random_id("fc_", 24)}, {"type", "function_call"}, {"status", "completed"}, {"call_id", call.id}, {"name", call.name}, {"arguments", call.arguments}};
+      if (form_.stream) {
+        start();
+        Json begun = item;
+        begun["arguments"] = "";
+        begun["status"] = "in_progress";
+        send("response.output_item.added", {{"output_index", output.size()}, {"item", begun}});
+        send("response.function_call_arguments.delta", {{"item_id", item["id"]}, {"output_index", output.size()}, {"delta", call.arguments}});
+        send("response.function_call_arguments.done", {{"item_id", item["id"]}, {"output_index", output.size()}, {"arguments", call.arguments}});
+        send("response.output_item.done", {{"output_index", output.size()}, {"item", item}});
+      }
+      output.push_back(item);
+    }
+    Json response = form_.head;
+    response["status"] = cut ? "incomplete" : "completed";
+    response["completed_at"] = unix_time();
+    if (cut) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
+    response["output"] = output;
+    response["usage"] = {{"input_tokens", g.prompt_tokens}, {"input_tokens_details", {{"cached_tokens", g.reused_tokens}}}, {"output_tokens", g.ids.size()},
+                         {"output_tokens_details", {{"reasoning_tokens", 0}}}, {"total_tokens", g.prompt_tokens + static_cast<int64_t>(g.ids.size())}};
+    if (form_.keep) store(response, outcome);
+    if (!form_.stream) return events_.reply()->send({200, "application/json", to_text(response), {}});
+    start();
+    send(cut ? "response.incomplete" : "response.completed", {{"response", response}});
+    events_.end();
+  }
+
+  void on_error(int, const ApiError& error) override {
+    if (!events_.begun()) return events_.reply()->send(error_answer(Dialect::openai, error));
+    Json response = form_.head;
+    response["status"] = "failed";
+    response["error"] = {{"code", "server_error"}, {"message", error.what()}};
+    send("response.failed", {{"response", response}});
+    events_.end();
+  }
+
+ private:
+  void send(const char* type, const Json& fields) {
+    Json json = {{"type", type}, {"sequence_number", number_++}};
+    json.update(fields);
+    events_.event(type, json);
+  }
+  void start() {
+    if (std::exchange(started_, true)) return;
+    send("response.created", {{"response", form_.head}});
+    send("response.in_progress", {{"response", form_.head}});
+  }
+  void open() {
+    start();
+    if (std::exchange(opened_, true)) return;
+    send("response.output_item.added", {{"output_index", 0}, {"item", {{"id", item_}, {"type", "message"}, {"role", "assistant"}, {"status", "in_progress"}, {"content", Json::array()}}}});
+    send("response.content_part.added", {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"part", {{"type", "output_text"}, {"text", ""}, {"annotations", Json::array()}, {"logprobs", Json::array()}}}});
+  }
+  void put(const std::string& text) {
+    if (text.empty()) return;
+    open();
+    send("response.output_text.delta", {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"delta", text}, {"logprobs", Json::array()}});
+  }
+  void store(const Json& response, const Outcome& outcome) {
+    Json messages = form_.messages;
+    Json message = {{"role", "assistant"}, {"content", outcome.content}};
+    for (const auto& call : outcome.calls)
+      message["tool_calls"].push_back({{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", parse_json(call.arguments, "arguments")}}}});
+    messages.push_back(std::move(message));
+    StoredResponses& all = service_.responses;
+    std::lock_guard lock(all.mutex);
+    all.entries.push_front({response["id"].get<std::string>(), form_.owner, response, std::move(messages)});
+    if (all.entries.size() > kKept) all.entries.pop_back();
+  }
+
+  Service& service_;
+  EventStream events_;
+  ResponseForm form_;
+  std::string item_;
+  int64_t number_ = 0;
+  bool started_ = false, opened_ = false;
+};
+
+// The kept answer of this id under this key; throws 404.
+std::list<StoredResponses::Entry>::iterator find(StoredResponses& all, const std::string& id, const std::string& owner) {
+  const auto it = std::find_if(all.entries.begin(), all.entries.end(), [&](const auto& e) { return e.id == id && e.owner == owner; });
+  if (it == all.entries.end()) throw ApiError(404, fmt::format("Response with id '{}' not found.", id), "previous_response_id");
+  return it;
+}
+
+void add_input(const Fields& f, const std::string& model, Json* messages) {
+  const Json* input = f.find("input");
+  if (!input) throw ApiError(400, "\"input\" is missing", "input");
+  if (input->is_string()) {
+    messages->push_back({{"role", "user"}, {"content", *input}});
+    return;
+  }
+  if (!input->is_array()) f.wrong("input", "string or array of items");
+  for (size_t i = 0; i < input->size(); ++i) {
+    const Json& item = (*input)[i];
+    const std::string where = fmt::format("input[{}].", i);
+    if (!item.is_object()) throw ApiError(400, fmt::format("\"input[{}]\" is not an object", i), "input");
+    const std::string type = item.value("type", "message");
+    if (type == "message") {
+      std::string role = item.value("role", "");
+      if (role == "developer") role = "system";
+      if (role != "user" && role != "assistant" && role != "system") throw ApiError(400, fmt::format("\"{}role\" is \"{}\", expected user, assistant, system or developer", where, role), "input");
+      messages->push_back({{"role", role}, {"content", item.contains("content") ? content_text(item["content"], where, model) : ""}});
+    } else if (type == "function_call") {
+      Json arguments = Json::object();
+      try {
+        arguments = parse_json(item.value("arguments", "{}"), "arguments");
+      } catch (const Error&) {
+        throw ApiError(400, fmt::format("\"{}arguments\" is no JSON", where), "input");
+      }
+      messages->push_back({{"role", "assistant"}, {"content", ""}, {"tool_calls", Json::array({Json{{"id", item.value("call_id", "")}, {"type", "function"}, {"function", {{"name", item.value("name", "")}, {"arguments", arguments}}}}})}});
+    } else if (type == "function_call_output") {
+      const auto output = item.find("output");
+      messages->push_back({{"role", "tool"}, {"tool_call_id", item.value("call_id", "")}, {"content", output == item.end() ? "" : content_text(*output, where, model)}});
+    } else if (type != "reasoning") {
+      throw ApiError(400, fmt::format("\"{}type\" is \"{}\", which is not supported", where, type), "input");
+    }
+  }
+}
+
+void create(Call& call) {
+  const Json body = call.body();
+  const Fields f(body);
+  const std::string name = model_name(call, f);
+  ResponseForm form;
+  form.stream = f.boolean("stream").value_or(false);
+  form.keep = f.boolean("store").value_or(true);
+  form.owner = call.request->owner;
+  if (f.boolean("background").value_or(false)) throw ApiError(400, "\"background\" is not supported", "background");
+  for (const char* field : {"conversation", "prompt"}) f.refuse(field, "this server does not have it");
+  Json messages = Json::array();
+  if (const auto before = f.text("previous_response_id")) {
+    std::lock_guard lock(call.service.responses.mutex);
+    messages = find(call.service.responses, *before, form.owner)->messages;
+    messages.erase(std::remove_if(messages.begin(), messages.end(), [](const Json& m) { return m.value("role", "") == "system" && m.value("instructions", false); }), messages.end());
+  }
+  if (const auto instructions = f.text("instructions"); instructions && !instructions->empty()) messages.insert(messages.begin(), Json{{"role", "system"}, {"content", *instructions}, {"instructions", true}});
+  add_input(f, name, &messages);
+  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  LoadedModel& model = *lease;
+  require_generation(model, name);
+  Json tools;
+  if (const Json* list = f.array("tools"); list && !list->empty()) {
+    tools = Json::array();
+    for (const Json& tool : *list) {
+      if (!tool.is_object() || tool.value("type", "") != "function" || !tool.contains("name")) throw ApiError(400, "\"tools\" other than functions are not supported", "tools");
+      tools.push_back({{"type", "function"}, {"function", {{"name", tool["name"]}, {"description", tool.contains("description") && tool["description"].is_string() ? tool["description"] : Json("")}, {"parameters", tool.contains("parameters") ? tool["parameters"] : Json::object()}}}});
+    }
+    require_tools(model, name);
+  }
+  OllamaSettings settings = openai_settings(model, f);
+  Plan plan;
+  if (const Json* choice = f.find("tool_choice")) {
+    const bool named = choice->is_object();
+    if (named || *choice == "required") {
+      if (tools.is_null()) throw ApiError(400, "\"tool_choice\" asks for a call, but there are no \"tools\"", "tool_choice");
+      settings.config.format = tool_format(tools, named ? choice->value("name", "") : "");
+      plan.parser.only_call = true;
+    } else if (*choice == "none") {
+      tools = nullptr;
+    }
+  }
+  if (const Json* text = f.object("text"); text && text->contains("format") && (*text)["format"].is_object()) {
+    const Json& format = (*text)["format"];
+    const std::string type = format.value("type", "text");
+    if (type == "json_object") settings.config.format = json_format(nullptr);
+    else if (type == "json_schema") settings.config.format = json_format(format.contains("schema") ? format["schema"] : Json());
+    else if (type != "text") throw ApiError(400, "\"text.format.type\" must be text, json_object or json_schema", "text");
+  }
+  Json think = model.description.thinking ? Json(true) : Json();
+  if (const Json* reasoning = f.object("reasoning"); reasoning && model.description.thinking && reasoning->value("effort", "") == "none") think = false;
+  plan.job.prompt = chat_ids(model, messages, tools, think);
+  plan.job.config = settings.config;
+  plan.job.config.max_new_tokens = openai_limit(model, settings, static_cast<int64_t>(plan.job.prompt.size()), f.integer("max_output_tokens", 1));
+  plan.job.penalties = settings.penalties;
+  plan.parser.tools = !tools.is_null();
+  plan.parser.thinking = think.is_boolean() && think.get<bool>();
+  const auto given = [&](const char* field, Json otherwise) { return f.has(field) ? *f.find(field) : otherwise; };
+  form.head = {{"id", random_id("resp_", 32)}, {"object", "response"}, {"created_at", unix_time()}, {"completed_at", nullptr}, {"status", "in_progress"}, {"error", nullptr}, {"incomplete_details", nullptr},
+               {"instructions", given("instructions", nullptr)}, {"max_output_tokens", given("max_output_tokens", nullptr)}, {"model", f.text_or("model", name)}, {"output", Json::array()},
+               {"parallel_tool_calls", given("parallel_tool_calls", true)}, {"previous_response_id", given("previous_response_id", nullptr)}, {"reasoning", given("reasoning", Json{{"effort", nullptr}, {"summary", nullptr}})},
+               {"store", form.keep}, {"temperature", settings.config.temperature}, {"text", given("text", Json{{"format", {{"type", "text"}}}})}, {"tool_choice", given("tool_choice", "auto")},
+               {"tools", given("tools", Json::array())}, {"top_p", settings.config.top_p}, {"truncation", given("truncation", "disabled")}, {"usage", nullptr}, {"user", given("user", nullptr)}, {"metadata", given("metadata", Json::object())}};
+  form.messages = std::move(messages);
+  std::vector<Plan> plans;
+  plans.push_back(std::move(plan));
+  launch(call.service, std::move(lease), call, std::move(plans), std::make_shared<ResponseAnswer>(call.service, call.reply, std::move(form)));
+}
+
+void get(Call& call) {
+  StoredResponses& all = call.service.responses;
+  std::unique_lock lock(all.mutex);
+  const Json response = find(all, call.path[0], call.request->owner)->response;
+  lock.unlock();
+  call.send_json(response);
+}
+
+void remove(Call& call) {
+  StoredResponses& all = call.service.responses;
+  {
+    std::lock_guard lock(all.mutex);
+    all.entries.erase(find(all, call.path[0], call.request->owner));
+  }
+  call.send_json({{"id", call.path[0]}, {"object", "response"}, {"deleted", true}});
+}
+
+}  // namespace
+
+std::span<const Route> responses_routes() {
+  static const Route routes[] = {{"POST", "/v1/responses", create}, {"GET", "/v1/responses/{}", get}, {"DELETE", "/v1/responses/{}", remove}};
+  return routes;
+}
+
+}  // namespace mynah::serve

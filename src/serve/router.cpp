@@ -1,0 +1,117 @@
+#include "serve/router.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace mynah::serve {
+namespace {
+
+constexpr uint64_t kMediaBytes = 96u << 20;              // 64 MB in base64 and the text beside it
+constexpr uint64_t kBlobBytes = uint64_t{1} << 42;
+
+// The open parts of a path under a pattern; nothing if it does not fit.
+std::optional<std::vector<std::string>> fit(std::string_view pattern, std::string_view path) {
+  std::vector<std::string> parts;
+  for (;;) {
+    const auto want = pattern.substr(0, pattern.find('/', 1));
+    if (want == "/{...}") {
+      const auto decoded = percent_decode(path.substr(std::min<size_t>(1, path.size())), false);
+      if (!decoded || decoded->empty()) return std::nullopt;
+      parts.push_back(*decoded);
+      return parts;
+    }
+    const auto have = path.substr(0, path.find('/', 1));
+    if (want == "/{}") {
+      const auto decoded = percent_decode(have.substr(std::min<size_t>(1, have.size())), false);
+      if (!decoded || decoded->empty()) return std::nullopt;
+      parts.push_back(*decoded);
+    } else if (want != have) {
+      return std::nullopt;
+    }
+    pattern.remove_prefix(want.size());
+    path.remove_prefix(have.size());
+    if (pattern.empty() || path.empty()) return pattern.empty() && path.empty() ? std::optional(parts) : std::nullopt;
+  }
+}
+
+}  // namespace
+
+Router::Router(Service& service) : service_(service) {
+  for (const auto routes : {general_routes(), ollama_text_routes(), ollama_model_routes(), openai_routes(), responses_routes(), anthropic_routes(), lm_studio_routes(), embedding_routes(), hugging_face_routes()})
+    routes_.insert(routes_.end(), routes.begin(), routes.end());
+}
+
+Router::Match Router::match(const Request& request) const {
+  Match result;
+  std::string_view path = request.path;
+  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+  for (const Route& route : routes_) {
+    auto parts = fit(route.pattern, path);
+    if (!parts) continue;
+    if (route.method == method || request.method == route.method) {
+      result.route = &route;
+      result.parts = std::move(*parts);
+      return result;
+    }
+    if (result.allowed.find(route.method) == std::string::npos) result.allowed += (result.allowed.empty() ? "" : ", ") + std::string(route.method);
+  }
+  return result;
+}
+
+std::optional<Answer> Router::check(Request& request) {
+  const Dialect dialect = dialect_of(request.path);
+  const bool open = request.path == "/health";
+  if (const auto refused = service_.access.check(request, open)) return error_answer(dialect, *refused);
+  if (request.method == "OPTIONS") return Answer{204, "", "", service_.access.origin_headers(request, true)};
+  const Match found = match(request);
+  if (found.route) return std::nullopt;
+  if (found.allowed.empty()) return error_answer(dialect, ApiError(404, "there is nothing at this path"));
+  Answer answer = error_answer(dialect, ApiError(405, "this path takes " + found.allowed));
+  answer.headers.emplace_back("Allow", found.allowed);
+  return answer;
+}
+
+BodyRule Router::body_rule(const Request& request) {
+  if (request.path.starts_with("/api/blobs/")) return {kBlobBytes, true};
+  return {kMediaBytes, false};
+}
+
+void Router::handle(std::shared_ptr<Request> request, ReplyPtr reply) {
+  const Dialect dialect = dialect_of(request->path);
+  const ReplyPtr kept = reply;
+  try {
+    Match found = match(*request);
+    if (!found.route) throw ApiError(404, "there is nothing at this path");
+    Call call{service_, request, std::move(reply), dialect, std::move(found.parts)};
+    found.route->handle(call);
+  } catch (...) {
+    const ApiError error = as_api_error(std::current_exception());
+    if (error.status >= 500 && error.status != 503) warn("serve: {} {}: {}", request->id, error.status, error.what());
+    if (!kept->begun()) kept->send(error_answer(dialect, error));
+  }
+}
+
+Answer Router::refuse(const std::string& path, int status, const std::string& reason) {
+  ApiError error(status, reason);
+  if (status == 503) error.retry_after = 1;
+  return error_answer(path.empty() ? Dialect::plain : dialect_of(path), error);
+}
+
+Headers Router::common_headers(const Request& request) {
+  Headers headers = request.method == "OPTIONS" ? Headers{} : service_.access.origin_headers(request, false);
+  headers.emplace_back("X-Request-Id", request.id);
+  return headers;
+}
+
+void Router::finished(const Request& request, int status, double seconds) {
+  const Match found = match(request);
+  const std::string route = found.route ? found.route->pattern : "other";
+  service_.metrics.request(route, status, seconds);
+  info("serve: {} {} {} {} {:.3f} s", request.id, found.route || !found.allowed.empty() ? request.method : "?", route, status, seconds);
+}
+
+}  // namespace mynah::serve

@@ -1,0 +1,615 @@
+// The only file that includes Boost: its headers take long to compile.
+#include "serve/server.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <ctime>
+#include <list>
+#include <map>
+#include <mutex>
+
+#include "base/log.h"
+#include "base/require.h"
+#include "serve/workers.h"
+
+namespace mynah::serve {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using tcp = asio::ip::tcp;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr int kHandlerThreads = 512;
+constexpr size_t kWritePiece = 64 << 10;
+
+Clock::duration seconds(double s) { return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s)); }
+
+std::string http_date() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[64];
+  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc)};
+}
+
+// The part of an answer that handlers and the connection share.
+struct Exchange : std::enable_shared_from_this<Exchange> {
+  Exchange(asio::io_context& io, const Request& request, bool keep, Headers common_headers)
+      : wake(io), context(io), common(std::move(common_headers)), keep_alive(keep), head_only(request.method == "HEAD"), chunked(!request.http_1_0) {}
+
+  asio::steady_timer wake;  // the connection's own thread waits on it
+  asio::io_context& context;
+  const Headers common;
+  mutable std::mutex mutex;
+  std::string pending;
+  size_t in_flight = 0;
+  std::function<void()> on_gone;
+  int status = 0;
+  bool keep_alive, head_only, chunked;
+  bool begun = false, ended = false, broken = false, notified = false;
+  bool left = false;  // the client sends no more: nobody may be waiting
+  bool gone = false;  // nothing can be written any more
+
+  void notify() {  // under the mutex
+    if (std::exchange(notified, true)) return;
+    asio::post(context, [self = shared_from_this()] { self->wake.cancel(); });
+  }
+
+  void put_head(int code, const std::string& type, const Headers& headers, std::optional<size_t> length) {
+    begun = true;
+    status = code;
+    pending += fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", code, reason_phrase(code), http_date());
+    if (!type.empty()) pending += "Content-Type: " + type + "\r\n";
+    if (length) pending += fmt::format("Content-Length: {}\r\n", *length);
+    else if (chunked) pending += "Transfer-Encoding: chunked\r\n";
+    else keep_alive = false;
+    for (const Headers* list : {&headers, &common})
+      for (const auto& [name, value] : *list) pending += name + ": " + value + "\r\n";
+    pending += keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
+  }
+
+  void send(const Answer& answer) {
+    std::lock_guard lock(mutex);
+    if (begun) return;
+    const bool empty = answer.status == 204;
+    put_head(answer.status, answer.type, answer.headers, empty ? std::optional<size_t>(0) : std::optional<size_t>(answer.body.size()));
+    if (!head_only && !empty) pending += answer.body;
+    ended = true;
+    notify();
+  }
+  void begin(int code, const std::string& type, const Headers& headers) {
+    std::lock_guard lock(mutex);
+    if (begun) return;
+    put_head(code, type, headers, std::nullopt);
+    notify();
+  }
+  void write(std::string_view bytes) {
+    if (bytes.empty()) return;
+    std::lock_guard lock(mutex);
+    if (!begun || ended || gone || head_only) return;
+    if (chunked) pending += fmt::format("{:x}\r\n", bytes.size());
+    pending += bytes;
+    if (chunked) pending += "\r\n";
+    notify();
+  }
+  void end(bool whole) {
+    std::lock_guard lock(mutex);
+    if (ended) return;
+    if (whole && chunked && !head_only) pending += "0\r\n\r\n";
+    broken = !whole;
+    ended = true;
+    notify();
+  }
+  // `broken_off`: a write failed or the connection was reset. A client that only closed its side is still sent what is made.
+  void client_left(bool broken_off) {
+    std::function<void()> action;
+    {
+      std::lock_guard lock(mutex);
+      left = true;
+      if (broken_off) {
+        gone = true;
+        pending.clear();
+      }
+      action = std::exchange(on_gone, nullptr);
+      if (ended) action = nullptr;
+      notify();
+    }
+    if (action) action();
+  }
+};
+
+// What handlers hold; the last one to let go ends the answer.
+class HeldReply : public Reply {
+ public:
+  HeldReply(std::shared_ptr<Exchange> exchange, Application& application, std::string path)
+      : exchange_(std::move(exchange)), application_(application), path_(std::move(path)) {}
+  ~HeldReply() override {
+    if (begun()) exchange_->end(false);
+    else exchange_->send(application_.refuse(path_, 500, "the request ended without an answer"));
+  }
+  void send(Answer answer) override { exchange_->send(answer); }
+  void begin(int status, std::string type, Headers headers) override { exchange_->begin(status, type, headers); }
+  void write(std::string_view bytes) override { exchange_->write(bytes); }
+  void end() override { exchange_->end(true); }
+  bool begun() const override {
+    std::lock_guard lock(exchange_->mutex);
+    return exchange_->begun;
+  }
+  bool gone() const override {
+    std::lock_guard lock(exchange_->mutex);
+    return exchange_->left;
+  }
+  size_t unsent_bytes() const override {
+    std::lock_guard lock(exchange_->mutex);
+    return exchange_->pending.size() + exchange_->in_flight;
+  }
+  void on_gone(std::function<void()> action) override {
+    {
+      std::lock_guard lock(exchange_->mutex);
+      if (exchange_->ended) return;
+      if (!exchange_->left) {
+        exchange_->on_gone = std::move(action);
+        return;
+      }
+    }
+    action();
+  }
+
+ private:
+  std::shared_ptr<Exchange> exchange_;
+  Application& application_;
+  const std::string path_;
+};
+
+}  // namespace
+
+struct Server::State {
+  struct Connection;
+
+  State(const ServerOptions& o, Application& a) : options(o), application(a), signals(io), workers(kHandlerThreads) {}
+
+  ServerOptions options;
+  Application& application;
+  asio::io_context io{1};
+  asio::signal_set signals;
+  std::vector<tcp::acceptor> acceptors;
+  std::list<std::weak_ptr<Connection>> connections;
+  std::map<std::string, int64_t> by_address;
+  std::atomic<int64_t> open{0}, request_number{0};
+  bool draining = false;
+  Workers workers;  // last: its threads end before the rest goes
+
+  void listen();
+  bool bind(const tcp::endpoint& endpoint, bool optional);
+  asio::awaitable<void> accept(tcp::acceptor& acceptor);
+  asio::awaitable<void> watch_signals();
+  void drain();
+  asio::awaitable<void> serve(std::shared_ptr<Connection> c);
+};
+
+// One client.
+struct Server::State::Connection : std::enable_shared_from_this<Connection> {
+  Connection(State& s, tcp::socket accepted, std::string from) : state(s), socket(std::move(accepted)), timer(s.io), peer(std::move(from)) {}
+
+  State& state;
+  tcp::socket socket;
+  asio::steady_timer timer;
+  std::string peer;
+  boost::beast::flat_buffer buffer{128 << 10};
+  bool idle = true, timed_out = false;
+  uint64_t alarm = 0;
+  std::list<std::weak_ptr<Connection>>::iterator place;
+
+  // Reading or writing is given up when this much time has passed; calm() takes it back.
+  void arm(Clock::duration time) {
+    timed_out = false;
+    timer.expires_after(time);
+    timer.async_wait([self = shared_from_this(), mine = ++alarm](error_code ec) {
+      if (ec || mine != self->alarm) return;
+      self->timed_out = true;
+      error_code ignored;
+      self->socket.cancel(ignored);
+    });
+  }
+  void calm() {
+    ++alarm;
+    timer.cancel();
+  }
+  std::string_view bytes() const { return {static_cast<const char*>(buffer.data().data()), buffer.size()}; }
+
+  asio::awaitable<void> run();
+  asio::awaitable<bool> one_request(int64_t number);
+  asio::awaitable<std::optional<HeadError>> read_head(int64_t number, size_t* end, bool* closed);
+  using Parser = http::request_parser<http::buffer_body>;
+  asio::awaitable<std::optional<HeadError>> read_body(Parser& parser, Request& request, const BodyRule& rule, bool* closed);
+  asio::awaitable<bool> write_answer(std::shared_ptr<Exchange> exchange);
+  asio::awaitable<bool> write_bytes(std::string_view out);
+  asio::awaitable<void> refuse(const std::string& path, HeadError error);
+  asio::awaitable<void> watch(std::shared_ptr<Exchange> exchange);
+  asio::awaitable<void> linger();
+};
+
+asio::awaitable<void> Server::State::Connection::run() {
+  for (int64_t number = 1; co_await one_request(number); ++number) {
+  }
+  error_code ignored;
+  socket.shutdown(tcp::socket::shutdown_both, ignored);
+  socket.close(ignored);
+}
+
+// Waits for a request and reads its head into the buffer.
+asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_head(int64_t number, size_t* end, bool* closed) {
+  const ServerOptions& o = state.options;
+  if (buffer.size() == 0) {
+    buffer.shrink_to_fit();  // an idle connection holds no buffer
+    idle = true;
+    arm(seconds(number == 1 ? o.header_seconds : o.idle_seconds));
+    const auto [ec] = co_await socket.async_wait(tcp::socket::wait_read, kAwait);
+    calm();
+    idle = false;
+    if (ec || state.draining) {
+      *closed = true;
+      co_return std::nullopt;
+    }
+  }
+  idle = false;
+  arm(seconds(o.header_seconds));
+  for (;;) {
+    while (number > 1 && bytes().starts_with("\r\n")) buffer.consume(2);  // some clients end a body with an empty line
+    *end = head_end(bytes());
+    if (*end != std::string_view::npos && *end <= o.head.head_bytes + 4) break;
+    if (auto error = check_head_so_far(bytes(), o.head)) {
+      calm();
+      co_return error;
+    }
+    const auto [ec, n] = co_await socket.async_read_some(buffer.prepare(4096), kAwait);
+    if (ec) {
+      calm();
+      if (timed_out && buffer.size() > 0) co_return HeadError{408, "the head of the request did not come in time"};
+      *closed = true;
+      co_return std::nullopt;
+    }
+    buffer.commit(n);
+  }
+  calm();
+  co_return check_head(bytes().substr(0, *end), o.head);
+}
+
+asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_body(Parser& parser, Request& request, const BodyRule& rule, bool* closed) {
+  const ServerOptions& o = state.options;
+  if (const auto length = parser.content_length(); length && *length > rule.limit_bytes) co_return HeadError{413, "the body is too large"};
+  if (request.header("expect") == "100-continue" && !co_await write_bytes("HTTP/1.1 100 Continue\r\n\r\n")) {
+    *closed = true;
+    co_return std::nullopt;
+  }
+  if (rule.to_file) {
+    request.body_file = ::open(o.upload_folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (request.body_file < 0) co_return HeadError{507, "there is no place for the upload"};
+  }
+  const auto start = Clock::now();
+  uint64_t received = 0, raw = 0;
+  std::string piece(64 << 10, '\0');
+  while (!parser.is_done()) {
+    parser.get().body().data = piece.data();
+    parser.get().body().size = piece.size();
+    parser.get().body().more = true;
+    const auto allowed = seconds(o.body_seconds + static_cast<double>(received) / static_cast<double>(o.body_bytes_per_second));
+    arm(std::max<Clock::duration>(start + allowed - Clock::now(), Clock::duration(1)));
+    auto [ec, n] = co_await http::async_read_some(socket, buffer, parser, kAwait);
+    calm();
+    if (ec == http::error::need_buffer) ec = {};
+    raw += n;
+    const size_t got = piece.size() - parser.get().body().size;
+    received += got;
+    if (received > rule.limit_bytes) co_return HeadError{413, "the body is too large"};
+    if (rule.to_file) {
+      for (size_t at = 0; at < got;) {
+        const ssize_t written = ::write(request.body_file, piece.data() + at, got - at);
+        if (written <= 0) co_return HeadError{507, "the disk is full"};
+        at += static_cast<size_t>(written);
+      }
+    } else {
+      request.body.append(piece.data(), got);
+    }
+    if (ec) {
+      if (timed_out) co_return HeadError{408, "the body did not come in time"};
+      if (ec == http::error::end_of_stream || ec == http::error::partial_message || ec == asio::error::eof || ec == asio::error::connection_reset) {
+        *closed = true;
+        co_return std::nullopt;
+      }
+      co_return HeadError{400, "the body is not well-formed"};
+    }
+    if (raw > (100 << 10) && received < raw / 5) co_return HeadError{400, "the chunks of the body are too small"};
+  }
+  if (rule.to_file) ::lseek(request.body_file, 0, SEEK_SET);
+  co_return std::nullopt;
+}
+
+// True if another request may follow.
+asio::awaitable<bool> Server::State::Connection::one_request(int64_t number) {
+  size_t end = 0;
+  bool closed = false;
+  if (const auto error = co_await read_head(number, &end, &closed)) {
+    co_await refuse("", *error);
+    co_return false;
+  }
+  if (closed) co_return false;
+  Parser parser;
+  parser.header_limit(static_cast<std::uint32_t>(end + 1));
+  parser.body_limit(boost::none);
+  error_code ec;
+  parser.put(asio::buffer(bytes().data(), end), ec);
+  if ((ec && ec != http::error::need_more) || !parser.is_header_done()) {
+    co_await refuse("", {400, "the head of the request is not well-formed"});
+    co_return false;
+  }
+  buffer.consume(end);
+  auto request = std::make_shared<Request>();
+  {
+    const auto& message = parser.get();
+    request->method = std::string(message.method_string());
+    std::string_view target(message.target().data(), message.target().size());
+    if (target.starts_with("http://") || target.starts_with("https://")) {
+      target.remove_prefix(target.find("//") + 2);
+      target.remove_prefix(std::min(target.find('/'), target.size()));
+    }
+    target = target.substr(0, target.find('#'));
+    request->path = std::string(target.substr(0, target.find('?')));
+    if (request->path.empty()) request->path = "/";
+    if (const auto mark = target.find('?'); mark != std::string_view::npos) request->query = std::string(target.substr(mark + 1));
+    for (const auto& field : message) {
+      std::string name(field.name_string());
+      for (char& c : name)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+      request->headers.emplace_back(std::move(name), std::string(field.value()));
+    }
+    request->http_1_0 = message.version() == 10;
+    request->peer = peer;
+    request->id = fmt::format("req-{}", ++state.request_number);
+  }
+  const auto start = Clock::now();
+  bool keep = parser.keep_alive() && number < state.options.requests_per_connection && !state.draining;
+  auto refusal = state.application.check(*request);
+  const bool has_body = !parser.is_done();
+  if (!refusal && has_body)
+    if (const auto error = co_await read_body(parser, *request, state.application.body_rule(*request), &closed)) {
+      co_await refuse(request->path, *error);
+      state.application.finished(*request, error->status, std::chrono::duration<double>(Clock::now() - start).count());
+      co_return false;
+    }
+  if (closed) co_return false;
+  if (refusal && has_body) keep = false;  // its body is not read
+  auto exchange = std::make_shared<Exchange>(state.io, *request, keep, state.application.common_headers(*request));
+  if (refusal) {
+    exchange->send(*refusal);
+  } else {
+    auto reply = std::make_shared<HeldReply>(exchange, state.application, request->path);
+    state.workers.run([&application = state.application, request, reply = std::move(reply)]() mutable { application.handle(request, std::move(reply)); });
+    asio::co_spawn(state.io, watch(exchange), asio::detached);
+  }
+  const bool written = co_await write_answer(exchange);
+  error_code ignored;
+  socket.cancel(ignored);  // ends the watch
+  state.application.finished(*request, exchange->status, std::chrono::duration<double>(Clock::now() - start).count());
+  if (!written) co_return false;
+  if (refusal && has_body) co_await linger();
+  co_return exchange->keep_alive && !state.draining;
+}
+
+// Waits for the client to leave while its answer is made.
+asio::awaitable<void> Server::State::Connection::watch(std::shared_ptr<Exchange> exchange) {
+  const auto self = shared_from_this();
+  if (buffer.size() > 0) co_return;  // it has sent its next request already
+  const auto [ec] = co_await socket.async_wait(tcp::socket::wait_read, kAwait);
+  if (ec) co_return;
+  char byte;
+  const ssize_t n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) exchange->client_left(n < 0);
+}
+
+asio::awaitable<bool> Server::State::Connection::write_bytes(std::string_view out) {
+  for (size_t at = 0; at < out.size();) {
+    arm(seconds(state.options.write_seconds));
+    const auto piece = out.substr(at, kWritePiece);
+    const auto [ec, n] = co_await asio::async_write(socket, asio::buffer(piece.data(), piece.size()), kAwait);
+    calm();
+    if (ec) co_return false;
+    at += n;
+  }
+  co_return true;
+}
+
+// Sends what the handlers give until the end; false when the connection is of no more use.
+asio::awaitable<bool> Server::State::Connection::write_answer(std::shared_ptr<Exchange> exchange) {
+  std::string out;
+  for (;;) {
+    bool ended = false;
+    out.clear();
+    {
+      std::lock_guard lock(exchange->mutex);
+      exchange->notified = false;
+      if (exchange->gone) co_return false;
+      out.swap(exchange->pending);
+      exchange->in_flight = out.size();
+      ended = exchange->ended;
+    }
+    if (out.empty()) {
+      if (ended) co_return !exchange->broken;
+      exchange->wake.expires_at(asio::steady_timer::time_point::max());
+      co_await exchange->wake.async_wait(kAwait);
+      continue;
+    }
+    if (!co_await write_bytes(out)) {
+      exchange->client_left(true);
+      co_return false;
+    }
+    std::lock_guard lock(exchange->mutex);
+    exchange->in_flight = 0;
+  }
+}
+
+// Answers what cannot be read further and lets the client see it.
+asio::awaitable<void> Server::State::Connection::refuse(const std::string& path, HeadError error) {
+  Request none;
+  Exchange exchange(state.io, none, false, {});
+  const Answer answer = state.application.refuse(path, error.status, error.reason);
+  exchange.notified = true;  // nobody waits
+  exchange.send(answer);
+  if (co_await write_bytes(exchange.pending)) co_await linger();
+}
+
+// Reads on for a moment: closing with unread bytes would take our answer back.
+asio::awaitable<void> Server::State::Connection::linger() {
+  error_code ignored;
+  socket.shutdown(tcp::socket::shutdown_send, ignored);
+  arm(seconds(2));
+  char drop[4096];
+  for (size_t total = 0; total < (64 << 20);) {
+    const auto [ec, n] = co_await socket.async_read_some(asio::buffer(drop), kAwait);
+    if (ec) break;
+    total += n;
+  }
+  calm();
+}
+
+asio::awaitable<void> Server::State::serve(std::shared_ptr<Connection> c) {
+  c->place = connections.insert(connections.end(), c);
+  try {
+    co_await c->run();
+  } catch (const std::exception& error) {
+    warn("serve: a connection ended with an error: {}", error.what());
+  }
+  c->calm();
+  connections.erase(c->place);
+  --open;
+  if (const auto it = by_address.find(c->peer); it != by_address.end() && --it->second <= 0) by_address.erase(it);
+  if (draining && open == 0) {
+    error_code ignored;
+    signals.cancel(ignored);
+  }
+}
+
+asio::awaitable<void> Server::State::accept(tcp::acceptor& acceptor) {
+  for (;;) {
+    auto [ec, socket] = co_await acceptor.async_accept(kAwait);
+    if (ec == asio::error::operation_aborted || !acceptor.is_open()) co_return;
+    if (ec) {  // too many open files: wait for some to close
+      asio::steady_timer pause(io, std::chrono::milliseconds(50));
+      co_await pause.async_wait(kAwait);
+      continue;
+    }
+    error_code ignored;
+    socket.set_option(tcp::no_delay(true), ignored);
+    const auto from = socket.remote_endpoint(ignored).address();
+    const std::string peer = from.to_string();
+    const bool full = open >= options.connections || (!from.is_loopback() && by_address[peer] >= options.connections_per_address);
+    ++open;
+    ++by_address[peer];
+    auto connection = std::make_shared<Connection>(*this, std::move(socket), peer);
+    if (full) connection->buffer.max_size(0);
+    asio::co_spawn(io, full ? [](State& s, std::shared_ptr<Connection> c) -> asio::awaitable<void> {
+      co_await c->refuse("", {503, "there are too many connections"});
+      error_code done;
+      c->socket.close(done);
+      --s.open;
+      if (const auto it = s.by_address.find(c->peer); it != s.by_address.end() && --it->second <= 0) s.by_address.erase(it);
+    }(*this, connection) : serve(connection), asio::detached);
+  }
+}
+
+asio::awaitable<void> Server::State::watch_signals() {
+  const auto [ec, number] = co_await signals.async_wait(kAwait);
+  if (ec) co_return;
+  drain();
+  if (open == 0) co_return;
+  info("serve: waiting for {} connections; a second signal ends at once", open.load());
+  const auto [again, second] = co_await signals.async_wait(kAwait);
+  if (!again) ::_exit(128 + second);
+}
+
+void Server::State::drain() {
+  if (draining) return;
+  draining = true;
+  error_code ignored;
+  for (auto& acceptor : acceptors) acceptor.close(ignored);
+  for (const auto& weak : connections)
+    if (const auto c = weak.lock(); c && c->idle) c->socket.cancel(ignored);
+  if (open == 0) signals.cancel(ignored);
+}
+
+bool Server::State::bind(const tcp::endpoint& endpoint, bool optional) {
+  error_code ec;
+  tcp::acceptor acceptor(io);
+  acceptor.open(endpoint.protocol(), ec);
+  if (!ec) acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
+  if (!ec && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(!endpoint.address().is_unspecified()), ec);
+  if (!ec) acceptor.bind(endpoint, ec);
+  if (!ec) acceptor.listen(4096, ec);
+  if (!ec) {
+    acceptors.push_back(std::move(acceptor));
+    return true;
+  }
+  if (optional) return false;
+  const std::string where = fmt::format("{}:{}", endpoint.address().to_string(), endpoint.port());
+  if (ec == asio::error::address_in_use) fail(ErrorCode::busy, "serve: {} is taken by another program; give --port or stop it", where);
+  fail(ErrorCode::failure, "serve: cannot listen on {}: {}", where, ec.message());
+}
+
+void Server::State::listen() {
+  error_code ec;
+  tcp::resolver resolver(io);
+  const auto found = resolver.resolve(options.host, "", tcp::resolver::passive, ec);
+  if (ec || found.empty()) fail(ErrorCode::failure, "serve: \"{}\" is not an address of this machine: {}", options.host, ec.message());
+  std::vector<asio::ip::address> addresses;
+  for (const auto& entry : found)
+    if (std::find(addresses.begin(), addresses.end(), entry.endpoint().address()) == addresses.end()) addresses.push_back(entry.endpoint().address());
+  bind({addresses[0], options.port}, false);
+  options.port = acceptors[0].local_endpoint().port();
+  for (size_t i = 1; i < addresses.size(); ++i) bind({addresses[i], options.port}, addresses[i].is_v6());
+  // Names like localhost may mean either family to clients.
+  if (options.host == "127.0.0.1") bind({asio::ip::address_v6::loopback(), options.port}, true);
+}
+
+Server::Server(const ServerOptions& options, Application& application) : state_(std::make_unique<State>(options, application)) { state_->listen(); }
+Server::~Server() = default;
+
+uint16_t Server::port() const { return state_->options.port; }
+int64_t Server::open_connections() const { return state_->open; }
+
+void Server::run() {
+  State& s = *state_;
+  s.signals.add(SIGTERM);
+  s.signals.add(SIGINT);
+  for (auto& acceptor : s.acceptors) asio::co_spawn(s.io, s.accept(acceptor), asio::detached);
+  asio::co_spawn(s.io, s.watch_signals(), asio::detached);
+  s.io.run();
+}
+
+void Server::stop() {
+  asio::post(state_->io, [s = state_.get()] { s->drain(); });
+}
+
+}  // namespace mynah::serve

@@ -1,0 +1,31 @@
+// Vectors of texts: what embedding routes of every dialect are made of.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "serve/models.h"
+
+namespace mynah::serve {
+
+struct Vectors {
+  std::vector<std::vector<float>> rows;
+  int64_t tokens = 0;
+};
+
+struct VectorOptions {
+  bool normalize = true;
+  bool truncate = true;  // else a text that does not fit is refused
+  std::optional<int64_t> dimensions;  // cut to so many, then normalised again
+};
+
+// One vector for each text: pooled as the model's own files say (1_Pooling/config.json), else the mean of the tokens; of a model
+// that generates, the last token's. Throws ApiError 400.
+Vectors vectors_of(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts, const VectorOptions& options);
+std::vector<int32_t> vector_ids(const LoadedModel& model, const std::string& text);
+// A row for each token, special ones included, neither pooled nor normalised.
+std::vector<std::vector<float>> token_vectors(const LoadedModel& model, const std::vector<int32_t>& ids);
+
+float cosine(const std::vector<float>& a, const std::vector<float>& b);
+
+}  // namespace mynah::serve

@@ -1,0 +1,219 @@
+// The HTTP layer: what is refused and how, connections that stay, limits, keys, origins.
+#include "serve/served.h"
+#include "store/digest.h"
+
+namespace mynah::test {
+namespace {
+
+class Http : public Served {
+ protected:
+  void change(serve::ServerOptions& server, serve::ModelsOptions&, serve::AccessRules&) override {
+    server.header_seconds = 0.5;
+    server.body_seconds = 0.5;
+    server.idle_seconds = 1;
+  }
+};
+
+TEST_F(Http, RootAndHealth) {
+  const Reply root = get("/");
+  EXPECT_EQ(root.status, 200);
+  EXPECT_EQ(root.body, "Ollama is running");
+  EXPECT_EQ(root.headers.at("content-type").rfind("text/plain", 0), 0u);
+  EXPECT_NE(get("/", "Accept: text/html\r\n").body.find("<html"), std::string::npos);
+  EXPECT_EQ(get("/health").status, 200);
+  const Reply headless = ask(head("HEAD", "/"));
+  EXPECT_EQ(headless.status, 200);
+  EXPECT_EQ(headless.headers.at("content-length"), "17");
+  EXPECT_NE(get("/metrics").body.find("mynah_http_requests_total"), std::string::npos);
+}
+
+TEST_F(Http, UnknownPathsAndMethodsInTheDialectsForm) {
+  EXPECT_EQ(get("/api/nothing").status, 404);
+  EXPECT_TRUE(get("/api/nothing").json()["error"].is_string());
+  EXPECT_TRUE(get("/v1/nothing").json()["error"]["message"].is_string());
+  EXPECT_EQ(get("/v1/messages/nothing").json()["type"], "error");
+  EXPECT_EQ(get("/api/chat").status, 405);
+  EXPECT_EQ(get("/api/chat").headers.at("allow"), "POST");
+}
+
+TEST_F(Http, SeveralRequestsOnOneConnection) {
+  Client client(port());
+  for (int i = 0; i < 3; ++i) {
+    client.send(head("GET", "/api/version"));
+    EXPECT_EQ(client.receive().json()["version"], "0.0.0");
+  }
+  client.send(head("GET", "/api/version") + head("GET", "/health") + head("GET", "/"));  // at once
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(client.receive().json()["status"], "ok");
+  EXPECT_EQ(client.receive().body, "Ollama is running");
+  client.send(head("GET", "/", "Connection: close\r\n"));
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_TRUE(client.is_closed());
+}
+
+TEST_F(Http, ChunkedBodies) {
+  const Reply reply = ask(head("POST", "/api/show", "Transfer-Encoding: chunked\r\n") + "8\r\n{\"model\"\r\n8\r\n:\"tiny\"}\r\n0\r\n\r\n");
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  for (const char* bad : {"-2\r\nxx\r\n0\r\n\r\n", "g\r\nx\r\n0\r\n\r\n", "0x1\r\nx\r\n0\r\n\r\n", "ffffffffffffffffff\r\nx\r\n0\r\n\r\n", "1\r\nxyz\r\n0\r\n\r\n", "1\nx\n0\n\n"}) {
+    Client client(port());
+    client.send(head("POST", "/api/show", "Transfer-Encoding: chunked\r\n") + bad);
+    EXPECT_EQ(client.receive().status, 400) << bad;
+    EXPECT_TRUE(client.is_closed()) << bad;
+  }
+}
+
+TEST_F(Http, RequestsThatTwoServersCouldReadDifferentlyAreRefused) {
+  const std::string body = "{\"model\":\"tiny\"}";
+  const std::string start = "POST /api/show HTTP/1.1\r\nHost: localhost\r\n";
+  const std::vector<std::string> bad = {
+      start + "Content-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      start + "Content-Length: 16\r\nContent-Length: 16\r\n\r\n" + body,
+      start + "Content-Length: 16\r\nContent-Length: 17\r\n\r\n" + body,
+      start + "Content-Length: +16\r\n\r\n" + body,
+      start + "Content-Length: 16, 16\r\n\r\n" + body,
+      start + "Content-Length: 0x10\r\n\r\n" + body,
+      start + "Content-Length: -1\r\n\r\n" + body,
+      start + "Content-Length:\r\n\r\n" + body,
+      start + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+      start + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+      start + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      start + "X-Folded: a\r\n b\r\nContent-Length: 16\r\n\r\n" + body,
+      start + "Bad Name: a\r\nContent-Length: 16\r\n\r\n" + body,
+      start + "Content-Length : 16\r\n\r\n" + body,
+      start + "no colon\r\nContent-Length: 16\r\n\r\n" + body,
+      "POST /api/show HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\nContent-Length: 16\r\n\r\n" + body,
+      "POST /api/show HTTP/1.1\r\nContent-Length: 16\r\n\r\n" + body,
+      "GET / HTTP/1.1\nHost: localhost\n\n",
+      "GET / HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n",
+      "GET  / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      "GET / HTTP/1.1 \r\nHost: localhost\r\n\r\n",
+      "GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      "G@T / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      "GET nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      std::string("GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n", 46),
+      "POST / HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "\x16\x03\x01\x02\n",
+  };
+  for (const std::string& bytes : bad) {
+    Client client(port());
+    client.send(bytes);
+    const Reply reply = client.receive();
+    EXPECT_EQ(reply.status, 400) << bytes;
+    EXPECT_TRUE(reply.json()["error"].is_string()) << bytes;
+    EXPECT_TRUE(client.is_closed()) << bytes;
+  }
+  EXPECT_EQ(ask("GET / HTTP/2.0\r\nHost: localhost\r\n\r\n").status, 505);
+}
+
+TEST_F(Http, LimitsBelowAndAbove) {
+  EXPECT_EQ(get("/" + std::string(7000, 'a')).status, 404);
+  EXPECT_EQ(get("/" + std::string(9000, 'a')).status, 414);
+  EXPECT_EQ(get("/health", "X: " + std::string(30000, 'a') + "\r\n").status, 200);
+  EXPECT_EQ(get("/health", "X: " + std::string(33000, 'a') + "\r\n").status, 431);
+  std::string headers;
+  for (int i = 0; i < 99; ++i) headers += "X-" + std::to_string(i) + ": a\r\n";
+  EXPECT_EQ(get("/health", headers).status, 200);  // 100 with Host
+  EXPECT_EQ(get("/health", headers + "Y: a\r\n").status, 431);
+  const auto nested = [](int depth) { return "{\"model\":\"tiny\",\"x\":" + std::string(static_cast<size_t>(depth - 1), '[') + std::string(static_cast<size_t>(depth - 1), ']') + "}"; };
+  EXPECT_EQ(ask(with_body("POST", "/api/show", nested(64))).status, 200);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", nested(65))).status, 400);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", std::string(100000, '['))).status, 400);
+  const auto sized = [](size_t size) { return "{\"model\":\"tiny\",\"x\":\"" + std::string(size - 22, '.') + "\"}"; };
+  EXPECT_EQ(ask(with_body("POST", "/api/show", sized(4 << 20))).status, 200);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", sized((4 << 20) + 1))).status, 413);
+  // A file in base64 does not count.
+  EXPECT_EQ(ask(with_body("POST", "/api/show", "{\"model\":\"tiny\",\"images\":[\"" + std::string(5 << 20, 'A') + "\"]}")).status, 200);
+  EXPECT_EQ(ask(head("POST", "/api/show", "Content-Length: 999999999\r\n")).status, 413);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", "{\"model\":\"tiny\",\"x\":[" + std::string(99990, '1') + "]}")).status, 400);  // a number beyond all
+  std::string many = "{\"model\":\"tiny\",\"x\":[1";
+  for (int i = 0; i < 100000; ++i) many += ",1";
+  EXPECT_EQ(ask(with_body("POST", "/api/show", many + "]}")).status, 400);
+}
+
+TEST_F(Http, BodiesThatAreNoJson) {
+  for (const char* body : {"", " ", "{", "[]", "null", "{\"model\":}", "{\"model\":\"tiny\"} x", "\xff\xfe", "{\"model\":\"\xff\"}", "\"text\"", "{\"model\":1e999}"}) {
+    const Reply reply = ask(with_body("POST", "/api/show", body));
+    EXPECT_EQ(reply.status, 400) << body;
+    EXPECT_TRUE(reply.json()["error"].is_string());
+  }
+  // Any content type is read as JSON: curl -d sends that of a form.
+  EXPECT_EQ(ask(head("POST", "/api/show", "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 16\r\n") + "{\"model\":\"tiny\"}").status, 200);
+}
+
+TEST_F(Http, SlowClientsAreGivenUp) {
+  Client silent(port()), slow(port()), body(port());
+  slow.send("GET / HTTP/1.1\r\nHost: lo");
+  body.send(head("POST", "/api/show", "Content-Length: 16\r\n") + "{");
+  EXPECT_EQ(slow.receive().status, 408);
+  EXPECT_TRUE(slow.is_closed());
+  EXPECT_EQ(body.receive().status, 408);
+  EXPECT_TRUE(silent.is_closed());
+  EXPECT_EQ(get("/health").status, 200);
+}
+
+TEST_F(Http, OlderClientsAndContinue) {
+  Client old(port());
+  old.send("GET /api/version HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(old.receive().status, 200);
+  EXPECT_TRUE(old.is_closed());
+  Client client(port());
+  client.send(head("POST", "/api/show", "Content-Length: 16\r\nExpect: 100-continue\r\n"));
+  EXPECT_TRUE(client.read_until("100 Continue\r\n\r\n"));
+  client.send("{\"model\":\"tiny\"}");
+  EXPECT_TRUE(client.read_until("HTTP/1.1 200 OK"));
+}
+
+TEST_F(Http, HostsAndOrigins) {
+  const auto with_host = [&](const std::string& host) { return ask("GET /health HTTP/1.1\r\nHost: " + host + "\r\n\r\n").status; };
+  for (const char* good : {"localhost", "localhost:1234", "127.0.0.1", "[::1]:80", "a.localhost", "box.local", "192.168.1.2", "10.0.0.1:99"}) EXPECT_EQ(with_host(good), 200) << good;
+  for (const char* bad : {"evil.example", "evil.example:11434", "localhost.evil.example", "8.8.8.8", "127.0.0.1.evil.example", ""}) EXPECT_EQ(with_host(bad), 403) << bad;
+  const auto origin = [&](const std::string& text) { return get("/api/version", "Origin: " + text + "\r\n"); };
+  for (const char* good : {"http://localhost", "http://localhost:3000", "https://127.0.0.1:8080", "app://obsidian.md", "tauri://localhost", "vscode-webview://abc"}) {
+    EXPECT_EQ(origin(good).status, 200) << good;
+    EXPECT_EQ(origin(good).headers.at("access-control-allow-origin"), good);
+  }
+  for (const char* bad : {"https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "file://x"}) {
+    const Reply reply = origin(bad);
+    EXPECT_EQ(reply.status, 403) << bad;
+    EXPECT_EQ(reply.headers.count("access-control-allow-origin"), 0u) << bad;
+  }
+  const Reply preflight = ask(head("OPTIONS", "/api/chat", "Origin: http://localhost:3000\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, x-stainless-os\r\n"));
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_EQ(preflight.headers.at("access-control-allow-origin"), "http://localhost:3000");
+  EXPECT_EQ(preflight.headers.at("access-control-allow-headers"), "authorization, x-stainless-os");
+  EXPECT_EQ(preflight.headers.count("access-control-allow-credentials"), 0u);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", "{\"model\":\"tiny\"}", "Sec-Fetch-Site: cross-site\r\n")).status, 403);
+}
+
+class Keys : public Served {
+ protected:
+  void change(serve::ServerOptions&, serve::ModelsOptions&, serve::AccessRules& rules) override {
+    for (const char* key : {"sk-first", "sk-second"}) rules.key_digests.insert(store::digest_of_text(key).hex());
+  }
+};
+
+TEST_F(Keys, EveryRouteNeedsOneButHealth) {
+  for (const auto& route : router_->routes()) {
+    std::string path = route.pattern;
+    for (const char* open : {"{...}", "{}"})
+      while (path.find(open) != std::string::npos) path.replace(path.find(open), std::string(open).size(), "tiny");
+    for (const char* header : {"", "Authorization: Bearer wrong\r\n", "Authorization: Basic c2stZmlyc3Q=\r\n", "Authorization: sk-first\r\n", "Cookie: key=sk-first\r\n"}) {
+      const Reply reply = ask(with_body(route.method, path + "?api_key=sk-first", "{}", header));
+      if (path == "/health") {
+        EXPECT_EQ(reply.status, 200);
+        continue;
+      }
+      EXPECT_EQ(reply.status, 401) << route.method << " " << path << " " << header;
+      EXPECT_EQ(reply.headers.at("www-authenticate"), "Bearer");
+      if (std::string(route.method) != "HEAD") { EXPECT_TRUE(reply.json().contains("error")) << path; }
+    }
+  }
+  EXPECT_EQ(get("/api/version", "Authorization: Bearer sk-second\r\n").status, 200);
+  EXPECT_EQ(get("/api/version", "authorization: bearer sk-first\r\n").status, 200);
+  EXPECT_EQ(get("/api/version", "X-Api-Key: sk-first\r\n").status, 401);
+  EXPECT_EQ(post("/v1/messages", Json::object(), "X-Api-Key: sk-first\r\n").status, 400);
+  EXPECT_EQ(ask(head("OPTIONS", "/api/chat", "Origin: http://localhost\r\nAccess-Control-Request-Method: POST\r\n")).status, 204);
+}
+
+}  // namespace
+}  // namespace mynah::test
