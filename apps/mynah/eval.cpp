@@ -16,7 +16,8 @@ namespace mynah::app {
 namespace {
 
 struct Options {
-  std::string model, file, predictions, metric, dtype;
+  std::string model, file, predictions, metric;
+  Precision precision = Precision::automatic;
   bool json = false;
 };
 
@@ -44,7 +45,7 @@ int act(const Options& o) {
     if (o.model.empty() || o.file.empty()) fail(ErrorCode::usage, "eval: MODEL and --file FILE, or --predictions FILE, are needed");
     const std::string metric = o.metric.empty() ? "perplexity" : o.metric;
     if (metric != "perplexity" && metric != "bpb") fail(ErrorCode::usage, "--metric: \"{}\", of a model's text expected perplexity or bpb", metric);
-    const Model model = open_model(o.model, parse_precision(o.dtype));
+    const Model model = open_model(o.model, o.precision);
     const train::TextLoss loss = train::text_loss(model.bundle(), o.file);
     const double mean = loss.nats / static_cast<double>(loss.tokens);
     if (metric == "perplexity") result = {{"perplexity", std::exp(mean)}, {"loss", mean}, {"tokens", loss.tokens}};
@@ -67,7 +68,7 @@ void add_eval(CLI::App& parent, std::function<int()>& action) {
   c->add_option("--file", o->file, "rows with text, for MODEL")->type_name("FILE");
   c->add_option("--predictions", o->predictions, "rows {\"prediction\": .., \"references\": [..]}")->type_name("FILE");
   c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy; of MODEL: perplexity, bpb");
-  c->add_option("--dtype", o->dtype, "f32, or stored: as the file holds the weights")->type_name("TYPE");
+  add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print one JSON object");
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }

@@ -22,7 +22,7 @@ constexpr const char* kGroup = "Training";
 
 void TrainingOptions::add(CLI::App& c) {
   train::Arguments& a = arguments_;
-  const auto option = [&](const char* name, auto& value, const char* help) { return c.add_option(name, value, help)->capture_default_str()->group(kGroup); };
+  const auto option = [&](const char* name, auto& value, const char* help) { return c.add_option(name, value, help)->capture_default_str()->take_last()->group(kGroup); };
   option("--max-steps", a.max_steps, "updates (-1: --num-train-epochs)");
   option("--num-train-epochs", a.num_train_epochs, "passes over the data");
   option("--per-device-train-batch-size", a.per_device_train_batch_size, "rows of a micro-batch");

@@ -35,6 +35,7 @@ struct EncodeOptions {
   Truncation truncation = Truncation::none;
   std::optional<int64_t> max_length;    // tokens, with those that are added; absent: the tokenizer's own limit, if any
   int64_t stride = 0;                   // tokens that a window has in common with the one before
+  bool overflow = true;                 // false: only the text cut to max_length, without windows over the rest
   std::optional<Side> truncation_side;  // where tokens go; absent: as tokenizer_config.json says, else right
 };
 
@@ -48,15 +49,17 @@ struct PaddingOptions {
 // The tokenizer.ggml.* keys of a GGUF file. Views must stay valid while `owner` lives.
 struct GgufVocabulary {
   // tokenizer.ggml.model: "gpt2" (byte-level BPE), "llama" (SentencePiece-style BPE), "gemma4" (BPE over characters),
-  // "bert"
+  // "bert", "t5" (SentencePiece unigrams)
   std::string model;
   std::string pre;                       // tokenizer.ggml.pre: the name of the pre-tokenizer; empty means "default"
   std::vector<std::string_view> tokens;  // by id
   std::vector<std::string_view> merges;  // "left right", by rank; gpt2 only
-  std::vector<float> scores;             // by id; llama only
+  std::vector<float> scores;             // by id; llama and t5 only
   std::vector<int32_t> types;            // by id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
   int32_t bos_id = -1, eos_id = -1, unk_id = -1, pad_id = -1, sep_id = -1, cls_id = -1, mask_id = -1;  // -1: not given
   std::optional<bool> add_bos, add_eos, add_sep, add_space_prefix;  // absent: the default of the model kind
+  std::optional<bool> remove_extra_whitespaces;                     // t5
+  std::string charsmap;                                             // t5: SentencePiece's table of replacements
   std::string_view chat_template;
   std::shared_ptr<const void> owner;  // keeps the mapped file alive
 };
@@ -72,8 +75,8 @@ class Tokenizer {
  public:
   // Reads the tokenizer of a folder in Hugging Face layout: tokenizer.json, or the files of the tokenizer class that
   // tokenizer_config.json or config.json names (vocab.txt, vocab.json + merges.txt, SentencePiece models), with
-  // special_tokens_map.json and added_tokens.json; or a tokenizer.json by its own path. Throws not_found, integrity or
-  // failure.
+  // special_tokens_map.json and added_tokens.json; or a tokenizer.json or .tiktoken file by its own path. Throws
+  // not_found, integrity or failure.
   static std::shared_ptr<const Tokenizer> from_folder(const std::filesystem::path& folder);
   // Whether the folder has such files.
   static bool is_in(const std::filesystem::path& folder);

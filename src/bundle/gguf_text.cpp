@@ -34,6 +34,9 @@ GgufVocabulary gguf_vocabulary(const formats::GgufFile& file) {
   v.add_eos = flag("tokenizer.ggml.add_eos_token");
   v.add_sep = flag("tokenizer.ggml.add_sep_token");
   v.add_space_prefix = flag("tokenizer.ggml.add_space_prefix");
+  v.remove_extra_whitespaces = flag("tokenizer.ggml.remove_extra_whitespaces");
+  if (const auto* table = file.find("tokenizer.ggml.precompiled_charsmap"))
+    for (size_t i = 0; i < table->size(); ++i) v.charsmap.push_back(static_cast<char>(table->ints()[i]));
   if (const auto* source = file.find("tokenizer.chat_template")) v.chat_template = source->as_string();
   return v;
 }

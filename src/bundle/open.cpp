@@ -39,8 +39,6 @@ fs::path file_of(const fs::path& path) {
   return path / names[0];
 }
 
-Json json_if_there(const fs::path& path) { return fs::exists(path) ? read_json_file(path) : Json::object(); }
-
 // Says which weights of the file the model did not use, buffers aside.
 void warn_of_unused(const Bundle& b) {
   const std::set<std::string> used(b.weights.used.begin(), b.weights.used.end());

@@ -15,7 +15,7 @@
 namespace mynah::formats {
 namespace {
 
-constexpr uint64_t kMaxEntries = 65536, kMaxTensors = 262144, kMaxDims = 4;
+constexpr uint64_t kMaxEntries = 4194304, kMaxTensors = 262144, kMaxDims = 4;
 
 // Bytes of one number; 0 for strings, arrays and unknown types.
 size_t number_bytes(GgufType type) {

@@ -12,6 +12,11 @@
 #include "text/json_schema.h"
 
 namespace mynah::generation {
+namespace {
+
+constexpr int64_t kShort = 16;  // bytes; few tokens are longer
+
+}  // namespace
 
 Constraint::Constraint(text::Automaton automaton, const Tokenizer& tokenizer, std::vector<int32_t> end_tokens, int64_t vocabulary)
     : automaton_(std::move(automaton)), ends_(std::move(end_tokens)), bytes_(static_cast<size_t>(vocabulary)) {
@@ -24,10 +29,6 @@ Constraint::Constraint(text::Automaton automaton, const Tokenizer& tokenizer, st
   // Then every text of the grammar can be written, and none needs more tokens than it has bytes.
   for (size_t b = ' '; b < 127; ++b)
     require(single[b], "generation: no token writes \"{}\" alone, so this vocabulary cannot keep to a format", static_cast<char>(b));
-  build_tree();
-}
-
-void Constraint::build_tree() {
   std::vector<int32_t> order(bytes_.size());
   std::iota(order.begin(), order.end(), 0);
   std::erase_if(order, [&](int32_t id) { return bytes_[static_cast<size_t>(id)].empty(); });
@@ -35,9 +36,16 @@ void Constraint::build_tree() {
     const std::string &x = bytes_[static_cast<size_t>(a)], &y = bytes_[static_cast<size_t>(b)];
     return x != y ? x < y : a < b;
   });
+  const auto middle = std::stable_partition(order.begin(), order.end(), [&](int32_t id) { return bytes_[static_cast<size_t>(id)].size() <= static_cast<size_t>(kShort); });
+  short_ = build_tree({order.begin(), middle});
+  long_ = build_tree({middle, order.end()});
+}
+
+Constraint::Tree Constraint::build_tree(const std::vector<int32_t>& order) {
+  Tree tree;
   std::vector<int32_t> path;  // nodes from the root to the last token's
   const auto close = [&](size_t depth) {
-    for (; path.size() > depth; path.pop_back()) tree_[static_cast<size_t>(path.back())].next = static_cast<int32_t>(tree_.size());
+    for (; path.size() > depth; path.pop_back()) tree[static_cast<size_t>(path.back())].next = static_cast<int32_t>(tree.size());
   };
   std::string last;
   for (const int32_t id : order) {
@@ -45,22 +53,22 @@ void Constraint::build_tree() {
     const size_t shared = static_cast<size_t>(std::mismatch(last.begin(), last.end(), text.begin(), text.end()).first - last.begin());
     close(shared);
     for (size_t i = shared; i < text.size(); ++i) {
-      path.push_back(static_cast<int32_t>(tree_.size()));
-      tree_.push_back({static_cast<uint8_t>(text[i]), 0, static_cast<int32_t>(tokens_.size()), 0});
+      path.push_back(static_cast<int32_t>(tree.size()));
+      tree.push_back({static_cast<uint8_t>(text[i]), 0, static_cast<int32_t>(tokens_.size()), 0});
     }
-    ++tree_[static_cast<size_t>(path.back())].count;
+    ++tree[static_cast<size_t>(path.back())].count;
     tokens_.push_back(id);
     last = text;
   }
   close(0);
+  return tree;
 }
 
-void Constraint::visit(State state, int64_t most_distance, Mask* mask) {
-  mask->allowed.assign((bytes_.size() + 63) / 64, 0);
+void Constraint::visit(const Tree& tree, State state, int64_t most_distance, Mask* mask) {
   std::vector<State> states;  // along the path
   std::vector<int32_t> ends;
-  for (int32_t at = 0; at < static_cast<int32_t>(tree_.size());) {
-    const Node& node = tree_[static_cast<size_t>(at)];
+  for (int32_t at = 0; at < static_cast<int32_t>(tree.size());) {
+    const Node& node = tree[static_cast<size_t>(at)];
     while (!ends.empty() && ends.back() <= at) ends.pop_back(), states.pop_back();
     const State now = automaton_.next(states.empty() ? state : states.back(), node.byte);
     if (now == text::Automaton::kDead) {
@@ -81,9 +89,20 @@ void Constraint::visit(State state, int64_t most_distance, Mask* mask) {
   }
 }
 
+// States that differ in counts out of the reach of short tokens share the work for these.
 const Constraint::Mask& Constraint::mask(State state) {
   const auto [it, fresh] = masks_.try_emplace(state);
-  if (fresh) visit(state, INT64_MAX, &it->second);
+  if (!fresh) return it->second;
+  int64_t extra = 0;
+  const State near = automaton_.similar(state, kShort, &extra);
+  const auto [common, first] = short_masks_.try_emplace(near);
+  if (first) {
+    common->second.allowed.assign((bytes_.size() + 63) / 64, 0);
+    visit(short_, near, INT64_MAX, &common->second);
+  }
+  it->second = common->second;
+  it->second.farthest += extra;
+  visit(long_, state, INT64_MAX, &it->second);
   return it->second;
 }
 
@@ -93,7 +112,9 @@ void Constraint::apply(State state, int64_t left, std::span<float> scores) {
   // After this token the text must still come to its end.
   Mask near;
   if (allowed->farthest >= left && automaton_.distance(state) <= left) {
-    visit(state, left - 1, &near);
+    near.allowed.assign((bytes_.size() + 63) / 64, 0);
+    visit(short_, state, left - 1, &near);
+    visit(long_, state, left - 1, &near);
     allowed = &near;
   }
   std::vector<float> ends;

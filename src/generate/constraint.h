@@ -33,7 +33,7 @@ class Constraint {
  private:
   struct Mask {
     std::vector<uint64_t> allowed;  // a bit per token
-    int64_t farthest = 0;           // the largest distance to the end after any of them
+    int64_t farthest = 0;           // no token leads further from the end than this
   };
   // A node of the tree of all tokens' bytes.
   struct Node {
@@ -41,16 +41,17 @@ class Constraint {
     int32_t next = 0;               // the node after this one and all that is under it
     int32_t first = 0, count = 0;   // tokens that end here
   };
+  using Tree = std::vector<Node>;     // depth first
   const Mask& mask(State state);
-  void visit(State state, int64_t most_distance, Mask* mask);
-  void build_tree();
+  void visit(const Tree& tree, State state, int64_t most_distance, Mask* mask);
+  Tree build_tree(const std::vector<int32_t>& order);
 
   text::Automaton automaton_;
   std::vector<int32_t> ends_;
   std::vector<std::string> bytes_;  // of each token; empty: never allowed
-  std::vector<Node> tree_;          // depth first
+  Tree short_, long_;               // of tokens of up to kShort bytes, and of the others
   std::vector<int32_t> tokens_;     // of the nodes, in order
-  std::unordered_map<State, Mask> masks_;
+  std::unordered_map<State, Mask> masks_, short_masks_;
 };
 
 // What config.format or config.regex asks for; null for neither. Throws failure without a tokenizer, usage for what cannot be read.

@@ -8,7 +8,7 @@
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "generate/config.h"
-#include "generate/running.h"
+#include "generate/prompt.h"
 #include "generate/speculation.h"
 #include "generate/text_out.h"
 #include "mynah/autograd.h"
@@ -26,11 +26,16 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 Prompt prompt_of(std::span<const int32_t> ids, const GenerationConfig& config, const nn::CausalLM& lm) {
+  require(!ids.empty(), "generation: the prompt is empty");
   Prompt p;
-  p.tokens.assign(ids.begin(), ids.end());
-  p.seen = p.tokens;
-  p.max_length = generation::length_limit(config, static_cast<int64_t>(ids.size()), lm.max_positions());
-  if (!ids.empty()) p.negative = {ids.back()};
+  if (const nn::Seq2SeqLM* encoder = lm.seq2seq_lm()) {
+    p = generation::encoded_prompt(*encoder, ids, std::vector<int32_t>(ids.size(), 1), {generation::decoder_start(*encoder, config)});
+  } else {
+    p.tokens.assign(ids.begin(), ids.end());
+    p.seen = p.tokens;
+    p.negative = {ids.back()};
+  }
+  p.max_length = generation::length_limit(config, static_cast<int64_t>(p.tokens.size()), lm.max_positions());
   return p;
 }
 
@@ -39,7 +44,7 @@ Generated result_of(const Running& s, const TextOut& out) {
   g.ids.assign(s.tokens.begin() + s.prompt_length(), s.tokens.end());
   g.text = out.text();
   g.reason = out.cancelled() ? FinishReason::cancelled : out.stopped() ? FinishReason::stop : s.reason;
-  g.prompt_tokens = s.prompt_length();
+  g.prompt_tokens = static_cast<int64_t>(s.progress().encoded.size());
   return g;
 }
 
@@ -72,7 +77,7 @@ Generated Session::generate(std::span<const int32_t> ids, const GenerationConfig
   settings.stop_strings.clear();
   Run run(lm, settings, tokenizer);
   // The last prompt token is always computed: its logits are needed.
-  const size_t known = lm.sees_ahead() ? 0 : std::min(s.cached.size(), prompt.tokens.size() - 1);
+  const size_t known = prompt.source || lm.sees_ahead() ? 0 : std::min(s.cached.size(), prompt.tokens.size() - 1);
   const int64_t reused = std::mismatch(s.cached.begin(), s.cached.begin() + static_cast<long>(known), prompt.tokens.begin()).first - s.cached.begin();
   s.cached.resize(static_cast<size_t>(reused));
   s.cache.truncate(reused);

@@ -5,8 +5,8 @@
 #include "bundle/bundle.h"
 #include "generate/beam_search.h"
 #include "generate/config.h"
+#include "generate/prompt.h"
 #include "mynah/autograd.h"
-#include "nn/seq2seq_lm.h"
 
 namespace mynah {
 namespace {
@@ -39,14 +39,6 @@ Rows mask_of(const GenerateInputs& in, const GenerationConfig& c) {
   return mask;
 }
 
-std::vector<int32_t> seen(const std::vector<int32_t>& ids, const std::vector<int32_t>& mask, size_t row) {
-  std::vector<int32_t> out;
-  for (size_t t = 0; t < ids.size(); ++t)
-    if (mask[t]) out.push_back(ids[t]);
-  require(!out.empty(), "generate: row {} of attention_mask hides every token", row);
-  return out;
-}
-
 // Decoder-only: the rows are the prompts.
 std::vector<Prompt> decoder_prompts(const GenerateInputs& in, const Rows& mask, const nn::CausalLM& lm) {
   require(in.decoder_input_ids.empty(), "generate: decoder_input_ids are for encoder-decoders; this model takes input_ids alone");
@@ -55,37 +47,16 @@ std::vector<Prompt> decoder_prompts(const GenerateInputs& in, const Rows& mask, 
   for (size_t b = 0; b < in.input_ids.size(); ++b) {
     Prompt p;
     p.tokens = in.input_ids[b];
-    p.seen = seen(p.tokens, mask[b], b);
+    p.seen = generation::seen_tokens(p.tokens, mask[b]);
     p.negative = in.negative_prompt_ids.empty() ? std::vector<int32_t>{p.tokens.back()} : in.negative_prompt_ids[b];
     out.push_back(std::move(p));
   }
   return out;
 }
 
-// What cross-attention reads of one row: keys and values of the tokens that are not hidden.
-std::shared_ptr<const nn::Cache> encode(const nn::Seq2SeqLM& lm, const std::vector<int32_t>& ids, const std::vector<int32_t>& mask) {
-  nn::TokenBatch source;
-  std::vector<int64_t> rows;
-  // Padding at the end changes nothing and is left out.
-  const size_t length = mask.size() - static_cast<size_t>(std::find_if(mask.rbegin(), mask.rend(), [](int32_t m) { return m != 0; }) - mask.rbegin());
-  for (size_t t = 0; t < length; ++t) {
-    source.ids.push_back(ids[t]);
-    source.positions.push_back(static_cast<int32_t>(t));
-    if (mask[t]) rows.push_back(static_cast<int64_t>(t));
-  }
-  source.lengths = {static_cast<int64_t>(length)};
-  source.precision = lm.attention_type();
-  if (rows.size() < length) source.key_mask.assign(mask.begin(), mask.begin() + static_cast<long>(length));
-  const Tensor encoded = lm.encode(source, nullptr);
-  auto cache = std::make_shared<nn::Cache>(lm.new_memory());
-  lm.remember(rows.size() < length ? index_rows(encoded, rows) : encoded, cache.get());
-  return cache;
-}
-
 // The decoder's prompt of each row; the start token goes first, unless one of the given rows has it there.
 Rows decoder_starts(const GenerateInputs& in, const nn::Seq2SeqLM& lm, const GenerationConfig& c) {
-  const int32_t start = c.decoder_start_token_id ? *c.decoder_start_token_id : c.bos_token_id ? *c.bos_token_id : lm.decoder_start();
-  require(start >= 0, "generate: the model names no decoder_start_token_id; give one, or decoder_input_ids");
+  const int32_t start = generation::decoder_start(lm, c);
   if (in.decoder_input_ids.empty()) return Rows(in.input_ids.size(), {start});
   check_rows(in.decoder_input_ids, "decoder_input_ids", in.input_ids.size(), lm.vocabulary_size());
   Rows rows = in.decoder_input_ids;
@@ -98,14 +69,7 @@ std::vector<Prompt> encoded_prompts(const GenerateInputs& in, const Rows& mask, 
   if (c.guidance_scale != 1.0f) fail(ErrorCode::usage, "generation: guidance_scale is for decoder-only models");
   const Rows starts = decoder_starts(in, lm, c);
   std::vector<Prompt> out;
-  for (size_t b = 0; b < in.input_ids.size(); ++b) {
-    Prompt p;
-    p.tokens = p.seen = starts[b];
-    p.encoded = in.input_ids[b];
-    seen(p.encoded, mask[b], b);
-    p.source = encode(lm, p.encoded, mask[b]);
-    out.push_back(std::move(p));
-  }
+  for (size_t b = 0; b < in.input_ids.size(); ++b) out.push_back(generation::encoded_prompt(lm, in.input_ids[b], mask[b], starts[b]));
   return out;
 }
 

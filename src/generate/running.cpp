@@ -1,9 +1,9 @@
 #include "generate/running.h"
 
-#include "generate/speculation.h"
-
 #include <algorithm>
 #include <cstring>
+
+#include "generate/speculation.h"
 
 namespace mynah::generation {
 

@@ -286,14 +286,14 @@ bool Scheduler::State::take_requests(std::unique_lock<std::mutex>& lock) {
 
 // Encodes the source of an encoder-decoder.
 void Scheduler::State::start(Sequence& s) {
-  s.cache = std::make_unique<nn::Cache>(lm.cache_shape());
+  s.cache = std::make_unique<nn::Cache>(lm.new_cache());
   if (!seq2seq) return;
   nn::TokenBatch source;
   source.ids = s.job.prompt;
   source.positions.resize(source.ids.size());
   std::iota(source.positions.begin(), source.positions.end(), 0);
   source.lengths = {static_cast<int64_t>(source.ids.size())};
-  s.memory = std::make_unique<nn::Cache>(seq2seq->memory_shape());
+  s.memory = std::make_unique<nn::Cache>(seq2seq->new_memory());
   seq2seq->remember(seq2seq->encode(source, nullptr), s.memory.get());
 }
 
@@ -510,7 +510,7 @@ void Scheduler::State::keep(Sequence& s) {
     return k.owner == s.job.owner && common_prefix(k.tokens, tokens) == static_cast<int64_t>(k.tokens.size());
   });
   kept.push_front({s.job.owner, std::move(tokens), std::move(*s.cache)});
-  s.cache = std::make_unique<nn::Cache>(lm.cache_shape());
+  s.cache = std::make_unique<nn::Cache>(lm.new_cache());
   trim_kept(options.kept_bytes);
 }
 

@@ -11,7 +11,7 @@ namespace mynah::generation {
 namespace {
 
 // The tokens that the model has seen or will see: hidden ones left out.
-std::vector<int32_t> seen_tokens(const Running& s) {
+std::vector<int32_t> context_of(const Running& s) {
   std::vector<int32_t> all = s.prompt->seen;
   all.insert(all.end(), s.tokens.begin() + s.prompt_length(), s.tokens.end());
   return all;
@@ -23,7 +23,7 @@ class PromptLookup : public Proposer {
   PromptLookup(int64_t count, int64_t longest) : count_(count), longest_(longest) {}
 
   std::vector<int32_t> propose(const Running& s, int64_t most) override {
-    const std::vector<int32_t> all = seen_tokens(s);
+    const std::vector<int32_t> all = context_of(s);
     const auto length = static_cast<int64_t>(all.size());
     for (int64_t n = std::min(longest_, length - 1); n > 0; --n)
       for (int64_t at = length - n - 1; at >= 0; --at)
@@ -44,7 +44,7 @@ class DraftModel : public Proposer {
   DraftModel(const GenerationConfig& config, const nn::CausalLM& lm) : config_(config), decoder_(lm), scorer_(config_, lm.vocabulary_size()) {}
 
   std::vector<int32_t> propose(const Running& s, int64_t most) override {
-    std::vector<int32_t> all = seen_tokens(s), shown = s.tokens, guess;
+    std::vector<int32_t> all = context_of(s), shown = s.tokens, guess;
     Draft& d = drafts_.try_emplace(s.row, Draft{decoder_.memory(), {}}).first->second;
     const size_t known = std::min(d.tokens.size(), all.size() - 1);
     const auto same = std::mismatch(d.tokens.begin(), d.tokens.begin() + static_cast<long>(known), all.begin()).first - d.tokens.begin();

@@ -149,10 +149,10 @@ struct Layer {
   Tensor hide(const Tensor& query, const Tensor& keys, const Tensor& bias, const Tensor& mask, int64_t batch) const {
     Tensor alone = Tensor::zeros({mask.size(0), 1, mask.size(2), 1});
     bool any = false;
-    const int64_t k = mask.size(3);
+    const int64_t width = mask.size(3);
     for (int64_t i = 0; i < alone.numel(); ++i) {
-      const float* row = mask.data<float>() + i * k;
-      if (std::all_of(row, row + k, [](float m) { return m == kHidden; })) alone.data<float>()[i] = 1, any = true;
+      const float* row = mask.data<float>() + i * width;
+      if (std::all_of(row, row + width, [](float m) { return m == kHidden; })) alone.data<float>()[i] = 1, any = true;
     }
     if (!any) return bias + mask;
     const Tensor scores = nn::pair_scores(query, keys, batch, scale()) + bias.detach();

@@ -61,8 +61,8 @@ Json info_of_gguf(const formats::GgufFile& file, bool verbose) {
   Json info = Json::object();
   for (const auto& value : file.metadata()) {
     if (value.key() == "tokenizer.chat_template") continue;
-    if (value.is_array() && value.size() > 5 && !verbose) info[std::string(value.key())] = nullptr;
-    else info[std::string(value.key())] = value_json(value);
+    if (value.is_array() && value.size() > 5 && !verbose) append_member(info, value.key(), nullptr);
+    else append_member(info, value.key(), value_json(value));
   }
   return info;
 }

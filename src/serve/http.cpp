@@ -39,7 +39,7 @@ std::optional<HeadError> check_request_line(std::string_view line) {
   const auto method = line.substr(0, first), target = line.substr(first + 1, second - first - 1), version = line.substr(second + 1);
   if (!is_token(method) || method.size() > 32) return HeadError{400, "the method is not a token"};
   if (version != "HTTP/1.1" && version != "HTTP/1.0")
-    return version.starts_with("HTTP/") ? HeadError{505, "the version is not HTTP/1.1 or HTTP/1.0"} : HeadError{400, "the request line is not METHOD TARGET HTTP/1.1"};
+    return version.starts_with("HTTP/") && version.size() == 8 ? HeadError{505, "the version is not HTTP/1.1 or HTTP/1.0"} : HeadError{400, "the request line is not METHOD TARGET HTTP/1.1"};
   if (target.empty() || !(target[0] == '/' || target == "*" || target.starts_with("http://") || target.starts_with("https://")))
     return HeadError{400, "the target is not a path"};
   for (const char c : target)

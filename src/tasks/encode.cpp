@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/require.h"
+#include "base/unicode.h"
 #include "mynah/autograd.h"
 #include "nn/config.h"
 #include "tasks/options.h"
@@ -70,11 +71,11 @@ TextInput text_input(const OpenTask& task, const Json& input) {
       return out;
     }
   }
-  fail(ErrorCode::failure, "{}: an input is {}, expected a text or {{\"text\": TEXT, \"text_pair\": TEXT}}", task.entry->name, input.dump());
+  fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "{}: an input is {}, expected a text or {{\"text\": TEXT, \"text_pair\": TEXT}}", task.entry->name, input.dump());
 }
 
 std::string one_text(const OpenTask& task, const Json& input) {
-  if (!input.is_string()) fail(ErrorCode::failure, "{}: an input is {}, expected a text", task.entry->name, input.dump());
+  if (!input.is_string()) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "{}: an input is {}, expected a text", task.entry->name, input.dump());
   return input.get<std::string>();
 }
 
@@ -91,15 +92,35 @@ EncodeOptions encode_options(const Json& options, Truncation always) {
   return out;
 }
 
-Encoding encode(const OpenTask& task, const TextInput& input, const EncodeOptions& options) {
-  std::vector<Encoding> windows = input.pair ? task.tokenizer().encode_windows(input.text, *input.pair, options) : task.tokenizer().encode_windows(input.text, options);
-  if (windows.size() > 1) {
-    const auto& last = windows.back().offsets;
-    const int64_t kept = windows[0].offsets.empty() ? 0 : std::max_element(windows[0].offsets.begin(), windows[0].offsets.end(), [](auto a, auto b) { return a.second < b.second; })->second;
-    const int64_t whole = last.empty() ? kept : std::max_element(last.begin(), last.end(), [](auto a, auto b) { return a.second < b.second; })->second;
-    warn("{}: a text is too long for {} tokens; of its {} characters the last {} are left out", task.entry->name, windows[0].ids.size(), std::max(whole, kept), std::max<int64_t>(whole - kept, 0));
+namespace {
+
+// Characters of a text, white space at its ends aside, that an encoding lacks.
+int64_t lost_characters(const Encoding& e, const std::string& text, int32_t sequence) {
+  const size_t from = text.find_first_not_of(" \t\n\r"), to = text.find_last_not_of(" \t\n\r");
+  if (from == std::string::npos) return 0;
+  const auto leading = static_cast<int64_t>(from), all = leading + static_cast<int64_t>(unicode::count_characters(std::string_view(text).substr(from, to - from + 1)));
+  int64_t begin = all, end = leading;
+  for (size_t i = 0; i < e.ids.size(); ++i) {
+    if (e.sequence_ids[i] != sequence) continue;
+    begin = std::min(begin, e.offsets[i].first);
+    end = std::max(end, e.offsets[i].second);
   }
-  return std::move(windows[0]);
+  return std::max<int64_t>(begin - leading, 0) + std::max<int64_t>(all - std::max(end, begin), 0);
+}
+
+}  // namespace
+
+void warn_if_cut(const OpenTask& task, const Encoding& e, const TextInput& input, std::optional<int64_t> most, std::string_view advice) {
+  if (!most || static_cast<int64_t>(e.ids.size()) < *most) return;
+  const int64_t lost = lost_characters(e, input.text, 0) + (input.pair ? lost_characters(e, *input.pair, 1) : 0);
+  if (lost > 0) warn("{}: a text is cut to {} tokens; {} of its characters are not read{}", task.entry->name, e.ids.size(), lost, advice);
+}
+
+Encoding encode(const OpenTask& task, const TextInput& input, EncodeOptions options) {
+  options.overflow = false;
+  std::vector<Encoding> first = input.pair ? task.tokenizer().encode_windows(input.text, *input.pair, options) : task.tokenizer().encode_windows(input.text, options);
+  if (options.truncation != Truncation::none) warn_if_cut(task, first[0], input, options.max_length ? options.max_length : task.tokenizer().model_max_length());
+  return std::move(first[0]);
 }
 
 void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodings, const TakeOutputs& take, int64_t most_tokens) {

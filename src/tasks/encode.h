@@ -25,7 +25,10 @@ std::string one_text(const OpenTask& task, const Json& input);
 EncodeOptions encode_options(const Json& options, Truncation always = Truncation::none);
 
 // The text cut as `options` ask for it; what was cut off is said in the log.
-Encoding encode(const OpenTask& task, const TextInput& input, const EncodeOptions& options);
+Encoding encode(const OpenTask& task, const TextInput& input, EncodeOptions options);
+
+// Says in the log how much of the input an encoding of `most` tokens lacks, if it does.
+void warn_if_cut(const OpenTask& task, const Encoding& e, const TextInput& input, std::optional<int64_t> most, std::string_view advice = {});
 
 // Runs the network over encodings, those of like length together, and calls `take(row, outputs, place)`: `place` is the row's place
 // in the batch. The order of the calls is not that of the rows. `most_tokens`: of one batch with its padding.

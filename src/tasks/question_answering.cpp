@@ -1,9 +1,11 @@
 // question-answering: the part of a context that answers a question. Long contexts are read in windows that overlap.
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "tasks/characters.h"
 #include "tasks/encode.h"
 #include "tasks/options.h"
 #include "tasks/show.h"
@@ -96,36 +98,35 @@ std::pair<int64_t, int64_t> character_range(const Encoding& e, const TokenSpan& 
   return range.first < 0 || range.second < 0 ? tokens : range;
 }
 
-std::string slice(const std::string& text, int64_t begin, int64_t end) {
-  size_t from = text.size(), to = text.size();
-  int64_t n = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (unicode::is_continuation(text[i])) continue;
-    if (n == begin) from = i;
-    if (n == end) to = i;
-    ++n;
-  }
-  return to <= from ? std::string() : text.substr(from, to - from);
-}
-
 struct Answer {
   double score;
   int64_t begin, end;
   std::string text;
 };
 
-// Adds a window's answers; the same text found again adds to the score of the first.
-void collect(const t::OpenTask& task, const std::string& context, const Encoding& e, const std::vector<TokenSpan>& spans, bool whole_words, std::vector<Answer>& answers) {
-  const int32_t sequence = task.tokenizer().padding_side() != "left" ? 1 : 0;
-  for (const TokenSpan& span : spans) {
-    const auto [begin, end] = character_range(e, span, sequence, whole_words);
-    std::string text = slice(context, begin, end);
-    const std::string key = unicode::to_lower(text);
-    const auto same = std::find_if(answers.begin(), answers.end(), [&](const Answer& a) { return unicode::to_lower(a.text) == key; });
-    if (same != answers.end()) same->score += span.score;
-    else answers.push_back({span.score, begin, end, std::move(text)});
+// The answers of all windows over a context; the same text found again adds to the score of the first.
+class Answers {
+ public:
+  Answers(std::string context, int32_t sequence, bool whole_words) : context_(std::move(context)), sequence_(sequence), whole_words_(whole_words) {}
+
+  void add(const Encoding& e, const std::vector<TokenSpan>& spans) {
+    for (const TokenSpan& span : spans) {
+      const auto [begin, end] = character_range(e, span, sequence_, whole_words_);
+      std::string text = context_.slice(begin, end);
+      const auto [place, is_new] = places_.emplace(unicode::to_lower(text), list_.size());
+      if (is_new) list_.push_back({span.score, begin, end, std::move(text)});
+      else list_[place->second].score += span.score;
+    }
   }
-}
+  std::vector<Answer> take() { return std::move(list_); }
+
+ private:
+  t::Characters context_;
+  int32_t sequence_;
+  bool whole_words_;
+  std::vector<Answer> list_;
+  std::unordered_map<std::string, size_t> places_;  // by the text in lower case
+};
 
 Json best_answers(std::vector<Answer> answers, int64_t top_k) {
   std::stable_sort(answers.begin(), answers.end(), [](const Answer& a, const Answer& b) { return a.score > b.score; });
@@ -172,12 +173,13 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   });
   std::vector<Json> results;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    std::vector<Answer> answers;
+    Answers collected(inputs[i]["context"].get<std::string>(), task.tokenizer().padding_side() != "left" ? 1 : 0, s.whole_words);
     double empty = 1000000;
     for (size_t w = first[i]; w < first[i + 1]; ++w) {
       empty = std::min<double>(empty, found[w].empty);
-      collect(task, inputs[i]["context"].get<std::string>(), encodings[w], found[w].spans, s.whole_words, answers);
+      collected.add(encodings[w], found[w].spans);
     }
+    std::vector<Answer> answers = collected.take();
     if (s.may_be_empty) answers.push_back({empty, 0, 0, ""});
     results.push_back(best_answers(std::move(answers), s.top_k));
   }

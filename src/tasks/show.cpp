@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/require.h"
-#include "base/unicode.h"
+#include "tasks/characters.h"
 
 namespace mynah::tasks {
 namespace {
@@ -17,15 +17,6 @@ int color_of(std::string_view name) {
   size_t sum = 0;
   for (const char c : name) sum = sum * 31 + static_cast<unsigned char>(c);
   return kColors[sum % std::size(kColors)];
-}
-
-// Byte positions of every character, and the end.
-std::vector<size_t> character_starts(const std::string& text) {
-  std::vector<size_t> starts;
-  for (size_t i = 0; i < text.size(); ++i)
-    if (!unicode::is_continuation(text[i])) starts.push_back(i);
-  starts.push_back(text.size());
-  return starts;
 }
 
 }  // namespace
@@ -46,20 +37,18 @@ std::string score_table(const std::vector<ScoreRow>& rows, const Style& style) {
 
 std::string marked_text(const std::string& text, std::vector<Span> spans, const Style& style) {
   std::stable_sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.begin < b.begin; });
-  const std::vector<size_t> starts = character_starts(text);
-  const auto last = static_cast<int64_t>(starts.size()) - 1;
+  const Characters characters(text);
   std::string out;
   int64_t at = 0;
   for (const Span& span : spans) {
-    if (span.begin < at || span.end <= span.begin || span.end > last) continue;
-    out.append(text, starts[static_cast<size_t>(at)], starts[static_cast<size_t>(span.begin)] - starts[static_cast<size_t>(at)]);
-    const std::string part = text.substr(starts[static_cast<size_t>(span.begin)], starts[static_cast<size_t>(span.end)] - starts[static_cast<size_t>(span.begin)]);
+    if (span.begin < at || span.end <= span.begin || span.end > characters.size()) continue;
+    out += characters.slice(at, span.begin);
+    const std::string part = characters.slice(span.begin, span.end);
     const std::string name = span.name.empty() ? "" : "|" + span.name;
     out += style.color ? fmt::format("\x1b[1;{}m{}\x1b[0m\x1b[{}m{}\x1b[0m", color_of(span.name), part, color_of(span.name), name) : "[" + part + name + "]";
     at = span.end;
   }
-  out.append(text, starts[static_cast<size_t>(at)]);
-  return out;
+  return out + characters.slice(at, characters.size());
 }
 
 }  // namespace mynah::tasks

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/log.h"
 #include "base/require.h"
 #include "base/unicode.h"
+#include "tasks/characters.h"
 #include "tasks/encode.h"
 #include "tasks/options.h"
 #include "tasks/scores.h"
@@ -40,27 +40,6 @@ std::vector<std::string> ignored_labels(const Json& options) {
   return it->get<std::vector<std::string>>();
 }
 
-// The text with the bytes of each character, for slices by offsets.
-class Characters {
- public:
-  explicit Characters(std::string text) : text_(std::move(text)) {
-    for (size_t i = 0; i < text_.size(); ++i)
-      if (!unicode::is_continuation(text_[i])) starts_.push_back(i);
-    starts_.push_back(text_.size());
-  }
-  int64_t size() const { return static_cast<int64_t>(starts_.size()) - 1; }
-  std::string slice(int64_t begin, int64_t end) const {
-    begin = std::clamp<int64_t>(begin, 0, size());
-    end = std::clamp<int64_t>(end, begin, size());
-    const size_t from = starts_[static_cast<size_t>(begin)];
-    return text_.substr(from, starts_[static_cast<size_t>(end)] - from);
-  }
-
- private:
-  std::string text_;
-  std::vector<size_t> starts_;
-};
-
 struct TokenScores {
   std::string word;
   std::vector<float> scores;
@@ -79,7 +58,7 @@ class Grouping {
   Grouping(const t::OpenTask& task, Strategy strategy) : task_(task), strategy_(strategy) {}
 
   // The tokens of a window that belong to the text.
-  std::vector<TokenScores> tokens(const Encoding& e, const std::vector<float>& logits, size_t labels, const Characters& text, const std::vector<int64_t>& word_starts) const {
+  std::vector<TokenScores> tokens(const Encoding& e, const std::vector<float>& logits, size_t labels, const t::Characters& text, const std::vector<int64_t>& word_starts) const {
     std::vector<TokenScores> out;
     const bool marked = task_.tokenizer().marks_continuations();
     for (size_t i = 0; i < e.ids.size(); ++i) {
@@ -233,7 +212,7 @@ EncodeOptions window_options(const t::OpenTask& task, const Json& options, Strat
 std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const Strategy strategy = strategy_of(options);
   const std::vector<std::string> ignored = ignored_labels(options);
-  const EncodeOptions cut = window_options(task, options, strategy);
+  EncodeOptions cut = window_options(task, options, strategy);
   const bool all_windows = t::has(options, "stride");
   std::vector<Source> sources;
   std::vector<Encoding> windows;
@@ -241,11 +220,9 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   for (const Json& input : inputs) {
     sources.push_back(source_of(task, input, options));
     const Source& s = sources.back();
+    cut.overflow = all_windows;
     std::vector<Encoding> all = s.word_starts.empty() ? task.tokenizer().encode_windows(s.text, cut) : task.tokenizer().encode_words(s.words, cut);
-    if (all.size() > 1 && !all_windows) {
-      warn("token-classification: a text has more than {} tokens and only its beginning is read; --stride 0 with an aggregation strategy reads all of it", all[0].ids.size());
-      all.resize(1);
-    }
+    if (!all_windows && s.word_starts.empty()) t::warn_if_cut(task, all[0], {s.text, std::nullopt}, task.tokenizer().model_max_length(), "; a stride with an aggregation strategy reads all of it");
     first_window.push_back(windows.size());
     std::move(all.begin(), all.end(), std::back_inserter(windows));
   }
@@ -259,7 +236,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   const Grouping grouping(task, strategy);
   std::vector<Json> results;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const Characters text(sources[i].text);
+    const t::Characters text(sources[i].text);
     std::vector<Entity> entities;
     for (size_t w = first_window[i]; w < first_window[i + 1]; ++w)
       for (Entity& entity : grouping.entities(grouping.tokens(windows[w], logits[w], labels, text, sources[i].word_starts)))

@@ -46,7 +46,7 @@ void append(Encoding& e, const Encoding& next) {
   each_vector([](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); }, e, next);
 }
 
-std::vector<Encoding> windows(Encoding e, int64_t most, int64_t stride, Side side) {
+std::vector<Encoding> windows(Encoding e, int64_t most, int64_t stride, Side side, bool overflow) {
   const int64_t count = size(e);
   std::vector<Encoding> out;
   if (most >= count) {
@@ -55,7 +55,7 @@ std::vector<Encoding> windows(Encoding e, int64_t most, int64_t stride, Side sid
   }
   if (most == 0) {
     out.emplace_back();
-    out.push_back(std::move(e));
+    if (overflow) out.push_back(std::move(e));
     return out;
   }
   if (stride >= most)
@@ -64,13 +64,13 @@ std::vector<Encoding> windows(Encoding e, int64_t most, int64_t stride, Side sid
     const int64_t begin = side == Side::right ? moved : std::max<int64_t>(count - moved - most, 0);
     const int64_t end = side == Side::right ? std::min(moved + most, count) : count - moved;
     out.push_back(slice(e, begin, end));
-    if (side == Side::right ? end == count : begin == 0) break;
+    if (!overflow || (side == Side::right ? end == count : begin == 0)) break;
   }
   return out;
 }
 
 std::vector<Windows> truncated(std::vector<Encoding> texts, Truncation truncation, int64_t most, int64_t stride,
-                               Side side) {
+                               Side side, bool overflow) {
   const bool pair = texts.size() > 1;
   const int64_t first = size(texts[0]), second = pair ? size(texts[1]) : 0, surplus = first + second - most;
   if (surplus <= 0) return {{std::move(texts), std::vector<bool>(pair ? 2 : 1)}};
@@ -89,13 +89,13 @@ std::vector<Windows> truncated(std::vector<Encoding> texts, Truncation truncatio
     keep = std::max<int64_t>(keep - surplus, 0);
   }
   if (most == 0) keep_first = keep_second = 0;
-  const std::vector<Encoding> a = windows(std::move(texts[0]), keep_first, stride, side);
+  const std::vector<Encoding> a = windows(std::move(texts[0]), keep_first, stride, side, overflow);
   std::vector<Windows> out;
   if (!pair) {
     for (size_t i = 0; i < a.size(); ++i) out.push_back({{a[i]}, {i > 0}});
     return out;
   }
-  const std::vector<Encoding> b = windows(std::move(texts[1]), keep_second, stride, side);
+  const std::vector<Encoding> b = windows(std::move(texts[1]), keep_second, stride, side, overflow);
   const auto combine = [&](size_t i, size_t j) { out.push_back({{a[i], b[j]}, {i > 0, j > 0}}); };
   combine(0, 0);
   for (size_t i = 1; i < a.size(); ++i)

@@ -11,7 +11,8 @@ void append(Encoding& e, const Encoding& next);
 
 // The encoding cut to `most` tokens, then the windows over what was cut off, each with `stride` tokens of the one
 // before. Throws usage when the stride is not smaller than `most`.
-std::vector<Encoding> windows(Encoding e, int64_t most, int64_t stride, Side side);
+// Without `overflow` the first alone.
+std::vector<Encoding> windows(Encoding e, int64_t most, int64_t stride, Side side, bool overflow = true);
 
 // A window over each text.
 struct Windows {
@@ -22,7 +23,7 @@ struct Windows {
 // One or two encodings cut so that together they have `most` tokens: all combinations of their windows, in the
 // reference's order.
 std::vector<Windows> truncated(std::vector<Encoding> texts, Truncation truncation, int64_t most, int64_t stride,
-                               Side side);
+                               Side side, bool overflow = true);
 
 struct PadToken {
   int32_t id = 0, type_id = 0;

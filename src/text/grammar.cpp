@@ -119,6 +119,37 @@ Automaton::Stack Automaton::push(Grammar::Expression top, Stack rest) {
   return it->second;
 }
 
+// An expression that is made while a text is followed.
+Grammar::Expression Automaton::repeat(Grammar::Expression part, int64_t least, int64_t most) {
+  const Grammar::Expression e = grammar_.repeat(part, least, most);
+  if (shortest_.size() < grammar_.nodes_.size()) shortest_.push_back(std::min(kNoEnd, least * shortest_[static_cast<size_t>(part)]));
+  return e;
+}
+
+// The stack with counts of more than `reach` cut down to one more than that.
+Automaton::Stack Automaton::near(Stack stack, int64_t reach) {
+  if (stack == 0) return 0;
+  const Cell cell = cells_[static_cast<size_t>(stack)];
+  const Stack rest = near(cell.rest, reach);
+  const Grammar::Node& n = grammar_.nodes_[static_cast<size_t>(cell.top)];
+  if (n.kind != Grammar::Kind::repeat || (n.least <= reach && n.most <= reach)) return push(cell.top, rest);
+  const Grammar::Expression part = n.parts[0];
+  return push(repeat(part, std::min(n.least, reach + 1), std::min(n.most, reach + 1)), rest);
+}
+
+Automaton::State Automaton::similar(State state, int64_t reach, int64_t* extra) {
+  const std::vector<Stack> leaves = states_[static_cast<size_t>(state)].leaves;
+  std::vector<Stack> other;
+  *extra = 0;
+  for (const Stack s : leaves) {
+    other.push_back(near(s, reach));
+    *extra = std::max(*extra, cells_[static_cast<size_t>(s)].distance - cells_[static_cast<size_t>(other.back())].distance);
+  }
+  std::sort(other.begin(), other.end());
+  other.erase(std::unique(other.begin(), other.end()), other.end());
+  return intern(std::move(other));
+}
+
 // The stacks with bytes on top, or empty, that `stack` comes to without reading anything.
 void Automaton::expand(Stack stack, std::vector<Stack>* seen, std::vector<Stack>* leaves) {
   std::vector<Stack> open = {stack};
@@ -142,8 +173,7 @@ void Automaton::expand(Stack stack, std::vector<Stack>* seen, std::vector<Stack>
     } else if (n.kind == Grammar::Kind::repeat) {
       if (n.least == 0) open.push_back(cell.rest);
       if (n.most == 0) continue;
-      const Grammar::Expression again = grammar_.repeat(n.parts[0], std::max<int64_t>(n.least - 1, 0), n.most < 0 ? -1 : n.most - 1);
-      if (shortest_.size() < grammar_.nodes_.size()) shortest_.push_back(std::min(kNoEnd, std::max<int64_t>(n.least - 1, 0) * shortest_[static_cast<size_t>(n.parts[0])]));
+      const Grammar::Expression again = repeat(n.parts[0], std::max<int64_t>(n.least - 1, 0), n.most < 0 ? -1 : n.most - 1);
       open.push_back(push(n.parts[0], n.most == 1 ? cell.rest : push(again, cell.rest)));
     } else {
       for (const Grammar::Expression part : n.parts) open.push_back(push(part, cell.rest));

@@ -58,6 +58,9 @@ class Automaton {
   bool accepts(State state) const { return states_[static_cast<size_t>(state)].accepts; }
   // Whether a text of the language goes on from here.
   bool goes_on(State state) const { return states_[static_cast<size_t>(state)].leaves.size() > (accepts(state) ? 1u : 0u); }
+  // A state that goes on alike for at least `reach` bytes: counts that are further off are made equal, so that many states share
+  // one. `extra` gets how much longer the way to the end may be from `state` than from it.
+  State similar(State state, int64_t reach, int64_t* extra);
   // Bytes of the shortest way to the end of a text.
   int64_t distance(State state) const { return states_[static_cast<size_t>(state)].distance; }
 
@@ -77,6 +80,8 @@ class Automaton {
   static constexpr State kUnknown = -2;
 
   Stack push(Grammar::Expression top, Stack rest);
+  Grammar::Expression repeat(Grammar::Expression part, int64_t least, int64_t most);
+  Stack near(Stack stack, int64_t reach);
   void expand(Stack stack, std::vector<Stack>* seen, std::vector<Stack>* leaves);
   State intern(std::vector<Stack> leaves);
   void measure();

@@ -6,6 +6,7 @@
 #include "text/byte_level.h"
 #include "text/json_fields.h"
 #include "text/legacy_unicode.h"
+#include "text/unicode_scripts.h"
 
 namespace mynah::text {
 namespace {
@@ -268,6 +269,25 @@ class FixedLength : public PreTokenizer {
   int64_t length_;
 };
 
+// Cuts where the script changes; what stands in front of the first character with a script goes away.
+class UnicodeScripts : public PreTokenizer {
+ public:
+  void apply(Pieces& pieces) const override {
+    pieces.cut([](std::string_view text, auto&& emit) {
+      size_t begin = text.size();
+      int last = kAnyScript;
+      each_character(text, 0, text.size(), [&](char32_t code, size_t at, uint32_t) {
+        const int script = unicode_script(code);
+        if (script == kAnyScript || script == last) return;
+        if (begin < at) emit(begin, at);
+        begin = at;
+        last = script;
+      });
+      if (begin < text.size()) emit(begin, text.size());
+    });
+  }
+};
+
 class PreTokenizerSequence : public PreTokenizer {
  public:
   explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> steps) : steps_(std::move(steps)) {}
@@ -327,6 +347,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json& json) {
   if (type == "BertPreTokenizer") return std::make_unique<BertPreTokenizer>();
   if (type == "CharDelimiterSplit")
     return std::make_unique<CharDelimiterSplit>(character_field(json, "delimiter", ' '));
+  if (type == "UnicodeScripts") return std::make_unique<UnicodeScripts>();
   if (type == "FixedLength") return std::make_unique<FixedLength>(integer_field(json, "length", 5, 1, INT32_MAX));
   fail(ErrorCode::failure, "tokenizer: pre-tokenizer '{}' is not known; it needs a newer mynah", shown(type));
 }

@@ -6,29 +6,11 @@
 #include <vector>
 
 #include "base/require.h"
+#include "text/base64.h"
 #include "text/charsmap.h"
 
 namespace mynah::text {
 namespace {
-
-std::string decode_base64(std::string_view text) {
-  std::string out;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    if (c == '=') break;
-    const size_t value = kAlphabet.find(c);
-    if (value == std::string_view::npos) fail(ErrorCode::integrity, "tokenizer: precompiled_charsmap is not base64");
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out.push_back(static_cast<char>(bits >> count & 0xFF));
-    }
-  }
-  return out;
-}
 
 struct Change {
   char32_t code;
@@ -109,7 +91,9 @@ class Precompiled : public Normalizer {
 }  // namespace
 
 std::unique_ptr<Normalizer> make_precompiled(std::string_view base64) {
-  return make_precompiled_table(decode_base64(base64));
+  const auto table = decode_base64(base64);
+  if (!table) fail(ErrorCode::integrity, "tokenizer: precompiled_charsmap is not base64");
+  return make_precompiled_table(*table);
 }
 
 std::unique_ptr<Normalizer> make_precompiled_table(std::string_view table) {

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/require.h"
 #include "text/json_fields.h"
+#include "text/tiktoken_file.h"
 #include "text/tokenizer_classes.h"
 
 namespace mynah::text {
@@ -57,8 +58,9 @@ void adjust_prefix_space(const TokenizerFolder& folder, Description& d, bool fal
 }
 
 Description describe(TokenizerFolder& folder, const fs::path& main_file, const TokenizerClass* c) {
+  const std::string name = main_file.filename().string();
   if (fs::exists(main_file)) {
-    const std::string name = main_file.filename().string();
+    if (name.ends_with(".tiktoken")) return describe_tiktoken(folder, name.c_str());
     return describe_tokenizer_json(folder.map(name.c_str()), main_file.string());
   }
   if (!c || !c->describe)
@@ -67,6 +69,8 @@ Description describe(TokenizerFolder& folder, const fs::path& main_file, const T
   if (c->file && !folder.has(c->file))
     fail(ErrorCode::not_found, "{}: no tokenizer: neither tokenizer.json nor {} for {} is there", folder.path.string(),
          c->file, c->name);
+  if (c->file && c->file == std::string_view("tokenizer.model") && is_tiktoken(folder.map(c->file)))
+    return describe_tiktoken(folder, c->file);
   return c->describe(folder);
 }
 

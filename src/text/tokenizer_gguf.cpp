@@ -6,6 +6,7 @@
 #include "text/bpe.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/json_fields.h"
+#include "text/sentencepiece_model.h"
 #include "text/spm_bpe.h"
 #include "text/tokenizer_impl.h"
 #include "text/word_piece.h"
@@ -81,6 +82,25 @@ void make_bert(const GgufVocabulary& file, TokenizerImpl& out, bool& add_bos, bo
   add_bos = add_sep = true;
 }
 
+// T5: SentencePiece's unigrams with its normalizer.
+void make_unigram(const GgufVocabulary& file, TokenizerImpl& out) {
+  if (file.scores.size() < file.tokens.size() || file.types.size() < file.tokens.size())
+    fail(ErrorCode::integrity, "GGUF: tokenizer.ggml.scores and token_type have {} and {} numbers for {} tokens",
+         file.scores.size(), file.types.size(), file.tokens.size());
+  SentencePieceFile pieces;
+  for (size_t id = 0; id < file.tokens.size(); ++id) {
+    const std::string_view text = file.tokens[id];
+    pieces.pieces.push_back({unicode::is_valid(text) ? text : out.arena.keep(unicode::to_valid(text)), file.scores[id],
+                             static_cast<PieceType>(file.types[id])});
+  }
+  pieces.charsmap = file.charsmap;
+  const SentencePieceSpaces spaces{.add_dummy_prefix = file.add_space_prefix.value_or(true),
+                                   .remove_extra = file.remove_extra_whitespaces.value_or(true)};
+  out.normalizer = std::make_unique<SentencePieceNormalizer>(pieces, spaces);
+  out.model = std::make_unique<SentencePieceModel>(pieces, read_vocabulary(file, out.arena), file.unk_id);
+  out.decoder = make_spm_decoder(spaces.add_dummy_prefix);
+}
+
 void make_model(const GgufVocabulary& file, TokenizerImpl& out, bool& add_bos, bool& add_sep) {
   if (file.model == "llama") {
     const bool space_prefix = file.add_space_prefix.value_or(true);
@@ -94,8 +114,9 @@ void make_model(const GgufVocabulary& file, TokenizerImpl& out, bool& add_bos, b
     return;
   }
   if (file.model == "bert") return make_bert(file, out, add_bos, add_sep);
+  if (file.model == "t5") return make_unigram(file, out);
   if (file.model != "gpt2" && file.model != "gemma4")
-    fail(ErrorCode::failure, "GGUF: tokenizer.ggml.model '{}' is not known; gpt2, llama and bert are",
+    fail(ErrorCode::failure, "GGUF: tokenizer.ggml.model '{}' is not known; gpt2, llama, bert and t5 are",
          shown(file.model));
   const GgufPreTokenizer pre = gguf_pre_tokenizer(file.model == "gemma4" ? "gemma4" : file.pre);
   out.model = make_bpe(file, read_vocabulary(file, out.arena), pre);
@@ -127,8 +148,8 @@ std::unique_ptr<TokenizerImpl> load_gguf_vocabulary(const GgufVocabulary& file) 
   };
   const bool ends_with_sep = file.add_sep.value_or(add_sep);
   const Edge begin = edge(file.add_bos.value_or(add_bos), out->ids.bos ? out->ids.bos : out->ids.cls);
-  const Edge end =
-      edge(ends_with_sep || file.add_eos.value_or(false), ends_with_sep && out->ids.sep ? out->ids.sep : out->ids.eos);
+  const Edge end = edge(ends_with_sep || file.add_eos.value_or(file.model == "t5"),
+                        ends_with_sep && out->ids.sep ? out->ids.sep : out->ids.eos);
   if (begin.id >= 0 || end.id >= 0) out->post_processor = make_edges(begin, end);
   if (!file.chat_template.empty()) out->chat_templates.emplace("default", file.chat_template);
   return out;

@@ -123,7 +123,7 @@ std::vector<Windows> TokenizerImpl::cut_to_length(std::vector<Encoding> texts, c
     fail(ErrorCode::usage, "tokenizer: max_length {} with stride {}; the tokenizer adds {} tokens to each text", *most,
          options.stride, added_tokens);
   const Side side = options.truncation_side.value_or(truncation_side == "left" ? Side::left : Side::right);
-  return truncated(std::move(texts), options.truncation, *most - added_tokens, options.stride, side);
+  return truncated(std::move(texts), options.truncation, *most - added_tokens, options.stride, side, options.overflow);
 }
 
 int64_t TokenizerImpl::added_token_count(bool pair) const {

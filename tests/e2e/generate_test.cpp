@@ -1,4 +1,5 @@
 // mynah generate and run: token ids and texts out.
+#include <fstream>
 #include <limits>
 
 #include "program.h"
@@ -138,6 +139,68 @@ TEST_F(Generate, RefusesWeightsThatAreNotNumbers) {
                  {"not numbers"});
   expect_refused({"generate", copy.string(), "--json", "--input", file("x.safetensors").string(), "--do-sample"},
                  {1, 5}, {"not numbers"});
+}
+
+TEST_F(Generate, SearchesWithBeamsAndGivesTheirScores) {
+  write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor({3, 4, 5})}});
+  const auto words = command("llama_base", {"--input", file("x.safetensors").string(), "--num-beams", "3",
+                                            "--num-return-sequences", "2", "--max-new-tokens", "6", "--early-stopping"});
+  const Json out = run_well(words).json();
+  ASSERT_EQ(out["sequences"].size(), 2u);
+  ASSERT_EQ(out["scores"].size(), 2u);
+  EXPECT_GE(out["scores"][0].get<float>(), out["scores"][1].get<float>());
+  for (const char* value : {"true", "false", "never", "1", "0"}) {
+    auto with = words;
+    with.push_back(value);
+    run_well(with);
+  }
+}
+
+TEST_F(Generate, AnswersWithAnEncoderDecoder) {
+  write_tensors(file("x.safetensors"), {{"input_ids", ids_tensor({7, 8, 9, 1})}, {"decoder_input_ids", ids_tensor({0, 5})}});
+  const auto rows = sequences(command("t5_base", {"--input", file("x.safetensors").string(), "--max-new-tokens", "4"}));
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(std::vector<int64_t>(rows[0].begin(), rows[0].begin() + 2), (std::vector<int64_t>{0, 5}));
+  EXPECT_LE(rows[0].size(), 6u);
+}
+
+TEST_F(Generate, RefusesSettingsThatContradict) {
+  const auto refuse = [&](std::vector<std::string> words, const std::vector<std::string>& names) {
+    words.insert(words.begin(), {"--prompt", "a"});
+    expect_refused(command("gguf_llama_f32", words), {2}, names);
+  };
+  refuse({"--num-return-sequences", "2"}, {"num_return_sequences"});
+  refuse({"--num-beams", "2", "--num-return-sequences", "3"}, {"num_return_sequences", "num_beams"});
+  refuse({"--min-length", "9", "--max-length", "8"}, {"min_length", "max_length"});
+  refuse({"--min-new-tokens", "9", "--max-new-tokens", "8"}, {"min_new_tokens", "max_new_tokens"});
+  refuse({"--do-sample", "--temperature", "0"}, {"temperature"});
+  refuse({"--num-beams", "0"}, {"num_beams"});
+  refuse({"--format", "json", "--regex", "a"}, {"format", "regex"});
+  refuse({"--regex", "(a"}, {"regular expression"});
+}
+
+TEST_F(Generate, KeepsToAFormat) {
+  const std::string model = golden("gguf_llama_f32").string();
+  for (const char* seed : {"1", "2", "3"}) {
+    const Json any = run_well({"run", model, "--raw", "--json", "--seed", seed, "--max-tokens", "40", "--format", "json", "Hello"}).json();
+    EXPECT_TRUE(Json::parse(any["response"].get<std::string>()).is_object());
+  }
+  std::ofstream(file("schema.json")) << R"({"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"]})";
+  const Json keeps = run_well({"run", model, "--raw", "--json", "--format", file("schema.json").string(), "Hello"}).json();
+  EXPECT_TRUE(Json::parse(keeps["response"].get<std::string>()).at("ok").is_boolean());
+  const Json text = run_well(command("gguf_llama_f32", {"--prompt", "Hello", "--regex", "(yes|no)"})).json();
+  EXPECT_TRUE(text["texts"][0] == "yes" || text["texts"][0] == "no");
+  expect_refused({"run", model, "--format", file("none.json").string(), "Hello"}, {3}, {"none.json"});
+}
+
+TEST_F(Generate, SpeculatesWithoutChangingTheAnswer) {
+  const std::vector<std::string> base = {"--prompt", "one two one two", "--max-new-tokens", "24"};
+  const auto plain = sequences(command("gguf_llama_f32", base));
+  for (const std::vector<std::string>& more : {std::vector<std::string>{"--prompt-lookup-num-tokens", "4"}, {"--assistant-model", golden("gguf_llama_f16").string()}}) {
+    auto words = base;
+    words.insert(words.end(), more.begin(), more.end());
+    EXPECT_EQ(sequences(command("gguf_llama_f32", words)), plain);
+  }
 }
 
 TEST_F(Generate, RunAnswersAPromptFromArgumentsAndStdin) {

@@ -91,7 +91,6 @@ TEST_F(PipelineCommand, ShapesFollowTheInputs) {
   EXPECT_TRUE(json({"text-classification", "--model", model, "{\"text\": \"a\", \"text_pair\": \"b\"}"}).is_object());
   EXPECT_TRUE(json({"text-classification", "--model", model, "--text-pair", "b", "a"}).is_object());
   EXPECT_EQ(json({"text-classification", "--model", model, "-"}, "good\n"), json({"text-classification", "--model", model, "good"}));
-  EXPECT_EQ(json({"text-classification", "--model", model, "--", "--good"}).size(), 1u);
   const std::string answers = tiny("bert_answers").string();
   EXPECT_TRUE(json({"question-answering", "--model", answers, "--question", "Who?", "--context", "anna sings"}).is_object());
   EXPECT_EQ(json({"question-answering", "--model", answers, "--question", "Who?", "--question", "Where?", "--context", "anna sings"}).size(), 2u);
@@ -143,7 +142,7 @@ TEST_F(PipelineCommand, RefusesWhatCannotBeMeant) {
   std::string long_text;
   for (int i = 0; i < 100; ++i) long_text += "the bird ";
   expect_refused({"pipeline", "text-classification", "--model", model, long_text}, {1}, {"48"});
-  EXPECT_NE(run({"pipeline", "text-classification", "--model", model, "--truncation", "true", long_text}).err.find("too long"), std::string::npos);
+  EXPECT_NE(run({"pipeline", "text-classification", "--model", model, "--truncation", "true", long_text}).err.find("is cut to 40 tokens"), std::string::npos);
 }
 
 TEST_F(PipelineCommand, LongLinesAndEmptyTexts) {
@@ -152,7 +151,7 @@ TEST_F(PipelineCommand, LongLinesAndEmptyTexts) {
   while (text.size() < (10u << 20)) text += "the bird sings in london and paris ";
   const Result result = run({"pipeline", "ner", "--model", model, "--json", "-"}, text);
   EXPECT_EQ(result.code, 0);
-  EXPECT_NE(result.err.find("only its beginning is read"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("is cut to 40 tokens"), std::string::npos) << result.err;
   EXPECT_EQ(json({"ner", "--model", model, ""}), Json::array());
   EXPECT_EQ(json({"text-classification", "--model", tiny("bert_classifier").string(), "[SEP] [PAD]"}).size(), 1u);
 }

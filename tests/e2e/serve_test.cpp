@@ -128,7 +128,7 @@ std::string post(const std::string& path, const std::string& body, const std::st
 class Serve : public Sandbox {};
 
 TEST_F(Serve, AnswersAndEndsWhenTold) {
-  Running server(file(""), {"--port", "0", "--model", golden("gguf_llama_f32/model.gguf").string()});
+  Running server(file(""), {"--port", "0", "--model", golden("gguf_llama_f32").string()});
   const std::string answer = server.ask(post("/api/generate", R"({"model":"model.gguf","prompt":"secret-prompt","stream":false,"options":{"num_predict":4}})"));
   EXPECT_NE(answer.find("\"done\":true"), std::string::npos) << answer;
   EXPECT_NE(server.ask(post("/", R"({"inputs":"hello","parameters":{"max_new_tokens":3}})")).find("[{\"generated_text\":\"hello"), std::string::npos);
@@ -144,7 +144,7 @@ TEST_F(Serve, AnswersAndEndsWhenTold) {
 }
 
 TEST_F(Serve, StreamsReachTheirEndAfterASignal) {
-  Running server(file(""), {"--port", "0", "--model", golden("gguf_llama_f32/model.gguf").string()});
+  Running server(file(""), {"--port", "0", "--model", golden("gguf_llama_f32").string()});
   const int s = server.connect();
   Running::send_all(s, post("/api/generate", R"({"model":"model.gguf","prompt":"a","options":{"num_predict":55,"temperature":0}})"));
   std::string text;
@@ -187,7 +187,7 @@ TEST_F(Serve, Keys) {
 }
 
 TEST_F(Serve, CreateFromAModelfile) {
-  write_file(file("Modelfile"), "FROM " + golden("gguf_llama_f32/model.gguf").string() + "\nPARAMETER temperature 0\nSYSTEM \"\"\"A bird.\"\"\"\n");
+  write_file(file("Modelfile"), "FROM " + golden("gguf_llama_f32").string() + "\nPARAMETER temperature 0\nSYSTEM \"\"\"A bird.\"\"\"\n");
   EXPECT_EQ(run({"create", "bird", "-f", file("Modelfile").string()}).code, 0);
   const Json show = run_well({"show", "bird", "--json"}).json();
   EXPECT_EQ(show["system"], "A bird.");

@@ -88,7 +88,7 @@ TEST_P(GoldenRun, FollowsTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Train, GoldenRun, testing::ValuesIn(case_names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Train, GoldenRun, testing::ValuesIn(case_names()), [](const auto& test) { return test.param; });
 
 TEST_F(Training, ResumesToTheSameBytes) {
   const Json words = sft_words();

@@ -65,8 +65,12 @@ TEST_F(Ollama, SeedsAndStops) {
   Json greedy_body = greedy("tiny", "Hello", 24);
   greedy_body["stream"] = false;
   const std::string text = post("/api/generate", greedy_body).json()["response"];
-  const size_t middle = text.size() / 2;
-  std::string stop = text.substr(middle, 3);
+  size_t middle = text.size() / 2;
+  const auto inside = [&](size_t at) { return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; };
+  while (inside(middle)) ++middle;
+  size_t end = middle + 3;
+  while (inside(end)) ++end;
+  const std::string stop = text.substr(middle, end - middle);
   greedy_body["options"]["stop"] = {stop};
   const Json stopped = post("/api/generate", greedy_body).json();
   EXPECT_EQ(stopped["response"], text.substr(0, text.find(stop)));
