@@ -1,0 +1,93 @@
+// text2text-generation, summarization, translation: encoder-decoders answer a text. As transformers 4.57's pipelines: 4 beams and 256 new
+// tokens unless asked otherwise; task_specific_params of config.json give a prefix and settings.
+#include <algorithm>
+
+#include "base/require.h"
+#include "generate/config.h"
+#include "mynah/generate.h"
+#include "nn/config.h"
+#include "tasks/options.h"
+
+namespace mynah {
+namespace {
+namespace t = tasks;
+
+// config.json's settings for the task that was asked for, "translation_en_to_fr" before "translation".
+Json own_settings(const t::OpenTask& task) {
+  const Json& config = task.bundle().config;
+  const auto all = config.find("task_specific_params");
+  if (all == config.end() || !all->is_object()) return Json::object();
+  for (const std::string& name : {task.asked, std::string(task.entry->name)})
+    if (const auto it = all->find(name); it != all->end() && it->is_object()) return *it;
+  // Plain "translation" means the first pair of languages that the model knows.
+  for (const auto& [name, settings] : all->items())
+    if (task.asked == "translation" && name.starts_with("translation_") && settings.is_object()) return settings;
+  return Json::object();
+}
+
+std::vector<Json> answer(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options, const std::string& key) {
+  const Json own = own_settings(task);
+  GenerationConfig c = generation_defaults(task.model);
+  // The model's settings, the pipeline's, those of the task, the caller's: later ones win.
+  if (!c.max_length || *c.max_length == 20) c.max_new_tokens = 256;
+  c.num_beams = 4;
+  generation::apply(own, &c, false);
+  generation::apply(t::generation_settings(*task.entry, options), &c, true);
+  if (const auto target = t::text(options, "tgt_lang")) {
+    const auto id = task.tokenizer().token_id(*target);
+    if (!id) fail(ErrorCode::usage, "{}: tgt_lang \"{}\" is no token of this model", task.entry->name, *target);
+    c.forced_bos_token_id = *id;
+  }
+  const std::string prefix = nn::config_string(own, "prefix", nn::config_string(task.bundle().config, "prefix", ""));
+  const bool tokens = t::boolean(options, "return_tensors", false), clean = t::boolean(options, "clean_up_tokenization_spaces", false);
+  std::vector<Json> results;
+  for (const Json& input : inputs) {
+    if (!input.is_string()) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "{}: an input is {}, expected a text", task.entry->name, input.dump());
+    GenerateInputs in;
+    in.input_ids = {task.tokenizer().encode_ids(prefix + input.get<std::string>())};
+    in.attention_mask = {std::vector<int32_t>(in.input_ids[0].size(), 1)};
+    Json records = Json::array();
+    for (const auto& sequence : generate(task.model, in, c).sequences)
+      records.push_back(tokens ? Json{{key + "_token_ids", sequence}} : Json{{key + "_text", task.tokenizer().decode(sequence, true, clean)}});
+    results.push_back(std::move(records));
+  }
+  return results;
+}
+
+std::vector<Json> generated(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return answer(task, inputs, options, "generated"); }
+std::vector<Json> summary(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return answer(task, inputs, options, "summary"); }
+std::vector<Json> translation(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return answer(task, inputs, options, "translation"); }
+
+// Several inputs with one answer each give the answers without lists around them.
+Json flat(std::vector<Json> results, const Json&, bool one, const Json&) {
+  if (one) return results[0];
+  const bool single = std::all_of(results.begin(), results.end(), [](const Json& r) { return r.size() == 1; });
+  Json out = Json::array();
+  for (Json& r : results) out.push_back(single ? r[0] : std::move(r));
+  return out;
+}
+
+std::string show(const Json&, const Json& result, const t::Style&) {
+  std::string text;
+  for (const Json& record : result) text += (record.begin()->is_string() ? record.begin()->get<std::string>() : record.dump()) + "\n";
+  return text;
+}
+
+const std::vector<t::TaskOption> kOptions = {{"return_tensors", t::OptionType::boolean, "token ids instead of text"},
+                                             {"clean_up_tokenization_spaces", t::OptionType::boolean, "join punctuation to the word before (false)"}};
+const std::vector<t::TaskOption> kLanguages = {{"return_tensors", t::OptionType::boolean, "token ids instead of text"},
+                                               {"clean_up_tokenization_spaces", t::OptionType::boolean, "join punctuation to the word before (false)"},
+                                               {"tgt_lang", t::OptionType::text, "the language token to begin with (fr_XX, fra_Latn)"}};
+
+}  // namespace
+
+extern const TaskEntry task_text2text_generation{"text2text-generation", {}, "an encoder-decoder's answer to a text", "TEXT", nullptr,
+                                                 {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kOptions, true, nullptr,
+                                                 "good ones to pull: google/flan-t5-small, google/flan-t5-base", generated, nullptr, flat, show};
+extern const TaskEntry task_summarization{"summarization", {}, "a shorter text", "TEXT", nullptr, {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kOptions, true, nullptr,
+                                          "good ones to pull: sshleifer/distilbart-cnn-12-6, google-t5/t5-small", summary, nullptr, flat, show};
+extern const TaskEntry task_translation{"translation", {}, "a text in another language; also translation_XX_to_YY", "TEXT", nullptr,
+                                        {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kLanguages, true, nullptr,
+                                        "good ones to pull: Helsinki-NLP/opus-mt-en-fr, google-t5/t5-small", translation, nullptr, flat, show};
+
+}  // namespace mynah
