@@ -106,8 +106,9 @@ struct ThreadPool::State {
     uint32_t seen = 0;
     for (;;) {
       wait_change(generation, seen, sleepers, kSpins);
-      if (stop.load(std::memory_order_acquire)) return;
+      // In this order: who has seen the last generation sees stop as well, and nobody waits for another one.
       seen = generation.load(std::memory_order_acquire);
+      if (stop.load(std::memory_order_acquire)) return;
       work(seen);
     }
   }

@@ -280,7 +280,10 @@ bool Scheduler::State::take_requests(std::unique_lock<std::mutex>& lock) {
   }
   for (auto& s : running)
     if (s->cancelled && s->job.on_end) finish(*s, FinishReason::cancelled, nullptr);
-  std::erase_if(running, [](const auto& s) { return !s->job.on_end; });
+  if (std::erase_if(running, [](const auto& s) { return !s->job.on_end; }) > 0) {
+    std::lock_guard relock(mutex);
+    totals.running = static_cast<int64_t>(running.size());
+  }
   return true;
 }
 

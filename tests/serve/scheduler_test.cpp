@@ -42,7 +42,7 @@ TEST_F(Load, SharedBeginningsAreComputedOnce) {
   EXPECT_EQ(cached, 5);  // all but the first
 }
 
-TEST_F(Load, DISABLED_ACancelledAnswerFreesItsSlot) {
+TEST_F(Load, ACancelledAnswerFreesItsSlot) {
   for (const bool stream : {true, false}) {
     Json body = chat("x", 4000);
     body["stream"] = stream;
