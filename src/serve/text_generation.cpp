@@ -325,7 +325,7 @@ void tgi_tokenize(Call& call, const std::string& name) {
   const auto inputs = f.texts("inputs");
   if (!inputs) throw invalid("`inputs` is missing");
   // Servers of embeddings answer a list for each text, those of generation one list.
-  if (!lease->scheduler || f.array("inputs")) {
+  if (!lease->scheduler || body["inputs"].is_array()) {
     Json all = Json::array();
     for (const auto& text : *inputs) all.push_back(pieces_of(*lease, text, special, true));
     return call.send_json(all);

@@ -85,7 +85,7 @@ TEST_F(OpenAi, LogProbabilitiesAndBias) {
   EXPECT_EQ(post("/v1/chat/completions", biased).json()["choices"][0]["message"]["content"], "AAAAA");
 }
 
-TEST_F(OpenAi, DISABLED_Completions) {
+TEST_F(OpenAi, Completions) {
   const Json body = {{"model", "tiny"}, {"prompt", {"Hello", "World"}}, {"max_tokens", 5}, {"temperature", 0}};
   const Json json = post("/v1/completions", body).json();
   EXPECT_EQ(json["object"], "text_completion");
@@ -264,7 +264,7 @@ TEST_F(OpenAi, AnthropicMessages) {
   EXPECT_EQ(refused.json()["error"]["type"], "invalid_request_error");
 }
 
-TEST_F(OpenAi, DISABLED_HuggingFaceAndTextGeneration) {
+TEST_F(OpenAi, HuggingFaceAndTextGeneration) {
   const Json parameters = {{"max_new_tokens", 6}};
   const Json whole = post("/models/tiny", {{"inputs", "Hello"}, {"parameters", parameters}}).json();
   ASSERT_TRUE(whole.is_array());

@@ -199,7 +199,7 @@ inline void make_llama(const fs::path& folder, const std::string& chat_template,
                        {"num_key_value_heads", 2}, {"vocab_size", 258}, {"max_position_embeddings", context}, {"rms_norm_eps", 1e-5}, {"initializer_range", 0.5}, {"bos_token_id", 256}, {"eos_token_id", 257}, {"tie_word_embeddings", false}};
   Model::create(config.dump(), seed).save(folder.string());
   write_file(folder / "tokenizer.json", byte_tokenizer().dump());
-  write_file(folder / "tokenizer_config.json", Json{{"eos_token", "<|im_end|>"}, {"bos_token", "<|im_start|>"}, {"chat_template", chat_template}}.dump());
+  write_file(folder / "tokenizer_config.json", Json{{"tokenizer_class", "PreTrainedTokenizerFast"}, {"eos_token", "<|im_end|>"}, {"bos_token", "<|im_start|>"}, {"chat_template", chat_template}}.dump());
 }
 inline void make_bert(const fs::path& folder) {
   fs::create_directories(folder);
