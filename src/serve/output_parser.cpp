@@ -44,6 +44,13 @@ ParsedText OutputParser::finish() {
   return out;
 }
 
+// Drops the blanks between thoughts and the answer, however they come.
+void OutputParser::trim() {
+  const size_t text = held_.find_first_not_of(" \t\r\n");
+  held_.erase(0, std::min(text, held_.size()));
+  trims_ = held_.empty();
+}
+
 // A JSON call, or a list of them; false if it is none.
 bool OutputParser::take_calls(const std::string& text) {
   Json json;
@@ -77,6 +84,7 @@ void OutputParser::advance(ParsedText* out, bool end) {
   for (;;) {
     switch (state_) {
       case State::start: {
+        if (trims_) trim();
         if (!options_.thinking && !options_.tools) {
           state_ = State::content;
           continue;
@@ -108,13 +116,19 @@ void OutputParser::advance(ParsedText* out, bool end) {
         }
         out->thinking += held_.substr(0, at);
         held_.erase(0, at + 8);
-        const size_t text = held_.find_first_not_of(" \t\r\n");
-        held_.erase(0, text == std::string::npos ? held_.size() : text);
+        trims_ = true;
         options_.thinking = false;
         state_ = options_.tools ? State::start : State::content;
         continue;
       }
       case State::content: {
+        if (trims_) trim();
+        // Blanks behind a call are shown only in front of something.
+        if (after_call_ && blank(held_)) {
+          if (end) held_.clear();
+          return;
+        }
+        after_call_ = false;
         if (!options_.tools) {
           out->content += held_;
           held_.clear();
@@ -148,8 +162,7 @@ void OutputParser::advance(ParsedText* out, bool end) {
         if (!take_calls(inside)) out->content += inside;  // not what was taught: shown as it is
         held_.erase(0, at == std::string::npos ? held_.size() : at + closing_.size());
         state_ = State::content;
-        if (blank(held_)) held_.clear();
-        if (end && held_.empty()) return;
+        after_call_ = true;
         continue;
       }
       case State::whole: {

@@ -37,10 +37,13 @@ class OutputParser {
   enum class State { start, thinking, content, call, whole };
   void advance(ParsedText* out, bool end);
   bool take_calls(const std::string& json);
+  void trim();
 
   ParserOptions options_;
   State state_;
   std::string held_, closing_;
+  bool trims_ = false;       // blanks in front of the answer are dropped
+  bool after_call_ = false;  // the last thing read was a call
   std::vector<ToolCall> calls_;
 };
 
