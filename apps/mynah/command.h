@@ -18,6 +18,7 @@ using AddCommand = void (*)(CLI::App& parent, std::function<int()>& action);
 
 void add_run(CLI::App&, std::function<int()>&);
 void add_pull(CLI::App&, std::function<int()>&);
+void add_push(CLI::App&, std::function<int()>&);
 void add_list(CLI::App&, std::function<int()>&);
 void add_show(CLI::App&, std::function<int()>&);
 void add_rm(CLI::App&, std::function<int()>&);

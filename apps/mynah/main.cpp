@@ -19,17 +19,19 @@
 #include "ops/machine.h"
 #include "training_options.h"
 
-
 namespace mynah::app {
 namespace {
 
-constexpr AddCommand kCommands[] = {add_run,      add_pull,     add_list,     add_show,     add_rm,    add_cp,    add_create,   add_serve,   add_ps,       add_stop, add_generate, add_pipeline, add_embed,
-                                    add_tokenize, add_forward,  add_quantize, add_convert,  add_bench, add_doctor, add_tokenizer, add_pretrain, add_finetune,
-                                    add_align,    add_merge,    add_eval,     add_plot,     add_completion};
+constexpr AddCommand kCommands[] = {add_run,      add_pull,   add_push,      add_list,      add_show,     add_rm,
+                                    add_cp,       add_create, add_serve,     add_ps,        add_stop,     add_generate,
+                                    add_pipeline, add_embed,  add_tokenize,  add_forward,   add_quantize, add_convert,
+                                    add_bench,    add_doctor, add_tokenizer, add_pretrain,  add_finetune, add_align,
+                                    add_merge,    add_eval,   add_plot,      add_completion};
 
 std::vector<std::string> boolean_flags() {
-  std::vector<std::string> all = {"--do-sample",     "--renormalize-logits", "--remove-invalid-values", "--grad", "--hidden-states",
-                                  "--output-scores", "--output-logits",      "--early-stopping"};
+  std::vector<std::string> all = {"--do-sample",     "--renormalize-logits", "--remove-invalid-values",
+                                  "--grad",          "--hidden-states",      "--output-scores",
+                                  "--output-logits", "--early-stopping"};
   all.insert(all.end(), training_flags().begin(), training_flags().end());
   return all;
 }
@@ -55,8 +57,8 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error, const std::ve
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     for (const std::string& word : command->remaining()) {
       const std::string name = word.substr(0, word.find('='));
-      text = fmt::format("{}: {} is not expected{}; see mynah {} --help", command->get_name(), name, name.rfind("-", 0) == 0 ? did_you_mean(name, names) : "",
-                         command->get_name());
+      text = fmt::format("{}: {} is not expected{}; see mynah {} --help", command->get_name(), name,
+                         name.rfind("-", 0) == 0 ? did_you_mean(name, names) : "", command->get_name());
       break;
     }
   } else if (command) {

@@ -13,14 +13,16 @@ namespace {
 
 // "name:port" and "[v6]:port" without the port.
 std::string host_name(std::string_view host) {
-  if (host.starts_with('[')) return store::lower(host.substr(1, host.find(']') == std::string_view::npos ? 0 : host.find(']') - 1));
+  if (host.starts_with('['))
+    return store::lower(host.substr(1, host.find(']') == std::string_view::npos ? 0 : host.find(']') - 1));
   const auto colon = host.find(':');
-  if (colon != std::string_view::npos && host.find(':', colon + 1) != std::string_view::npos) return store::lower(host);  // bare v6
+  if (colon != std::string_view::npos && host.find(':', colon + 1) != std::string_view::npos)
+    return store::lower(host);  // bare v6
   return store::lower(host.substr(0, colon));
 }
 
-// Loopback, private and link-local addresses: what a rebinding attack cannot put into a Host header with profit, because pages
-// under a bare address have that address as their origin.
+// Loopback, private and link-local addresses: what a rebinding attack cannot put into a Host header with profit,
+// because pages under a bare address have that address as their origin.
 bool is_local_address(const std::string& name) {
   in_addr v4{};
   if (inet_pton(AF_INET, name.c_str(), &v4) == 1) {
@@ -29,7 +31,8 @@ bool is_local_address(const std::string& name) {
   }
   in6_addr v6{};
   if (inet_pton(AF_INET6, name.c_str(), &v6) == 1)
-    return IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6) || (v6.s6_addr[0] & 0xfe) == 0xfc || IN6_IS_ADDR_UNSPECIFIED(&v6);
+    return IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6) || (v6.s6_addr[0] & 0xfe) == 0xfc ||
+           IN6_IS_ADDR_UNSPECIFIED(&v6);
   return false;
 }
 
@@ -79,7 +82,9 @@ std::set<std::string> read_key_file(const std::string& path) {
     if (begin == std::string::npos) continue;
     digests.insert(store::digest_of_text(line.substr(begin)).hex());
   }
-  if (digests.empty()) fail(ErrorCode::usage, "serve: --api-key-file {} holds no key, expected one a line; without keys leave the option out", path);
+  if (digests.empty())
+    fail(ErrorCode::usage,
+         "serve: --api-key-file {} holds no key, expected one a line; without keys leave the option out", path);
   return digests;
 }
 
@@ -93,7 +98,8 @@ bool is_loopback_name(std::string_view host) {
 bool Access::host_allowed(std::string_view host) const {
   const std::string name = host_name(host);
   if (name.empty()) return false;
-  if (name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local") || name.ends_with(".internal")) return true;
+  if (name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local") || name.ends_with(".internal"))
+    return true;
   if (name == own_name() || is_local_address(name)) return true;
   for (const auto& allowed : rules_.hosts)
     if (name == host_name(allowed)) return true;
@@ -101,7 +107,7 @@ bool Access::host_allowed(std::string_view host) const {
 }
 
 bool Access::origin_allowed(std::string_view origin, std::string_view host) const {
-  for (const std::string_view scheme : {"app://", "tauri://", "vscode-webview://", "vscode-file://"})
+  for (const std::string_view scheme : {"app://", "tauri://", "vscode-webview://"})
     if (origin.starts_with(scheme)) return true;
   for (const auto& allowed : rules_.origins)
     if (matches(allowed, origin)) return true;
@@ -110,16 +116,19 @@ bool Access::origin_allowed(std::string_view origin, std::string_view host) cons
   const auto scheme = origin.substr(0, mark), name = origin.substr(mark + 3);
   if (scheme != "http" && scheme != "https") return false;
   const std::string bare = host_name(name);
-  return bare == "localhost" || bare == "127.0.0.1" || bare == "::1" || bare == "0.0.0.0" || name == host;
+  return bare == "localhost" || bare == "127.0.0.1" || bare == "::1" || name == host;
 }
 
 std::optional<ApiError> Access::check(Request& request, bool open) const {
   const auto host = request.header("host");
-  if (!(request.http_1_0 && host.empty()) && !host_allowed(host)) return ApiError(403, "the Host header names another machine; give this name with MYNAH_HOSTS to allow it");
+  if (!(request.http_1_0 && host.empty()) && !host_allowed(host))
+    return ApiError(403, "the Host header names another machine; give this name with MYNAH_HOSTS to allow it");
   const auto origin = request.header("origin");
-  if (!origin.empty() && !origin_allowed(origin, host)) return ApiError(403, "pages of this origin are not allowed; OLLAMA_ORIGINS adds to those that are");
+  if (!origin.empty() && !origin_allowed(origin, host))
+    return ApiError(403, "pages of this origin are not allowed; OLLAMA_ORIGINS adds to those that are");
   if (request.method == "OPTIONS") return std::nullopt;  // a preflight carries no key
-  if (origin.empty() && request.header("sec-fetch-site") == "cross-site" && request.method != "GET" && request.method != "HEAD")
+  if (origin.empty() && request.header("sec-fetch-site") == "cross-site" && request.method != "GET" &&
+      request.method != "HEAD")
     return ApiError(403, "a request from another site is not allowed");
   if (rules_.key_digests.empty()) return std::nullopt;
   const std::string key = key_of(request);
@@ -146,7 +155,9 @@ Headers Access::origin_headers(const Request& request, bool preflight) const {
   }
   const auto asked = request.header("access-control-request-headers");
   headers.emplace_back("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-  headers.emplace_back("Access-Control-Allow-Headers", asked.empty() ? "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, X-Api-Key" : std::string(asked));
+  headers.emplace_back("Access-Control-Allow-Headers",
+                       asked.empty() ? "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, X-Api-Key"
+                                     : std::string(asked));
   headers.emplace_back("Access-Control-Max-Age", "86400");
   return headers;
 }

@@ -14,7 +14,8 @@ namespace {
 
 // Shared by the answers of one request.
 struct Launched {
-  Launched(Service& s, Models::Lease l, ReplyPtr r, std::shared_ptr<Listener> who) : service(s), lease(std::move(l)), reply(std::move(r)), listener(std::move(who)) {}
+  Launched(Service& s, Models::Lease l, ReplyPtr r, std::shared_ptr<Listener> who)
+      : service(s), lease(std::move(l)), reply(std::move(r)), listener(std::move(who)) {}
   Service& service;
   Models::Lease lease;
   ReplyPtr reply;
@@ -51,31 +52,39 @@ void count(Metrics& m, const generation::Ended& e) {
 
 }  // namespace
 
-std::string chat_text(const LoadedModel& model, Json messages, const Json& tools, const Json& think, bool generation_prompt) {
+std::string chat_text(const LoadedModel& model, Json messages, const Json& tools, const Json& think,
+                      bool generation_prompt) {
   Json all = Json::array();
-  const bool has_system = std::any_of(messages.begin(), messages.end(), [](const Json& m) { return m.value("role", "") == "system"; });
-  if (!has_system && !model.settings.system.empty()) all.push_back({{"role", "system"}, {"content", model.settings.system}});
+  const bool has_system =
+      std::any_of(messages.begin(), messages.end(), [](const Json& m) { return m.value("role", "") == "system"; });
+  if (!has_system && !model.settings.system.empty())
+    all.push_back({{"role", "system"}, {"content", model.settings.system}});
   if (model.settings.messages.is_array())
     for (const Json& m : model.settings.messages) all.push_back(m);
   for (Json& m : messages) all.push_back(std::move(m));
   const auto tokenizer = model.model.tokenizer();
   if (!tokenizer) throw ApiError(400, "the model comes without a tokenizer");
+  if (model.go_template) return model.go_template->prompt(all, tools, think);
   if (!model.chat_template) {
     std::string text;
     for (const Json& m : all) text += (text.empty() ? "" : "\n") + m.value("content", "");
     return text;
   }
   const auto token = [&](std::optional<int32_t> id) { return id ? tokenizer->token_text(*id) : std::string(); };
-  Json variables = {{"messages", all}, {"add_generation_prompt", generation_prompt}, {"bos_token", token(tokenizer->bos_id())}, {"eos_token", token(tokenizer->eos_id())}};
+  Json variables = {{"messages", all},
+                    {"add_generation_prompt", generation_prompt},
+                    {"bos_token", token(tokenizer->bos_id())},
+                    {"eos_token", token(tokenizer->eos_id())}};
   if (!tools.is_null() && !tools.empty()) variables["tools"] = tools;
   if (!think.is_null()) variables["enable_thinking"] = !(think.is_boolean() && !think.get<bool>());
   if (think.is_string()) variables["reasoning_effort"] = think;
   return model.chat_template->render(variables);
 }
 
-std::vector<int32_t> chat_ids(const LoadedModel& model, Json messages, const Json& tools, const Json& think, bool generation_prompt) {
+std::vector<int32_t> chat_ids(const LoadedModel& model, Json messages, const Json& tools, const Json& think,
+                              bool generation_prompt) {
   const std::string text = chat_text(model, std::move(messages), tools, think, generation_prompt);
-  return model.model.tokenizer()->encode_ids(text, model.chat_template == nullptr, true);
+  return model.model.tokenizer()->encode_ids(text, model.go_template || !model.chat_template, true);
 }
 
 std::vector<int32_t> plain_ids(const LoadedModel& model, const std::string& text) {
@@ -88,7 +97,8 @@ void require_generation(const LoadedModel& model, const std::string& name) {
 }
 
 void require_tools(const LoadedModel& model, const std::string& name) {
-  if (!model.description.tools || !model.chat_template) throw ApiError(400, fmt::format("\"{}\" does not support tools: its chat template has none", name), "tools");
+  if (!model.description.tools || !(model.chat_template || model.go_template))
+    throw ApiError(400, fmt::format("\"{}\" does not support tools: its chat template has none", name), "tools");
 }
 
 GenerationConfig base_config(const LoadedModel& model) {
@@ -137,15 +147,20 @@ std::string tool_format(const Json& tools, const std::string& name) {
   for (const Json& tool : tools) {
     const Json& function = tool["function"];
     if (!name.empty() && function["name"] != name) continue;
-    Json arguments = function.contains("parameters") && function["parameters"].is_object() ? function["parameters"] : Json::object();
+    Json arguments =
+        function.contains("parameters") && function["parameters"].is_object() ? function["parameters"] : Json::object();
     if (!arguments.contains("type")) arguments["type"] = "object";
-    calls.push_back({{"type", "object"}, {"properties", {{"name", {{"const", function["name"]}}}, {"arguments", arguments}}}, {"required", {"name", "arguments"}}, {"additionalProperties", false}});
+    calls.push_back({{"type", "object"},
+                     {"properties", {{"name", {{"const", function["name"]}}}, {"arguments", arguments}}},
+                     {"required", {"name", "arguments"}},
+                     {"additionalProperties", false}});
   }
   if (calls.empty()) throw ApiError(400, fmt::format("there is no tool \"{}\"", name), "tool_choice");
   return calls.size() == 1 ? calls[0].dump() : Json{{"anyOf", calls}}.dump();
 }
 
-void launch(Service& service, Models::Lease lease, const Call& call, std::vector<Plan> plans, std::shared_ptr<Listener> listener) {
+void launch(Service& service, Models::Lease lease, const Call& call, std::vector<Plan> plans,
+            std::shared_ptr<Listener> listener) {
   generation::Scheduler& scheduler = *lease->scheduler;
   const auto counts = scheduler.counts();
   auto shared = std::make_shared<Launched>(service, std::move(lease), call.reply, std::move(listener));
@@ -172,7 +187,8 @@ void launch(Service& service, Models::Lease lease, const Call& call, std::vector
       const ParsedText last = parser->finish();
       rest.content += last.content;
       rest.thinking += last.thinking;
-      Outcome outcome{std::move(ended), content->content + rest.content, content->thinking + rest.thinking, parser->calls()};
+      Outcome outcome{std::move(ended), content->content + rest.content, content->thinking + rest.thinking,
+                      parser->calls()};
       shared->listener->on_end(choice, rest, std::move(outcome));
     };
     try {
@@ -183,7 +199,8 @@ void launch(Service& service, Models::Lease lease, const Call& call, std::vector
       shared->cancel();
       if (error.code() != ErrorCode::busy) throw;
       ApiError busy(std::string(error.what()).find("key") != std::string::npos ? 429 : 503, error.what());
-      const double wait = counts.seconds_per_answer * static_cast<double>(counts.waiting + 1) / static_cast<double>(std::max<int64_t>(1, counts.running));
+      const double wait = counts.seconds_per_answer * static_cast<double>(counts.waiting + 1) /
+                          static_cast<double>(std::max<int64_t>(1, counts.running));
       busy.retry_after = static_cast<int>(std::clamp(std::ceil(wait), 1.0, 60.0));
       throw busy;
     }

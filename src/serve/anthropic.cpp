@@ -21,12 +21,16 @@ const char* stop_reason(const Outcome& outcome) {
 }
 
 Json tool_block(const ToolCall& call) {
-  return {{"type", "tool_use"}, {"id", "toolu_" + call.id}, {"name", call.name}, {"input", parse_json(call.arguments, "arguments")}};
+  return {{"type", "tool_use"},
+          {"id", "toolu_" + call.id},
+          {"name", call.name},
+          {"input", parse_json(call.arguments, "arguments")}};
 }
 
 class MessageAnswer : public Listener {
  public:
-  MessageAnswer(ReplyPtr reply, MessageForm form) : events_(std::move(reply)), form_(std::move(form)), id_(random_id("msg_", 24)) {}
+  MessageAnswer(ReplyPtr reply, MessageForm form)
+      : events_(std::move(reply)), form_(std::move(form)), id_(random_id("msg_", 24)) {}
 
   void on_delta(int, const ParsedText& text, const generation::TokenStep&) override {
     if (form_.stream) put(text);
@@ -37,8 +41,10 @@ class MessageAnswer : public Listener {
     const Json stop = outcome.ended.stop.empty() ? Json() : Json(outcome.ended.stop);
     if (!form_.stream) {
       Json content = Json::array();
-      if (!outcome.thinking.empty()) content.push_back({{"type", "thinking"}, {"thinking", outcome.thinking}, {"signature", ""}});
-      if (!outcome.content.empty() || outcome.calls.empty()) content.push_back({{"type", "text"}, {"text", outcome.content}});
+      if (!outcome.thinking.empty())
+        content.push_back({{"type", "thinking"}, {"thinking", outcome.thinking}, {"signature", ""}});
+      if (!outcome.content.empty() || outcome.calls.empty())
+        content.push_back({{"type", "text"}, {"text", outcome.content}});
       for (const auto& call : outcome.calls) content.push_back(tool_block(call));
       Json json = message(std::move(content), stop_reason(outcome), stop);
       json["usage"] = usage(g, static_cast<int64_t>(g.ids.size()));
@@ -50,12 +56,18 @@ class MessageAnswer : public Listener {
       Json block = tool_block(call);
       block["input"] = Json::object();
       start_message();
-      events_.event("content_block_start", {{"type", "content_block_start"}, {"index", index_}, {"content_block", block}});
-      events_.event("content_block_delta", {{"type", "content_block_delta"}, {"index", index_}, {"delta", {{"type", "input_json_delta"}, {"partial_json", call.arguments}}}});
+      events_.event("content_block_start",
+                    {{"type", "content_block_start"}, {"index", index_}, {"content_block", block}});
+      events_.event("content_block_delta",
+                    {{"type", "content_block_delta"},
+                     {"index", index_},
+                     {"delta", {{"type", "input_json_delta"}, {"partial_json", call.arguments}}}});
       events_.event("content_block_stop", {{"type", "content_block_stop"}, {"index", index_++}});
     }
     start_message();
-    events_.event("message_delta", {{"type", "message_delta"}, {"delta", {{"stop_reason", stop_reason(outcome)}, {"stop_sequence", stop}}}, {"usage", usage(g, static_cast<int64_t>(g.ids.size()))}});
+    events_.event("message_delta", {{"type", "message_delta"},
+                                    {"delta", {{"stop_reason", stop_reason(outcome)}, {"stop_sequence", stop}}},
+                                    {"usage", usage(g, static_cast<int64_t>(g.ids.size()))}});
     events_.event("message_stop", {{"type", "message_stop"}});
     events_.end();
   }
@@ -68,10 +80,19 @@ class MessageAnswer : public Listener {
 
  private:
   Json message(Json content, const Json& reason, const Json& stop) const {
-    return {{"id", id_}, {"type", "message"}, {"role", "assistant"}, {"model", form_.model}, {"content", std::move(content)}, {"stop_reason", reason}, {"stop_sequence", stop}};
+    return {{"id", id_},
+            {"type", "message"},
+            {"role", "assistant"},
+            {"model", form_.model},
+            {"content", std::move(content)},
+            {"stop_reason", reason},
+            {"stop_sequence", stop}};
   }
   Json usage(const Generated& g, int64_t output) const {
-    return {{"input_tokens", form_.prompt_tokens - g.reused_tokens}, {"cache_creation_input_tokens", 0}, {"cache_read_input_tokens", g.reused_tokens}, {"output_tokens", output}};
+    return {{"input_tokens", form_.prompt_tokens - g.reused_tokens},
+            {"cache_creation_input_tokens", 0},
+            {"cache_read_input_tokens", g.reused_tokens},
+            {"output_tokens", output}};
   }
   void start_message() {
     if (std::exchange(started_, true)) return;
@@ -88,13 +109,18 @@ class MessageAnswer : public Listener {
     open_ = kind;
     if (kind.empty()) return;
     start_message();
-    events_.event("content_block_start", {{"type", "content_block_start"}, {"index", index_}, {"content_block", {{"type", kind}, {kind, ""}}}});
+    events_.event(
+        "content_block_start",
+        {{"type", "content_block_start"}, {"index", index_}, {"content_block", {{"type", kind}, {kind, ""}}}});
   }
   void put(const ParsedText& text) {
-    for (const auto& [kind, piece] : {std::pair<const char*, const std::string&>{"thinking", text.thinking}, {"text", text.content}}) {
+    for (const auto& [kind, piece] :
+         {std::pair<const char*, const std::string&>{"thinking", text.thinking}, {"text", text.content}}) {
       if (piece.empty()) continue;
       open(kind);
-      events_.event("content_block_delta", {{"type", "content_block_delta"}, {"index", index_}, {"delta", {{"type", std::string(kind) + "_delta"}, {kind, piece}}}});
+      events_.event("content_block_delta", {{"type", "content_block_delta"},
+                                            {"index", index_},
+                                            {"delta", {{"type", std::string(kind) + "_delta"}, {kind, piece}}}});
     }
   }
 
@@ -116,8 +142,10 @@ Json messages_of(const Fields& f, const std::string& model) {
   if (list->empty()) throw ApiError(400, "messages: at least one message is required", "messages");
   for (size_t i = 0; i < list->size(); ++i) {
     const Json& m = (*list)[i];
-    const std::string where = fmt::format("messages.{}.", i), role = m.is_object() ? m.value("role", "") : "";
-    if (role != "user" && role != "assistant" && role != "system") throw ApiError(400, fmt::format("{}role: must be user or assistant", where), "messages");
+    const std::string where = fmt::format("messages.{}.", i),
+                      role = m.is_object() ? Fields(m, where).text_or("role", "") : "";
+    if (role != "user" && role != "assistant" && role != "system")
+      throw ApiError(400, fmt::format("{}role: must be user or assistant", where), "messages");
     const auto content = m.find("content");
     if (content == m.end()) throw ApiError(400, where + "content: field required", "messages");
     if (!content->is_array()) {
@@ -126,12 +154,20 @@ Json messages_of(const Fields& f, const std::string& model) {
     }
     Json rest = Json::array(), calls = Json::array();
     for (const Json& block : *content) {
-      const std::string type = block.is_object() ? block.value("type", "") : "";
+      if (!block.is_object()) throw ApiError(400, where + "content: a block that is no object", "messages");
+      const Fields b(block, where + "content.");
+      const std::string type = b.text_or("type", "");
       if (type == "tool_use") {
-        calls.push_back({{"id", block.value("id", "")}, {"type", "function"}, {"function", {{"name", block.value("name", "")}, {"arguments", block.contains("input") ? block["input"] : Json::object()}}}});
+        calls.push_back({{"id", b.text_or("id", "")},
+                         {"type", "function"},
+                         {"function",
+                          {{"name", b.text_or("name", "")},
+                           {"arguments", block.contains("input") ? block["input"] : Json::object()}}}});
       } else if (type == "tool_result") {
         const auto inner = block.find("content");
-        out.push_back({{"role", "tool"}, {"tool_call_id", block.value("tool_use_id", "")}, {"content", inner == block.end() ? "" : content_text(*inner, where, model)}});
+        out.push_back({{"role", "tool"},
+                       {"tool_call_id", b.text_or("tool_use_id", "")},
+                       {"content", inner == block.end() ? "" : content_text(*inner, where, model)}});
       } else if (type != "thinking" && type != "redacted_thinking") {
         rest.push_back(block);
       }
@@ -150,9 +186,18 @@ Json tools_of(const Fields& f) {
   if (!list || list->empty()) return nullptr;
   Json out = Json::array();
   for (const Json& tool : *list) {
-    if (!tool.is_object() || !tool.contains("name") || !tool["name"].is_string()) throw ApiError(400, "tools: a tool without name", "tools");
-    if (!tool.contains("input_schema")) throw ApiError(400, fmt::format("tools: \"{}\" is no tool of the client's own, which this server does not have", tool["name"].get<std::string>()), "tools");
-    out.push_back({{"type", "function"}, {"function", {{"name", tool["name"]}, {"description", tool.value("description", "")}, {"parameters", tool["input_schema"]}}}});
+    if (!tool.is_object() || !tool.contains("name") || !tool["name"].is_string())
+      throw ApiError(400, "tools: a tool without name", "tools");
+    if (!tool.contains("input_schema"))
+      throw ApiError(400,
+                     fmt::format("tools: \"{}\" is no tool of the client's own, which this server does not have",
+                                 tool["name"].get<std::string>()),
+                     "tools");
+    out.push_back({{"type", "function"},
+                   {"function",
+                    {{"name", tool["name"]},
+                     {"description", Fields(tool, "tools.").text_or("description", "")},
+                     {"parameters", tool["input_schema"]}}}});
   }
   return out;
 }
@@ -183,18 +228,30 @@ void create(Call& call) {
       if (!stop.empty()) settings.config.stop_strings.push_back(stop);
   }
   for (const char* field : {"mcp_servers", "container"}) f.refuse(field, "this server does not have it");
+  const Json* output = f.object("output_config");
+  const Json* shape = output ? Fields(*output, "output_config.").object("format") : f.object("output_format");
+  if (shape) {
+    const Fields s(*shape, "output_config.format.");
+    const Json* schema = s.object("schema");
+    if (s.text_or("type", "") != "json_schema" || !schema)
+      throw ApiError(400, "output_config.format: expected {\"type\": \"json_schema\", \"schema\": {...}}",
+                     "output_config");
+    settings.config.format = json_format(*schema);
+  }
   Json think = model.description.thinking ? Json(false) : Json();
-  if (const Json* thinking = f.object("thinking"); thinking && thinking->value("type", "") == "enabled") {
-    if (!model.description.thinking) throw ApiError(400, fmt::format("\"{}\" does not support thinking", name), "thinking");
+  if (const Json* thinking = f.object("thinking");
+      thinking && Fields(*thinking, "thinking.").text_or("type", "") == "enabled") {
+    if (!model.description.thinking)
+      throw ApiError(400, fmt::format("\"{}\" does not support thinking", name), "thinking");
     think = true;
   }
   Plan plan;
   if (const Json* choice = f.object("tool_choice")) {
-    const std::string type = choice->value("type", "");
+    const std::string type = Fields(*choice, "tool_choice.").text_or("type", "");
     if (type == "none") tools = nullptr;
     if (type == "any" || type == "tool") {
       if (tools.is_null()) throw ApiError(400, "tool_choice asks for a call, but there are no tools", "tool_choice");
-      const std::string wanted = type == "tool" ? choice->value("name", "") : "";
+      const std::string wanted = type == "tool" ? Fields(*choice, "tool_choice.").text_or("name", "") : "";
       settings.config.format = tool_format(tools, wanted);
       plan.parser.only_call = true;
     } else if (type != "auto" && type != "none") {
@@ -210,7 +267,8 @@ void create(Call& call) {
   plan.parser.thinking = think.is_boolean() && think.get<bool>();
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
-  launch(call.service, std::move(lease), call, std::move(plans), std::make_shared<MessageAnswer>(call.reply, std::move(form)));
+  launch(call.service, std::move(lease), call, std::move(plans),
+         std::make_shared<MessageAnswer>(call.reply, std::move(form)));
 }
 
 void count_tokens(Call& call) {

@@ -16,7 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void wrong_line(size_t line, const std::string& what) { fail(ErrorCode::usage, "Modelfile: (line {}): {}", line, what); }
+[[noreturn]] void wrong_line(size_t line, const std::string& what) {
+  fail(ErrorCode::usage, "Modelfile: (line {}): {}", line, what);
+}
 
 // A parameter's text as the type that the option has.
 Json parameter_value(size_t line, const std::string& name, const std::string& text) {
@@ -30,7 +32,8 @@ Json parameter_value(size_t line, const std::string& name, const std::string& te
   OllamaSettings scratch;
   const Json object = {{name, value}};
   try {
-    if (!set_ollama_option(Fields(object), name, &scratch)) wrong_line(line, fmt::format("unknown parameter '{}'", name));
+    if (!set_ollama_option(Fields(object), name, &scratch))
+      wrong_line(line, fmt::format("unknown parameter '{}'", name));
   } catch (const ApiError& error) {
     wrong_line(line, error.what());
   }
@@ -128,13 +131,16 @@ CreateRequest parse_modelfile(std::string_view source) {
     } else if (command == "license") {
       request.license = request.license ? *request.license + "\n" + value : value;
     } else if (command == "message") {
-      if (first != "system" && first != "user" && first != "assistant") wrong_line(begin_line, "message role must be one of \"system\", \"user\", or \"assistant\"");
+      if (first != "system" && first != "user" && first != "assistant")
+        wrong_line(begin_line, "message role must be one of \"system\", \"user\", or \"assistant\"");
       if (!request.messages.is_array()) request.messages = Json::array();
       request.messages.push_back({{"role", first}, {"content", value}});
     } else if (command == "adapter" || command == "draft" || command == "renderer" || command == "parser") {
       wrong_line(begin_line, fmt::format("{} is not supported", command));
     } else if (command != "requires") {
-      wrong_line(begin_line, "command must be one of \"from\", \"license\", \"template\", \"system\", \"parameter\", or \"message\"");
+      wrong_line(
+          begin_line,
+          "command must be one of \"from\", \"license\", \"template\", \"system\", \"parameter\", or \"message\"");
     }
   }
   if (request.from.empty()) fail(ErrorCode::usage, "Modelfile: no FROM line");
@@ -152,9 +158,11 @@ CreateRequest create_request(const Fields& f) {
       if (!digest.is_string()) f.wrong("files", "object of digests");
       r.files[name] = digest.get<std::string>();
     }
-  if (f.text("modelfile")) throw ApiError(400, "\"modelfile\" is not supported: give from, template, system and parameters", "modelfile");
+  if (f.text("modelfile"))
+    throw ApiError(400, "\"modelfile\" is not supported: give from, template, system and parameters", "modelfile");
   if (r.from.empty() && r.files.empty()) throw ApiError(400, "neither 'from' or 'files' was specified");
-  for (const char* name : {"adapters", "draft_files", "draft_quantize", "renderer", "parser"}) f.refuse(name, "this server makes models of weights, templates and settings");
+  for (const char* name : {"adapters", "draft_files", "draft_quantize", "renderer", "parser"})
+    f.refuse(name, "this server makes models of weights, templates and settings");
   if (f.has("template")) r.template_text = f.text("template");
   if (f.has("system")) r.system = f.text("system");
   if (const auto licenses = f.texts("license")) {
@@ -164,7 +172,8 @@ CreateRequest create_request(const Fields& f) {
   if (const Json* parameters = f.object("parameters")) {
     OllamaSettings scratch;
     for (const auto& [name, value] : parameters->items())
-      if (!set_ollama_option(Fields(*parameters), name, &scratch)) throw ApiError(400, fmt::format("unknown parameter '{}'", name), "parameters");
+      if (!set_ollama_option(Fields(*parameters), name, &scratch))
+        throw ApiError(400, fmt::format("unknown parameter '{}'", name), "parameters");
     r.parameters = *parameters;
   }
   if (const Json* messages = f.array("messages")) r.messages = *messages;
@@ -172,9 +181,18 @@ CreateRequest create_request(const Fields& f) {
   return r;
 }
 
-store::Model create_model(const store::Store& store, const CreateRequest& r, const std::function<void(const std::string&)>& status) {
-  if (r.template_text && !r.template_text->empty() && r.template_text->find("{%") == std::string::npos && r.template_text->find("{{") != std::string::npos)
-    throw ApiError(400, "the template is in Go's template language, which is not supported; give a Jinja template (with {% and {{ }}) or leave the model's own", "template");
+store::Model create_model(const store::Store& store, const CreateRequest& r,
+                          const std::function<void(const std::string&)>& status) {
+  if (r.template_text && !r.template_text->empty()) {
+    try {
+      if (is_jinja(*r.template_text))
+        ChatTemplate::parse(*r.template_text, "create");
+      else
+        GoTemplate::parse(*r.template_text, "create");
+    } catch (const Error& error) {
+      throw ApiError(400, error.what(), "template");
+    }
+  }
   std::vector<store::NewFile> files;
   std::string source = r.from;
   const auto add_folder = [&](const fs::path& folder) {
@@ -194,22 +212,26 @@ store::Model create_model(const store::Store& store, const CreateRequest& r, con
       if (!store.has_blob(*digest)) throw ApiError(400, fmt::format("blob {} does not exist", digest->with_prefix()));
       const std::string base = fs::path(name).filename().string();
       if (!store::valid_file_name(base)) throw ApiError(400, "a file name that cannot be used", "files");
-      files.push_back({base, store::lower(base).ends_with(".gguf") || r.files.size() == 1 ? "model" : "", {}, digest, {}});
+      files.push_back(
+          {base, store::lower(base).ends_with(".gguf") || r.files.size() == 1 ? "model" : "", {}, digest, {}});
       if (files.back().role == "model" && !store::lower(base).ends_with(".gguf")) files.back().name = "model.gguf";
     }
   } else if (r.from_may_be_path && fs::exists(r.from, error)) {
-    if (fs::is_directory(r.from, error)) add_folder(r.from);
-    else files.push_back({fs::path(r.from).filename().string(), "model", r.from, {}, {}});
+    if (fs::is_directory(r.from, error))
+      add_folder(r.from);
+    else
+      files.push_back({fs::path(r.from).filename().string(), "model", r.from, {}, {}});
     source = fs::absolute(r.from, error).string();
   } else {
     const auto stored = store.find(r.from);
     if (!stored) {
-      if (r.from_may_be_path) fail(ErrorCode::not_found, "create: FROM {}: neither a path nor a stored model; pull it first", r.from);
+      if (r.from_may_be_path)
+        fail(ErrorCode::not_found, "create: FROM {}: neither a path nor a stored model; pull it first", r.from);
       throw ApiError(404, fmt::format("model '{}' not found", r.from), "from");
     }
     for (const auto& file : stored->files) {
-      const bool replaced = (file.role == "template" && r.template_text) || (file.role == "system" && r.system) || (file.role == "license" && r.license) ||
-                            (file.role == "messages" && r.messages.is_array());
+      const bool replaced = (file.role == "template" && r.template_text) || (file.role == "system" && r.system) ||
+                            (file.role == "license" && r.license) || (file.role == "messages" && r.messages.is_array());
       if (file.role == "params" && r.parameters.is_object()) {
         // The new parameters win over those of the model below, which stay otherwise.
         continue;
@@ -222,10 +244,16 @@ store::Model create_model(const store::Store& store, const CreateRequest& r, con
     status("quantizing model to " + r.quantize);
     const auto known = store.resolve(source);
     if (!known || !r.files.empty()) throw ApiError(400, "quantize needs a model in 'from'", "quantize");
-    const fs::path out = store.settings().home / "blobs" / "partial" / ("quantize-" + store::digest_of_text(r.name).hex() + ".gguf");
+    const fs::path out =
+        store.settings().home / "blobs" / "partial" / ("quantize-" + store::digest_of_text(r.name).hex() + ".gguf");
     std::string recipe = store::lower(r.quantize);
     bundle::write_gguf(known->path, out, recipe);
-    files.erase(std::remove_if(files.begin(), files.end(), [&](const store::NewFile& f) { return std::find(std::begin(kSettings), std::end(kSettings), f.role) == std::end(kSettings); }), files.end());
+    files.erase(std::remove_if(files.begin(), files.end(),
+                               [&](const store::NewFile& f) {
+                                 return std::find(std::begin(kSettings), std::end(kSettings), f.role) ==
+                                        std::end(kSettings);
+                               }),
+                files.end());
     files.push_back({"model.gguf", "model", out, {}, {}});
   }
   Json parameters = r.parameters;
@@ -249,8 +277,12 @@ store::Model create_model(const store::Store& store, const CreateRequest& r, con
   std::string licence = r.license.value_or("");
   if (licence.empty())
     if (const auto below = store.find(r.from)) licence = below->licence;
-  const store::Model model = store.create(r.name, source, licence.substr(0, std::min<size_t>(100, licence.find('\n'))), files);
-  if (!r.quantize.empty()) fs::remove(store.settings().home / "blobs" / "partial" / ("quantize-" + store::digest_of_text(r.name).hex() + ".gguf"), error);
+  const store::Model model =
+      store.create(r.name, source, licence.substr(0, std::min<size_t>(100, licence.find('\n'))), files);
+  if (!r.quantize.empty())
+    fs::remove(
+        store.settings().home / "blobs" / "partial" / ("quantize-" + store::digest_of_text(r.name).hex() + ".gguf"),
+        error);
   return model;
 }
 

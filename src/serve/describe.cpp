@@ -12,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "mynah/error.h"
 #include "nn/head_kind.h"
+#include "serve/go_template.h"
 #include "store/names.h"
 
 namespace mynah::serve {
@@ -27,7 +28,8 @@ std::string upper(std::string text) {
 std::string quantisation_of(const formats::TensorSource& source) {
   std::map<std::string, int64_t> elements;
   for (const auto& info : source.tensors()) elements[std::string(info.type)] += info.shape.numel();
-  const auto most = std::max_element(elements.begin(), elements.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto most = std::max_element(elements.begin(), elements.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == elements.end() ? "unknown" : upper(most->first);
 }
 
@@ -40,11 +42,15 @@ int64_t config_int(const Json& config, const std::vector<const char*>& keys) {
 Json value_json(const formats::GgufValue& value) {
   using formats::GgufType;
   if (!value.is_array()) switch (value.type()) {
-      case GgufType::boolean: return value.as_bool();
-      case GgufType::string: return std::string(value.as_string());
+      case GgufType::boolean:
+        return value.as_bool();
+      case GgufType::string:
+        return std::string(value.as_string());
       case GgufType::f32:
-      case GgufType::f64: return value.as_float();
-      default: return value.as_int();
+      case GgufType::f64:
+        return value.as_float();
+      default:
+        return value.as_int();
     }
   Json all = Json::array();
   if (value.element_type() == GgufType::string) {
@@ -61,8 +67,10 @@ Json info_of_gguf(const formats::GgufFile& file, bool verbose) {
   Json info = Json::object();
   for (const auto& value : file.metadata()) {
     if (value.key() == "tokenizer.chat_template") continue;
-    if (value.is_array() && value.size() > 5 && !verbose) append_member(info, value.key(), nullptr);
-    else append_member(info, value.key(), value_json(value));
+    if (value.is_array() && value.size() > 5 && !verbose)
+      append_member(info, value.key(), nullptr);
+    else
+      append_member(info, value.key(), value_json(value));
   }
   return info;
 }
@@ -94,7 +102,8 @@ std::string modelfile_of(const std::string& from, const ModelSettings& s, const 
   if (!s.system.empty()) text += "SYSTEM \"\"\"" + s.system + "\"\"\"\n";
   if (s.parameters.is_object())
     for (const auto& [name, value] : s.parameters.items())
-      for (const Json& item : value.is_array() ? value : Json::array({value})) text += "PARAMETER " + name + " " + (item.is_string() ? item.dump() : item.dump()) + "\n";
+      for (const Json& item : value.is_array() ? value : Json::array({value}))
+        text += "PARAMETER " + name + " " + (item.is_string() ? item.dump() : item.dump()) + "\n";
   if (s.messages.is_array())
     for (const Json& m : s.messages)
       if (m.is_object()) text += "MESSAGE " + m.value("role", "user") + " \"\"\"" + m.value("content", "") + "\"\"\"\n";
@@ -120,7 +129,9 @@ ModelSettings settings_of(const store::Store& store, const store::Model& model) 
 
 std::string tagged_name(const std::string& name) {
   const auto slash = name.rfind('/');
-  return name.find(':', slash == std::string::npos ? 0 : slash) == std::string::npos || name.starts_with("pypi:") ? name + ":latest" : name;
+  return name.find(':', slash == std::string::npos ? 0 : slash) == std::string::npos || name.starts_with("pypi:")
+             ? name + ":latest"
+             : name;
 }
 
 std::string parameter_size(int64_t parameters) {
@@ -141,16 +152,21 @@ Description describe(const std::filesystem::path& path) {
   d.architecture = b.architecture();
   d.context_length = config_int(b.config, {"max_position_embeddings", "n_positions", "n_ctx"});
   d.embedding_length = config_int(b.config, {"hidden_size", "n_embd", "d_model"});
-  d.generates = d.architecture.ends_with("ForCausalLM") || d.architecture.ends_with("LMHeadModel") || d.architecture.ends_with("ForConditionalGeneration") ||
-                d.architecture.ends_with("MTModel");
+  d.generates = d.architecture.ends_with("ForCausalLM") || d.architecture.ends_with("LMHeadModel") ||
+                d.architecture.ends_with("ForConditionalGeneration") || d.architecture.ends_with("MTModel");
   try {
-    d.embeds = !d.generates && b.tokenizer && nn::head_kind(Json{{"architectures", {d.architecture}}}) == nn::HeadKind::bare;
+    d.embeds =
+        !d.generates && b.tokenizer && nn::head_kind(Json{{"architectures", {d.architecture}}}) == nn::HeadKind::bare;
   } catch (const Error&) {  // a head of no text
   }
-  d.chat_template = b.gguf ? b.gguf->get<std::string>("tokenizer.chat_template", "") : b.tokenizer ? std::string(b.tokenizer->chat_template()) : "";
-  if (!b.gguf && std::filesystem::exists(path / "chat_template.jinja")) d.chat_template = read_text_file(path / "chat_template.jinja", 4 << 20);
+  d.chat_template = b.gguf        ? b.gguf->get<std::string>("tokenizer.chat_template", "")
+                    : b.tokenizer ? std::string(b.tokenizer->chat_template())
+                                  : "";
+  if (!b.gguf && std::filesystem::exists(path / "chat_template.jinja"))
+    d.chat_template = read_text_file(path / "chat_template.jinja", 4 << 20);
   d.tools = d.chat_template.find("tools") != std::string::npos;
-  d.thinking = d.chat_template.find("<think>") != std::string::npos || d.chat_template.find("enable_thinking") != std::string::npos;
+  d.thinking = d.chat_template.find("<think>") != std::string::npos ||
+               d.chat_template.find("enable_thinking") != std::string::npos;
   if (b.gguf) {
     d.format = "gguf";
     d.family = b.gguf->get<std::string>("general.architecture");
@@ -161,9 +177,12 @@ Description describe(const std::filesystem::path& path) {
     d.family = b.entry->model_type;
     d.model_info = {{"general.architecture", d.family}, {"general.parameter_count", d.parameters}};
     const std::pair<const char*, std::vector<const char*>> rows[] = {
-        {"context_length", {"max_position_embeddings", "n_positions"}}, {"embedding_length", {"hidden_size", "n_embd", "d_model"}},
-        {"block_count", {"num_hidden_layers", "n_layer", "num_layers"}}, {"attention.head_count", {"num_attention_heads", "n_head", "num_heads"}},
-        {"attention.head_count_kv", {"num_key_value_heads"}}, {"feed_forward_length", {"intermediate_size", "n_inner", "d_ff"}},
+        {"context_length", {"max_position_embeddings", "n_positions"}},
+        {"embedding_length", {"hidden_size", "n_embd", "d_model"}},
+        {"block_count", {"num_hidden_layers", "n_layer", "num_layers"}},
+        {"attention.head_count", {"num_attention_heads", "n_head", "num_heads"}},
+        {"attention.head_count_kv", {"num_key_value_heads"}},
+        {"feed_forward_length", {"intermediate_size", "n_inner", "d_ff"}},
         {"vocab_size", {"vocab_size"}}};
     for (const auto& [name, keys] : rows)
       if (const int64_t value = config_int(b.config, keys)) d.model_info[d.family + "." + name] = value;
@@ -171,9 +190,30 @@ Description describe(const std::filesystem::path& path) {
   return d;
 }
 
+bool apply_template(Description* d, const std::string& text) {
+  if (is_jinja(text)) {
+    d->tools = text.find("tools") != std::string::npos;
+    d->thinking = text.find("<think>") != std::string::npos || text.find("enable_thinking") != std::string::npos;
+    return true;
+  }
+  try {
+    const auto parsed = GoTemplate::parse(text, "template");
+    d->tools = parsed->uses("Tools");
+    d->thinking = parsed->uses("Think") || parsed->uses("Thinking");
+    d->fills_in = parsed->uses("Suffix");
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 Json details_json(const Description& d) {
-  Json json = {{"parent_model", ""}, {"format", d.format}, {"family", d.family}, {"families", Json::array({d.family})},
-               {"parameter_size", parameter_size(d.parameters)}, {"quantization_level", d.quantisation}};
+  Json json = {{"parent_model", ""},
+               {"format", d.format},
+               {"family", d.family},
+               {"families", Json::array({d.family})},
+               {"parameter_size", parameter_size(d.parameters)},
+               {"quantization_level", d.quantisation}};
   if (d.context_length) json["context_length"] = d.context_length;
   if (d.embedding_length) json["embedding_length"] = d.embedding_length;
   return json;
@@ -184,6 +224,7 @@ Json capabilities_json(const Description& d) {
   if (d.generates) all.push_back("completion");
   if (d.embeds) all.push_back("embedding");
   if (d.generates && d.tools) all.push_back("tools");
+  if (d.generates && d.fills_in) all.push_back("insert");
   if (d.generates && d.thinking) all.push_back("thinking");
   return all;
 }
@@ -193,7 +234,8 @@ Json tag_json(const store::Store& store, const store::Model& m) {
   static std::mutex mutex;
   static std::map<std::string, std::pair<Json, Json>> known;
   const std::string name = tagged_name(m.name);
-  Json json = {{"name", name}, {"model", name}, {"modified_at", m.pulled_at}, {"size", m.size_bytes()}, {"digest", m.digest}};
+  Json json = {
+      {"name", name}, {"model", name}, {"modified_at", m.pulled_at}, {"size", m.size_bytes()}, {"digest", m.digest}};
   std::pair<Json, Json> said;
   {
     std::lock_guard lock(mutex);
@@ -203,13 +245,19 @@ Json tag_json(const store::Store& store, const store::Model& m) {
     try {
       Description d = describe(store.materialise(m));
       const std::string own = role_text(store, m, "template");
-      if (!own.empty()) d.tools = own.find("tools") != std::string::npos || own.find(".Tools") != std::string::npos;
+      if (!own.empty()) apply_template(&d, own);
       said = {details_json(d), capabilities_json(d)};
       std::lock_guard lock(mutex);
       known[m.digest] = said;
     } catch (const std::exception& error) {
       log_info(std::string("list: ") + error.what());
-      said = {Json{{"parent_model", ""}, {"format", ""}, {"family", ""}, {"families", Json::array()}, {"parameter_size", ""}, {"quantization_level", ""}}, Json::array()};
+      said = {Json{{"parent_model", ""},
+                   {"format", ""},
+                   {"family", ""},
+                   {"families", Json::array()},
+                   {"parameter_size", ""},
+                   {"quantization_level", ""}},
+              Json::array()};
     }
   }
   json["details"] = said.first;
@@ -228,11 +276,13 @@ Json show_json(const store::Store& store, const std::filesystem::path& path, con
   ModelSettings s;
   if (model) s = settings_of(store, *model);
   const std::string shown = s.template_text.empty() ? d.chat_template : s.template_text;
-  if (!s.template_text.empty()) d.tools = shown.find("tools") != std::string::npos || shown.find(".Tools") != std::string::npos;
+  if (!s.template_text.empty()) apply_template(&d, s.template_text);
   Json json = Json::object();
   if (!s.license.empty()) json["license"] = s.license;
   json["modelfile"] = modelfile_of(model ? tagged_name(model->name) : path.string(), s, shown);
-  if (const std::string lines = parameter_lines(s.parameters.is_object() ? s.parameters : Json::object()); !lines.empty()) json["parameters"] = lines;
+  if (const std::string lines = parameter_lines(s.parameters.is_object() ? s.parameters : Json::object());
+      !lines.empty())
+    json["parameters"] = lines;
   if (!shown.empty()) json["template"] = shown;
   if (!s.system.empty()) json["system"] = s.system;
   json["details"] = details_json(d);

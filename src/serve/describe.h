@@ -1,5 +1,5 @@
-// What a model's files say about it, in the words of Ollama's GET /api/tags and POST /api/show; `mynah list` and `mynah show`
-// print the same.
+// What a model's files say about it, in the words of Ollama's GET /api/tags and POST /api/show; `mynah list` and `mynah
+// show` print the same.
 #pragma once
 #include <string>
 
@@ -22,15 +22,19 @@ std::string tagged_name(const std::string& name);
 
 // Facts that need the file's head only.
 struct Description {
-  std::string format, family, architecture, quantisation;  // "gguf" or "safetensors"; "llama"; "LlamaForCausalLM"; "Q4_1"
+  std::string format, family, architecture,
+      quantisation;  // "gguf" or "safetensors"; "llama"; "LlamaForCausalLM"; "Q4_1"
   int64_t parameters = 0, context_length = 0, embedding_length = 0;
-  bool generates = false, embeds = false, tools = false, thinking = false;
+  bool generates = false, embeds = false, tools = false, thinking = false, fills_in = false;
   std::string chat_template;  // Jinja source; may be empty
   Json model_info;
   std::shared_ptr<bundle::Bundle> bundle;  // without its network
 };
 // Throws what opening the files throws.
 Description describe(const std::filesystem::path& path);
+// What a template of the Modelfile's changes in it; false for one that this program cannot read, whose model keeps its
+// own.
+bool apply_template(Description* d, const std::string& text);
 
 Json details_json(const Description& d);
 Json capabilities_json(const Description& d);

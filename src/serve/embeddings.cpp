@@ -8,6 +8,7 @@
 #include <map>
 
 #include "serve/openai.h"
+#include "serve/task_pipeline.h"
 #include "serve/vectors.h"
 
 namespace mynah::serve {
@@ -23,20 +24,27 @@ std::string base64(const std::vector<float>& values) {
   std::memcpy(bytes.data(), values.data(), bytes.size());
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
+    for (size_t k = 0; k < 3; ++k)
+      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
     for (size_t k = 0; k < 4; ++k) out += i + k > bytes.size() ? '=' : kLetters[group >> (18 - 6 * k) & 63];
   }
   return out;
 }
 
 // Texts or token ids: a string, [string], [int] or [[int]].
-std::vector<std::vector<int32_t>> inputs_of(const LoadedModel& model, const Json& input, const char* name, bool ids_allowed, bool* one = nullptr) {
+std::vector<std::vector<int32_t>> inputs_of(const LoadedModel& model, const Json& input, const char* name,
+                                            bool ids_allowed, bool* one = nullptr) {
   std::vector<std::vector<int32_t>> all;
-  const auto wrong = [&]() { return ApiError(400, fmt::format("invalid input type: \"{}\" is neither a string nor an array of strings", name), name); };
+  const auto wrong = [&]() {
+    return ApiError(400, fmt::format("invalid input type: \"{}\" is neither a string nor an array of strings", name),
+                    name);
+  };
   const auto ids_of = [&](const Json& list) {
     std::vector<int32_t> ids;
     for (const Json& id : list) {
-      if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= model.model.tokenizer()->vocab_size()) throw wrong();
+      if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
+          id.get<int64_t>() >= model.model.tokenizer()->vocab_size())
+        throw wrong();
       ids.push_back(id.get<int32_t>());
     }
     return ids;
@@ -47,9 +55,12 @@ std::vector<std::vector<int32_t>> inputs_of(const LoadedModel& model, const Json
   } else if (input.is_array()) {
     if (!input.empty() && input[0].is_number() && ids_allowed) return {ids_of(input)};
     for (const Json& item : input) {
-      if (item.is_string()) all.push_back(vector_ids(model, item.get<std::string>()));
-      else if (item.is_array() && ids_allowed) all.push_back(ids_of(item));
-      else throw wrong();
+      if (item.is_string())
+        all.push_back(vector_ids(model, item.get<std::string>()));
+      else if (item.is_array() && ids_allowed)
+        all.push_back(ids_of(item));
+      else
+        throw wrong();
     }
   } else {
     throw wrong();
@@ -75,7 +86,11 @@ void ollama_embed(Call& call) {
     for (const auto& row : made.rows) vectors.push_back(row);
     tokens = made.tokens;
   }
-  call.send_json({{"model", name}, {"embeddings", vectors}, {"total_duration", nanoseconds_since(start)}, {"load_duration", static_cast<int64_t>(lease.load_seconds * 1e9)}, {"prompt_eval_count", tokens}});
+  call.send_json({{"model", name},
+                  {"embeddings", vectors},
+                  {"total_duration", nanoseconds_since(start)},
+                  {"load_duration", static_cast<int64_t>(lease.load_seconds * 1e9)},
+                  {"prompt_eval_count", tokens}});
 }
 
 void ollama_embeddings(Call& call) {
@@ -90,29 +105,10 @@ void ollama_embeddings(Call& call) {
   call.send_json({{"embedding", row}});
 }
 
-void openai_embeddings(Call& call) {
-  const Json body = call.body();
-  const Fields f(body);
-  const std::string name = model_name(call, f);
-  const Json* input = f.find("input");
-  if (!input) throw ApiError(400, "\"input\" is missing", "input");
-  const std::string format = f.text_or("encoding_format", "float");
-  if (format != "float" && format != "base64") throw ApiError(400, "\"encoding_format\" must be float or base64", "encoding_format");
-  VectorOptions options;
-  options.dimensions = f.integer("dimensions");
-  auto lease = call.service.models.acquire(name, keep_alive_of(f));
-  const auto texts = inputs_of(*lease, *input, "input", true);
-  if (texts.empty()) throw ApiError(400, "\"input\" is empty", "input");
-  const Vectors made = vectors_of(*lease, texts, options);
-  Json data = Json::array();
-  for (size_t i = 0; i < made.rows.size(); ++i)
-    data.push_back({{"object", "embedding"}, {"index", i}, {"embedding", format == "base64" ? Json(base64(made.rows[i])) : Json(made.rows[i])}});
-  call.send_json({{"object", "list"}, {"data", data}, {"model", f.text_or("model", name)}, {"usage", {{"prompt_tokens", made.tokens}, {"total_tokens", made.tokens}}}});
-}
-
 Models::Lease default_model(Call& call, const Fields& f) {
   const std::string name = f.text_or("model", call.service.models.default_name());
-  if (name.empty()) throw ApiError(404, "the server has no model of its own: start it with --model, or name a \"model\"");
+  if (name.empty())
+    throw ApiError(404, "the server has no model of its own: start it with --model, or name a \"model\"");
   return call.service.models.acquire(name);
 }
 
@@ -155,7 +151,8 @@ void tei_similarity(Call& call) {
   auto lease = default_model(call, Fields(body));
   const auto source = f.text("source_sentence");
   const auto sentences = f.texts("sentences");
-  if (!source || !sentences || sentences->empty()) throw ApiError(422, "\"source_sentence\" and \"sentences\" are needed");
+  if (!source || !sentences || sentences->empty())
+    throw ApiError(422, "\"source_sentence\" and \"sentences\" are needed");
   std::vector<std::vector<int32_t>> texts = {vector_ids(*lease, *source)};
   for (const auto& s : *sentences) texts.push_back(vector_ids(*lease, s));
   const auto rows = vectors_of(*lease, texts, {}).rows;
@@ -213,12 +210,70 @@ void tei_rerank(Call& call) {
   call.send_json(all);
 }
 
+void tei_embed_sparse(Call&) { throw ApiError(424, "the model makes no sparse vectors"); }
+
+// Labels of a text, a pair ["a", "b"], or of several of them [["a"], ["b", "c"]].
+void tei_predict(Call& call) {
+  const Json body = call.body();
+  const Fields f(body);
+  auto lease = default_model(call, f);
+  const Json* inputs = f.find("inputs");
+  if (!inputs) throw ApiError(422, "\"inputs\" is missing");
+  Json options = {{"top_k", nullptr}};
+  if (f.boolean("raw_scores").value_or(false)) options["function_to_apply"] = "none";
+  const auto texts_of = [](const Json& one) {
+    if (one.is_string()) return one;
+    if (!one.is_array() || one.empty() || one.size() > 2 || !one[0].is_string() || !one.back().is_string())
+      throw ApiError(422, "\"inputs\" is neither a text, a pair of texts nor an array of these");
+    return one.size() == 1 ? one[0] : Json{{"text", one[0]}, {"text_pair", one[1]}};
+  };
+  const bool many = inputs->is_array() && !inputs->empty() && (*inputs)[0].is_array();
+  Json all = Json::array();
+  for (const Json& one : many ? *inputs : Json::array({*inputs}))
+    all.push_back(run_pipeline(*lease, "text-classification", texts_of(one), options));
+  call.send_json(many ? all : all[0]);
+}
+
 }  // namespace
 
+void openai_embeddings(Call& call) {
+  const Json body = call.body();
+  const Fields f(body);
+  const std::string name = model_name(call, f);
+  const Json* input = f.find("input");
+  if (!input) throw ApiError(400, "\"input\" is missing", "input");
+  const std::string format = f.text_or("encoding_format", "float");
+  if (format != "float" && format != "base64")
+    throw ApiError(400, "\"encoding_format\" must be float or base64", "encoding_format");
+  VectorOptions options;
+  options.dimensions = f.integer("dimensions");
+  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  const auto texts = inputs_of(*lease, *input, "input", true);
+  if (texts.empty()) throw ApiError(400, "\"input\" is empty", "input");
+  const Vectors made = vectors_of(*lease, texts, options);
+  Json data = Json::array();
+  for (size_t i = 0; i < made.rows.size(); ++i)
+    data.push_back({{"object", "embedding"},
+                    {"index", i},
+                    {"embedding", format == "base64" ? Json(base64(made.rows[i])) : Json(made.rows[i])}});
+  call.send_json({{"object", "list"},
+                  {"data", data},
+                  {"model", f.text_or("model", name)},
+                  {"usage", {{"prompt_tokens", made.tokens}, {"total_tokens", made.tokens}}}});
+}
+
 std::span<const Route> embedding_routes() {
-  static const Route routes[] = {{"POST", "/api/embed", ollama_embed}, {"POST", "/api/embeddings", ollama_embeddings}, {"POST", "/v1/embeddings", openai_embeddings},
-                                 {"POST", "/api/v0/embeddings", openai_embeddings}, {"POST", "/embed", tei_embed}, {"POST", "/embed_all", tei_embed_all},
-                                 {"POST", "/similarity", tei_similarity}, {"POST", "/rerank", tei_rerank}, {"POST", "/v1/rerank", tei_rerank}};
+  static const Route routes[] = {{"POST", "/api/embed", ollama_embed},
+                                 {"POST", "/api/embeddings", ollama_embeddings},
+                                 {"POST", "/v1/embeddings", openai_embeddings},
+                                 {"POST", "/api/v0/embeddings", openai_embeddings},
+                                 {"POST", "/embed", tei_embed},
+                                 {"POST", "/embed_all", tei_embed_all},
+                                 {"POST", "/embed_sparse", tei_embed_sparse},
+                                 {"POST", "/predict", tei_predict},
+                                 {"POST", "/similarity", tei_similarity},
+                                 {"POST", "/rerank", tei_rerank},
+                                 {"POST", "/v1/rerank", tei_rerank}};
   return routes;
 }
 

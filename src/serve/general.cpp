@@ -26,22 +26,42 @@ messages.push({role:'assistant',content:whole})};
 )";
 
 void root(Call& call) {
-  if (call.request->header("accept").find("text/html") == std::string_view::npos) return call.reply->send({200, "text/plain; charset=utf-8", "Ollama is running", {}});
-  call.reply->send({200, "text/html; charset=utf-8", kPage,
-                    {{"Content-Security-Policy", "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"},
-                     {"X-Content-Type-Options", "nosniff"}, {"Referrer-Policy", "no-referrer"}, {"X-Frame-Options", "DENY"}}});
+  if (call.request->header("accept").find("text/html") == std::string_view::npos)
+    return call.reply->send({200, "text/plain; charset=utf-8", "Ollama is running", {}});
+  call.reply->send({200,
+                    "text/html; charset=utf-8",
+                    kPage,
+                    {{"Content-Security-Policy",
+                      "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; frame-ancestors "
+                      "'none'; base-uri 'none'"},
+                     {"X-Content-Type-Options", "nosniff"},
+                     {"Referrer-Policy", "no-referrer"},
+                     {"X-Frame-Options", "DENY"}}});
 }
 
 void health(Call& call) { call.send_json({{"status", "ok"}}); }
 
+void openapi(Call& call) {
+  static const Json document = openapi_json(all_routes(), call.service.version);
+  call.send_json(document);
+}
+
 void metrics(Call& call) {
-  call.reply->send({200, "text/plain; version=0.0.4; charset=utf-8", call.service.metrics.text(call.service.models, call.service.connections ? call.service.connections() : 0), {}});
+  call.reply->send(
+      {200,
+       "text/plain; version=0.0.4; charset=utf-8",
+       call.service.metrics.text(call.service.models, call.service.connections ? call.service.connections() : 0),
+       {}});
 }
 
 }  // namespace
 
 std::span<const Route> general_routes() {
-  static const Route routes[] = {{"GET", "/", root}, {"GET", "/health", health}, {"GET", "/ready", health}, {"GET", "/metrics", metrics}};
+  static const Route routes[] = {{"GET", "/", root},
+                                 {"GET", "/health", health},
+                                 {"GET", "/ready", health},
+                                 {"GET", "/metrics", metrics},
+                                 {"GET", "/openapi.json", openapi}};
   return routes;
 }
 

@@ -1,5 +1,5 @@
-// Hugging Face's Inference API: POST /models/ID and its relatives, and the routes of text-generation servers at the root and
-// under every model.
+// Hugging Face's Inference API: POST /models/ID and its relatives, and the routes of text-generation servers at the
+// root and under every model.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -21,7 +21,8 @@ Target target_of(std::string path) {
     t.task = path.substr(at + 10);
     path.resize(at);
   }
-  for (const char* action : {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/generate_stream", "/generate", "/chat_tokenize", "/tokenize", "/info", "/health"})
+  for (const char* action : {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/generate_stream",
+                             "/generate", "/chat_tokenize", "/tokenize", "/info", "/health"})
     if (path.ends_with(action) && path.size() > std::string_view(action).size()) {
       t.action = action + 1;
       path.resize(path.size() - std::string_view(action).size());
@@ -33,7 +34,8 @@ Target target_of(std::string path) {
 
 std::string own_model(const Call& call) {
   const std::string name = call.service.models.default_name();
-  if (name.empty()) throw ApiError(404, "the server has no model of its own: start it with --model, or ask at /models/NAME");
+  if (name.empty())
+    throw ApiError(404, "the server has no model of its own: start it with --model, or ask at /models/NAME");
   return name;
 }
 
@@ -41,7 +43,8 @@ KnownModel known_model(const Call& call, const std::string& name) {
   try {
     return call.service.models.find(name);
   } catch (const ApiError& error) {
-    if (error.status == 404 && call.dialect == Dialect::hugging_face) throw ApiError(404, fmt::format("Model {} does not exist", name));
+    if (error.status == 404 && call.dialect == Dialect::hugging_face)
+      throw ApiError(404, fmt::format("Model {} does not exist", name));
     throw;
   }
 }
@@ -58,6 +61,7 @@ void post_model(Call& call) {
   call.path = {t.model};
   if (t.action == "v1/chat/completions") return openai_chat(call);
   if (t.action == "v1/completions") return openai_completions(call);
+  if (t.action == "v1/embeddings") return openai_embeddings(call);
   if (t.action == "generate") return tgi_generate(call, t.model, false);
   if (t.action == "generate_stream") return tgi_generate(call, t.model, true);
   if (t.action == "tokenize") return tgi_tokenize(call, t.model);
@@ -68,7 +72,10 @@ void post_model(Call& call) {
 Json state_json(const Call& call, const KnownModel& known) {
   bool loaded = false;
   for (const auto& m : call.service.models.loaded()) loaded |= m.path == known.path;
-  return {{"loaded", loaded}, {"state", loaded ? "Loaded" : "Loadable"}, {"compute_type", "cpu"}, {"framework", "transformers"}};
+  return {{"loaded", loaded},
+          {"state", loaded ? "Loaded" : "Loadable"},
+          {"compute_type", "cpu"},
+          {"framework", "transformers"}};
 }
 
 void get_model(Call& call) {

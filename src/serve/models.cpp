@@ -23,7 +23,9 @@ struct ModelSlot {
   std::exception_ptr error;
 
   bool idle() const { return model && users == 0; }
-  bool expired(SteadyClock::time_point now) const { return idle() && (unwanted || (keep_alive.count() >= 0 && now >= idle_since + keep_alive)); }
+  bool expired(SteadyClock::time_point now) const {
+    return idle() && (unwanted || (keep_alive.count() >= 0 && now >= idle_since + keep_alive));
+  }
 };
 
 namespace {
@@ -35,7 +37,8 @@ uint64_t bytes_of(const fs::path& path) {
   for (const auto& entry : fs::directory_iterator(path, error))
     if (entry.is_regular_file(error)) {
       const std::string name = entry.path().filename().string();
-      if (name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".gguf")) bytes += entry.file_size(error);
+      if (name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".gguf"))
+        bytes += entry.file_size(error);
     }
   return bytes;
 }
@@ -52,7 +55,8 @@ uint64_t available_memory() {
 
 int64_t LoadedModel::context() const { return scheduler ? model.context_length() : description.context_length; }
 
-Models::Models(store::Store store, const ModelsOptions& options) : store_(std::move(store)), options_(options), watcher_([this] { watch(); }) {}
+Models::Models(store::Store store, const ModelsOptions& options)
+    : store_(std::move(store)), options_(options), watcher_([this] { watch(); }) {}
 
 Models::~Models() {
   {
@@ -76,7 +80,8 @@ KnownModel Models::find(const std::string& name) const {
   if (name.empty()) throw ApiError(400, "model is required", "model");
   const std::string key = store::name_key(name);
   for (const auto& own : options_.served) {
-    const std::string base = fs::path(own).has_filename() ? fs::path(own).filename().string() : fs::path(own).parent_path().filename().string();
+    const std::string base = fs::path(own).has_filename() ? fs::path(own).filename().string()
+                                                          : fs::path(own).parent_path().filename().string();
     if (store::name_key(own) != key && store::name_key(base) != key) continue;
     if (const auto found = store_.resolve(own)) return {own, found->path, found->model};
   }
@@ -155,9 +160,11 @@ void Models::make_room(std::unique_lock<std::mutex>& lock, uint64_t bytes) {
     if (!too_many && need <= free) return;
     auto oldest = slots_.end();
     for (auto it = slots_.begin(); it != slots_.end(); ++it)
-      if (it->second->idle() && (oldest == slots_.end() || it->second->idle_since < oldest->second->idle_since)) oldest = it;
+      if (it->second->idle() && (oldest == slots_.end() || it->second->idle_since < oldest->second->idle_since))
+        oldest = it;
     if (oldest == slots_.end()) {
-      if (need > free) throw ApiError(507, fmt::format("the model needs about {} bytes of memory, {} are free", need, free));
+      if (need > free)
+        throw ApiError(507, fmt::format("the model needs about {} bytes of memory, {} are free", need, free));
       return;  // all are in use: one more than usual
     }
     auto gone = std::move(oldest->second);
@@ -171,16 +178,32 @@ void Models::make_room(std::unique_lock<std::mutex>& lock, uint64_t bytes) {
 void Models::load(ModelSlot& slot, const KnownModel& known) {
   const auto begin = SteadyClock::now();
   info("serve: loading {}", known.name);
-  auto opened = std::make_unique<LoadedModel>(LoadedModel{known.name, known.path, known.stored ? known.stored->digest : "", bytes_of(known.path),
-                                                          Model(bundle::open(known.path, {})), describe(known.path), {}, nullptr, nullptr, 0});
+  auto opened = std::make_unique<LoadedModel>(LoadedModel{known.name,
+                                                          known.path,
+                                                          known.stored ? known.stored->digest : "",
+                                                          bytes_of(known.path),
+                                                          Model(bundle::open(known.path, {})),
+                                                          describe(known.path),
+                                                          {},
+                                                          nullptr,
+                                                          nullptr,
+                                                          nullptr,
+                                                          0,
+                                                          std::make_shared<OpenTasks>()});
   LoadedModel& m = *opened;
   if (known.stored) m.settings = settings_of(store_, *known.stored);
   m.chat_template = m.model.bundle().chat_template;
-  if (!m.settings.template_text.empty() && m.settings.template_text.find("{%") != std::string::npos) {
-    m.chat_template = ChatTemplate::parse(m.settings.template_text, known.name);
-    m.description.tools = m.settings.template_text.find("tools") != std::string::npos;
+  const std::string& own = m.settings.template_text;
+  if (!own.empty() && apply_template(&m.description, own)) {
+    if (is_jinja(own))
+      m.chat_template = ChatTemplate::parse(own, known.name);
+    else
+      m.go_template = GoTemplate::parse(own, known.name);
+  } else if (!own.empty()) {
+    warn("serve: {}: its template asks for more than is here; the one that its weights carry is used", known.name);
   }
-  if (m.model.bundle().network->causal_lm()) m.scheduler = std::make_unique<generation::Scheduler>(m.model, options_.scheduler);
+  if (m.model.bundle().network->causal_lm())
+    m.scheduler = std::make_unique<generation::Scheduler>(m.model, options_.scheduler);
   m.load_seconds = std::chrono::duration<double>(SteadyClock::now() - begin).count();
   info("serve: {} is loaded, {:.2f} s", known.name, m.load_seconds);
   std::lock_guard lock(mutex_);
@@ -205,9 +228,11 @@ std::vector<Models::Status> Models::loaded() const {
     if (!slot->model) continue;
     const LoadedModel& m = *slot->model;
     Status s{m.name, m.digest, m.path, m.file_bytes, m.context(), details_json(m.description), {}, {}};
-    const auto left = slot->keep_alive.count() < 0 ? std::chrono::milliseconds(std::chrono::hours(24 * 365 * 100))
-                      : slot->users > 0           ? slot->keep_alive
-                                                  : std::chrono::duration_cast<std::chrono::milliseconds>(slot->idle_since + slot->keep_alive - now);
+    const auto left =
+        slot->keep_alive.count() < 0 ? std::chrono::milliseconds(std::chrono::hours(24 * 365 * 100))
+        : slot->users > 0
+            ? slot->keep_alive
+            : std::chrono::duration_cast<std::chrono::milliseconds>(slot->idle_since + slot->keep_alive - now);
     s.expires = std::chrono::system_clock::now() + left;
     if (m.scheduler) s.counts = m.scheduler->counts();
     all.push_back(std::move(s));

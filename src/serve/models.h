@@ -1,4 +1,5 @@
-// The models that are loaded: opened on demand, shared by all requests, kept for a while after the last one, given up for others.
+// The models that are loaded: opened on demand, shared by all requests, kept for a while after the last one, given up
+// for others.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -14,7 +15,12 @@
 #include "generate/scheduler.h"
 #include "serve/describe.h"
 #include "serve/dialect.h"
+#include "serve/go_template.h"
 #include "store/store.h"
+
+namespace mynah::tasks {
+struct OpenTask;
+}
 
 namespace mynah::serve {
 
@@ -33,6 +39,12 @@ struct KnownModel {
   std::optional<store::Model> stored;
 };
 
+// What of a model is open for tasks, by the name that was asked for.
+struct OpenTasks {
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<const tasks::OpenTask>> tasks;
+};
+
 struct LoadedModel {
   std::string name;  // under which it was asked for last
   std::filesystem::path path;
@@ -42,8 +54,10 @@ struct LoadedModel {
   Description description;
   ModelSettings settings;
   std::shared_ptr<const ChatTemplate> chat_template;  // of the Modelfile, else the model's; may be null
+  std::shared_ptr<const GoTemplate> go_template;      // of the Modelfile, in Go's language; wins over the other
   std::unique_ptr<generation::Scheduler> scheduler;   // null for models that do not generate
   double load_seconds = 0;
+  std::shared_ptr<OpenTasks> open_tasks = std::make_shared<OpenTasks>();
 
   int64_t context() const;  // tokens, 0 if unlimited
 };
@@ -67,7 +81,8 @@ class Models {
    public:
     Lease() = default;
     Lease(Models* models, struct ModelSlot* slot) : models_(models), slot_(slot) {}
-    Lease(Lease&& other) noexcept : models_(std::exchange(other.models_, nullptr)), slot_(std::exchange(other.slot_, nullptr)) {}
+    Lease(Lease&& other) noexcept
+        : models_(std::exchange(other.models_, nullptr)), slot_(std::exchange(other.slot_, nullptr)) {}
     Lease& operator=(Lease&& other) noexcept {
       std::swap(models_, other.models_);
       std::swap(slot_, other.slot_);

@@ -8,6 +8,7 @@
 #include "serve/create.h"
 #include "serve/ollama.h"
 #include "store/names.h"
+#include "store/push.h"
 
 namespace mynah::serve {
 namespace {
@@ -31,8 +32,10 @@ class StatusReply {
   }
   void status(const std::string& text) { put({{"status", text}}); }
   void end() {
-    if (stream_) reply_->end();
-    else reply_->send({200, "application/json", to_text(last_), {}});
+    if (stream_)
+      reply_->end();
+    else
+      reply_->send({200, "application/json", to_text(last_), {}});
   }
   void error(const ApiError& error) {
     if (!reply_->begun()) {
@@ -60,7 +63,13 @@ void tags(Call& call) {
   for (const auto& known : call.service.models.served()) {
     if (known.stored) continue;
     Description d = describe(known.path);
-    json["models"].push_back({{"name", known.name}, {"model", known.name}, {"modified_at", utc_time(std::chrono::system_clock::now())}, {"size", 0}, {"digest", ""}, {"details", details_json(d)}, {"capabilities", capabilities_json(d)}});
+    json["models"].push_back({{"name", known.name},
+                              {"model", known.name},
+                              {"modified_at", utc_time(std::chrono::system_clock::now())},
+                              {"size", 0},
+                              {"digest", ""},
+                              {"details", details_json(d)},
+                              {"capabilities", capabilities_json(d)}});
   }
   call.send_json(json);
 }
@@ -68,7 +77,14 @@ void tags(Call& call) {
 void ps(Call& call) {
   Json all = Json::array();
   for (const auto& m : call.service.models.loaded())
-    all.push_back({{"name", tagged_name(m.name)}, {"model", tagged_name(m.name)}, {"size", m.bytes}, {"digest", m.digest}, {"details", m.details}, {"expires_at", utc_time(m.expires)}, {"size_vram", 0}, {"context_length", m.context}});
+    all.push_back({{"name", tagged_name(m.name)},
+                   {"model", tagged_name(m.name)},
+                   {"size", m.bytes},
+                   {"digest", m.digest},
+                   {"details", m.details},
+                   {"expires_at", utc_time(m.expires)},
+                   {"size_vram", 0},
+                   {"context_length", m.context}});
   call.send_json({{"models", all}});
 }
 
@@ -77,8 +93,10 @@ void show(Call& call) {
   const Fields f(body);
   const std::string name = name_of(f);
   const KnownModel known = call.service.models.find(name);
-  Json json = show_json(call.service.models.store(), known.path, known.stored ? &*known.stored : nullptr, f.boolean("verbose").value_or(false));
-  if (call.request->header("user-agent").starts_with("GitHubCopilotChat/")) json["model_info"]["general.basename"] = name;
+  Json json = show_json(call.service.models.store(), known.path, known.stored ? &*known.stored : nullptr,
+                        f.boolean("verbose").value_or(false));
+  if (call.request->header("user-agent").starts_with("GitHubCopilotChat/"))
+    json["model_info"]["general.basename"] = name;
   call.send_json(json);
 }
 
@@ -88,7 +106,8 @@ void copy(Call& call) {
   const std::string from = f.text_or("source", ""), to = f.text_or("destination", "");
   if (from.empty() || to.empty()) throw ApiError(400, "source and destination are required");
   if (!call.service.models.store().find(from)) throw ApiError(404, fmt::format("model '{}' not found", from), "source");
-  if (!store::valid_stored_name(to)) throw ApiError(400, fmt::format("destination \"{}\" is invalid", to), "destination");
+  if (!store::valid_stored_name(to))
+    throw ApiError(400, fmt::format("destination \"{}\" is invalid", to), "destination");
   call.service.models.store().copy(from, to);
   call.reply->send({200, "", "", {}});
 }
@@ -102,13 +121,60 @@ void remove(Call& call) {
   call.reply->send({200, "", "", {}});
 }
 
-// An Ollama client's word for a model: short names that are not stored nor in the catalogue are those of Ollama's library.
+// Tells of files under way, each about 16 times a second.
+std::function<void(const store::Progress&)> told(const std::shared_ptr<StatusReply>& reply, const char* word) {
+  struct Last {
+    std::string file;
+    std::chrono::steady_clock::time_point time;
+  };
+  return [reply, word, last = std::make_shared<Last>()](const store::Progress& p) {
+    const auto now = std::chrono::steady_clock::now();
+    if (p.file == last->file && p.done_bytes != p.total_bytes && now - last->time < std::chrono::milliseconds(60))
+      return;
+    *last = {p.file, now};
+    const std::string digest = p.digest.empty() ? store::digest_of_text(p.file).hex() : p.digest;
+    reply->put({{"status", fmt::format("{} {}", word, digest.substr(0, 12))},
+                {"digest", "sha256:" + digest},
+                {"total", p.total_bytes},
+                {"completed", p.done_bytes}});
+  };
+}
+
+void push(Call& call) {
+  const Json body = call.body();
+  const Fields f(body);
+  const std::string name = name_of(f);
+  const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
+  store::PullOptions options;
+  options.insecure = f.boolean("insecure").value_or(false);
+  options.cancelled = [reply] { return reply->gone(); };
+  options.progress = told(reply, "pushing");
+  const auto& store = call.service.models.store();
+  if (!store.find(name) && !store.find("ollama:" + name))
+    throw ApiError(404, fmt::format("model '{}' not found", name), "model");
+  try {
+    reply->status("retrieving manifest");
+    store::push(store, name, options);
+    reply->status("pushing manifest");
+    reply->status("success");
+    reply->end();
+  } catch (...) {
+    reply->error(as_api_error(std::current_exception(), 500));
+  }
+}
+
+// An Ollama client's word for a model: short names that are not stored nor in the catalogue are those of Ollama's
+// library.
 std::string pull_name(const store::Store& store, const std::string& name) {
-  if (name.find("://") != std::string::npos && name.find("huggingface.co/") == std::string::npos && name.find("hf.co/") == std::string::npos) return "ollama:" + name;
-  if (const auto stored = store.find(name)) return stored->source.empty() || store::parse_name(stored->name) ? stored->name : stored->source;
+  if (name.find("://") != std::string::npos && name.find("huggingface.co/") == std::string::npos &&
+      name.find("hf.co/") == std::string::npos)
+    return "ollama:" + name;
+  if (const auto stored = store.find(name))
+    return stored->source.empty() || store::parse_name(stored->name) ? stored->name : stored->source;
   const auto parsed = store::parse_name(name);
   if (parsed && parsed->kind != store::Name::Kind::hub) return name;
-  const bool hub = name.starts_with("hf.co/") || name.starts_with("huggingface.co/") || name.find("hf.co/") != std::string::npos || name.find("huggingface.co/") != std::string::npos;
+  const bool hub = name.starts_with("hf.co/") || name.starts_with("huggingface.co/") ||
+                   name.find("hf.co/") != std::string::npos || name.find("huggingface.co/") != std::string::npos;
   if (hub || (parsed && name.find('/') != std::string::npos)) {
     // Three parts with a host are a registry's; org/name is the hub's.
     if (hub || std::count(name.begin(), name.end(), '/') == 1) return name;
@@ -124,16 +190,7 @@ void pull(Call& call) {
   store::PullOptions options;
   options.insecure = f.boolean("insecure").value_or(false);
   options.cancelled = [reply] { return reply->gone(); };
-  std::string last_file;
-  auto last_time = std::chrono::steady_clock::now();
-  options.progress = [&](const store::Progress& p) {
-    const auto now = std::chrono::steady_clock::now();
-    if (p.file == last_file && p.done_bytes != p.total_bytes && now - last_time < std::chrono::milliseconds(60)) return;
-    last_file = p.file;
-    last_time = now;
-    const std::string digest = p.digest.empty() ? store::digest_of_text(p.file).hex() : p.digest;
-    reply->put({{"status", "pulling " + digest.substr(0, 12)}, {"digest", "sha256:" + digest}, {"total", p.total_bytes}, {"completed", p.done_bytes}});
-  };
+  options.progress = told(reply, "pulling");
   try {
     reply->status("pulling manifest");
     const auto& store = call.service.models.store();
@@ -150,8 +207,6 @@ void pull(Call& call) {
   }
 }
 
-void push(Call&) { throw ApiError(501, "push is not supported: models leave this store as files (mynah show NAME says where)"); }
-
 void create(Call& call) {
   const Json body = call.body();
   const Fields f(body);
@@ -167,7 +222,8 @@ void create(Call& call) {
 }
 
 store::Digest digest_of(const std::string& text) {
-  const auto digest = text.starts_with("sha256:") || text.starts_with("sha256-") ? store::Digest::try_parse(text) : std::nullopt;
+  const auto digest =
+      text.starts_with("sha256:") || text.starts_with("sha256-") ? store::Digest::try_parse(text) : std::nullopt;
   if (!digest) throw ApiError(400, "invalid digest format");
   return *digest;
 }
@@ -200,11 +256,13 @@ void signed_out(Call&) { throw ApiError(401, "there is no account: this server i
 }  // namespace
 
 std::span<const Route> ollama_model_routes() {
-  static const Route routes[] = {
-      {"GET", "/api/version", version}, {"GET", "/api/status", status}, {"GET", "/api/tags", tags}, {"GET", "/api/ps", ps},
-      {"POST", "/api/show", show}, {"POST", "/api/copy", copy}, {"DELETE", "/api/delete", remove}, {"POST", "/api/pull", pull},
-      {"POST", "/api/push", push}, {"POST", "/api/create", create}, {"HEAD", "/api/blobs/{}", has_blob}, {"POST", "/api/blobs/{}", put_blob},
-      {"POST", "/api/me", signed_out}, {"POST", "/api/signout", signed_out}};
+  static const Route routes[] = {{"GET", "/api/version", version},    {"GET", "/api/status", status},
+                                 {"GET", "/api/tags", tags},          {"GET", "/api/ps", ps},
+                                 {"POST", "/api/show", show},         {"POST", "/api/copy", copy},
+                                 {"DELETE", "/api/delete", remove},   {"POST", "/api/pull", pull},
+                                 {"POST", "/api/push", push},         {"POST", "/api/create", create},
+                                 {"HEAD", "/api/blobs/{}", has_blob}, {"POST", "/api/blobs/{}", put_blob},
+                                 {"POST", "/api/me", signed_out},     {"POST", "/api/signout", signed_out}};
   return routes;
 }
 

@@ -28,7 +28,12 @@ std::optional<Milliseconds> parse_duration(std::string_view text) {
     const double value = std::strtod(std::string(text.substr(0, n)).c_str(), nullptr);
     text.remove_prefix(n);
     double unit = 0;
-    for (const auto& [name, ms] : {std::pair<std::string_view, double>{"ms", 1}, {"us", 1e-3}, {"ns", 1e-6}, {"h", 3600e3}, {"m", 60e3}, {"s", 1e3}})
+    for (const auto& [name, ms] : {std::pair<std::string_view, double>{"ms", 1},
+                                   {"us", 1e-3},
+                                   {"ns", 1e-6},
+                                   {"h", 3600e3},
+                                   {"m", 60e3},
+                                   {"s", 1e3}})
       if (text.starts_with(name)) {
         unit = ms;
         text.remove_prefix(name.size());
@@ -52,7 +57,11 @@ class OllamaAnswer : public Listener {
     std::vector<int32_t> prompt;
     std::shared_ptr<const Tokenizer> tokenizer;
   };
-  OllamaAnswer(ReplyPtr reply, Form form, Headers headers) : reply_(std::move(reply)), form_(std::move(form)), headers_(std::move(headers)), start_(std::chrono::steady_clock::now()) {}
+  OllamaAnswer(ReplyPtr reply, Form form, Headers headers)
+      : reply_(std::move(reply)),
+        form_(std::move(form)),
+        headers_(std::move(headers)),
+        start_(std::chrono::steady_clock::now()) {}
 
   void on_delta(int, const ParsedText& text, const generation::TokenStep& step) override {
     if (form_.log_probabilities) scores_.push_back(log_probability_json(*form_.tokenizer, step.score));
@@ -72,7 +81,8 @@ class OllamaAnswer : public Listener {
       write(record);
     }
     Json record = head();
-    fill(&record, form_.stream ? ParsedText{} : ParsedText{outcome.thinking, outcome.content}, form_.stream ? nullptr : &outcome.calls);
+    fill(&record, form_.stream ? ParsedText{} : ParsedText{outcome.thinking, outcome.content},
+         form_.stream ? nullptr : &outcome.calls);
     record["done"] = true;
     record["done_reason"] = g.reason == FinishReason::length ? "length" : "stop";
     if (form_.give_context) {
@@ -82,7 +92,8 @@ class OllamaAnswer : public Listener {
       record["context"] = std::move(context);
     }
     if (!form_.stream && form_.log_probabilities) record["logprobs"] = scores_;
-    const double total = form_.load_seconds + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    const double total =
+        form_.load_seconds + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     record["total_duration"] = nanoseconds(total);
     record["load_duration"] = nanoseconds(form_.load_seconds);
     record["prompt_eval_count"] = g.prompt_tokens;
@@ -113,7 +124,11 @@ class OllamaAnswer : public Listener {
     Json list = Json::array();
     if (calls)
       for (size_t i = 0; i < calls->size(); ++i)
-        list.push_back({{"id", (*calls)[i].id}, {"function", {{"index", i}, {"name", (*calls)[i].name}, {"arguments", parse_json((*calls)[i].arguments, "arguments")}}}});
+        list.push_back({{"id", (*calls)[i].id},
+                        {"function",
+                         {{"index", i},
+                          {"name", (*calls)[i].name},
+                          {"arguments", parse_json((*calls)[i].arguments, "arguments")}}}});
     if (form_.chat) {
       Json message = {{"role", "assistant"}, {"content", text.content}};
       if (!text.thinking.empty()) message["thinking"] = text.thinking;
@@ -152,11 +167,15 @@ Json think_of(const Fields& fields, const LoadedModel& model, const std::string&
   if (!think) return model.description.thinking ? Json(true) : Json();
   if (think->is_string()) {
     const auto level = think->get<std::string>();
-    if (level != "low" && level != "medium" && level != "high" && level != "max") throw ApiError(400, "invalid think value: \"" + level + "\" (must be \"high\", \"medium\", \"low\", true, or false)", "think");
+    if (level != "low" && level != "medium" && level != "high" && level != "max")
+      throw ApiError(400,
+                     "invalid think value: \"" + level + "\" (must be \"high\", \"medium\", \"low\", true, or false)",
+                     "think");
   } else if (!think->is_boolean()) {
     fields.wrong("think", "boolean or string");
   }
-  if (!(think->is_boolean() && !think->get<bool>()) && !model.description.thinking) throw ApiError(400, fmt::format("\"{}\" does not support thinking", name), "think");
+  if (!(think->is_boolean() && !think->get<bool>()) && !model.description.thinking)
+    throw ApiError(400, fmt::format("\"{}\" does not support thinking", name), "think");
   return *think;
 }
 
@@ -182,8 +201,10 @@ std::string format_of(const Fields& fields) {
 // The answer to a request that only loads or unloads.
 void answer_loaded(const Call& call, const std::string& name, bool chat, bool unload) {
   Json record = {{"model", name}, {"created_at", utc_time(std::chrono::system_clock::now())}};
-  if (chat) record["message"] = {{"role", "assistant"}, {"content", ""}};
-  else record["response"] = "";
+  if (chat)
+    record["message"] = {{"role", "assistant"}, {"content", ""}};
+  else
+    record["response"] = "";
   record["done"] = true;
   record["done_reason"] = unload ? "unload" : "load";
   call.send_json(record);
@@ -193,7 +214,8 @@ Plan plan_of(const LoadedModel& model, const OllamaSettings& settings, std::vect
   Plan plan;
   plan.job.config = settings.config;
   plan.job.penalties = settings.penalties;
-  const int64_t limit = limit_tokens(model, static_cast<int64_t>(prompt.size()), settings.num_ctx, settings.num_predict);
+  const int64_t limit =
+      limit_tokens(model, static_cast<int64_t>(prompt.size()), settings.num_ctx, settings.num_predict);
   plan.job.config.max_new_tokens = limit;
   plan.job.prompt = std::move(prompt);
   return plan;
@@ -203,12 +225,31 @@ Plan plan_of(const LoadedModel& model, const OllamaSettings& settings, std::vect
 Headers fit_prompt(const Fields& fields, const OllamaSettings& settings, int64_t context, std::vector<int32_t>* ids) {
   if (context <= 0 || static_cast<int64_t>(ids->size()) < context) return {};
   if (!fields.boolean("truncate").value_or(true) || !fields.boolean("shift").value_or(true))
-    throw ApiError(400, fmt::format("the prompt is longer than the context length currently available to the model; it has {} tokens, the context {}", ids->size(), context), "prompt");
+    throw ApiError(400,
+                   fmt::format("the prompt is longer than the context length currently available to the model; it has "
+                               "{} tokens, the context {}",
+                               ids->size(), context),
+                   "prompt");
   const int64_t keep = std::clamp<int64_t>(settings.num_keep, 0, context / 2), tail = (context - keep) / 2;
   const auto cut = static_cast<int64_t>(ids->size()) - keep - tail;
   ids->erase(ids->begin() + keep, ids->begin() + keep + cut);
   warn("serve: a prompt outgrew the context of {} tokens, {} were cut from its middle", context, cut);
   return {{"X-Truncated-Tokens", std::to_string(cut)}};
+}
+
+// The prompt by a template of the request's own.
+std::vector<int32_t> ids_by_template(const LoadedModel& model, const std::string& text, const Json& messages,
+                                     const Json& think) {
+  const auto& tokenizer = *model.model.tokenizer();
+  try {
+    if (!is_jinja(text))
+      return tokenizer.encode_ids(GoTemplate::parse(text, "template")->prompt(messages, nullptr, think), true, true);
+    return tokenizer.encode_ids(
+        ChatTemplate::parse(text, "template")->render({{"messages", messages}, {"add_generation_prompt", true}}), false,
+        true);
+  } catch (const Error& error) {
+    throw ApiError(400, error.what(), "template");
+  }
 }
 
 void generate(Call& call) {
@@ -221,7 +262,8 @@ void generate(Call& call) {
   const std::string prompt = f.text_or("prompt", ""), suffix = f.text_or("suffix", "");
   const bool raw = f.boolean("raw").value_or(false);
   const Json* context = f.array("context");
-  if (raw && (!f.text_or("template", "").empty() || !f.text_or("system", "").empty() || context)) throw ApiError(400, "raw mode does not support template, system, or context");
+  if (raw && (!f.text_or("template", "").empty() || !f.text_or("system", "").empty() || context))
+    throw ApiError(400, "raw mode does not support template, system, or context");
   const int top = top_scores_of(f);
   if (prompt.empty() && suffix.empty()) {
     if (keep_alive && keep_alive->count() == 0) {
@@ -235,24 +277,23 @@ void generate(Call& call) {
   auto lease = call.service.models.acquire(name, keep_alive);
   LoadedModel& model = *lease;
   require_generation(model, name);
-  if (!suffix.empty()) throw ApiError(400, fmt::format("\"{}\" does not support insert", name), "suffix");
+  if (!suffix.empty() && !model.description.fills_in)
+    throw ApiError(400, fmt::format("\"{}\" does not support insert", name), "suffix");
   refuse_images(f, name);
   const OllamaSettings settings = ollama_settings(model, call.service.models, f.object("options"));
   const Json think = think_of(f, model, name);
   std::vector<int32_t> ids;
   if (raw) {
     ids = plain_ids(model, prompt);
+  } else if (!suffix.empty()) {
+    ids = model.model.tokenizer()->encode_ids(model.go_template->fill_in(prompt, suffix), true, true);
   } else {
     Json messages = Json::array();
     const std::string system = f.text_or("system", "");
     if (!system.empty()) messages.push_back({{"role", "system"}, {"content", system}});
     messages.push_back({{"role", "user"}, {"content", prompt}});
     if (const std::string own = f.text_or("template", ""); !own.empty()) {
-      if (own.find("{%") == std::string::npos) throw ApiError(400, "\"template\" is not supported in Go's template language; give a Jinja template", "template");
-      LoadedModel& m = model;
-      const auto parsed = ChatTemplate::parse(own, "request");
-      Json variables = {{"messages", messages}, {"add_generation_prompt", true}};
-      ids = m.model.tokenizer()->encode_ids(parsed->render(variables), false, true);
+      ids = ids_by_template(model, own, messages, think);
     } else {
       ids = chat_ids(model, messages, nullptr, think);
     }
@@ -270,7 +311,14 @@ void generate(Call& call) {
   plan.job.top_scores = top;
   plan.job.config.format = format_of(f);
   plan.parser.thinking = !raw && think.is_boolean() ? think.get<bool>() : !raw && think.is_string();
-  OllamaAnswer::Form form{name, false, f.boolean("stream").value_or(true), top >= 0, !raw, lease.load_seconds, std::move(ids), model.model.tokenizer()};
+  OllamaAnswer::Form form{name,
+                          false,
+                          f.boolean("stream").value_or(true),
+                          top >= 0,
+                          !raw,
+                          lease.load_seconds,
+                          std::move(ids),
+                          model.model.tokenizer()};
   auto listener = std::make_shared<OllamaAnswer>(call.reply, std::move(form), std::move(headers));
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
@@ -285,19 +333,26 @@ Json messages_of(const Json& list, const std::string& name) {
     if (!list[i].is_object()) throw ApiError(400, fmt::format("\"messages[{}]\" is not an object", i), "messages");
     const Fields m(list[i], where);
     std::string role = m.text_or("role", "");
-    std::transform(role.begin(), role.end(), role.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::transform(role.begin(), role.end(), role.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     if (role != "system" && role != "user" && role != "assistant" && role != "tool" && role != "developer")
-      throw ApiError(400, fmt::format("\"{}role\" is \"{}\", expected system, user, assistant or tool", where, role), "messages");
+      throw ApiError(400, fmt::format("\"{}role\" is \"{}\", expected system, user, assistant or tool", where, role),
+                     "messages");
     if (role == "developer") role = "system";
     refuse_images(m, name);
     Json message = {{"role", role}, {"content", m.text_or("content", "")}};
-    if (const auto thinking = m.text("thinking"); thinking && !thinking->empty()) message["reasoning_content"] = *thinking;
+    if (const auto thinking = m.text("thinking"); thinking && !thinking->empty())
+      message["reasoning_content"] = *thinking;
     if (const Json* calls = m.array("tool_calls"); calls && !calls->empty()) {
       Json all = Json::array();
       for (const Json& call : *calls) {
-        if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) throw ApiError(400, fmt::format("\"{}tool_calls\": a call without function", where), "messages");
+        if (!call.is_object() || !call.contains("function") || !call["function"].is_object())
+          throw ApiError(400, fmt::format("\"{}tool_calls\": a call without function", where), "messages");
         const Fields function(call["function"], where + "tool_calls.function.");
-        Json one = {{"type", "function"}, {"function", {{"name", function.text_or("name", "")}, {"arguments", function.object("arguments") ? *function.object("arguments") : Json::object()}}}};
+        Json one = {{"type", "function"},
+                    {"function",
+                     {{"name", function.text_or("name", "")},
+                      {"arguments", function.object("arguments") ? *function.object("arguments") : Json::object()}}}};
         if (call.contains("id") && call["id"].is_string()) one["id"] = call["id"];
         all.push_back(std::move(one));
       }
@@ -339,7 +394,8 @@ void chat(Call& call) {
   const Json given_tools = tools ? *tools : Json();
   std::vector<int32_t> ids = chat_ids(model, messages, given_tools, think);
   Headers headers;
-  if (settings.num_ctx > 0 && static_cast<int64_t>(ids.size()) >= settings.num_ctx && f.boolean("truncate").value_or(true)) {
+  if (settings.num_ctx > 0 && static_cast<int64_t>(ids.size()) >= settings.num_ctx &&
+      f.boolean("truncate").value_or(true)) {
     // The oldest messages go, system ones and the last stay.
     int dropped = 0;
     while (static_cast<int64_t>(ids.size()) >= settings.num_ctx) {
@@ -351,7 +407,8 @@ void chat(Call& call) {
       ids = chat_ids(model, messages, given_tools, think);
     }
     headers.emplace_back("X-Truncated-Messages", std::to_string(dropped));
-    warn("serve: a chat outgrew the context of {} tokens, its {} oldest messages were dropped", settings.num_ctx, dropped);
+    warn("serve: a chat outgrew the context of {} tokens, its {} oldest messages were dropped", settings.num_ctx,
+         dropped);
   }
   const Headers cut = fit_prompt(f, settings, settings.num_ctx, &ids);
   headers.insert(headers.end(), cut.begin(), cut.end());
@@ -360,7 +417,8 @@ void chat(Call& call) {
   plan.job.config.format = format_of(f);
   plan.parser.thinking = think.is_boolean() ? think.get<bool>() : think.is_string();
   plan.parser.tools = tools && !tools->empty();
-  OllamaAnswer::Form form{name, true, f.boolean("stream").value_or(true), top >= 0, false, lease.load_seconds, {}, model.model.tokenizer()};
+  OllamaAnswer::Form form{
+      name, true, f.boolean("stream").value_or(true), top >= 0, false, lease.load_seconds, {}, model.model.tokenizer()};
   auto listener = std::make_shared<OllamaAnswer>(call.reply, std::move(form), std::move(headers));
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
@@ -386,20 +444,32 @@ std::optional<Milliseconds> keep_alive_of(const Fields& fields) {
 
 bool set_ollama_option(const Fields& o, const std::string& n, OllamaSettings* s) {
   GenerationConfig& c = s->config;
-  if (n == "temperature") c.temperature = static_cast<float>(o.number(n, 0, 1e6).value_or(c.temperature));
-  else if (n == "top_k") c.top_k = std::max<int64_t>(0, o.integer(n).value_or(c.top_k));
-  else if (n == "top_p") c.top_p = static_cast<float>(o.number(n, 0, 1e6).value_or(c.top_p));
-  else if (n == "min_p") c.min_p = static_cast<float>(o.number(n, 0, 1).value_or(c.min_p));
-  else if (n == "typical_p") c.typical_p = static_cast<float>(o.number(n, 0, 1).value_or(c.typical_p));
+  if (n == "temperature")
+    c.temperature = static_cast<float>(o.number(n, 0, 1e6).value_or(c.temperature));
+  else if (n == "top_k")
+    c.top_k = std::max<int64_t>(0, o.integer(n).value_or(c.top_k));
+  else if (n == "top_p")
+    c.top_p = static_cast<float>(o.number(n, 0, 1e6).value_or(c.top_p));
+  else if (n == "min_p")
+    c.min_p = static_cast<float>(o.number(n, 0, 1).value_or(c.min_p));
+  else if (n == "typical_p")
+    c.typical_p = static_cast<float>(o.number(n, 0, 1).value_or(c.typical_p));
   else if (n == "seed") {
     if (const auto seed = o.integer(n)) c.seed = *seed == -1 ? random_seed() : static_cast<uint64_t>(*seed);
-  } else if (n == "num_predict") s->num_predict = o.integer(n).value_or(s->num_predict);
-  else if (n == "num_ctx") s->num_ctx = std::max<int64_t>(4, o.integer(n, 0).value_or(s->num_ctx));
-  else if (n == "num_keep") s->num_keep = o.integer(n).value_or(s->num_keep);
-  else if (n == "repeat_last_n") s->penalties.last_n = o.integer(n, -1).value_or(s->penalties.last_n);
-  else if (n == "repeat_penalty") s->penalties.repeat = static_cast<float>(o.number(n, 1e-6, 1e6).value_or(s->penalties.repeat));
-  else if (n == "presence_penalty") s->penalties.presence = static_cast<float>(o.number(n, -100, 100).value_or(s->penalties.presence));
-  else if (n == "frequency_penalty") s->penalties.frequency = static_cast<float>(o.number(n, -100, 100).value_or(s->penalties.frequency));
+  } else if (n == "num_predict")
+    s->num_predict = o.integer(n).value_or(s->num_predict);
+  else if (n == "num_ctx")
+    s->num_ctx = std::max<int64_t>(4, o.integer(n, 0).value_or(s->num_ctx));
+  else if (n == "num_keep")
+    s->num_keep = o.integer(n).value_or(s->num_keep);
+  else if (n == "repeat_last_n")
+    s->penalties.last_n = o.integer(n, -1).value_or(s->penalties.last_n);
+  else if (n == "repeat_penalty")
+    s->penalties.repeat = static_cast<float>(o.number(n, 1e-6, 1e6).value_or(s->penalties.repeat));
+  else if (n == "presence_penalty")
+    s->penalties.presence = static_cast<float>(o.number(n, -100, 100).value_or(s->penalties.presence));
+  else if (n == "frequency_penalty")
+    s->penalties.frequency = static_cast<float>(o.number(n, -100, 100).value_or(s->penalties.frequency));
   else if (n == "stop") {
     if (const auto stops = o.texts(n)) {
       c.stop_strings.clear();
@@ -407,10 +477,16 @@ bool set_ollama_option(const Fields& o, const std::string& n, OllamaSettings* s)
         if (!stop.empty()) c.stop_strings.push_back(stop);
       if (c.stop_strings.size() > 16) throw ApiError(400, "option \"stop\" holds more than 16 texts", "stop");
     }
-  } else if (n == "num_batch" || n == "num_gpu" || n == "main_gpu" || n == "num_thread" || n == "draft_num_predict" || n == "mirostat") o.integer(n);
-  else if (n == "use_mmap" || n == "penalize_newline" || n == "low_vram" || n == "f16_kv" || n == "logits_all" || n == "vocab_only" || n == "use_mlock" || n == "numa") o.boolean(n);
-  else if (n == "mirostat_eta" || n == "mirostat_tau" || n == "tfs_z") o.number(n);
-  else return false;
+  } else if (n == "num_batch" || n == "num_gpu" || n == "main_gpu" || n == "num_thread" || n == "draft_num_predict" ||
+             n == "mirostat")
+    o.integer(n);
+  else if (n == "use_mmap" || n == "penalize_newline" || n == "low_vram" || n == "f16_kv" || n == "logits_all" ||
+           n == "vocab_only" || n == "use_mlock" || n == "numa")
+    o.boolean(n);
+  else if (n == "mirostat_eta" || n == "mirostat_tau" || n == "tfs_z")
+    o.number(n);
+  else
+    return false;
   return true;
 }
 
@@ -427,7 +503,8 @@ OllamaSettings ollama_settings(const LoadedModel& model, const Models& models, c
     if (!source || !source->is_object()) continue;
     const Fields fields(*source);
     for (const auto& [name, value] : source->items())
-      if (!value.is_null() && !set_ollama_option(fields, name, &s)) warn("serve: the option \"{}\" does not exist and is ignored", name.substr(0, 40));
+      if (!value.is_null() && !set_ollama_option(fields, name, &s))
+        warn("serve: the option \"{}\" does not exist and is ignored", name.substr(0, 40));
   }
   s.config.do_sample = s.config.temperature > 0;
   if (s.config.top_p > 1) s.config.top_p = 1;

@@ -30,13 +30,14 @@ class EventStream {
 
  private:
   void start() {
-    if (!reply_->begun()) reply_->begin(200, "text/event-stream", {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}});
+    if (!reply_->begun())
+      reply_->begin(200, "text/event-stream", {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}});
   }
   ReplyPtr reply_;
 };
 
-// The model that a request means: the path's, then the body's, then (for words that clients put there for want of a name, and for
-// URLs) the server's default.
+// The model that a request means: the path's, then the body's, then (for words that clients put there for want of a
+// name, and for URLs) the server's default.
 std::string model_name(const Call& call, const Fields& fields, bool required = true);
 
 // Settings of OpenAI's dialect: its defaults, the Modelfile's parameters, then the request's fields and extensions.
@@ -48,7 +49,8 @@ Json openai_messages(const Json& list, const std::string& model);
 // GenerationConfig::format of response_format, also in the form that Hugging Face's client sends; empty without one.
 std::string response_format(const Fields& fields);
 // The limit of new tokens; throws ApiError when the prompt does not fit.
-int64_t openai_limit(const LoadedModel& model, const OllamaSettings& settings, int64_t prompt, std::optional<int64_t> wanted);
+int64_t openai_limit(const LoadedModel& model, const OllamaSettings& settings, int64_t prompt,
+                     std::optional<int64_t> wanted);
 
 struct Usage {
   int64_t prompt = 0, completion = 0, cached = 0;
@@ -65,5 +67,6 @@ int64_t unix_time();
 // POST /v1/chat/completions and /v1/completions, wherever they are mounted.
 void openai_chat(Call& call);
 void openai_completions(Call& call);
+void openai_embeddings(Call& call);
 
 }  // namespace mynah::serve

@@ -22,7 +22,11 @@ struct ChatForm {
 class ChatAnswer : public Listener {
  public:
   ChatAnswer(ReplyPtr reply, ChatForm form)
-      : events_(std::move(reply)), form_(std::move(form)), id_(random_id("chatcmpl-", 24)), created_(unix_time()), choices_(static_cast<size_t>(form_.choices)) {}
+      : events_(std::move(reply)),
+        form_(std::move(form)),
+        id_(random_id("chatcmpl-", 24)),
+        created_(unix_time()),
+        choices_(static_cast<size_t>(form_.choices)) {}
 
   void on_delta(int choice, const ParsedText& text, const generation::TokenStep& step) override {
     Choice& c = choices_[static_cast<size_t>(choice)];
@@ -40,17 +44,30 @@ class ChatAnswer : public Listener {
       put(choice, rest);
       for (size_t i = 0; i < outcome.calls.size(); ++i) {
         const ToolCall& call = outcome.calls[i];
-        chunk(choice, {{"tool_calls", Json::array({Json{{"index", i}, {"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}}})}}, nullptr, nullptr);
+        chunk(choice,
+              {{"tool_calls", Json::array({Json{{"index", i},
+                                                {"id", call.id},
+                                                {"type", "function"},
+                                                {"function", {{"name", call.name}, {"arguments", call.arguments}}}}})}},
+              nullptr, nullptr);
       }
       chunk(choice, Json::object(), outcome.reason(), nullptr);
     } else {
-      Json message = {{"role", "assistant"}, {"content", outcome.content.empty() && !outcome.calls.empty() ? Json() : Json(outcome.content)}, {"refusal", nullptr}};
+      Json message = {{"role", "assistant"},
+                      {"content", outcome.content.empty() && !outcome.calls.empty() ? Json() : Json(outcome.content)},
+                      {"refusal", nullptr}};
       if (!outcome.thinking.empty()) message["reasoning_content"] = outcome.thinking;
       if (!outcome.calls.empty()) {
         message["tool_calls"] = Json::array();
-        for (const ToolCall& call : outcome.calls) message["tool_calls"].push_back({{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+        for (const ToolCall& call : outcome.calls)
+          message["tool_calls"].push_back({{"id", call.id},
+                                           {"type", "function"},
+                                           {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
       }
-      c.whole = {{"index", choice}, {"message", message}, {"logprobs", form_.log_probabilities ? Json{{"content", c.scores}, {"refusal", nullptr}} : Json()}, {"finish_reason", outcome.reason()}};
+      c.whole = {{"index", choice},
+                 {"message", message},
+                 {"logprobs", form_.log_probabilities ? Json{{"content", c.scores}, {"refusal", nullptr}} : Json()},
+                 {"finish_reason", outcome.reason()}};
     }
     if (choice == 0) first_ = std::move(outcome.ended);
     if (++ended_ == form_.choices) finish();
@@ -70,12 +87,17 @@ class ChatAnswer : public Listener {
   };
 
   Json head(const char* object) const {
-    return {{"id", id_}, {"object", object}, {"created", created_}, {"model", form_.model}, {"system_fingerprint", "fp_mynah"}};
+    return {{"id", id_},
+            {"object", object},
+            {"created", created_},
+            {"model", form_.model},
+            {"system_fingerprint", "fp_mynah"}};
   }
   void chunk(int choice, const Json& delta, const Json& reason, const Json& scores) {
     if (failed_) return;
     Json json = head("chat.completion.chunk");
-    json["choices"] = Json::array({Json{{"index", choice}, {"delta", delta}, {"logprobs", scores}, {"finish_reason", reason}}});
+    json["choices"] =
+        Json::array({Json{{"index", choice}, {"delta", delta}, {"logprobs", scores}, {"finish_reason", reason}}});
     if (form_.usage) json["usage"] = nullptr;
     events_.data(json);
   }
@@ -87,13 +109,17 @@ class ChatAnswer : public Listener {
     Choice& c = choices_[static_cast<size_t>(choice)];
     if (!text.thinking.empty()) chunk(choice, {{"reasoning_content", text.thinking}}, nullptr, nullptr);
     if (text.content.empty() && c.scores.empty()) return;
-    const Json scores = form_.log_probabilities ? Json{{"content", std::exchange(c.scores, Json::array())}, {"refusal", nullptr}} : Json();
+    const Json scores = form_.log_probabilities
+                            ? Json{{"content", std::exchange(c.scores, Json::array())}, {"refusal", nullptr}}
+                            : Json();
     chunk(choice, {{"content", text.content}}, nullptr, scores);
   }
   Json stats() const {
     const Generated& g = first_.generated;
     const double seconds = g.decode_seconds;
-    return {{"tokens_per_second", seconds > 0 ? static_cast<double>(g.ids.size()) / seconds : 0.0}, {"time_to_first_token", first_.first_token_seconds}, {"generation_time", seconds},
+    return {{"tokens_per_second", seconds > 0 ? static_cast<double>(g.ids.size()) / seconds : 0.0},
+            {"time_to_first_token", first_.first_token_seconds},
+            {"generation_time", seconds},
             {"stop_reason", g.reason == FinishReason::length ? "maxPredictedTokensReached" : "eosFound"}};
   }
   void finish() {
@@ -142,7 +168,8 @@ ToolChoice tool_choice(const Fields& f, const LoadedModel& model, const std::str
   const Json* choice = f.find("tool_choice");
   if (tools && !tools->empty()) {
     for (const Json& tool : *tools)
-      if (!tool.is_object() || !tool.contains("function") || !tool["function"].is_object() || !tool["function"].contains("name") || !tool["function"]["name"].is_string())
+      if (!tool.is_object() || !tool.contains("function") || !tool["function"].is_object() ||
+          !tool["function"].contains("name") || !tool["function"]["name"].is_string())
         throw ApiError(400, "\"tools\" holds what is no function with a name", "tools");
     require_tools(model, name);
     out.tools = *tools;
@@ -150,30 +177,41 @@ ToolChoice tool_choice(const Fields& f, const LoadedModel& model, const std::str
   if (!choice) return out;
   if (choice->is_string()) {
     const auto word = choice->get<std::string>();
-    if (word == "none") out.tools = nullptr;
-    else if (word == "required") out.forced = true;
-    else if (word != "auto") throw ApiError(400, "\"tool_choice\" must be none, auto, required or a function", "tool_choice");
+    if (word == "none")
+      out.tools = nullptr;
+    else if (word == "required")
+      out.forced = true;
+    else if (word != "auto")
+      throw ApiError(400, "\"tool_choice\" must be none, auto, required or a function", "tool_choice");
   } else if (choice->is_object() && choice->contains("function") && (*choice)["function"].is_object()) {
     out.forced = true;
-    out.name = (*choice)["function"].value("name", "");
+    out.name = Fields((*choice)["function"], "tool_choice.function.").text_or("name", "");
   } else {
     f.wrong("tool_choice", "string or object");
   }
   if (!out.forced) return out;
-  if (out.tools.is_null()) throw ApiError(400, "\"tool_choice\" asks for a call, but there are no \"tools\"", "tool_choice");
-  if (!out.name.empty() && std::none_of(out.tools.begin(), out.tools.end(), [&](const Json& t) { return t["function"]["name"] == out.name; }))
-    throw ApiError(400, fmt::format("\"tool_choice\" names the function \"{}\", which is not among \"tools\"", out.name), "tool_choice");
+  if (out.tools.is_null())
+    throw ApiError(400, "\"tool_choice\" asks for a call, but there are no \"tools\"", "tool_choice");
+  if (!out.name.empty() && std::none_of(out.tools.begin(), out.tools.end(),
+                                        [&](const Json& t) { return t["function"]["name"] == out.name; }))
+    throw ApiError(400,
+                   fmt::format("\"tool_choice\" names the function \"{}\", which is not among \"tools\"", out.name),
+                   "tool_choice");
   return out;
 }
 
 void models(Call& call) {
   Json all = Json::array();
   for (const auto& known : call.service.models.served())
-    if (!known.stored) all.push_back({{"id", known.name}, {"object", "model"}, {"created", 0}, {"owned_by", "library"}});
+    if (!known.stored)
+      all.push_back({{"id", known.name}, {"object", "model"}, {"created", 0}, {"owned_by", "library"}});
   for (const auto& m : call.service.models.store().list()) {
     std::tm utc{};
     strptime(m.pulled_at.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
-    all.push_back({{"id", tagged_name(m.name)}, {"object", "model"}, {"created", static_cast<int64_t>(timegm(&utc))}, {"owned_by", "library"}});
+    all.push_back({{"id", tagged_name(m.name)},
+                   {"object", "model"},
+                   {"created", static_cast<int64_t>(timegm(&utc))},
+                   {"owned_by", "library"}});
   }
   call.send_json({{"object", "list"}, {"data", all}});
 }
@@ -186,17 +224,23 @@ void model(Call& call) {
 
 }  // namespace
 
-int64_t unix_time() { return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+int64_t unix_time() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 Json Usage::json() const {
-  return {{"prompt_tokens", prompt}, {"completion_tokens", completion}, {"total_tokens", prompt + completion}, {"prompt_tokens_details", {{"cached_tokens", cached}}},
+  return {{"prompt_tokens", prompt},
+          {"completion_tokens", completion},
+          {"total_tokens", prompt + completion},
+          {"prompt_tokens_details", {{"cached_tokens", cached}}},
           {"completion_tokens_details", {{"reasoning_tokens", 0}}}};
 }
 
 std::string model_name(const Call& call, const Fields& fields, bool required) {
   if (!call.path.empty()) return call.path[0];
   const std::string name = fields.text_or("model", ""), usual = call.service.models.default_name();
-  const bool placeholder = name == "dummy" || name == "tgi" || name == "default" || name.starts_with("http://") || name.starts_with("https://");
+  const bool placeholder = name == "dummy" || name == "tgi" || name == "default" || name.starts_with("http://") ||
+                           name.starts_with("https://");
   if (placeholder && !usual.empty()) return usual;
   if (name.empty()) {
     if (!required && !usual.empty()) return usual;
@@ -244,14 +288,16 @@ OllamaSettings openai_settings(const LoadedModel& model, const Fields& f) {
     for (const auto& [id, value] : bias->items()) {
       char* end = nullptr;
       const long token = std::strtol(id.c_str(), &end, 10);
-      if (id.empty() || *end != 0 || token < 0 || token >= model.model.tokenizer()->vocab_size() || !value.is_number() || std::abs(value.get<double>()) > 100)
+      if (id.empty() || *end != 0 || token < 0 || token >= model.model.tokenizer()->vocab_size() ||
+          !value.is_number() || std::abs(value.get<double>()) > 100)
         throw ApiError(400, "\"logit_bias\" is not an object of token ids and numbers from -100 to 100", "logit_bias");
       c.sequence_bias.emplace_back(std::vector<int32_t>{static_cast<int32_t>(token)}, value.get<float>());
     }
   c.do_sample = c.temperature > 0;
   const int64_t most = model.model.context_length();
   if (most > 0 && (s.num_ctx <= 0 || s.num_ctx > most)) s.num_ctx = most;
-  for (const char* name : {"audio", "functions", "function_call", "prediction", "web_search_options", "grammar", "adapter_id", "adapters"})
+  for (const char* name :
+       {"audio", "functions", "function_call", "prediction", "web_search_options", "grammar", "adapter_id", "adapters"})
     f.refuse(name, "this server does not have it");
   if (const Json* modalities = f.array("modalities"))
     for (const Json& m : *modalities)
@@ -262,18 +308,24 @@ OllamaSettings openai_settings(const LoadedModel& model, const Fields& f) {
 std::string content_text(const Json& content, const std::string& where, const std::string& model) {
   if (content.is_null()) return "";
   if (content.is_string()) return content.get<std::string>();
-  if (!content.is_array()) throw ApiError(400, fmt::format("\"{}content\" is neither a string nor an array of parts", where), "messages");
+  if (!content.is_array())
+    throw ApiError(400, fmt::format("\"{}content\" is neither a string nor an array of parts", where), "messages");
   std::string text;
   for (const Json& part : content) {
-    const std::string type = part.is_object() ? part.value("type", "") : "";
+    const std::string type = part.is_object() ? Fields(part, where + "content.").text_or("type", "") : "";
     if (type == "text" || type == "input_text" || type == "output_text" || type == "refusal") {
       const auto it = part.find(type == "refusal" ? "refusal" : "text");
-      if (it == part.end() || !it->is_string()) throw ApiError(400, fmt::format("\"{}content\" holds a text part without text", where), "messages");
+      if (it == part.end() || !it->is_string())
+        throw ApiError(400, fmt::format("\"{}content\" holds a text part without text", where), "messages");
       text += it->get<std::string>();
     } else if (type == "image_url" || type == "image" || type == "input_image") {
-      throw ApiError(400, fmt::format("\"{}\" does not support vision: \"{}content\" holds an image", model, where), "messages");
+      throw ApiError(400, fmt::format("\"{}\" does not support vision: \"{}content\" holds an image", model, where),
+                     "messages");
     } else {
-      throw ApiError(400, fmt::format("\"{}content\" holds a part of type \"{}\", which \"{}\" does not support", where, type, model), "messages");
+      throw ApiError(
+          400,
+          fmt::format("\"{}content\" holds a part of type \"{}\", which \"{}\" does not support", where, type, model),
+          "messages");
     }
   }
   return text;
@@ -289,7 +341,8 @@ Json openai_messages(const Json& list, const std::string& model) {
     if (role == "developer") role = "system";
     if (role == "function") role = "tool";
     if (role != "system" && role != "user" && role != "assistant" && role != "tool")
-      throw ApiError(400, fmt::format("\"{}role\" is \"{}\", expected system, user, assistant or tool", where, role), "messages");
+      throw ApiError(400, fmt::format("\"{}role\" is \"{}\", expected system, user, assistant or tool", where, role),
+                     "messages");
     const auto content = list[i].find("content");
     Json message = {{"role", role}, {"content", content == list[i].end() ? "" : content_text(*content, where, model)}};
     if (const auto name = m.text("name")) message["name"] = *name;
@@ -298,7 +351,8 @@ Json openai_messages(const Json& list, const std::string& model) {
     if (const Json* calls = m.array("tool_calls"); calls && !calls->empty()) {
       message["tool_calls"] = Json::array();
       for (const Json& call : *calls) {
-        if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) throw ApiError(400, fmt::format("\"{}tool_calls\" holds what is no call of a function", where), "messages");
+        if (!call.is_object() || !call.contains("function") || !call["function"].is_object())
+          throw ApiError(400, fmt::format("\"{}tool_calls\" holds what is no call of a function", where), "messages");
         const Fields function(call["function"], where + "tool_calls.function.");
         Json arguments = Json::object();
         if (const Json* given = function.find("arguments")) {
@@ -308,7 +362,10 @@ Json openai_messages(const Json& list, const std::string& model) {
             arguments = *given;
           }
         }
-        message["tool_calls"].push_back({{"id", call.value("id", "")}, {"type", "function"}, {"function", {{"name", function.text_or("name", "")}, {"arguments", arguments}}}});
+        message["tool_calls"].push_back(
+            {{"id", Fields(call, where + "tool_calls.").text_or("id", "")},
+             {"type", "function"},
+             {"function", {{"name", function.text_or("name", "")}, {"arguments", arguments}}}});
       }
     }
     out.push_back(std::move(message));
@@ -336,13 +393,20 @@ std::string response_format(const Fields& f) {
       return json_format(inner != value->end() && inner->is_object() ? *inner : *value);
     }
   }
-  throw ApiError(400, fmt::format("\"response_format.type\" is \"{}\", expected text, json_object or json_schema with a schema", type), "response_format");
+  throw ApiError(
+      400,
+      fmt::format("\"response_format.type\" is \"{}\", expected text, json_object or json_schema with a schema", type),
+      "response_format");
 }
 
-int64_t openai_limit(const LoadedModel& model, const OllamaSettings& settings, int64_t prompt, std::optional<int64_t> wanted) {
+int64_t openai_limit(const LoadedModel& model, const OllamaSettings& settings, int64_t prompt,
+                     std::optional<int64_t> wanted) {
   const bool seq2seq = model.model.bundle().network->seq2seq_lm() != nullptr;
   if (!seq2seq && settings.num_ctx > 0 && prompt + (wanted == 0 ? 0 : 1) > settings.num_ctx)
-    throw ApiError(400, fmt::format("this model's maximum context length is {} tokens, but the messages are {} tokens long", settings.num_ctx, prompt), "messages");
+    throw ApiError(400,
+                   fmt::format("this model's maximum context length is {} tokens, but the messages are {} tokens long",
+                               settings.num_ctx, prompt),
+                   "messages");
   return limit_tokens(model, prompt, settings.num_ctx, wanted ? *wanted : settings.num_predict);
 }
 
@@ -356,11 +420,13 @@ void openai_chat(Call& call) {
   const Json messages = openai_messages(*list, name);
   ChatForm form;
   form.stream = f.boolean("stream").value_or(false);
-  if (const Json* options = f.object("stream_options")) form.usage = Fields(*options, "stream_options.").boolean("include_usage").value_or(false);
+  if (const Json* options = f.object("stream_options"))
+    form.usage = Fields(*options, "stream_options.").boolean("include_usage").value_or(false);
   form.choices = static_cast<int>(f.integer("n", 1, 128).value_or(1));
   form.log_probabilities = f.boolean("logprobs").value_or(false);
   const auto top = f.integer("top_logprobs", 0, 20);
-  if (top && *top > 0 && !form.log_probabilities) throw ApiError(400, "\"top_logprobs\" needs \"logprobs\": true", "top_logprobs");
+  if (top && *top > 0 && !form.log_probabilities)
+    throw ApiError(400, "\"top_logprobs\" needs \"logprobs\": true", "top_logprobs");
   auto wanted = f.integer("max_completion_tokens", 1);
   if (!wanted) wanted = f.integer("max_tokens", -1);
   if (wanted && *wanted <= 0) {
@@ -375,8 +441,10 @@ void openai_chat(Call& call) {
   settings.config.format = tools.forced ? tool_format(tools.tools, tools.name) : response_format(f);
   Json think = model.description.thinking ? Json(true) : Json();
   if (const Json* asked = f.find("think")) think = *asked;
-  if (const auto effort = f.text("reasoning_effort"); effort && model.description.thinking) think = *effort == "none" ? Json(false) : Json(*effort);
-  if (const Json* extra = f.object("chat_template_kwargs"); extra && extra->contains("enable_thinking")) think = (*extra)["enable_thinking"];
+  if (const auto effort = f.text("reasoning_effort"); effort && model.description.thinking)
+    think = *effort == "none" ? Json(false) : Json(*effort);
+  if (const Json* extra = f.object("chat_template_kwargs"); extra && extra->contains("enable_thinking"))
+    think = (*extra)["enable_thinking"];
   if (tools.forced) think = model.description.thinking ? Json(false) : Json();
   const std::vector<int32_t> ids = chat_ids(model, messages, tools.tools, think);
   const int64_t limit = openai_limit(model, settings, static_cast<int64_t>(ids.size()), wanted);
@@ -397,8 +465,12 @@ void openai_chat(Call& call) {
   form.model = call.path.empty() ? f.text_or("model", name) : name;
   form.tokenizer = model.model.tokenizer();
   form.lm_studio = call.dialect == Dialect::lm_studio;
-  form.model_info = {{"arch", model.description.family}, {"quant", model.description.quantisation}, {"format", model.description.format}, {"context_length", model.context()}};
-  launch(call.service, std::move(lease), call, std::move(plans), std::make_shared<ChatAnswer>(call.reply, std::move(form)));
+  form.model_info = {{"arch", model.description.family},
+                     {"quant", model.description.quantisation},
+                     {"format", model.description.format},
+                     {"context_length", model.context()}};
+  launch(call.service, std::move(lease), call, std::move(plans),
+         std::make_shared<ChatAnswer>(call.reply, std::move(form)));
 }
 
 std::span<const Route> openai_routes() {

@@ -13,13 +13,15 @@ constexpr size_t kKept = 512;
 struct ResponseForm {
   Json head;      // the object as it is before there is output
   Json messages;  // the conversation that is answered
+  Json input;     // the request's items
   std::string owner;
   bool stream = false, keep = true;
 };
 
 class ResponseAnswer : public Listener {
  public:
-  ResponseAnswer(Service& service, ReplyPtr reply, ResponseForm form) : service_(service), events_(std::move(reply)), form_(std::move(form)), item_(random_id("msg_", 24)) {}
+  ResponseAnswer(Service& service, ReplyPtr reply, ResponseForm form)
+      : service_(service), events_(std::move(reply)), form_(std::move(form)), item_(random_id("msg_", 24)) {}
 
   void on_delta(int, const ParsedText& text, const generation::TokenStep&) override {
     if (form_.stream) put(text.content);
@@ -30,27 +32,42 @@ class ResponseAnswer : public Listener {
     const bool cut = outcome.calls.empty() && g.reason == FinishReason::length;
     Json output = Json::array();
     if (form_.stream) put(rest.content);
-    const Json part = {{"type", "output_text"}, {"text", outcome.content}, {"annotations", Json::array()}, {"logprobs", Json::array()}};
+    const Json part = {{"type", "output_text"},
+                       {"text", outcome.content},
+                       {"annotations", Json::array()},
+                       {"logprobs", Json::array()}};
     if (!outcome.content.empty() || outcome.calls.empty()) {
-      const Json message = {{"id", item_}, {"type", "message"}, {"role", "assistant"}, {"status", cut ? "incomplete" : "completed"}, {"content", Json::array({part})}};
+      const Json message = {{"id", item_},
+                            {"type", "message"},
+                            {"role", "assistant"},
+                            {"status", cut ? "incomplete" : "completed"},
+                            {"content", Json::array({part})}};
       if (form_.stream) {
         open();
-        send("response.output_text.done", {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"text", outcome.content}, {"logprobs", Json::array()}});
-        send("response.content_part.done", {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"part", part}});
+        send("response.output_text.done", {{"item_id", item_},
+                                           {"output_index", 0},
+                                           {"content_index", 0},
+                                           {"text", outcome.content},
+                                           {"logprobs", Json::array()}});
+        send("response.content_part.done",
+             {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"part", part}});
         send("response.output_item.done", {{"output_index", 0}, {"item", message}});
       }
       output.push_back(message);
     }
     for (const auto& call : outcome.calls) {
-      const Json item = {{"id", random_id("fc_", 24)}, {"type", "function_call"}, {"status", "completed"}, {"call_id", call.id}, {"name", call.name}, {"arguments", call.arguments}};
+      const Json item = {{"id", random_id("fc_", 24)}, {"type", "function_call"}, {"status", "completed"},
+                         {"call_id", call.id},         {"name", call.name},       {"arguments", call.arguments}};
       if (form_.stream) {
         start();
         Json begun = item;
         begun["arguments"] = "";
         begun["status"] = "in_progress";
         send("response.output_item.added", {{"output_index", output.size()}, {"item", begun}});
-        send("response.function_call_arguments.delta", {{"item_id", item["id"]}, {"output_index", output.size()}, {"delta", call.arguments}});
-        send("response.function_call_arguments.done", {{"item_id", item["id"]}, {"output_index", output.size()}, {"arguments", call.arguments}});
+        send("response.function_call_arguments.delta",
+             {{"item_id", item["id"]}, {"output_index", output.size()}, {"delta", call.arguments}});
+        send("response.function_call_arguments.done",
+             {{"item_id", item["id"]}, {"output_index", output.size()}, {"arguments", call.arguments}});
         send("response.output_item.done", {{"output_index", output.size()}, {"item", item}});
       }
       output.push_back(item);
@@ -60,8 +77,11 @@ class ResponseAnswer : public Listener {
     response["completed_at"] = unix_time();
     if (cut) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
     response["output"] = output;
-    response["usage"] = {{"input_tokens", g.prompt_tokens}, {"input_tokens_details", {{"cached_tokens", g.reused_tokens}}}, {"output_tokens", g.ids.size()},
-                         {"output_tokens_details", {{"reasoning_tokens", 0}}}, {"total_tokens", g.prompt_tokens + static_cast<int64_t>(g.ids.size())}};
+    response["usage"] = {{"input_tokens", g.prompt_tokens},
+                         {"input_tokens_details", {{"cached_tokens", g.reused_tokens}}},
+                         {"output_tokens", g.ids.size()},
+                         {"output_tokens_details", {{"reasoning_tokens", 0}}},
+                         {"total_tokens", g.prompt_tokens + static_cast<int64_t>(g.ids.size())}};
     if (form_.keep) store(response, outcome);
     if (!form_.stream) return events_.reply()->send({200, "application/json", to_text(response), {}});
     start();
@@ -92,23 +112,39 @@ class ResponseAnswer : public Listener {
   void open() {
     start();
     if (std::exchange(opened_, true)) return;
-    send("response.output_item.added", {{"output_index", 0}, {"item", {{"id", item_}, {"type", "message"}, {"role", "assistant"}, {"status", "in_progress"}, {"content", Json::array()}}}});
-    send("response.content_part.added", {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"part", {{"type", "output_text"}, {"text", ""}, {"annotations", Json::array()}, {"logprobs", Json::array()}}}});
+    send("response.output_item.added", {{"output_index", 0},
+                                        {"item",
+                                         {{"id", item_},
+                                          {"type", "message"},
+                                          {"role", "assistant"},
+                                          {"status", "in_progress"},
+                                          {"content", Json::array()}}}});
+    send("response.content_part.added",
+         {{"item_id", item_},
+          {"output_index", 0},
+          {"content_index", 0},
+          {"part",
+           {{"type", "output_text"}, {"text", ""}, {"annotations", Json::array()}, {"logprobs", Json::array()}}}});
   }
   void put(const std::string& text) {
     if (text.empty()) return;
     open();
-    send("response.output_text.delta", {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"delta", text}, {"logprobs", Json::array()}});
+    send("response.output_text.delta",
+         {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"delta", text}, {"logprobs", Json::array()}});
   }
   void store(const Json& response, const Outcome& outcome) {
     Json messages = form_.messages;
     Json message = {{"role", "assistant"}, {"content", outcome.content}};
     for (const auto& call : outcome.calls)
-      message["tool_calls"].push_back({{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", parse_json(call.arguments, "arguments")}}}});
+      message["tool_calls"].push_back(
+          {{"id", call.id},
+           {"type", "function"},
+           {"function", {{"name", call.name}, {"arguments", parse_json(call.arguments, "arguments")}}}});
     messages.push_back(std::move(message));
     StoredResponses& all = service_.responses;
     std::lock_guard lock(all.mutex);
-    all.entries.push_front({response["id"].get<std::string>(), form_.owner, response, std::move(messages)});
+    all.entries.push_front(
+        {response["id"].get<std::string>(), form_.owner, response, std::move(messages), form_.input});
     if (all.entries.size() > kKept) all.entries.pop_back();
   }
 
@@ -121,9 +157,12 @@ class ResponseAnswer : public Listener {
 };
 
 // The kept answer of this id under this key; throws 404.
-std::list<StoredResponses::Entry>::iterator find(StoredResponses& all, const std::string& id, const std::string& owner) {
-  const auto it = std::find_if(all.entries.begin(), all.entries.end(), [&](const auto& e) { return e.id == id && e.owner == owner; });
-  if (it == all.entries.end()) throw ApiError(404, fmt::format("Response with id '{}' not found.", id), "previous_response_id");
+std::list<StoredResponses::Entry>::iterator find(StoredResponses& all, const std::string& id,
+                                                 const std::string& owner) {
+  const auto it = std::find_if(all.entries.begin(), all.entries.end(),
+                               [&](const auto& e) { return e.id == id && e.owner == owner; });
+  if (it == all.entries.end())
+    throw ApiError(404, fmt::format("Response with id '{}' not found.", id), "previous_response_id");
   return it;
 }
 
@@ -139,27 +178,62 @@ void add_input(const Fields& f, const std::string& model, Json* messages) {
     const Json& item = (*input)[i];
     const std::string where = fmt::format("input[{}].", i);
     if (!item.is_object()) throw ApiError(400, fmt::format("\"input[{}]\" is not an object", i), "input");
-    const std::string type = item.value("type", "message");
+    const Fields fields(item, where);
+    const std::string type = fields.text_or("type", "message");
     if (type == "message") {
-      std::string role = item.value("role", "");
+      std::string role = fields.text_or("role", "");
       if (role == "developer") role = "system";
-      if (role != "user" && role != "assistant" && role != "system") throw ApiError(400, fmt::format("\"{}role\" is \"{}\", expected user, assistant, system or developer", where, role), "input");
-      messages->push_back({{"role", role}, {"content", item.contains("content") ? content_text(item["content"], where, model) : ""}});
+      if (role != "user" && role != "assistant" && role != "system")
+        throw ApiError(400,
+                       fmt::format("\"{}role\" is \"{}\", expected user, assistant, system or developer", where, role),
+                       "input");
+      messages->push_back(
+          {{"role", role}, {"content", item.contains("content") ? content_text(item["content"], where, model) : ""}});
     } else if (type == "function_call") {
       Json arguments = Json::object();
       try {
-        arguments = parse_json(item.value("arguments", "{}"), "arguments");
+        arguments = parse_json(fields.text_or("arguments", "{}"), "arguments");
       } catch (const Error&) {
         throw ApiError(400, fmt::format("\"{}arguments\" is no JSON", where), "input");
       }
-      messages->push_back({{"role", "assistant"}, {"content", ""}, {"tool_calls", Json::array({Json{{"id", item.value("call_id", "")}, {"type", "function"}, {"function", {{"name", item.value("name", "")}, {"arguments", arguments}}}}})}});
+      // Calls made together belong to one message.
+      if (messages->empty() || messages->back()["role"] != "assistant")
+        messages->push_back({{"role", "assistant"}, {"content", ""}});
+      messages->back()["tool_calls"].push_back(
+          {{"id", fields.text_or("call_id", "")},
+           {"type", "function"},
+           {"function", {{"name", fields.text_or("name", "")}, {"arguments", arguments}}}});
     } else if (type == "function_call_output") {
       const auto output = item.find("output");
-      messages->push_back({{"role", "tool"}, {"tool_call_id", item.value("call_id", "")}, {"content", output == item.end() ? "" : content_text(*output, where, model)}});
+      messages->push_back({{"role", "tool"},
+                           {"tool_call_id", fields.text_or("call_id", "")},
+                           {"content", output == item.end() ? "" : content_text(*output, where, model)}});
     } else if (type != "reasoning") {
       throw ApiError(400, fmt::format("\"{}type\" is \"{}\", which is not supported", where, type), "input");
     }
   }
+}
+
+// The request's input as items with ids.
+Json input_items(const Fields& f) {
+  const Json& input = *f.find("input");
+  Json items = Json::array();
+  if (input.is_string())
+    items.push_back({{"id", random_id("msg_", 24)},
+                     {"type", "message"},
+                     {"role", "user"},
+                     {"status", "completed"},
+                     {"content", Json::array({Json{{"type", "input_text"}, {"text", input}}})}});
+  else
+    for (Json item : input) {
+      if (!item.contains("type")) item["type"] = "message";
+      if (!item.contains("id")) item["id"] = random_id("item_", 24);
+      if (const auto content = item.find("content"); content != item.end() && content->is_string())
+        *content = Json::array(
+            {Json{{"type", item["role"] == "assistant" ? "output_text" : "input_text"}, {"text", *content}}});
+      items.push_back(std::move(item));
+    }
+  return items;
 }
 
 void create(Call& call) {
@@ -176,10 +250,15 @@ void create(Call& call) {
   if (const auto before = f.text("previous_response_id")) {
     std::lock_guard lock(call.service.responses.mutex);
     messages = find(call.service.responses, *before, form.owner)->messages;
-    messages.erase(std::remove_if(messages.begin(), messages.end(), [](const Json& m) { return m.value("role", "") == "system" && m.value("instructions", false); }), messages.end());
+    messages.erase(
+        std::remove_if(messages.begin(), messages.end(),
+                       [](const Json& m) { return m.value("role", "") == "system" && m.value("instructions", false); }),
+        messages.end());
   }
-  if (const auto instructions = f.text("instructions"); instructions && !instructions->empty()) messages.insert(messages.begin(), Json{{"role", "system"}, {"content", *instructions}, {"instructions", true}});
+  if (const auto instructions = f.text("instructions"); instructions && !instructions->empty())
+    messages.insert(messages.begin(), Json{{"role", "system"}, {"content", *instructions}, {"instructions", true}});
   add_input(f, name, &messages);
+  form.input = input_items(f);
   auto lease = call.service.models.acquire(name, keep_alive_of(f));
   LoadedModel& model = *lease;
   require_generation(model, name);
@@ -187,8 +266,16 @@ void create(Call& call) {
   if (const Json* list = f.array("tools"); list && !list->empty()) {
     tools = Json::array();
     for (const Json& tool : *list) {
-      if (!tool.is_object() || tool.value("type", "") != "function" || !tool.contains("name")) throw ApiError(400, "\"tools\" other than functions are not supported", "tools");
-      tools.push_back({{"type", "function"}, {"function", {{"name", tool["name"]}, {"description", tool.contains("description") && tool["description"].is_string() ? tool["description"] : Json("")}, {"parameters", tool.contains("parameters") ? tool["parameters"] : Json::object()}}}});
+      if (!tool.is_object() || Fields(tool, "tools.").text_or("type", "") != "function" || !tool.contains("name") ||
+          !tool["name"].is_string())
+        throw ApiError(400, "\"tools\" other than functions are not supported", "tools");
+      tools.push_back(
+          {{"type", "function"},
+           {"function",
+            {{"name", tool["name"]},
+             {"description",
+              tool.contains("description") && tool["description"].is_string() ? tool["description"] : Json("")},
+             {"parameters", tool.contains("parameters") ? tool["parameters"] : Json::object()}}}});
     }
     require_tools(model, name);
   }
@@ -197,8 +284,9 @@ void create(Call& call) {
   if (const Json* choice = f.find("tool_choice")) {
     const bool named = choice->is_object();
     if (named || *choice == "required") {
-      if (tools.is_null()) throw ApiError(400, "\"tool_choice\" asks for a call, but there are no \"tools\"", "tool_choice");
-      settings.config.format = tool_format(tools, named ? choice->value("name", "") : "");
+      if (tools.is_null())
+        throw ApiError(400, "\"tool_choice\" asks for a call, but there are no \"tools\"", "tool_choice");
+      settings.config.format = tool_format(tools, named ? Fields(*choice, "tool_choice.").text_or("name", "") : "");
       plan.parser.only_call = true;
     } else if (*choice == "none") {
       tools = nullptr;
@@ -206,29 +294,55 @@ void create(Call& call) {
   }
   if (const Json* text = f.object("text"); text && text->contains("format") && (*text)["format"].is_object()) {
     const Json& format = (*text)["format"];
-    const std::string type = format.value("type", "text");
-    if (type == "json_object") settings.config.format = json_format(nullptr);
-    else if (type == "json_schema") settings.config.format = json_format(format.contains("schema") ? format["schema"] : Json());
-    else if (type != "text") throw ApiError(400, "\"text.format.type\" must be text, json_object or json_schema", "text");
+    const std::string type = Fields(format, "text.format.").text_or("type", "text");
+    if (type == "json_object")
+      settings.config.format = json_format(nullptr);
+    else if (type == "json_schema")
+      settings.config.format = json_format(format.contains("schema") ? format["schema"] : Json());
+    else if (type != "text")
+      throw ApiError(400, "\"text.format.type\" must be text, json_object or json_schema", "text");
   }
   Json think = model.description.thinking ? Json(true) : Json();
-  if (const Json* reasoning = f.object("reasoning"); reasoning && model.description.thinking && reasoning->value("effort", "") == "none") think = false;
+  if (const Json* reasoning = f.object("reasoning");
+      reasoning && model.description.thinking && Fields(*reasoning, "reasoning.").text_or("effort", "") == "none")
+    think = false;
   plan.job.prompt = chat_ids(model, messages, tools, think);
   plan.job.config = settings.config;
-  plan.job.config.max_new_tokens = openai_limit(model, settings, static_cast<int64_t>(plan.job.prompt.size()), f.integer("max_output_tokens", 1));
+  plan.job.config.max_new_tokens =
+      openai_limit(model, settings, static_cast<int64_t>(plan.job.prompt.size()), f.integer("max_output_tokens", 1));
   plan.job.penalties = settings.penalties;
   plan.parser.tools = !tools.is_null();
   plan.parser.thinking = think.is_boolean() && think.get<bool>();
   const auto given = [&](const char* field, Json otherwise) { return f.has(field) ? *f.find(field) : otherwise; };
-  form.head = {{"id", random_id("resp_", 32)}, {"object", "response"}, {"created_at", unix_time()}, {"completed_at", nullptr}, {"status", "in_progress"}, {"error", nullptr}, {"incomplete_details", nullptr},
-               {"instructions", given("instructions", nullptr)}, {"max_output_tokens", given("max_output_tokens", nullptr)}, {"model", f.text_or("model", name)}, {"output", Json::array()},
-               {"parallel_tool_calls", given("parallel_tool_calls", true)}, {"previous_response_id", given("previous_response_id", nullptr)}, {"reasoning", given("reasoning", Json{{"effort", nullptr}, {"summary", nullptr}})},
-               {"store", form.keep}, {"temperature", settings.config.temperature}, {"text", given("text", Json{{"format", {{"type", "text"}}}})}, {"tool_choice", given("tool_choice", "auto")},
-               {"tools", given("tools", Json::array())}, {"top_p", settings.config.top_p}, {"truncation", given("truncation", "disabled")}, {"usage", nullptr}, {"user", given("user", nullptr)}, {"metadata", given("metadata", Json::object())}};
+  form.head = {{"id", random_id("resp_", 32)},
+               {"object", "response"},
+               {"created_at", unix_time()},
+               {"completed_at", nullptr},
+               {"status", "in_progress"},
+               {"error", nullptr},
+               {"incomplete_details", nullptr},
+               {"instructions", given("instructions", nullptr)},
+               {"max_output_tokens", given("max_output_tokens", nullptr)},
+               {"model", f.text_or("model", name)},
+               {"output", Json::array()},
+               {"parallel_tool_calls", given("parallel_tool_calls", true)},
+               {"previous_response_id", given("previous_response_id", nullptr)},
+               {"reasoning", given("reasoning", Json{{"effort", nullptr}, {"summary", nullptr}})},
+               {"store", form.keep},
+               {"temperature", settings.config.temperature},
+               {"text", given("text", Json{{"format", {{"type", "text"}}}})},
+               {"tool_choice", given("tool_choice", "auto")},
+               {"tools", given("tools", Json::array())},
+               {"top_p", settings.config.top_p},
+               {"truncation", given("truncation", "disabled")},
+               {"usage", nullptr},
+               {"user", given("user", nullptr)},
+               {"metadata", given("metadata", Json::object())}};
   form.messages = std::move(messages);
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
-  launch(call.service, std::move(lease), call, std::move(plans), std::make_shared<ResponseAnswer>(call.service, call.reply, std::move(form)));
+  launch(call.service, std::move(lease), call, std::move(plans),
+         std::make_shared<ResponseAnswer>(call.service, call.reply, std::move(form)));
 }
 
 void get(Call& call) {
@@ -237,6 +351,28 @@ void get(Call& call) {
   const Json response = find(all, call.path[0], call.request->owner)->response;
   lock.unlock();
   call.send_json(response);
+}
+
+void get_input(Call& call) {
+  StoredResponses& all = call.service.responses;
+  std::unique_lock lock(all.mutex);
+  Json items = find(all, call.path[0], call.request->owner)->input;
+  lock.unlock();
+  if (call.request->query_value("order") != "asc") std::reverse(items.begin(), items.end());
+  call.send_json({{"object", "list"},
+                  {"data", items},
+                  {"first_id", items.empty() ? Json() : items.front()["id"]},
+                  {"last_id", items.empty() ? Json() : items.back()["id"]},
+                  {"has_more", false}});
+}
+
+void cancel(Call& call) {
+  StoredResponses& all = call.service.responses;
+  {
+    std::lock_guard lock(all.mutex);
+    find(all, call.path[0], call.request->owner);
+  }
+  throw ApiError(400, "this response has ended: only one made in the background could be cancelled");
 }
 
 void remove(Call& call) {
@@ -251,7 +387,11 @@ void remove(Call& call) {
 }  // namespace
 
 std::span<const Route> responses_routes() {
-  static const Route routes[] = {{"POST", "/v1/responses", create}, {"GET", "/v1/responses/{}", get}, {"DELETE", "/v1/responses/{}", remove}};
+  static const Route routes[] = {{"POST", "/v1/responses", create},
+                                 {"GET", "/v1/responses/{}", get},
+                                 {"DELETE", "/v1/responses/{}", remove},
+                                 {"GET", "/v1/responses/{}/input_items", get_input},
+                                 {"POST", "/v1/responses/{}/cancel", cancel}};
   return routes;
 }
 

@@ -9,7 +9,7 @@
 namespace mynah::serve {
 namespace {
 
-constexpr uint64_t kMediaBytes = 96u << 20;              // 64 MB in base64 and the text beside it
+constexpr uint64_t kMediaBytes = 96u << 20;  // 64 MB in base64 and the text beside it
 constexpr uint64_t kBlobBytes = uint64_t{1} << 42;
 
 // The open parts of a path under a pattern; nothing if it does not fit.
@@ -39,17 +39,26 @@ std::optional<std::vector<std::string>> fit(std::string_view pattern, std::strin
 
 }  // namespace
 
-Router::Router(Service& service) : service_(service) {
-  for (const auto routes : {general_routes(), ollama_text_routes(), ollama_model_routes(), openai_routes(), responses_routes(), anthropic_routes(), lm_studio_routes(), embedding_routes(), hugging_face_routes()})
-    routes_.insert(routes_.end(), routes.begin(), routes.end());
+const std::vector<Route>& all_routes() {
+  static const std::vector<Route> all = [] {
+    std::vector<Route> out;
+    for (const auto routes :
+         {general_routes(), ollama_text_routes(), ollama_model_routes(), openai_routes(), responses_routes(),
+          anthropic_routes(), lm_studio_routes(), embedding_routes(), hugging_face_routes()})
+      out.insert(out.end(), routes.begin(), routes.end());
+    return out;
+  }();
+  return all;
 }
+
+Router::Router(Service& service) : service_(service) {}
 
 Router::Match Router::match(const Request& request) const {
   Match result;
   std::string_view path = request.path;
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
-  for (const Route& route : routes_) {
+  for (const Route& route : all_routes()) {
     auto parts = fit(route.pattern, path);
     if (!parts) continue;
     if (route.method == method || request.method == route.method) {
@@ -57,7 +66,8 @@ Router::Match Router::match(const Request& request) const {
       result.parts = std::move(*parts);
       return result;
     }
-    if (result.allowed.find(route.method) == std::string::npos) result.allowed += (result.allowed.empty() ? "" : ", ") + std::string(route.method);
+    if (result.allowed.find(route.method) == std::string::npos)
+      result.allowed += (result.allowed.empty() ? "" : ", ") + std::string(route.method);
   }
   return result;
 }
@@ -111,7 +121,8 @@ void Router::finished(const Request& request, int status, double seconds) {
   const Match found = match(request);
   const std::string route = found.route ? found.route->pattern : "other";
   service_.metrics.request(route, status, seconds);
-  info("serve: {} {} {} {} {:.3f} s", request.id, found.route || !found.allowed.empty() ? request.method : "?", route, status, seconds);
+  info("serve: {} {} {} {} {:.3f} s", request.id, found.route || !found.allowed.empty() ? request.method : "?", route,
+       status, seconds);
 }
 
 }  // namespace mynah::serve

@@ -16,9 +16,6 @@ class Router : public Application {
   Headers common_headers(const Request& request) override;
   void finished(const Request& request, int status, double seconds) override;
 
-  // Every route, for tests and the description of the API.
-  const std::vector<Route>& routes() const { return routes_; }
-
  private:
   struct Match {
     const Route* route = nullptr;
@@ -28,7 +25,6 @@ class Router : public Application {
   Match match(const Request& request) const;
 
   Service& service_;
-  std::vector<Route> routes_;
 };
 
 }  // namespace mynah::serve

@@ -2,18 +2,23 @@
 #include "serve/server.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -23,6 +28,7 @@
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
+#include <cstring>
 #include <ctime>
 #include <list>
 #include <map>
@@ -30,6 +36,7 @@
 
 #include "base/log.h"
 #include "base/require.h"
+#include "serve/stream.h"
 #include "serve/workers.h"
 
 namespace mynah::serve {
@@ -39,13 +46,17 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
+using Protocol = asio::generic::stream_protocol;
+using Acceptor = asio::basic_socket_acceptor<Protocol>;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr int kHandlerThreads = 512;
 constexpr size_t kWritePiece = 64 << 10;
 
-Clock::duration seconds(double s) { return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s)); }
+Clock::duration seconds(double s) {
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
+}
 
 std::string http_date() {
   const std::time_t now = std::time(nullptr);
@@ -58,7 +69,12 @@ std::string http_date() {
 // The part of an answer that handlers and the connection share.
 struct Exchange : std::enable_shared_from_this<Exchange> {
   Exchange(asio::io_context& io, const Request& request, bool keep, Headers common_headers)
-      : wake(io), context(io), common(std::move(common_headers)), keep_alive(keep), head_only(request.method == "HEAD"), chunked(!request.http_1_0) {}
+      : wake(io),
+        context(io),
+        common(std::move(common_headers)),
+        keep_alive(keep),
+        head_only(request.method == "HEAD"),
+        chunked(!request.http_1_0) {}
 
   asio::steady_timer wake;  // the connection's own thread waits on it
   asio::io_context& context;
@@ -83,9 +99,12 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
     status = code;
     pending += fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", code, reason_phrase(code), http_date());
     if (!type.empty()) pending += "Content-Type: " + type + "\r\n";
-    if (length) pending += fmt::format("Content-Length: {}\r\n", *length);
-    else if (chunked) pending += "Transfer-Encoding: chunked\r\n";
-    else keep_alive = false;
+    if (length)
+      pending += fmt::format("Content-Length: {}\r\n", *length);
+    else if (chunked)
+      pending += "Transfer-Encoding: chunked\r\n";
+    else
+      keep_alive = false;
     for (const Headers* list : {&headers, &common})
       for (const auto& [name, value] : *list) pending += name + ": " + value + "\r\n";
     pending += keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
@@ -95,7 +114,8 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
     std::lock_guard lock(mutex);
     if (begun) return;
     const bool empty = answer.status == 204;
-    put_head(answer.status, answer.type, answer.headers, empty ? std::optional<size_t>(0) : std::optional<size_t>(answer.body.size()));
+    put_head(answer.status, answer.type, answer.headers,
+             empty ? std::optional<size_t>(0) : std::optional<size_t>(answer.body.size()));
     if (!head_only && !empty) pending += answer.body;
     ended = true;
     notify();
@@ -123,7 +143,8 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
     ended = true;
     notify();
   }
-  // `broken_off`: a write failed or the connection was reset. A client that only closed its side is still sent what is made.
+  // `broken_off`: a write failed or the connection was reset. A client that only closed its side is still sent what is
+  // made.
   void client_left(bool broken_off) {
     std::function<void()> action;
     {
@@ -147,8 +168,10 @@ class HeldReply : public Reply {
   HeldReply(std::shared_ptr<Exchange> exchange, Application& application, std::string path)
       : exchange_(std::move(exchange)), application_(application), path_(std::move(path)) {}
   ~HeldReply() override {
-    if (begun()) exchange_->end(false);
-    else exchange_->send(application_.refuse(path_, 500, "the request ended without an answer"));
+    if (begun())
+      exchange_->end(false);
+    else
+      exchange_->send(application_.refuse(path_, 500, "the request ended without an answer"));
   }
   void send(Answer answer) override { exchange_->send(answer); }
   void begin(int status, std::string type, Headers headers) override { exchange_->begin(status, type, headers); }
@@ -184,6 +207,26 @@ class HeldReply : public Reply {
   const std::string path_;
 };
 
+std::optional<uint16_t> port_of(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+  if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
+  return std::nullopt;
+}
+
+// Nothing for a Unix socket.
+std::optional<asio::ip::address> address_of(const Protocol::endpoint& endpoint) {
+  sockaddr_storage address{};
+  std::memcpy(&address, endpoint.data(), std::min(endpoint.size(), sizeof address));
+  if (address.ss_family == AF_INET)
+    return asio::ip::address_v4(ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr));
+  if (address.ss_family != AF_INET6) return std::nullopt;
+  asio::ip::address_v6::bytes_type bytes;
+  std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr, bytes.size());
+  const asio::ip::address_v6 v6(bytes);
+  return v6.is_v4_mapped() ? asio::ip::address(asio::ip::make_address_v4(asio::ip::v4_mapped, v6))
+                           : asio::ip::address(v6);
+}
+
 }  // namespace
 
 struct Server::State {
@@ -195,7 +238,9 @@ struct Server::State {
   Application& application;
   asio::io_context io{1};
   asio::signal_set signals;
-  std::vector<tcp::acceptor> acceptors;
+  std::vector<Acceptor> acceptors;
+  std::optional<asio::ssl::context> tls;
+  std::string unix_socket;  // to be removed at the end
   std::list<std::weak_ptr<Connection>> connections;
   std::map<std::string, int64_t> by_address;
   std::atomic<int64_t> open{0}, request_number{0};
@@ -203,8 +248,12 @@ struct Server::State {
   Workers workers;  // last: its threads end before the rest goes
 
   void listen();
+  void listen_on_names();
+  void listen_on_unix();
+  void take_over(int first, int count);
+  void open_tls();
   bool bind(const tcp::endpoint& endpoint, bool optional);
-  asio::awaitable<void> accept(tcp::acceptor& acceptor);
+  asio::awaitable<void> accept(Acceptor& acceptor);
   asio::awaitable<void> watch_signals();
   void drain();
   asio::awaitable<void> serve(std::shared_ptr<Connection> c);
@@ -212,11 +261,20 @@ struct Server::State {
 
 // One client.
 struct Server::State::Connection : std::enable_shared_from_this<Connection> {
-  Connection(State& s, tcp::socket accepted, std::string from) : state(s), socket(std::move(accepted)), timer(s.io), peer(std::move(from)) {}
+  Connection(State& s, Stream::Socket accepted, std::string from)
+      : state(s),
+        stream(std::move(accepted), s.tls ? &*s.tls : nullptr),
+        socket(stream.socket()),
+        timer(s.io),
+        watched(s.io),
+        peer(std::move(from)) {}
 
   State& state;
-  tcp::socket socket;
+  Stream stream;
+  Stream::Socket& socket;  // the stream's own
   asio::steady_timer timer;
+  asio::steady_timer watched;  // ends when nobody watches
+  bool watching = false;
   std::string peer;
   boost::beast::flat_buffer buffer{128 << 10};
   bool idle = true, timed_out = false;
@@ -244,7 +302,8 @@ struct Server::State::Connection : std::enable_shared_from_this<Connection> {
   asio::awaitable<bool> one_request(int64_t number);
   asio::awaitable<std::optional<HeadError>> read_head(int64_t number, size_t* end, bool* closed);
   using Parser = http::request_parser<http::buffer_body>;
-  asio::awaitable<std::optional<HeadError>> read_body(Parser& parser, Request& request, const BodyRule& rule, bool* closed);
+  asio::awaitable<std::optional<HeadError>> read_body(Parser& parser, Request& request, const BodyRule& rule,
+                                                      bool* closed);
   asio::awaitable<bool> write_answer(std::shared_ptr<Exchange> exchange);
   asio::awaitable<bool> write_bytes(std::string_view out);
   asio::awaitable<void> refuse(const std::string& path, HeadError error);
@@ -253,21 +312,40 @@ struct Server::State::Connection : std::enable_shared_from_this<Connection> {
 };
 
 asio::awaitable<void> Server::State::Connection::run() {
+  if (stream.encrypted()) {
+    arm(seconds(state.options.header_seconds));
+    const auto [ec] = co_await stream.async_handshake(kAwait);
+    calm();
+    if (ec) co_return socket.close();
+  }
   for (int64_t number = 1; co_await one_request(number); ++number) {
   }
+  if (stream.encrypted()) {
+    arm(seconds(1));
+    co_await stream.async_shutdown(kAwait);
+    calm();
+  }
   error_code ignored;
-  socket.shutdown(tcp::socket::shutdown_both, ignored);
+  socket.shutdown(asio::socket_base::shutdown_both, ignored);
   socket.close(ignored);
 }
 
 // Waits for a request and reads its head into the buffer.
-asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_head(int64_t number, size_t* end, bool* closed) {
+asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_head(int64_t number, size_t* end,
+                                                                               bool* closed) {
   const ServerOptions& o = state.options;
   if (buffer.size() == 0) {
     buffer.shrink_to_fit();  // an idle connection holds no buffer
     idle = true;
     arm(seconds(number == 1 ? o.header_seconds : o.idle_seconds));
-    const auto [ec] = co_await socket.async_wait(tcp::socket::wait_read, kAwait);
+    error_code ec;
+    if (stream.encrypted()) {  // what has come may wait in the TLS layer, where the socket does not show it
+      size_t n = 0;
+      std::tie(ec, n) = co_await stream.async_read_some(buffer.prepare(4096), kAwait);
+      buffer.commit(n);
+    } else {
+      std::tie(ec) = co_await socket.async_wait(asio::socket_base::wait_read, kAwait);
+    }
     calm();
     idle = false;
     if (ec || state.draining) {
@@ -285,7 +363,7 @@ asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_head(i
       calm();
       co_return error;
     }
-    const auto [ec, n] = co_await socket.async_read_some(buffer.prepare(4096), kAwait);
+    const auto [ec, n] = co_await stream.async_read_some(buffer.prepare(4096), kAwait);
     if (ec) {
       calm();
       if (timed_out && buffer.size() > 0) co_return HeadError{408, "the head of the request did not come in time"};
@@ -298,9 +376,11 @@ asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_head(i
   co_return check_head(bytes().substr(0, *end), o.head);
 }
 
-asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_body(Parser& parser, Request& request, const BodyRule& rule, bool* closed) {
+asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_body(Parser& parser, Request& request,
+                                                                               const BodyRule& rule, bool* closed) {
   const ServerOptions& o = state.options;
-  if (const auto length = parser.content_length(); length && *length > rule.limit_bytes) co_return HeadError{413, "the body is too large"};
+  if (const auto length = parser.content_length(); length && *length > rule.limit_bytes)
+    co_return HeadError{413, "the body is too large"};
   if (request.header("expect") == "100-continue" && !co_await write_bytes("HTTP/1.1 100 Continue\r\n\r\n")) {
     *closed = true;
     co_return std::nullopt;
@@ -316,9 +396,10 @@ asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_body(P
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
     parser.get().body().more = true;
-    const auto allowed = seconds(o.body_seconds + static_cast<double>(received) / static_cast<double>(o.body_bytes_per_second));
+    const auto allowed =
+        seconds(o.body_seconds + static_cast<double>(received) / static_cast<double>(o.body_bytes_per_second));
     arm(std::max<Clock::duration>(start + allowed - Clock::now(), Clock::duration(1)));
-    auto [ec, n] = co_await http::async_read_some(socket, buffer, parser, kAwait);
+    auto [ec, n] = co_await http::async_read_some(stream, buffer, parser, kAwait);
     calm();
     if (ec == http::error::need_buffer) ec = {};
     raw += n;
@@ -336,7 +417,8 @@ asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_body(P
     }
     if (ec) {
       if (timed_out) co_return HeadError{408, "the body did not come in time"};
-      if (ec == http::error::end_of_stream || ec == http::error::partial_message || ec == asio::error::eof || ec == asio::error::connection_reset) {
+      if (ec == http::error::end_of_stream || ec == http::error::partial_message || ec == asio::error::eof ||
+          ec == asio::error::connection_reset) {
         *closed = true;
         co_return std::nullopt;
       }
@@ -379,7 +461,8 @@ asio::awaitable<bool> Server::State::Connection::one_request(int64_t number) {
     target = target.substr(0, target.find('#'));
     request->path = std::string(target.substr(0, target.find('?')));
     if (request->path.empty()) request->path = "/";
-    if (const auto mark = target.find('?'); mark != std::string_view::npos) request->query = std::string(target.substr(mark + 1));
+    if (const auto mark = target.find('?'); mark != std::string_view::npos)
+      request->query = std::string(target.substr(mark + 1));
     for (const auto& field : message) {
       std::string name(field.name_string());
       for (char& c : name)
@@ -407,12 +490,19 @@ asio::awaitable<bool> Server::State::Connection::one_request(int64_t number) {
     exchange->send(*refusal);
   } else {
     auto reply = std::make_shared<HeldReply>(exchange, state.application, request->path);
-    state.workers.run([&application = state.application, request, reply = std::move(reply)]() mutable { application.handle(request, std::move(reply)); });
+    state.workers.run([&application = state.application, request, reply = std::move(reply)]() mutable {
+      application.handle(request, std::move(reply));
+    });
+    watching = true;
     asio::co_spawn(state.io, watch(exchange), asio::detached);
   }
   const bool written = co_await write_answer(exchange);
   error_code ignored;
   socket.cancel(ignored);  // ends the watch
+  while (watching) {
+    watched.expires_at(asio::steady_timer::time_point::max());
+    co_await watched.async_wait(kAwait);
+  }
   state.application.finished(*request, exchange->status, std::chrono::duration<double>(Clock::now() - start).count());
   if (!written) co_return false;
   if (refusal && has_body) co_await linger();
@@ -422,19 +512,26 @@ asio::awaitable<bool> Server::State::Connection::one_request(int64_t number) {
 // Waits for the client to leave while its answer is made.
 asio::awaitable<void> Server::State::Connection::watch(std::shared_ptr<Exchange> exchange) {
   const auto self = shared_from_this();
-  if (buffer.size() > 0) co_return;  // it has sent its next request already
-  const auto [ec] = co_await socket.async_wait(tcp::socket::wait_read, kAwait);
-  if (ec) co_return;
-  char byte;
-  const ssize_t n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) exchange->client_left(n < 0);
+  if (buffer.size() == 0) {  // else it has sent its next request already
+    if (stream.encrypted()) {
+      const auto [ec, n] = co_await stream.async_read_some(buffer.prepare(4096), kAwait);
+      buffer.commit(n);
+      if (ec && ec != asio::error::operation_aborted) exchange->client_left(ec == asio::error::connection_reset);
+    } else if (const auto [ec] = co_await socket.async_wait(asio::socket_base::wait_read, kAwait); !ec) {
+      char byte;
+      const ssize_t n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+      if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) exchange->client_left(n < 0);
+    }
+  }
+  watching = false;
+  watched.cancel();
 }
 
 asio::awaitable<bool> Server::State::Connection::write_bytes(std::string_view out) {
   for (size_t at = 0; at < out.size();) {
     arm(seconds(state.options.write_seconds));
     const auto piece = out.substr(at, kWritePiece);
-    const auto [ec, n] = co_await asio::async_write(socket, asio::buffer(piece.data(), piece.size()), kAwait);
+    const auto [ec, n] = co_await asio::async_write(stream, asio::buffer(piece.data(), piece.size()), kAwait);
     calm();
     if (ec) co_return false;
     at += n;
@@ -484,11 +581,11 @@ asio::awaitable<void> Server::State::Connection::refuse(const std::string& path,
 // Reads on for a moment: closing with unread bytes would take our answer back.
 asio::awaitable<void> Server::State::Connection::linger() {
   error_code ignored;
-  socket.shutdown(tcp::socket::shutdown_send, ignored);
+  if (!stream.encrypted()) socket.shutdown(asio::socket_base::shutdown_send, ignored);
   arm(seconds(2));
   char drop[4096];
   for (size_t total = 0; total < (64 << 20);) {
-    const auto [ec, n] = co_await socket.async_read_some(asio::buffer(drop), kAwait);
+    const auto [ec, n] = co_await stream.async_read_some(asio::buffer(drop), kAwait);
     if (ec) break;
     total += n;
   }
@@ -512,7 +609,7 @@ asio::awaitable<void> Server::State::serve(std::shared_ptr<Connection> c) {
   }
 }
 
-asio::awaitable<void> Server::State::accept(tcp::acceptor& acceptor) {
+asio::awaitable<void> Server::State::accept(Acceptor& acceptor) {
   for (;;) {
     auto [ec, socket] = co_await acceptor.async_accept(kAwait);
     if (ec == asio::error::operation_aborted || !acceptor.is_open()) co_return;
@@ -523,9 +620,10 @@ asio::awaitable<void> Server::State::accept(tcp::acceptor& acceptor) {
     }
     error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
-    const auto from = socket.remote_endpoint(ignored).address();
-    const std::string peer = from.to_string();
-    const bool full = open >= options.connections || (!from.is_loopback() && by_address[peer] >= options.connections_per_address);
+    const auto from = address_of(socket.remote_endpoint(ignored));
+    const std::string peer = from ? from->to_string() : "unix";
+    const bool full = open >= options.connections ||
+                      (from && !from->is_loopback() && by_address[peer] >= options.connections_per_address);
     ++open;
     ++by_address[peer];
     auto connection = std::make_shared<Connection>(*this, std::move(socket), peer);
@@ -562,11 +660,12 @@ void Server::State::drain() {
 
 bool Server::State::bind(const tcp::endpoint& endpoint, bool optional) {
   error_code ec;
-  tcp::acceptor acceptor(io);
-  acceptor.open(endpoint.protocol(), ec);
-  if (!ec) acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
-  if (!ec && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(!endpoint.address().is_unspecified()), ec);
-  if (!ec) acceptor.bind(endpoint, ec);
+  Acceptor acceptor(io);
+  acceptor.open(Protocol(endpoint.protocol()), ec);
+  if (!ec) acceptor.set_option(asio::socket_base::reuse_address(true), ec);
+  if (!ec && endpoint.address().is_v6())
+    acceptor.set_option(asio::ip::v6_only(!endpoint.address().is_unspecified()), ec);
+  if (!ec) acceptor.bind(Protocol::endpoint(endpoint), ec);
   if (!ec) acceptor.listen(4096, ec);
   if (!ec) {
     acceptors.push_back(std::move(acceptor));
@@ -574,27 +673,104 @@ bool Server::State::bind(const tcp::endpoint& endpoint, bool optional) {
   }
   if (optional) return false;
   const std::string where = fmt::format("{}:{}", endpoint.address().to_string(), endpoint.port());
-  if (ec == asio::error::address_in_use) fail(ErrorCode::busy, "serve: {} is taken by another program; give --port or stop it", where);
+  if (ec == asio::error::address_in_use)
+    fail(ErrorCode::busy, "serve: {} is taken by another program; give --port or stop it", where);
   fail(ErrorCode::failure, "serve: cannot listen on {}: {}", where, ec.message());
 }
 
+// Sockets that systemd has opened, numbered from `first`.
+void Server::State::take_over(int first, int count) {
+  for (int fd = first; fd < first + count; ++fd) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+      fail(ErrorCode::failure, "serve: the inherited descriptor {} is no socket", fd);
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    Acceptor acceptor(io);
+    acceptor.assign(Protocol(address.ss_family, address.ss_family == AF_UNIX ? 0 : IPPROTO_TCP), fd);
+    acceptors.push_back(std::move(acceptor));
+    if (const auto port = port_of(address)) options.port = *port;
+  }
+}
+
+void Server::State::open_tls() {
+  if (options.tls_certificate.empty()) return;
+  try {
+    tls.emplace(asio::ssl::context::tls_server);
+    ::SSL_CTX_set_min_proto_version(tls->native_handle(), TLS1_2_VERSION);
+    tls->use_certificate_chain_file(options.tls_certificate);
+    tls->use_private_key_file(options.tls_key.empty() ? options.tls_certificate : options.tls_key,
+                              asio::ssl::context::pem);
+  } catch (const boost::system::system_error& error) {
+    fail(ErrorCode::usage, "serve: the certificate {} and its key cannot be used: {}", options.tls_certificate,
+         error.code().message());
+  }
+}
+
+void Server::State::listen_on_unix() {
+  const std::string& path = options.unix_socket;
+  sockaddr_un address{};
+  if (path.size() >= sizeof address.sun_path)
+    fail(ErrorCode::usage, "serve: the path {} is too long for a socket, at most {} bytes", path,
+         sizeof address.sun_path - 1);
+  // A socket that nobody listens on is left over from a server that was killed.
+  struct stat info;
+  if (::stat(path.c_str(), &info) == 0) {
+    if (!S_ISSOCK(info.st_mode)) fail(ErrorCode::usage, "serve: {} exists and is no socket", path);
+    asio::local::stream_protocol::socket probe(io);
+    error_code ec;
+    probe.connect(asio::local::stream_protocol::endpoint(path), ec);
+    if (!ec) fail(ErrorCode::busy, "serve: {} is taken by another program", path);
+    ::unlink(path.c_str());
+  }
+  error_code ec;
+  Acceptor acceptor(io);
+  acceptor.open(Protocol(asio::local::stream_protocol()), ec);
+  const mode_t before = ::umask(0177);  // for this user alone
+  if (!ec) acceptor.bind(Protocol::endpoint(asio::local::stream_protocol::endpoint(path)), ec);
+  ::umask(before);
+  if (!ec) acceptor.listen(4096, ec);
+  if (ec) fail(ErrorCode::failure, "serve: cannot listen on {}: {}", path, ec.message());
+  unix_socket = path;
+  acceptors.push_back(std::move(acceptor));
+}
+
 void Server::State::listen() {
+  open_tls();
+  if (options.inherited_sockets > 0) return take_over(3, options.inherited_sockets);
+  if (!options.unix_socket.empty()) return listen_on_unix();
+  listen_on_names();
+}
+
+void Server::State::listen_on_names() {
   error_code ec;
   tcp::resolver resolver(io);
   const auto found = resolver.resolve(options.host, "", tcp::resolver::passive, ec);
-  if (ec || found.empty()) fail(ErrorCode::failure, "serve: \"{}\" is not an address of this machine: {}", options.host, ec.message());
+  if (ec || found.empty())
+    fail(ErrorCode::failure, "serve: \"{}\" is not an address of this machine: {}", options.host, ec.message());
   std::vector<asio::ip::address> addresses;
   for (const auto& entry : found)
-    if (std::find(addresses.begin(), addresses.end(), entry.endpoint().address()) == addresses.end()) addresses.push_back(entry.endpoint().address());
+    if (std::find(addresses.begin(), addresses.end(), entry.endpoint().address()) == addresses.end())
+      addresses.push_back(entry.endpoint().address());
   bind({addresses[0], options.port}, false);
-  options.port = acceptors[0].local_endpoint().port();
+  {
+    const auto own = acceptors[0].local_endpoint();
+    sockaddr_storage address{};
+    std::memcpy(&address, own.data(), std::min(own.size(), sizeof address));
+    options.port = port_of(address).value_or(options.port);
+  }
   for (size_t i = 1; i < addresses.size(); ++i) bind({addresses[i], options.port}, addresses[i].is_v6());
   // Names like localhost may mean either family to clients.
   if (options.host == "127.0.0.1") bind({asio::ip::address_v6::loopback(), options.port}, true);
 }
 
-Server::Server(const ServerOptions& options, Application& application) : state_(std::make_unique<State>(options, application)) { state_->listen(); }
-Server::~Server() = default;
+Server::Server(const ServerOptions& options, Application& application)
+    : state_(std::make_unique<State>(options, application)) {
+  state_->listen();
+}
+Server::~Server() {
+  if (!state_->unix_socket.empty()) ::unlink(state_->unix_socket.c_str());
+}
 
 uint16_t Server::port() const { return state_->options.port; }
 int64_t Server::open_connections() const { return state_->open; }

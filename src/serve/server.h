@@ -1,5 +1,6 @@
-// The HTTP/1.1 server: connections, limits, time-outs and streams. One thread moves the bytes of all connections; handlers run
-// on threads of their own and answer through Reply, so a slow client costs a connection and never a thread.
+// The HTTP/1.1 server: connections, limits, time-outs and streams. One thread moves the bytes of all connections;
+// handlers run on threads of their own and answer through Reply, so a slow client costs a connection and never a
+// thread.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -20,11 +21,14 @@ struct ServerOptions {
   uint16_t port = 11434;           // 0: any free one
   HeadLimits head;
   double header_seconds = 10, idle_seconds = 75, write_seconds = 60;
-  double body_seconds = 10;          // a body may be slow for so long ...
-  uint64_t body_bytes_per_second = 1024;  // ... and must come at this rate then
+  double body_seconds = 10;                                    // a body may be slow for so long ...
+  uint64_t body_bytes_per_second = 1024;                       // ... and must come at this rate then
   int64_t connections = 10000, connections_per_address = 256;  // loopback addresses have no limit of their own
   int64_t requests_per_connection = 1000;
-  std::string upload_folder;         // where bodies that go to files lie
+  std::string upload_folder;             // where bodies that go to files lie
+  std::string tls_certificate, tls_key;  // PEM files; with a certificate every connection is TLS
+  std::string unix_socket;               // a path to listen on instead of host and port
+  int inherited_sockets = 0;  // listening sockets that systemd has opened, from descriptor 3 on, instead of both
 };
 
 // What the server asks and tells.
@@ -49,8 +53,8 @@ class Server {
   Server(const ServerOptions& options, Application& application);
   ~Server();
   uint16_t port() const;
-  // Serves until SIGTERM or SIGINT (or stop()) and until the answers under way have reached their end. A second signal ends the
-  // process at once.
+  // Serves until SIGTERM or SIGINT (or stop()) and until the answers under way have reached their end. A second signal
+  // ends the process at once.
   void run();
   // Begins the end; may be called from any thread.
   void stop();

@@ -23,6 +23,7 @@ struct StoredResponses {
   struct Entry {
     std::string id, owner;
     Json response, messages;  // the answer as sent; the conversation up to and with it
+    Json input;               // the items that it answered
   };
   std::mutex mutex;
   std::list<Entry> entries;  // the latest first
@@ -50,7 +51,9 @@ struct Call {
   std::vector<std::string> path;  // the parts that the pattern leaves open, decoded
 
   Json body() const { return parse_request(request->body); }
-  void send_json(const Json& json, int status = 200, Headers headers = {}) const { reply->send({status, "application/json", to_text(json), std::move(headers)}); }
+  void send_json(const Json& json, int status = 200, Headers headers = {}) const {
+    reply->send({status, "application/json", to_text(json), std::move(headers)});
+  }
 };
 
 // `pattern`: "/api/blobs/{}" leaves one part open, "/v1/models/{...}" all that follows (at least one part).
@@ -69,5 +72,9 @@ std::span<const Route> hugging_face_routes();
 std::span<const Route> embedding_routes();
 std::span<const Route> lm_studio_routes();
 std::span<const Route> general_routes();
+// All of them, in the order in which they are tried.
+const std::vector<Route>& all_routes();
+// The OpenAPI document of these routes; one that it has no words for is left out.
+Json openapi_json(std::span<const Route> routes, const std::string& version);
 
 }  // namespace mynah::serve

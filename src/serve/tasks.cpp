@@ -5,27 +5,12 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "nn/causal_lm.h"
+#include "serve/task_pipeline.h"
 #include "serve/text_generation.h"
 #include "serve/vectors.h"
 
 namespace mynah::serve {
 namespace {
-
-// The task that a model's head is made for.
-std::string task_of_head(const LoadedModel& model, const Json& parameters) {
-  const auto& network = *model.model.bundle().network;
-  switch (network.kind()) {
-    case nn::HeadKind::causal_lm: return "text-generation";
-    case nn::HeadKind::seq2seq_lm: return "text2text-generation";
-    case nn::HeadKind::masked_lm:
-    case nn::HeadKind::pretraining: return "fill-mask";
-    case nn::HeadKind::sequence_classification: return parameters.is_object() && parameters.contains("candidate_labels") ? "zero-shot-classification" : "text-classification";
-    case nn::HeadKind::token_classification: return "token-classification";
-    case nn::HeadKind::question_answering: return "question-answering";
-    default: return model.scheduler ? "text-generation" : "feature-extraction";
-  }
-}
 
 std::vector<std::string> texts_of(const Json& inputs, bool* one) {
   *one = inputs.is_string();
@@ -42,7 +27,8 @@ std::vector<std::string> texts_of(const Json& inputs, bool* one) {
 bool is_sentence_model(const LoadedModel& model) {
   std::error_code error;
   const auto& path = model.model.bundle().path;
-  return std::filesystem::exists(path / "modules.json", error) || std::filesystem::exists(path / "1_Pooling" / "config.json", error);
+  return std::filesystem::exists(path / "modules.json", error) ||
+         std::filesystem::exists(path / "1_Pooling" / "config.json", error);
 }
 
 void extract_features(Call& call, const LoadedModel& model, const Json& body) {
@@ -56,7 +42,8 @@ void extract_features(Call& call, const LoadedModel& model, const Json& body) {
   for (const auto& text : texts) {
     const auto ids = vector_ids(model, text);
     if (pooled) {
-      VectorOptions options{f.boolean("normalize").value_or(true), f.boolean("truncate").value_or(true), f.integer("dimensions")};
+      VectorOptions options{f.boolean("normalize").value_or(true), f.boolean("truncate").value_or(true),
+                            f.integer("dimensions")};
       all.push_back(vectors_of(model, {ids}, options).rows[0]);
     } else {
       Json rows = Json::array();
@@ -86,7 +73,8 @@ void compare_sentences(Call& call, const LoadedModel& model, const Json& body) {
 void respect_waiting(const Call& call, const std::string& name, const Json& body) {
   const auto header = call.request->header("x-wait-for-model");
   bool wait = header != "false" && header != "0";
-  if (const Json* options = Fields(body).object("options")) wait = Fields(*options, "options.").boolean("wait_for_model").value_or(wait);
+  if (const Json* options = Fields(body).object("options"))
+    wait = Fields(*options, "options.").boolean("wait_for_model").value_or(wait);
   if (wait) return;
   const auto path = call.service.models.find(name).path;
   for (const auto& m : call.service.models.loaded())
@@ -102,28 +90,44 @@ void respect_waiting(const Call& call, const std::string& name, const Json& body
   throw error;
 }
 
+// Whether the body is a picture or a sound and no JSON: by its type if it has one that says so, else by its first byte.
+bool is_media(const Request& request) {
+  const auto type = request.header("content-type");
+  for (const std::string_view kind : {"image/", "audio/", "video/"})
+    if (type.starts_with(kind)) return true;
+  if (type.starts_with("application/json") || request.body.empty()) return false;
+  const size_t first = request.body.find_first_not_of(" \t\r\n");
+  return first != std::string::npos && request.body[first] != '{' &&
+         (static_cast<unsigned char>(request.body[0]) >= 0x80 || type.starts_with("application/octet-stream") ||
+          request.body.starts_with("RIFF") || request.body.starts_with("GIF8") || request.body.starts_with("BM") ||
+          request.body.starts_with("fLaC") || request.body.starts_with("OggS") || request.body.starts_with("ID3"));
+}
+
 }  // namespace
 
 void answer_task(Call& call, const std::string& name, const std::string& asked) {
-  const Json body = call.body();
-  const Fields f(body);
-  respect_waiting(call, name, body);
+  const Json body = is_media(*call.request) ? Json() : call.body();
+  const Json object = body.is_null() ? Json::object() : body;
+  const Fields f(object);
+  respect_waiting(call, name, object);
   auto lease = call.service.models.acquire(name);
-  const Json* given = f.find("parameters");
-  if (given && !given->is_object()) f.wrong("parameters", "object");
+  const Json* given = f.object("parameters");
   const Json parameters = given ? *given : Json();
-  const std::string task = asked.empty() ? task_of_head(*lease, parameters) : asked;
-  if (task == "text-generation" || task == "text2text-generation") {
-    const Json* inputs = f.find("inputs");
-    if (!inputs) throw ApiError(400, "Error in `inputs`: field required");
+  const Json* inputs = f.find("inputs");
+  const bool compares = asked.empty() && inputs && inputs->is_object() && inputs->contains("source_sentence");
+  const std::string task = compares ? "sentence-similarity" : asked.empty() ? task_of_head(*lease, parameters) : asked;
+  if (body.is_null()) return answer_pipeline(call, *lease, task, body);
+  if (!inputs && !f.has("question")) throw ApiError(400, "Error in `inputs`: field required", "inputs");
+  if (inputs && (task == "text-generation" || task == "text2text-generation")) {
     bool one = false;
     const auto texts = texts_of(*inputs, &one);
-    TextGenerationForm form{name, f.boolean("stream").value_or(false), task == "text-generation", one ? TextShape::list : TextShape::list_of_lists, !one};
+    TextGenerationForm form{name, f.boolean("stream").value_or(false), task == "text-generation",
+                            one ? TextShape::list : TextShape::list_of_lists, !one};
     return generate_text(call, std::move(lease), texts, parameters, form);
   }
   if (task == "feature-extraction") return extract_features(call, *lease, body);
   if (task == "sentence-similarity") return compare_sentences(call, *lease, body);
-  throw ApiError(400, fmt::format("the task \"{}\" is not served", task));
+  answer_pipeline(call, *lease, task, body);
 }
 
 }  // namespace mynah::serve

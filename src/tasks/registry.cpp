@@ -18,16 +18,27 @@ bool names_languages(const std::string& name) {
   return name.starts_with(kStart) && middle != std::string::npos && middle > kStart.size() && middle + 4 < name.size();
 }
 
-// The head that the model is opened with. A checkpoint that names none, one that holds more than the task needs, and any where only
-// the encoder is asked for will do; others would compute with weights that nobody trained.
+// The head that the model is opened with. A checkpoint that names none, one that holds more than the task needs, and
+// any where only the encoder is asked for will do; others would compute with weights that nobody trained.
 nn::HeadKind head_for(const TaskEntry& entry, const bundle::Bundle& b) {
   if (!b.config.contains("architectures") || b.config["architectures"].is_null()) return entry.heads[0];
   const nn::HeadKind own = nn::head_kind(b.config);
   if (std::find(entry.heads.begin(), entry.heads.end(), own) != entry.heads.end()) return own;
-  const bool has_more = entry.heads[0] == nn::HeadKind::bare || (entry.heads[0] == nn::HeadKind::masked_lm && own == nn::HeadKind::pretraining);
+  const bool has_more = entry.heads[0] == nn::HeadKind::bare ||
+                        (entry.heads[0] == nn::HeadKind::masked_lm && own == nn::HeadKind::pretraining);
   if (!has_more)
-    fail(ErrorCode::failure, "{}: {} holds a {}, which is not a model for this task; {}", entry.name, b.path.string(), b.architecture(), entry.suggestion);
+    fail(ErrorCode::failure, "{}: {} holds a {}, which is not a model for this task; {}", entry.name, b.path.string(),
+         b.architecture(), entry.suggestion);
   return entry.heads[0];
+}
+
+std::shared_ptr<const OpenTask> with_model(const TaskEntry& entry, const std::string& asked, Model model) {
+  const fs::path& path = model.bundle().path;
+  require(model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
+  Json tokenizer_config = Json::object();
+  if (const fs::path file = path / "tokenizer_config.json"; fs::is_directory(path) && fs::exists(file))
+    tokenizer_config = read_json_file(file);
+  return std::make_shared<const OpenTask>(OpenTask{&entry, asked, std::move(model), std::move(tokenizer_config)});
 }
 
 }  // namespace
@@ -50,19 +61,25 @@ const TaskEntry& find_task(const std::string& name) {
     }
   }
   if (name == "table-question-answering")
-    fail(ErrorCode::usage, "pipeline: table-question-answering needs TAPAS, which is not here; question-answering reads plain text");
+    fail(ErrorCode::usage,
+         "pipeline: table-question-answering needs TAPAS, which is not here; question-answering reads plain text");
   const std::string nearest = did_you_mean(name, known);
-  fail(ErrorCode::usage, "pipeline: \"{}\" is not a task{}", name, nearest.empty() ? fmt::format("; there are {}", fmt::join(task_names(), ", ")) : nearest);
+  fail(ErrorCode::usage, "pipeline: \"{}\" is not a task{}", name,
+       nearest.empty() ? fmt::format("; there are {}", fmt::join(task_names(), ", ")) : nearest);
 }
 
-std::shared_ptr<const OpenTask> open_task(const TaskEntry& entry, const std::string& asked, const fs::path& path, const LoadOptions& options) {
+std::shared_ptr<const OpenTask> open_task(const TaskEntry& entry, const std::string& asked, const fs::path& path,
+                                          const LoadOptions& options) {
   bundle::Parts parts;
   parts.head = [&](const bundle::Bundle& b) { return head_for(entry, b); };
-  auto opened = bundle::open(path, options, parts);
-  require(opened->tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
-  Json tokenizer_config = Json::object();
-  if (const fs::path file = path / "tokenizer_config.json"; fs::is_directory(path) && fs::exists(file)) tokenizer_config = read_json_file(file);
-  return std::make_shared<const OpenTask>(OpenTask{&entry, asked, Model(std::move(opened)), std::move(tokenizer_config)});
+  return with_model(entry, asked, Model(bundle::open(path, options, parts)));
+}
+
+std::shared_ptr<const OpenTask> open_task(const TaskEntry& entry, const std::string& asked, const Model& model,
+                                          const LoadOptions& options) {
+  const bundle::Bundle& b = model.bundle();
+  if (!b.network || head_for(entry, b) != b.network->kind()) return open_task(entry, asked, b.path, options);
+  return with_model(entry, asked, model);
 }
 
 }  // namespace mynah::tasks

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Unmodified clients against a running server: Python (ollama, openai, huggingface_hub, anthropic, requests), JavaScript (ollama,
-# openai, @huggingface/inference) and curl. Slow: installs them into a cache outside the tree (MYNAH_CLIENTS, default
-# ~/.cache/mynah-clients). Arguments: the program, a model file. Exit code 77: the clients cannot be installed here.
+# Unmodified clients against a running server: Python (ollama, openai, huggingface_hub, anthropic, requests, LangChain, LiteLLM), JavaScript
+# (ollama, openai, @huggingface/inference) and curl. Slow: installs them into a cache outside the tree (MYNAH_CLIENTS, default
+# ~/.cache/mynah-clients). Arguments: the program, SmolLM2 as a .gguf file, and (may be missing) the folder of a sentence-transformers
+# model. Exit code 77: the clients cannot be installed here.
 set -eu
-program=$1 model=$2
+program=$1 model=$2 vectors=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${MYNAH_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/mynah-clients}
 mkdir -p "$cache"
-if ! [ -x "$cache/venv/bin/python" ]; then python3 -m venv "$cache/venv" || exit 77; fi
-"$cache/venv/bin/python" -c 'import ollama, openai, huggingface_hub, anthropic, requests' 2>/dev/null ||
-  "$cache/venv/bin/pip" install -q ollama openai huggingface_hub anthropic requests || exit 77
+python=$cache/venv/bin/python
+if ! [ -x "$python" ]; then python3 -m venv "$cache/venv" || exit 77; fi
+"$python" -c 'import ollama, openai, huggingface_hub, anthropic, requests' 2>/dev/null ||
+  "$cache/venv/bin/pip" install -q ollama openai huggingface_hub anthropic requests langchain-ollama langchain-openai litellm || exit 77
 js=
 if command -v npm >/dev/null; then
   [ -d "$cache/node_modules/@huggingface/inference" ] || (cd "$cache" && npm install --silent --no-audit --no-fund ollama openai @huggingface/inference) && js=1 || js=
@@ -21,9 +23,14 @@ finish() {
   rm -rf "$home"
 }
 trap finish EXIT
-printf 'FROM %s\n' "$model" >"$home/Modelfile"
-export MYNAH_HOME=$home/store MYNAH_OFFLINE=1 HF_HUB_OFFLINE=0
-"$program" create smollm2 -f "$home/Modelfile"
+export MYNAH_HOME=$home/store MYNAH_OFFLINE=1 HF_HUB_OFFLINE=0 LITELLM_LOCAL_MODEL_COST_MAP=True
+for name in smollm2 minilm; do
+  from=$model
+  [ "$name" = smollm2 ] || from=$vectors
+  [ -n "$from" ] || continue
+  printf 'FROM %s\n' "$from" >"$home/Modelfile"
+  "$program" create "$name" -f "$home/Modelfile"
+done
 "$program" serve --port 0 --model smollm2 2>"$home/log" &
 server=$!
 for _ in $(seq 200); do
@@ -33,8 +40,8 @@ done
 url=$(sed -n 's/.*listening on //p' "$home/log")
 [ -n "$url" ] || { cat "$home/log"; exit 1; }
 failed=0
-"$cache/venv/bin/python" "$here/clients.py" "$url" || failed=1
-if [ -n "$js" ]; then NODE_PATH=$cache/node_modules node "$here/clients.cjs" "$url" || failed=1; else echo "npm is missing: JavaScript clients are skipped"; fi
+timeout 900 "$python" "$here/clients.py" "$url" ${vectors:+minilm} || failed=1
+if [ -n "$js" ]; then NODE_PATH=$cache/node_modules timeout 300 node "$here/clients.cjs" "$url" ${vectors:+minilm} || failed=1; else echo "npm is missing: JavaScript clients are skipped"; fi
 # curl as in the documentation of Ollama: no content type of its own.
 curl -sf "$url/api/generate" -d '{"model":"smollm2","prompt":"Hi","stream":false,"options":{"num_predict":4}}' | grep -q '"done":true' && echo "ok curl" || failed=1
 # The snippets of the documentation.
@@ -44,8 +51,8 @@ awk -v out="$snippets" '/^```(sh|python)$/ {kind = substr($0, 4); file = out "/"
 for file in "$snippets"/*; do
   sed -i "s|http://localhost:11434|$url|g" "$file"
   case $file in
-    *.sh) bash "$file" ;;
-    *.python) "$cache/venv/bin/python" "$file" ;;
+    *.sh) timeout 120 bash "$file" ;;
+    *.python) timeout 120 "$python" "$file" ;;
   esac >"$home/out" && [ -s "$home/out" ] && echo "ok docs ${file##*/}" || { echo "FAILED docs ${file##*/}"; failed=1; }
 done
 kill -TERM "$server"

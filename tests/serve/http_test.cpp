@@ -52,9 +52,11 @@ TEST_F(Http, SeveralRequestsOnOneConnection) {
 }
 
 TEST_F(Http, ChunkedBodies) {
-  const Reply reply = ask(head("POST", "/api/show", "Transfer-Encoding: chunked\r\n") + "8\r\n{\"model\"\r\n8\r\n:\"tiny\"}\r\n0\r\n\r\n");
+  const Reply reply = ask(head("POST", "/api/show", "Transfer-Encoding: chunked\r\n") +
+                          "8\r\n{\"model\"\r\n8\r\n:\"tiny\"}\r\n0\r\n\r\n");
   EXPECT_EQ(reply.status, 200) << reply.body;
-  for (const char* bad : {"-2\r\nxx\r\n0\r\n\r\n", "g\r\nx\r\n0\r\n\r\n", "0x1\r\nx\r\n0\r\n\r\n", "ffffffffffffffffff\r\nx\r\n0\r\n\r\n", "1\r\nxyz\r\n0\r\n\r\n"}) {
+  for (const char* bad : {"-2\r\nxx\r\n0\r\n\r\n", "g\r\nx\r\n0\r\n\r\n", "0x1\r\nx\r\n0\r\n\r\n",
+                          "ffffffffffffffffff\r\nx\r\n0\r\n\r\n", "1\r\nxyz\r\n0\r\n\r\n"}) {
     Client client(port());
     client.send(head("POST", "/api/show", "Transfer-Encoding: chunked\r\n") + bad);
     EXPECT_EQ(client.receive().status, 400) << bad;
@@ -114,7 +116,10 @@ TEST_F(Http, LimitsBelowAndAbove) {
   for (int i = 0; i < 99; ++i) headers += "X-" + std::to_string(i) + ": a\r\n";
   EXPECT_EQ(get("/health", headers).status, 200);  // 100 with Host
   EXPECT_EQ(get("/health", headers + "Y: a\r\n").status, 431);
-  const auto nested = [](int depth) { return "{\"model\":\"tiny\",\"x\":" + std::string(static_cast<size_t>(depth - 1), '[') + std::string(static_cast<size_t>(depth - 1), ']') + "}"; };
+  const auto nested = [](int depth) {
+    return "{\"model\":\"tiny\",\"x\":" + std::string(static_cast<size_t>(depth - 1), '[') +
+           std::string(static_cast<size_t>(depth - 1), ']') + "}";
+  };
   EXPECT_EQ(ask(with_body("POST", "/api/show", nested(64))).status, 200);
   EXPECT_EQ(ask(with_body("POST", "/api/show", nested(65))).status, 400);
   EXPECT_EQ(ask(with_body("POST", "/api/show", std::string(100000, '['))).status, 400);
@@ -122,22 +127,30 @@ TEST_F(Http, LimitsBelowAndAbove) {
   EXPECT_EQ(ask(with_body("POST", "/api/show", sized(4 << 20))).status, 200);
   EXPECT_EQ(ask(with_body("POST", "/api/show", sized((4 << 20) + 1))).status, 413);
   // A file in base64 does not count.
-  EXPECT_EQ(ask(with_body("POST", "/api/show", "{\"model\":\"tiny\",\"images\":[\"" + std::string(5 << 20, 'A') + "\"]}")).status, 200);
+  EXPECT_EQ(
+      ask(with_body("POST", "/api/show", "{\"model\":\"tiny\",\"images\":[\"" + std::string(5 << 20, 'A') + "\"]}"))
+          .status,
+      200);
   EXPECT_EQ(ask(head("POST", "/api/show", "Content-Length: 999999999\r\n")).status, 413);
-  EXPECT_EQ(ask(with_body("POST", "/api/show", "{\"model\":\"tiny\",\"x\":[" + std::string(99990, '1') + "]}")).status, 400);  // a number beyond all
+  EXPECT_EQ(ask(with_body("POST", "/api/show", "{\"model\":\"tiny\",\"x\":[" + std::string(99990, '1') + "]}")).status,
+            400);  // a number beyond all
   std::string many = "{\"model\":\"tiny\",\"x\":[1";
   for (int i = 0; i < 100000; ++i) many += ",1";
   EXPECT_EQ(ask(with_body("POST", "/api/show", many + "]}")).status, 400);
 }
 
 TEST_F(Http, BodiesThatAreNoJson) {
-  for (const char* body : {"", " ", "{", "[]", "null", "{\"model\":}", "{\"model\":\"tiny\"} x", "\xff\xfe", "{\"model\":\"\xff\"}", "\"text\"", "{\"model\":1e999}"}) {
+  for (const char* body : {"", " ", "{", "[]", "null", "{\"model\":}", "{\"model\":\"tiny\"} x", "\xff\xfe",
+                           "{\"model\":\"\xff\"}", "\"text\"", "{\"model\":1e999}"}) {
     const Reply reply = ask(with_body("POST", "/api/show", body));
     EXPECT_EQ(reply.status, 400) << body;
     EXPECT_TRUE(reply.json()["error"].is_string());
   }
   // Any content type is read as JSON: curl -d sends that of a form.
-  EXPECT_EQ(ask(head("POST", "/api/show", "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 16\r\n") + "{\"model\":\"tiny\"}").status, 200);
+  EXPECT_EQ(ask(head("POST", "/api/show", "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 16\r\n") +
+                "{\"model\":\"tiny\"}")
+                .status,
+            200);
 }
 
 TEST_F(Http, SlowClientsAreGivenUp) {
@@ -164,20 +177,30 @@ TEST_F(Http, OlderClientsAndContinue) {
 }
 
 TEST_F(Http, HostsAndOrigins) {
-  const auto with_host = [&](const std::string& host) { return ask("GET /health HTTP/1.1\r\nHost: " + host + "\r\n\r\n").status; };
-  for (const char* good : {"localhost", "localhost:1234", "127.0.0.1", "[::1]:80", "a.localhost", "box.local", "192.168.1.2", "10.0.0.1:99"}) EXPECT_EQ(with_host(good), 200) << good;
-  for (const char* bad : {"evil.example", "evil.example:11434", "localhost.evil.example", "8.8.8.8", "127.0.0.1.evil.example", ""}) EXPECT_EQ(with_host(bad), 403) << bad;
+  const auto with_host = [&](const std::string& host) {
+    return ask("GET /health HTTP/1.1\r\nHost: " + host + "\r\n\r\n").status;
+  };
+  for (const char* good : {"localhost", "localhost:1234", "127.0.0.1", "[::1]:80", "a.localhost", "box.local",
+                           "192.168.1.2", "10.0.0.1:99"})
+    EXPECT_EQ(with_host(good), 200) << good;
+  for (const char* bad :
+       {"evil.example", "evil.example:11434", "localhost.evil.example", "8.8.8.8", "127.0.0.1.evil.example", ""})
+    EXPECT_EQ(with_host(bad), 403) << bad;
   const auto origin = [&](const std::string& text) { return get("/api/version", "Origin: " + text + "\r\n"); };
-  for (const char* good : {"http://localhost", "http://localhost:3000", "https://127.0.0.1:8080", "app://obsidian.md", "tauri://localhost", "vscode-webview://abc"}) {
+  for (const char* good : {"http://localhost", "http://localhost:3000", "https://127.0.0.1:8080", "app://obsidian.md",
+                           "tauri://localhost", "vscode-webview://abc"}) {
     EXPECT_EQ(origin(good).status, 200) << good;
     EXPECT_EQ(origin(good).headers.at("access-control-allow-origin"), good);
   }
-  for (const char* bad : {"https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "file://x"}) {
+  for (const char* bad :
+       {"https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "file://x"}) {
     const Reply reply = origin(bad);
     EXPECT_EQ(reply.status, 403) << bad;
     EXPECT_EQ(reply.headers.count("access-control-allow-origin"), 0u) << bad;
   }
-  const Reply preflight = ask(head("OPTIONS", "/api/chat", "Origin: http://localhost:3000\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, x-stainless-os\r\n"));
+  const Reply preflight = ask(head("OPTIONS", "/api/chat",
+                                   "Origin: http://localhost:3000\r\nAccess-Control-Request-Method: "
+                                   "POST\r\nAccess-Control-Request-Headers: authorization, x-stainless-os\r\n"));
   EXPECT_EQ(preflight.status, 204);
   EXPECT_EQ(preflight.headers.at("access-control-allow-origin"), "http://localhost:3000");
   EXPECT_EQ(preflight.headers.at("access-control-allow-headers"), "authorization, x-stainless-os");
@@ -193,11 +216,12 @@ class Keys : public Served {
 };
 
 TEST_F(Keys, EveryRouteNeedsOneButHealth) {
-  for (const auto& route : router_->routes()) {
+  for (const auto& route : serve::all_routes()) {
     std::string path = route.pattern;
     for (const char* open : {"{...}", "{}"})
       while (path.find(open) != std::string::npos) path.replace(path.find(open), std::string(open).size(), "tiny");
-    for (const char* header : {"", "Authorization: Bearer wrong\r\n", "Authorization: Basic c2stZmlyc3Q=\r\n", "Authorization: sk-first\r\n", "Cookie: key=sk-first\r\n"}) {
+    for (const char* header : {"", "Authorization: Bearer wrong\r\n", "Authorization: Basic c2stZmlyc3Q=\r\n",
+                               "Authorization: sk-first\r\n", "Cookie: key=sk-first\r\n"}) {
       const Reply reply = ask(with_body(route.method, path + "?api_key=sk-first", "{}", header));
       if (path == "/health") {
         EXPECT_EQ(reply.status, 200);
@@ -205,14 +229,18 @@ TEST_F(Keys, EveryRouteNeedsOneButHealth) {
       }
       EXPECT_EQ(reply.status, 401) << route.method << " " << path << " " << header;
       EXPECT_EQ(reply.headers.at("www-authenticate"), "Bearer");
-      if (std::string(route.method) != "HEAD") { EXPECT_TRUE(reply.json().contains("error")) << path; }
+      if (std::string(route.method) != "HEAD") {
+        EXPECT_TRUE(reply.json().contains("error")) << path;
+      }
     }
   }
   EXPECT_EQ(get("/api/version", "Authorization: Bearer sk-second\r\n").status, 200);
   EXPECT_EQ(get("/api/version", "authorization: bearer sk-first\r\n").status, 200);
   EXPECT_EQ(get("/api/version", "X-Api-Key: sk-first\r\n").status, 401);
   EXPECT_EQ(post("/v1/messages", Json::object(), "X-Api-Key: sk-first\r\n").status, 400);
-  EXPECT_EQ(ask(head("OPTIONS", "/api/chat", "Origin: http://localhost\r\nAccess-Control-Request-Method: POST\r\n")).status, 204);
+  EXPECT_EQ(
+      ask(head("OPTIONS", "/api/chat", "Origin: http://localhost\r\nAccess-Control-Request-Method: POST\r\n")).status,
+      204);
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ TEST_F(Ollama, GenerateStreamsTheTextOfTheWholeAnswer) {
   EXPECT_EQ(whole["done_reason"], "length");
   EXPECT_EQ(whole["eval_count"], 24);
   EXPECT_EQ(whole["prompt_eval_count"], lines.back()["prompt_eval_count"]);
-  for (const char* key : {"total_duration", "prompt_eval_duration", "eval_duration"}) EXPECT_GT(whole[key].get<int64_t>(), 0) << key;
+  for (const char* key : {"total_duration", "prompt_eval_duration", "eval_duration"})
+    EXPECT_GT(whole[key].get<int64_t>(), 0) << key;
   EXPECT_EQ(whole["context"].size(), whole["prompt_eval_count"].get<size_t>() + 24);
   // The context given back goes on where it ended.
   Json more = greedy("tiny", "more", 4);
@@ -44,7 +45,10 @@ TEST_F(Ollama, GenerateStreamsTheTextOfTheWholeAnswer) {
 
 TEST_F(Ollama, ChatAndGenerateAndOpenAiSayTheSame) {
   const Json messages = Json::array({Json{{"role", "user"}, {"content", "Hello"}}});
-  Json chat = {{"model", "tiny"}, {"messages", messages}, {"stream", false}, {"options", {{"temperature", 0}, {"num_predict", 20}}}};
+  Json chat = {{"model", "tiny"},
+               {"messages", messages},
+               {"stream", false},
+               {"options", {{"temperature", 0}, {"num_predict", 20}}}};
   Json generate = greedy("tiny", "Hello", 20);
   generate["stream"] = false;
   const std::string text = post("/api/chat", chat).json()["message"]["content"];
@@ -53,7 +57,10 @@ TEST_F(Ollama, ChatAndGenerateAndOpenAiSayTheSame) {
   EXPECT_EQ(post("/v1/chat/completions", openai).json()["choices"][0]["message"]["content"], text);
   const Json anthropic = {{"model", "tiny"}, {"messages", messages}, {"temperature", 0}, {"max_tokens", 20}};
   EXPECT_EQ(post("/v1/messages", anthropic).json()["content"][0]["text"], text);
-  EXPECT_EQ(post("/models/tiny/v1/chat/completions", {{"model", "dummy"}, {"messages", messages}, {"temperature", 0}, {"max_tokens", 20}}).json()["choices"][0]["message"]["content"], text);
+  EXPECT_EQ(post("/models/tiny/v1/chat/completions",
+                 {{"model", "dummy"}, {"messages", messages}, {"temperature", 0}, {"max_tokens", 20}})
+                .json()["choices"][0]["message"]["content"],
+            text);
 }
 
 TEST_F(Ollama, SeedsAndStops) {
@@ -66,7 +73,9 @@ TEST_F(Ollama, SeedsAndStops) {
   greedy_body["stream"] = false;
   const std::string text = post("/api/generate", greedy_body).json()["response"];
   size_t middle = text.size() / 2;
-  const auto inside = [&](size_t at) { return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; };
+  const auto inside = [&](size_t at) {
+    return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
+  };
   while (inside(middle)) ++middle;
   size_t end = middle + 3;
   while (inside(end)) ++end;
@@ -86,8 +95,11 @@ TEST_F(Ollama, LoadingAndUnloading) {
   EXPECT_EQ(models[0]["name"], "tiny:latest");
   EXPECT_EQ(models[0]["context_length"], 4096);
   EXPECT_TRUE(models[0]["expires_at"].is_string());
-  EXPECT_EQ(post("/api/chat", {{"model", "tiny"}, {"messages", Json::array()}, {"keep_alive", 0}}).json()["done_reason"], "unload");
-  for (int i = 0; i < 500 && !get("/api/ps").json()["models"].empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(
+      post("/api/chat", {{"model", "tiny"}, {"messages", Json::array()}, {"keep_alive", 0}}).json()["done_reason"],
+      "unload");
+  for (int i = 0; i < 500 && !get("/api/ps").json()["models"].empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_TRUE(get("/api/ps").json()["models"].empty());
 }
 
@@ -99,31 +111,60 @@ TEST_F(Ollama, WhatIsWrongIsNamed) {
   };
   EXPECT_EQ(error("/api/generate", {{"prompt", "x"}}, 400), "model is required");
   EXPECT_EQ(error("/api/generate", {{"model", "none"}, {"prompt", "x"}}, 404), "model 'none' not found");
-  EXPECT_EQ(error("/api/chat", {{"model", "../tiny"}, {"messages", Json::array({Json{{"role", "user"}, {"content", "x"}}})}}, 404), "model '../tiny' not found");
-  EXPECT_EQ(error("/api/generate", {{"model", (folder_ / "tiny").string()}, {"prompt", "x"}}, 404).rfind("model '", 0), 0u);
-  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"options", {{"temperature", "hot"}}}}, 400).find("temperature"), std::string::npos);
+  EXPECT_EQ(error("/api/chat",
+                  {{"model", "../tiny"}, {"messages", Json::array({Json{{"role", "user"}, {"content", "x"}}})}}, 404),
+            "model '../tiny' not found");
+  EXPECT_EQ(error("/api/generate", {{"model", (folder_ / "tiny").string()}, {"prompt", "x"}}, 404).rfind("model '", 0),
+            0u);
+  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"options", {{"temperature", "hot"}}}}, 400)
+                .find("temperature"),
+            std::string::npos);
   EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", 5}}, 400).find("prompt"), std::string::npos);
-  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"stream", "yes"}}, 400).find("stream"), std::string::npos);
-  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"images", {"AAAA"}}}, 400).find("vision"), std::string::npos);
-  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"suffix", "y"}}, 400).find("insert"), std::string::npos);
-  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"think", true}}, 400).find("thinking"), std::string::npos);
-  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"raw", true}, {"system", "y"}}, 400).find("raw"), std::string::npos);
-  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"keep_alive", "soon"}}, 400).find("keep_alive"), std::string::npos);
-  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"top_logprobs", 21}}, 400).find("top_logprobs"), std::string::npos);
+  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"stream", "yes"}}, 400).find("stream"),
+            std::string::npos);
+  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"images", {"AAAA"}}}, 400).find("vision"),
+            std::string::npos);
+  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"suffix", "y"}}, 400).find("insert"),
+            std::string::npos);
+  EXPECT_NE(error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"think", true}}, 400).find("thinking"),
+            std::string::npos);
+  EXPECT_NE(
+      error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"raw", true}, {"system", "y"}}, 400).find("raw"),
+      std::string::npos);
+  EXPECT_NE(
+      error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"keep_alive", "soon"}}, 400).find("keep_alive"),
+      std::string::npos);
+  EXPECT_NE(
+      error("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"top_logprobs", 21}}, 400).find("top_logprobs"),
+      std::string::npos);
   const Json tool = {{"type", "function"}, {"function", {{"name", "f"}, {"parameters", {{"type", "object"}}}}}};
   const Json messages = Json::array({Json{{"role", "user"}, {"content", "x"}}});
-  EXPECT_NE(error("/api/chat", {{"model", "tiny"}, {"messages", messages}, {"tools", {tool}}}, 400).find("tools"), std::string::npos);
-  EXPECT_EQ(post("/api/chat", {{"model", "tools"}, {"messages", messages}, {"tools", {tool}}, {"stream", false}, {"options", {{"num_predict", 2}}}}).status, 200);
-  EXPECT_NE(error("/api/chat", {{"model", "tiny"}, {"messages", Json::array({Json{{"role", "king"}, {"content", "x"}}})}}, 400).find("role"), std::string::npos);
+  EXPECT_NE(error("/api/chat", {{"model", "tiny"}, {"messages", messages}, {"tools", {tool}}}, 400).find("tools"),
+            std::string::npos);
+  EXPECT_EQ(post("/api/chat", {{"model", "tools"},
+                               {"messages", messages},
+                               {"tools", {tool}},
+                               {"stream", false},
+                               {"options", {{"num_predict", 2}}}})
+                .status,
+            200);
+  EXPECT_NE(error("/api/chat",
+                  {{"model", "tiny"}, {"messages", Json::array({Json{{"role", "king"}, {"content", "x"}}})}}, 400)
+                .find("role"),
+            std::string::npos);
   EXPECT_NE(error("/api/generate", {{"model", "bert"}, {"prompt", "x"}}, 400).find("generate"), std::string::npos);
   EXPECT_EQ(error("/api/pull", {{"model", "nothing-there"}, {"stream", false}}, 502).empty(), false);  // offline
 }
 
 TEST_F(Ollama, LongChatsLoseTheirOldestMessages) {
   Json messages = Json::array({Json{{"role", "system"}, {"content", "S"}}});
-  for (int i = 0; i < 20; ++i) messages.push_back({{"role", i % 2 ? "assistant" : "user"}, {"content", std::string(40, 'a')}});
+  for (int i = 0; i < 20; ++i)
+    messages.push_back({{"role", i % 2 ? "assistant" : "user"}, {"content", std::string(40, 'a')}});
   messages.push_back({{"role", "user"}, {"content", "last"}});
-  Json body = {{"model", "tiny"}, {"messages", messages}, {"stream", false}, {"options", {{"num_ctx", 256}, {"num_predict", 4}}}};
+  Json body = {{"model", "tiny"},
+               {"messages", messages},
+               {"stream", false},
+               {"options", {{"num_ctx", 256}, {"num_predict", 4}}}};
   const Reply cut = post("/api/chat", body);
   EXPECT_EQ(cut.status, 200);
   EXPECT_LT(cut.json()["prompt_eval_count"].get<int>(), 256);
@@ -151,7 +192,10 @@ TEST_F(Ollama, TagsAndShow) {
 }
 
 TEST_F(Ollama, ModelsAreMadeCopiedAndRemoved) {
-  Json create = {{"model", "mine"}, {"from", "tiny"}, {"system", "You are a bird."}, {"parameters", {{"num_predict", 3}, {"stop", {"zz"}}, {"temperature", 0}}}};
+  Json create = {{"model", "mine"},
+                 {"from", "tiny"},
+                 {"system", "You are a bird."},
+                 {"parameters", {{"num_predict", 3}, {"stop", {"zz"}}, {"temperature", 0}}}};
   const auto lines = post("/api/create", create).lines();
   EXPECT_EQ(lines.back()["status"], "success");
   const Json show = post("/api/show", {{"model", "mine"}}).json();
@@ -159,7 +203,10 @@ TEST_F(Ollama, ModelsAreMadeCopiedAndRemoved) {
   EXPECT_NE(show["parameters"].get<std::string>().find("num_predict                    3"), std::string::npos);
   const Json answer = post("/api/generate", {{"model", "mine"}, {"prompt", "x"}, {"stream", false}}).json();
   EXPECT_EQ(answer["eval_count"], 3);
-  EXPECT_GT(answer["prompt_eval_count"], post("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"stream", false}, {"options", {{"num_predict", 1}}}}).json()["prompt_eval_count"]);
+  EXPECT_GT(
+      answer["prompt_eval_count"],
+      post("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"stream", false}, {"options", {{"num_predict", 1}}}})
+          .json()["prompt_eval_count"]);
   EXPECT_EQ(post("/api/copy", {{"source", "mine"}, {"destination", "yours"}}).status, 200);
   EXPECT_EQ(post("/api/copy", {{"source", "none"}, {"destination", "yours"}}).status, 404);
   const std::string gone = Json{{"model", "mine"}}.dump();
@@ -168,7 +215,9 @@ TEST_F(Ollama, ModelsAreMadeCopiedAndRemoved) {
   EXPECT_EQ(post("/api/generate", {{"model", "yours"}, {"prompt", "x"}, {"stream", false}}).json()["eval_count"], 3);
   EXPECT_EQ(post("/api/create", {{"model", "x"}}).json()["error"], "neither 'from' or 'files' was specified");
   EXPECT_EQ(post("/api/create", {{"model", "x"}, {"from", "none"}, {"stream", false}}).status, 404);
-  EXPECT_EQ(post("/api/create", {{"model", "x"}, {"from", "tiny"}, {"parameters", {{"colour", 1}}}, {"stream", false}}).status, 400);
+  EXPECT_EQ(post("/api/create", {{"model", "x"}, {"from", "tiny"}, {"parameters", {{"colour", 1}}}, {"stream", false}})
+                .status,
+            400);
 }
 
 TEST_F(Ollama, Blobs) {
@@ -179,7 +228,8 @@ TEST_F(Ollama, Blobs) {
   EXPECT_EQ(ask(with_body("POST", "/api/blobs/" + digest, bytes)).status, 201);
   EXPECT_EQ(ask(with_body("POST", "/api/blobs/" + digest, bytes)).status, 200);
   EXPECT_EQ(ask(head("HEAD", "/api/blobs/" + digest)).status, 200);
-  for (const char* bad : {"sha256:xyz", "..%2f..%2fetc", "sha256:", "md5:d41d8cd98f00b204e9800998ecf8427e"}) EXPECT_EQ(ask(head("HEAD", std::string("/api/blobs/") + bad)).status, 400) << bad;
+  for (const char* bad : {"sha256:xyz", "..%2f..%2fetc", "sha256:", "md5:d41d8cd98f00b204e9800998ecf8427e"})
+    EXPECT_EQ(ask(head("HEAD", std::string("/api/blobs/") + bad)).status, 400) << bad;
 }
 
 TEST_F(Ollama, Embeddings) {
@@ -191,14 +241,18 @@ TEST_F(Ollama, Embeddings) {
   EXPECT_EQ(one["prompt_eval_count"], 5);
   const Json two = post("/api/embed", {{"model", "bert"}, {"input", {"other", "hello"}}}).json();
   EXPECT_EQ(two["embeddings"][1], one["embeddings"][0]);
-  EXPECT_EQ(post("/api/embed", {{"model", "bert"}, {"input", "hello"}, {"dimensions", 4}}).json()["embeddings"][0].size(), 4u);
+  EXPECT_EQ(
+      post("/api/embed", {{"model", "bert"}, {"input", "hello"}, {"dimensions", 4}}).json()["embeddings"][0].size(),
+      4u);
   EXPECT_TRUE(post("/api/embed", {{"model", "bert"}, {"input", ""}}).json()["embeddings"].empty());
   EXPECT_EQ(post("/api/embed", {{"model", "bert"}, {"input", 5}}).status, 400);
   EXPECT_EQ(post("/api/embed", {{"model", "bert"}, {"input", std::string(100, 'a')}, {"truncate", false}}).status, 400);
   EXPECT_EQ(post("/api/embed", {{"model", "bert"}, {"input", std::string(100, 'a')}}).json()["prompt_eval_count"], 64);
   const Json old = post("/api/embeddings", {{"model", "bert"}, {"prompt", "hello"}}).json()["embedding"];
-  EXPECT_NEAR(old[0].get<double>() / old[1].get<double>(), one["embeddings"][0][0].get<double>() / one["embeddings"][0][1].get<double>(), 1e-3);
-  const Json openai = post("/v1/embeddings", {{"model", "bert"}, {"input", {"hello", "x"}}, {"encoding_format", "base64"}}).json();
+  EXPECT_NEAR(old[0].get<double>() / old[1].get<double>(),
+              one["embeddings"][0][0].get<double>() / one["embeddings"][0][1].get<double>(), 1e-3);
+  const Json openai =
+      post("/v1/embeddings", {{"model", "bert"}, {"input", {"hello", "x"}}, {"encoding_format", "base64"}}).json();
   EXPECT_EQ(openai["data"][0]["embedding"].get<std::string>().size(), 64u);  // 12 floats
   EXPECT_EQ(openai["usage"]["prompt_tokens"], 6);
   EXPECT_EQ(post("/v1/embeddings", {{"model", "bert"}, {"input", {1, 2, 3}}}).json()["data"].size(), 1u);

@@ -8,7 +8,10 @@ class OpenAi : public Served {
  protected:
   void change(serve::ServerOptions&, serve::ModelsOptions& models, serve::AccessRules&) override { models.served = {}; }
   Json chat(int tokens) const {
-    return {{"model", "tiny"}, {"messages", Json::array({Json{{"role", "user"}, {"content", "Hello"}}})}, {"temperature", 0}, {"max_tokens", tokens}};
+    return {{"model", "tiny"},
+            {"messages", Json::array({Json{{"role", "user"}, {"content", "Hello"}}})},
+            {"temperature", 0},
+            {"max_tokens", tokens}};
   }
 };
 
@@ -39,7 +42,8 @@ TEST_F(OpenAi, ChatStreamsInOrder) {
     EXPECT_EQ(events[i]["id"], events[0]["id"]);
     EXPECT_EQ(events[i]["created"], events[0]["created"]);
     EXPECT_EQ(events[i]["object"], "chat.completion.chunk");
-    if (!events[i]["choices"].empty() && events[i]["choices"][0]["delta"].contains("content")) joined += events[i]["choices"][0]["delta"]["content"].get<std::string>();
+    if (!events[i]["choices"].empty() && events[i]["choices"][0]["delta"].contains("content"))
+      joined += events[i]["choices"][0]["delta"]["content"].get<std::string>();
   }
   EXPECT_EQ(joined, text);
   const Json& usage = events[events.size() - 2];
@@ -64,7 +68,8 @@ TEST_F(OpenAi, SeveralChoices) {
   body["stream"] = true;
   std::map<int, std::string> texts;
   for (const Json& event : post("/v1/chat/completions", body).events())
-    if (event.is_object() && event["choices"][0]["delta"].contains("content")) texts[event["choices"][0]["index"].get<int>()] += event["choices"][0]["delta"]["content"].get<std::string>();
+    if (event.is_object() && event["choices"][0]["delta"].contains("content"))
+      texts[event["choices"][0]["index"].get<int>()] += event["choices"][0]["delta"]["content"].get<std::string>();
   for (int i = 0; i < 3; ++i) EXPECT_EQ(texts[i], json["choices"][static_cast<size_t>(i)]["message"]["content"]) << i;
 }
 
@@ -91,19 +96,28 @@ TEST_F(OpenAi, Completions) {
   EXPECT_EQ(json["object"], "text_completion");
   ASSERT_EQ(json["choices"].size(), 2u);
   EXPECT_EQ(json["choices"][1]["index"], 1);
-  const Json one = post("/v1/completions", {{"model", "tiny"}, {"prompt", "World"}, {"max_tokens", 5}, {"temperature", 0}}).json();
+  const Json one =
+      post("/v1/completions", {{"model", "tiny"}, {"prompt", "World"}, {"max_tokens", 5}, {"temperature", 0}}).json();
   EXPECT_EQ(one["choices"][0]["text"], json["choices"][1]["text"]);
   // What an evaluation harness needs: the probabilities of the prompt.
-  const Json scored = post("/v1/completions", {{"model", "tiny"}, {"prompt", "World"}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 1}}).json()["choices"][0];
+  const Json scored = post("/v1/completions",
+                           {{"model", "tiny"}, {"prompt", "World"}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 1}})
+                          .json()["choices"][0];
   EXPECT_EQ(scored["text"], "World");
   EXPECT_EQ(scored["logprobs"]["tokens"], Json({"W", "o", "r", "l", "d"}));
   EXPECT_TRUE(scored["logprobs"]["token_logprobs"][0].is_null());
   EXPECT_LT(scored["logprobs"]["token_logprobs"][4].get<double>(), 0);
   EXPECT_EQ(scored["logprobs"]["text_offset"], Json({0, 1, 2, 3, 4}));
-  const Json ids = post("/v1/completions", {{"model", "tiny"}, {"prompt", {87, 111, 114, 108, 100}}, {"max_tokens", 5}, {"temperature", 0}}).json();
+  const Json ids =
+      post("/v1/completions",
+           {{"model", "tiny"}, {"prompt", {87, 111, 114, 108, 100}}, {"max_tokens", 5}, {"temperature", 0}})
+          .json();
   EXPECT_EQ(ids["choices"].size(), 1u);
   std::string joined;
-  for (const Json& event : post("/v1/completions", {{"model", "tiny"}, {"prompt", "World"}, {"max_tokens", 5}, {"temperature", 0}, {"stream", true}}).events())
+  for (const Json& event :
+       post("/v1/completions",
+            {{"model", "tiny"}, {"prompt", "World"}, {"max_tokens", 5}, {"temperature", 0}, {"stream", true}})
+           .events())
     if (event.is_object()) joined += event["choices"][0]["text"].get<std::string>();
   EXPECT_EQ(joined, one["choices"][0]["text"]);
 }
@@ -124,16 +138,32 @@ TEST_F(OpenAi, Errors) {
   EXPECT_EQ(error(body, 404)["type"], "not_found_error");
   body.erase("model");
   error(body, 400);
-  const std::pair<const char*, Json> wrong[] = {{"temperature", 3}, {"temperature", -1}, {"top_p", 2}, {"n", 0}, {"max_tokens", "many"}, {"stop", 5}, {"logit_bias", Json::array()}, {"logit_bias", {{"x", 1}}},
-                                                {"top_logprobs", 3}, {"stream", 1}, {"tools", "x"}, {"tool_choice", "sometimes"}, {"functions", Json::array({1})}, {"audio", {{"voice", "x"}}},
-                                                {"response_format", {{"type", "xml"}}}, {"presence_penalty", 9}, {"messages", "x"}, {"messages", Json::array({1})}};
+  const std::pair<const char*, Json> wrong[] = {{"temperature", 3},
+                                                {"temperature", -1},
+                                                {"top_p", 2},
+                                                {"n", 0},
+                                                {"max_tokens", "many"},
+                                                {"stop", 5},
+                                                {"logit_bias", Json::array()},
+                                                {"logit_bias", {{"x", 1}}},
+                                                {"top_logprobs", 3},
+                                                {"stream", 1},
+                                                {"tools", "x"},
+                                                {"tool_choice", "sometimes"},
+                                                {"functions", Json::array({1})},
+                                                {"audio", {{"voice", "x"}}},
+                                                {"response_format", {{"type", "xml"}}},
+                                                {"presence_penalty", 9},
+                                                {"messages", "x"},
+                                                {"messages", Json::array({1})}};
   for (const auto& [name, value] : wrong) {
     Json bad = chat(4);
     bad[name] = value;
     EXPECT_NE(error(bad, 400)["message"].get<std::string>().find(name), std::string::npos) << name << value;
   }
   body = chat(4);
-  body["messages"][0]["content"] = Json::array({Json{{"type", "image_url"}, {"image_url", {{"url", "data:image/png;base64,AAAA"}}}}});
+  body["messages"][0]["content"] =
+      Json::array({Json{{"type", "image_url"}, {"image_url", {{"url", "data:image/png;base64,AAAA"}}}}});
   EXPECT_NE(error(body, 400)["message"].get<std::string>().find("image"), std::string::npos);
   body = chat(4);
   body["messages"][0]["content"] = std::string(5000, 'a');
@@ -141,7 +171,11 @@ TEST_F(OpenAi, Errors) {
 }
 
 TEST_F(OpenAi, JsonBySchema) {
-  const Json schema = {{"type", "object"}, {"properties", {{"city", {{"type", "string"}, {"maxLength", 5}}}, {"size", {{"enum", {1, 2, 3}}}}}}, {"required", {"city", "size"}}, {"additionalProperties", false}};
+  const Json schema = {
+      {"type", "object"},
+      {"properties", {{"city", {{"type", "string"}, {"maxLength", 5}}}, {"size", {{"enum", {1, 2, 3}}}}}},
+      {"required", {"city", "size"}},
+      {"additionalProperties", false}};
   const auto holds = [&](const std::string& text) {
     const Json value = Json::parse(text, nullptr, false);
     ASSERT_TRUE(value.is_object()) << text;
@@ -149,7 +183,8 @@ TEST_F(OpenAi, JsonBySchema) {
     EXPECT_TRUE(value["size"].is_number_integer());
     EXPECT_EQ(value.size(), 2u);
   };
-  for (const Json& format : {Json{{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", schema}}}}, Json{{"type", "json_object"}, {"value", schema}}}) {
+  for (const Json& format : {Json{{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", schema}}}},
+                             Json{{"type", "json_object"}, {"value", schema}}}) {
     Json body = chat(100);
     body["temperature"] = 1;
     body["seed"] = 3;
@@ -158,20 +193,41 @@ TEST_F(OpenAi, JsonBySchema) {
     holds(choice["message"]["content"]);
     EXPECT_EQ(choice["finish_reason"], "stop");
   }
-  holds(post("/api/chat", {{"model", "tiny"}, {"messages", Json::array({Json{{"role", "user"}, {"content", "x"}}})}, {"format", schema}, {"stream", false}, {"options", {{"num_predict", 100}}}}).json()["message"]["content"]);
-  const std::string any = post("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"format", "json"}, {"stream", false}, {"options", {{"num_predict", 60}, {"seed", 4}}}}).json()["response"];
+  holds(post("/api/chat", {{"model", "tiny"},
+                           {"messages", Json::array({Json{{"role", "user"}, {"content", "x"}}})},
+                           {"format", schema},
+                           {"stream", false},
+                           {"options", {{"num_predict", 100}}}})
+            .json()["message"]["content"]);
+  const std::string any = post("/api/generate", {{"model", "tiny"},
+                                                 {"prompt", "x"},
+                                                 {"format", "json"},
+                                                 {"stream", false},
+                                                 {"options", {{"num_predict", 60}, {"seed", 4}}}})
+                              .json()["response"];
   EXPECT_TRUE(Json::accept(any)) << any;
   EXPECT_EQ(post("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"format", "xml"}}).status, 400);
-  EXPECT_EQ(post("/v1/chat/completions", [&] {
-              Json body = chat(10);
-              body["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"schema", {{"type", "colour"}}}}}};
-              return body;
-            }()).status, 400);
+  EXPECT_EQ(post("/v1/chat/completions",
+                 [&] {
+                   Json body = chat(10);
+                   body["response_format"] = {{"type", "json_schema"},
+                                              {"json_schema", {{"schema", {{"type", "colour"}}}}}};
+                   return body;
+                 }())
+                .status,
+            400);
 }
 
 TEST_F(OpenAi, ForcedCalls) {
   const auto tool = [](const char* name) {
-    return Json{{"type", "function"}, {"function", {{"name", name}, {"parameters", {{"type", "object"}, {"properties", {{"n", {{"enum", {1, 2}}}}}}, {"required", {"n"}}, {"additionalProperties", false}}}}}};
+    return Json{{"type", "function"},
+                {"function",
+                 {{"name", name},
+                  {"parameters",
+                   {{"type", "object"},
+                    {"properties", {{"n", {{"enum", {1, 2}}}}}},
+                    {"required", {"n"}},
+                    {"additionalProperties", false}}}}}};
   };
   Json body = chat(120);
   body["model"] = "tools";
@@ -184,35 +240,47 @@ TEST_F(OpenAi, ForcedCalls) {
     EXPECT_TRUE(answer["message"]["content"].is_null());
     const Json call = answer["message"]["tool_calls"][0];
     EXPECT_TRUE(Json::parse(call["function"]["arguments"].get<std::string>())["n"].is_number());
-    if (choice.is_object()) { EXPECT_EQ(call["function"]["name"], "second"); }
+    if (choice.is_object()) {
+      EXPECT_EQ(call["function"]["name"], "second");
+    }
     body["stream"] = true;
     Json streamed;
     for (const Json& event : post("/v1/chat/completions", body).events())
-      if (event.is_object() && event["choices"][0]["delta"].contains("tool_calls")) streamed = event["choices"][0]["delta"]["tool_calls"][0];
+      if (event.is_object() && event["choices"][0]["delta"].contains("tool_calls"))
+        streamed = event["choices"][0]["delta"]["tool_calls"][0];
     EXPECT_EQ(streamed["index"], 0);
     EXPECT_EQ(streamed["function"], call["function"]);
   }
   body.erase("stream");
   body["tool_choice"] = {{"type", "function"}, {"function", {{"name", "third"}}}};
   EXPECT_EQ(post("/v1/chat/completions", body).status, 400);
-  const Json anthropic = {{"model", "tools"}, {"max_tokens", 120}, {"messages", body["messages"]}, {"tools", Json::array({Json{{"name", "first"}, {"input_schema", tool("x")["function"]["parameters"]}}})}, {"tool_choice", {{"type", "any"}}}};
+  const Json anthropic = {
+      {"model", "tools"},
+      {"max_tokens", 120},
+      {"messages", body["messages"]},
+      {"tools", Json::array({Json{{"name", "first"}, {"input_schema", tool("x")["function"]["parameters"]}}})},
+      {"tool_choice", {{"type", "any"}}}};
   const Json used = post("/v1/messages", anthropic).json();
   EXPECT_EQ(used["stop_reason"], "tool_use");
   EXPECT_EQ(used["content"][0]["name"], "first");
   EXPECT_TRUE(used["content"][0]["input"]["n"].is_number());
   body["model"] = "tiny";
-  EXPECT_NE(post("/v1/chat/completions", body).json()["error"]["message"].get<std::string>().find("tools"), std::string::npos);
+  EXPECT_NE(post("/v1/chat/completions", body).json()["error"]["message"].get<std::string>().find("tools"),
+            std::string::npos);
 }
 
 TEST_F(OpenAi, Responses) {
-  Json body = {{"model", "tiny"}, {"input", "Hello"}, {"instructions", "S"}, {"temperature", 0}, {"max_output_tokens", 6}};
+  Json body = {
+      {"model", "tiny"}, {"input", "Hello"}, {"instructions", "S"}, {"temperature", 0}, {"max_output_tokens", 6}};
   const Json first = post("/v1/responses", body).json();
   EXPECT_EQ(first["object"], "response");
   EXPECT_EQ(first["status"], "incomplete");
   EXPECT_EQ(first["usage"]["output_tokens"], 6);
   const std::string id = first["id"];
   EXPECT_EQ(get("/v1/responses/" + id).json()["output"], first["output"]);
-  const Json next = post("/v1/responses", {{"model", "tiny"}, {"input", "More"}, {"previous_response_id", id}, {"max_output_tokens", 2}}).json();
+  const Json next = post("/v1/responses",
+                         {{"model", "tiny"}, {"input", "More"}, {"previous_response_id", id}, {"max_output_tokens", 2}})
+                        .json();
   EXPECT_GT(next["usage"]["input_tokens"].get<int>(), first["usage"]["input_tokens"].get<int>());
   body["stream"] = true;
   std::string text;
@@ -227,7 +295,8 @@ TEST_F(OpenAi, Responses) {
   EXPECT_EQ(order.back(), "response.incomplete");
   EXPECT_EQ(ask(head("DELETE", "/v1/responses/" + id)).json()["deleted"], true);
   EXPECT_EQ(get("/v1/responses/" + id).status, 404);
-  EXPECT_EQ(post("/v1/responses", {{"model", "tiny"}, {"input", "x"}, {"previous_response_id", "resp_none"}}).status, 404);
+  EXPECT_EQ(post("/v1/responses", {{"model", "tiny"}, {"input", "x"}, {"previous_response_id", "resp_none"}}).status,
+            404);
 }
 
 TEST_F(OpenAi, Models) {
@@ -241,12 +310,19 @@ TEST_F(OpenAi, Models) {
 }
 
 TEST_F(OpenAi, AnthropicMessages) {
-  Json body = {{"model", "tiny"}, {"system", "S"}, {"messages", Json::array({Json{{"role", "user"}, {"content", Json::array({Json{{"type", "text"}, {"text", "Hello"}}})}}})}, {"temperature", 0}, {"max_tokens", 9}};
+  Json body = {
+      {"model", "tiny"},
+      {"system", "S"},
+      {"messages",
+       Json::array({Json{{"role", "user"}, {"content", Json::array({Json{{"type", "text"}, {"text", "Hello"}}})}}})},
+      {"temperature", 0},
+      {"max_tokens", 9}};
   const Json json = post("/v1/messages", body).json();
   EXPECT_EQ(json["type"], "message");
   EXPECT_EQ(json["stop_reason"], "max_tokens");
   EXPECT_EQ(json["usage"]["output_tokens"], 9);
-  EXPECT_EQ(post("/v1/messages/count_tokens", body).json()["input_tokens"], json["usage"]["input_tokens"].get<int>() + json["usage"]["cache_read_input_tokens"].get<int>());
+  EXPECT_EQ(post("/v1/messages/count_tokens", body).json()["input_tokens"],
+            json["usage"]["input_tokens"].get<int>() + json["usage"]["cache_read_input_tokens"].get<int>());
   body["stream"] = true;
   std::string text;
   std::vector<std::string> order;
@@ -268,7 +344,11 @@ TEST_F(OpenAi, HuggingFaceAndTextGeneration) {
   const Json parameters = {{"max_new_tokens", 6}};
   const Json whole = post("/models/tiny", {{"inputs", "Hello"}, {"parameters", parameters}}).json();
   ASSERT_TRUE(whole.is_array());
-  const Json object = post("/models/tiny/generate", {{"inputs", "Hello"}, {"parameters", {{"max_new_tokens", 6}, {"details", true}, {"decoder_input_details", true}}}}).json();
+  const Json object =
+      post("/models/tiny/generate",
+           {{"inputs", "Hello"},
+            {"parameters", {{"max_new_tokens", 6}, {"details", true}, {"decoder_input_details", true}}}})
+          .json();
   EXPECT_EQ(whole[0]["generated_text"], "Hello" + object["generated_text"].get<std::string>());
   EXPECT_EQ(object["details"]["generated_tokens"], 6);
   EXPECT_EQ(object["details"]["finish_reason"], "length");
@@ -281,7 +361,8 @@ TEST_F(OpenAi, HuggingFaceAndTextGeneration) {
   EXPECT_EQ(events[5]["generated_text"], object["generated_text"]);
   EXPECT_EQ(events[5]["details"]["generated_tokens"], 6);
   std::string joined;
-  for (const Json& piece : post("/models/tiny/tokenize", {{"inputs", "a \xc3\xa4\xe2\x82\xac b"}}).json()) joined += piece["text"].get<std::string>();
+  for (const Json& piece : post("/models/tiny/tokenize", {{"inputs", "a \xc3\xa4\xe2\x82\xac b"}}).json())
+    joined += piece["text"].get<std::string>();
   EXPECT_EQ(joined, "a \xc3\xa4\xe2\x82\xac b");
   EXPECT_EQ(get("/models/tiny/info").json()["max_total_tokens"], 4096);
   EXPECT_EQ(get("/models/tiny/health").status, 200);

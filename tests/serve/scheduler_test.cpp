@@ -1,4 +1,5 @@
-// Many answers at once: the same bytes as alone, shared beginnings, cancelled answers, full queues, the end of the server.
+// Many answers at once: the same bytes as alone, shared beginnings, cancelled answers, full queues, the end of the
+// server.
 #include "serve/served.h"
 
 namespace mynah::test {
@@ -11,19 +12,28 @@ class Load : public Served {
     models.scheduler.queue = 64;
   }
   static Json chat(const std::string& text, int tokens) {
-    return {{"model", "tiny"}, {"messages", Json::array({Json{{"role", "user"}, {"content", text}}})}, {"temperature", 0}, {"max_tokens", tokens}};
+    return {{"model", "tiny"},
+            {"messages", Json::array({Json{{"role", "user"}, {"content", text}}})},
+            {"temperature", 0},
+            {"max_tokens", tokens}};
   }
 };
 
 TEST_F(Load, TheSameBytesAloneAndInCompany) {
   std::vector<std::string> alone, prompts;
-  for (int i = 0; i < 10; ++i) prompts.push_back(std::string(static_cast<size_t>(i * 37 + 1), static_cast<char>('a' + i)) + "?");
-  for (const auto& prompt : prompts) alone.push_back(post("/v1/chat/completions", chat(prompt, 30 + static_cast<int>(prompt.size() % 7))).json()["choices"][0]["message"]["content"]);
+  for (int i = 0; i < 10; ++i)
+    prompts.push_back(std::string(static_cast<size_t>(i * 37 + 1), static_cast<char>('a' + i)) + "?");
+  for (const auto& prompt : prompts)
+    alone.push_back(post("/v1/chat/completions", chat(prompt, 30 + static_cast<int>(prompt.size() % 7)))
+                        .json()["choices"][0]["message"]["content"]);
   post("/api/generate", {{"model", "tiny"}, {"keep_alive", 0}});  // a fresh cache
   std::vector<std::string> together(prompts.size());
   std::vector<std::thread> clients;
   for (size_t i = 0; i < prompts.size(); ++i)
-    clients.emplace_back([&, i] { together[i] = post("/v1/chat/completions", chat(prompts[i], 30 + static_cast<int>(prompts[i].size() % 7))).json()["choices"][0]["message"]["content"]; });
+    clients.emplace_back([&, i] {
+      together[i] = post("/v1/chat/completions", chat(prompts[i], 30 + static_cast<int>(prompts[i].size() % 7)))
+                        .json()["choices"][0]["message"]["content"];
+    });
   for (auto& client : clients) client.join();
   for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(together[i], alone[i]) << i;
 }
@@ -36,7 +46,9 @@ TEST_F(Load, SharedBeginningsAreComputedOnce) {
     clients.emplace_back([&, i] {
       Json body = chat("question " + std::to_string(i), 4);
       body["messages"].insert(body["messages"].begin(), Json{{"role", "system"}, {"content", system}});
-      if (post("/v1/chat/completions", body).json()["usage"]["prompt_tokens_details"]["cached_tokens"].get<int>() >= 400) ++cached;
+      if (post("/v1/chat/completions", body).json()["usage"]["prompt_tokens_details"]["cached_tokens"].get<int>() >=
+          400)
+        ++cached;
     });
   for (auto& client : clients) client.join();
   EXPECT_EQ(cached, 5);  // all but the first
@@ -50,11 +62,16 @@ TEST_F(Load, ACancelledAnswerFreesItsSlot) {
     auto client = std::make_unique<Client>(port());
     client->send(with_body("POST", "/v1/chat/completions", body.dump()));
     ASSERT_TRUE(wait_for_running(1));
-    if (stream) { EXPECT_TRUE(client->read_until("data: ")); }
+    if (stream) {
+      EXPECT_TRUE(client->read_until("data: "));
+    }
     client.reset();
     const auto start = std::chrono::steady_clock::now();
     EXPECT_TRUE(wait_for_running(0, 2000)) << stream;
-    RecordProperty("milliseconds", static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count()));
+    RecordProperty(
+        "milliseconds",
+        static_cast<int>(
+            std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count()));
   }
   EXPECT_EQ(post("/v1/chat/completions", chat("y", 3)).status, 200);
 }

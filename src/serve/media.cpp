@@ -1,0 +1,93 @@
+#include "serve/media.h"
+
+#include <fmt/core.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "text/base64.h"
+
+namespace mynah::serve {
+namespace {
+
+constexpr size_t kFileBytes = 64u << 20;
+
+bool holds_any(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::any_of(words.begin(), words.end(),
+                     [&](std::string_view word) { return text.find(word) != std::string_view::npos; });
+}
+
+void put(std::string* out, uint32_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) *out += static_cast<char>(value >> 8 * i & 255);
+}
+
+}  // namespace
+
+bool reads_pictures(std::string_view task) {
+  return !task.ends_with("to-image") &&
+         holds_any(task, {"image", "object-detection", "depth-estimation", "mask-generation", "visual-question",
+                          "document-question", "video"});
+}
+bool reads_sounds(std::string_view task) {
+  return !task.starts_with("text-to-") && holds_any(task, {"audio", "speech-recognition", "voice"});
+}
+
+MediaFiles::~MediaFiles() {
+  for (const int file : files_) ::close(file);
+}
+
+std::string MediaFiles::add(std::string_view bytes) {
+  if (bytes.size() > kFileBytes)
+    throw ApiError(413, fmt::format("a file of {} bytes, expected at most {}", bytes.size(), kFileBytes));
+  const int file = ::memfd_create("upload", MFD_CLOEXEC);
+  if (file < 0) throw ApiError(503, "there is no room for the upload now");
+  files_.push_back(file);
+  for (size_t at = 0; at < bytes.size();) {
+    const ssize_t n = ::write(file, bytes.data() + at, bytes.size() - at);
+    if (n <= 0) throw ApiError(503, "there is no room for the upload now");
+    at += static_cast<size_t>(n);
+  }
+  return fmt::format("/proc/self/fd/{}", file);
+}
+
+std::string MediaFiles::add_base64(std::string_view text, const std::string& where) {
+  if (text.starts_with("http://") || text.starts_with("https://"))
+    throw ApiError(
+        400, fmt::format("{} is an address, expected the bytes in base64: this server fetches nothing", where), where);
+  if (text.starts_with("data:"))
+    text.remove_prefix(
+        std::min(text.size(), text.find(',') == std::string_view::npos ? text.size() : text.find(',') + 1));
+  std::string plain(text);
+  std::erase_if(plain, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
+  std::replace(plain.begin(), plain.end(), '-', '+');
+  std::replace(plain.begin(), plain.end(), '_', '/');
+  const auto bytes = text::decode_base64(plain);
+  if (!bytes || bytes->empty()) throw ApiError(400, fmt::format("{} is not the base64 of a file", where), where);
+  return add(*bytes);
+}
+
+std::string wav_file(const std::vector<float>& samples, int64_t rate) {
+  const auto data = static_cast<uint32_t>(samples.size() * 2), per_second = static_cast<uint32_t>(rate);
+  std::string out = "RIFF";
+  put(&out, 36 + data, 4);
+  out += "WAVEfmt ";
+  put(&out, 16, 4);
+  put(&out, 1, 2);
+  put(&out, 1, 2);
+  put(&out, per_second, 4);
+  put(&out, per_second * 2, 4);
+  put(&out, 2, 2);
+  put(&out, 16, 2);
+  out += "data";
+  put(&out, data, 4);
+  for (const float x : samples)
+    put(&out,
+        static_cast<uint32_t>(
+            static_cast<uint16_t>(static_cast<int16_t>(std::lround(std::clamp(x, -1.0f, 1.0f) * 32767)))),
+        2);
+  return out;
+}
+
+}  // namespace mynah::serve

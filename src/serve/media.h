@@ -1,0 +1,37 @@
+// Pictures and sounds in requests: bytes of the body or base64 in its JSON, handed to tasks as files that have no name
+// on disk.
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "serve/dialect.h"
+
+namespace mynah::serve {
+
+// Whether a task's input is a picture or a sound: by the words in its name.
+bool reads_pictures(std::string_view task);
+bool reads_sounds(std::string_view task);
+
+// The files of one request; they exist as long as it does.
+class MediaFiles {
+ public:
+  MediaFiles() = default;
+  ~MediaFiles();
+  MediaFiles(const MediaFiles&) = delete;
+  MediaFiles& operator=(const MediaFiles&) = delete;
+  // The path under which these bytes can be read. Throws ApiError 413 above 64 MB, 503 when there is no memory.
+  std::string add(std::string_view bytes);
+  // The same for base64, bare or as a data: URL. Throws ApiError 400 naming `where` for an address (nothing is fetched)
+  // and for what is no base64.
+  std::string add_base64(std::string_view text, const std::string& where);
+
+ private:
+  std::vector<int> files_;
+};
+
+// A WAV file of 16-bit samples, one channel.
+std::string wav_file(const std::vector<float>& samples, int64_t rate);
+
+}  // namespace mynah::serve

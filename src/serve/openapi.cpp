@@ -1,0 +1,204 @@
+// GET /openapi.json: every route of the table, with the fields of its request.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "serve/router.h"
+
+namespace mynah::serve {
+namespace {
+
+struct Said {
+  const char *method, *path, *tag, *summary;
+  const char* fields;  // "name:type! ..." in the request's object; ! marks those that must be there; "" for none
+};
+
+constexpr const char* kSampling =
+    " temperature:number top_p:number top_k:integer min_p:number seed:integer stop:texts presence_penalty:number "
+    "frequency_penalty:number repeat_penalty:number logit_bias:object num_ctx:integer keep_alive:any options:object";
+
+const Said kSaid[] = {
+    {"GET", "/", "general", "The page for browsers, \"Ollama is running\" for others", ""},
+    {"GET", "/health", "general", "Whether the server answers; needs no key", ""},
+    {"GET", "/ready", "general", "Whether the server takes requests", ""},
+    {"GET", "/metrics", "general", "Numbers for Prometheus", ""},
+    {"GET", "/openapi.json", "general", "This document", ""},
+    {"POST", "/api/generate", "Ollama", "Continue or answer a prompt",
+     "model:string! prompt:string suffix:string system:string template:string context:array stream:boolean raw:boolean "
+     "format:any keep_alive:any images:array options:object think:any truncate:boolean shift:boolean logprobs:boolean "
+     "top_logprobs:integer"},
+    {"POST", "/api/chat", "Ollama", "Answer a conversation",
+     "model:string! messages:array tools:array stream:boolean format:any keep_alive:any options:object think:any "
+     "truncate:boolean shift:boolean logprobs:boolean top_logprobs:integer"},
+    {"POST", "/api/embed", "Ollama", "Vectors of texts, of length 1",
+     "model:string! input:texts truncate:boolean dimensions:integer keep_alive:any options:object"},
+    {"POST", "/api/embeddings", "Ollama", "The vector of one text",
+     "model:string! prompt:string keep_alive:any options:object"},
+    {"GET", "/api/tags", "Ollama", "The stored models", ""},
+    {"GET", "/api/ps", "Ollama", "The loaded models", ""},
+    {"GET", "/api/version", "Ollama", "The version", ""},
+    {"GET", "/api/status", "Ollama", "Whether a cloud is used: never", ""},
+    {"POST", "/api/show", "Ollama", "What there is to say of a model", "model:string! verbose:boolean"},
+    {"POST", "/api/copy", "Ollama", "Give a model a second name", "source:string! destination:string!"},
+    {"DELETE", "/api/delete", "Ollama", "Remove a model", "model:string!"},
+    {"POST", "/api/pull", "Ollama", "Fetch a model", "model:string! insecure:boolean stream:boolean"},
+    {"POST", "/api/push", "Ollama", "Send a model to a registry", "model:string! insecure:boolean stream:boolean"},
+    {"POST", "/api/create", "Ollama", "Make a model of another or of blobs",
+     "model:string! from:string files:object template:string system:string parameters:object messages:array "
+     "license:texts quantize:string stream:boolean"},
+    {"POST", "/api/blobs/{}", "Ollama", "Send a file, the digest being its name", "raw"},
+    {"HEAD", "/api/blobs/{}", "Ollama", "Whether a file is here", ""},
+    {"POST", "/api/me", "Ollama", "There are no accounts", ""},
+    {"POST", "/api/signout", "Ollama", "There are no accounts", ""},
+    {"POST", "/v1/chat/completions", "OpenAI", "Answer a conversation",
+     "model:string! messages:array! stream:boolean stream_options:object n:integer max_tokens:integer "
+     "max_completion_tokens:integer tools:array tool_choice:any response_format:object logprobs:boolean "
+     "top_logprobs:integer reasoning_effort:string SAMPLING"},
+    {"POST", "/v1/completions", "OpenAI", "Continue texts or token ids",
+     "model:string! prompt:any! stream:boolean stream_options:object n:integer best_of:integer echo:boolean "
+     "logprobs:any max_tokens:integer response_format:object SAMPLING"},
+    {"POST", "/v1/embeddings", "OpenAI", "Vectors of texts or token ids",
+     "model:string! input:any! encoding_format:string dimensions:integer"},
+    {"GET", "/v1/models", "OpenAI", "The models", ""},
+    {"GET", "/v1/models/{...}", "OpenAI", "One model", ""},
+    {"POST", "/v1/responses", "OpenAI", "Answer a conversation that may be kept",
+     "model:string! input:any! instructions:string previous_response_id:string store:boolean stream:boolean "
+     "max_output_tokens:integer tools:array tool_choice:any text:object reasoning:object metadata:object SAMPLING"},
+    {"GET", "/v1/responses/{}", "OpenAI", "A kept answer", ""},
+    {"DELETE", "/v1/responses/{}", "OpenAI", "Forget a kept answer", ""},
+    {"GET", "/v1/responses/{}/input_items", "OpenAI", "What a kept answer answered", ""},
+    {"POST", "/v1/responses/{}/cancel", "OpenAI", "Refused: no answer is made in the background", ""},
+    {"POST", "/v1/rerank", "OpenAI", "Texts by how well they fit a query",
+     "model:string query:string! texts:array documents:array raw_scores:boolean return_text:boolean"},
+    {"POST", "/v1/messages", "Anthropic", "Answer a conversation",
+     "model:string! messages:array! max_tokens:integer! system:any stream:boolean stop_sequences:array "
+     "temperature:number top_p:number top_k:integer tools:array tool_choice:object thinking:object "
+     "output_config:object"},
+    {"POST", "/v1/messages/count_tokens", "Anthropic", "Count the tokens of a conversation",
+     "model:string! messages:array! system:any tools:array"},
+    {"GET", "/api/v0/models", "LM Studio", "The models", ""},
+    {"GET", "/api/v0/models/{...}", "LM Studio", "One model", ""},
+    {"POST", "/api/v0/chat/completions", "LM Studio", "As /v1/chat/completions, with statistics",
+     "model:string! messages:array! SAMPLING"},
+    {"POST", "/api/v0/completions", "LM Studio", "As /v1/completions", "model:string! prompt:any! SAMPLING"},
+    {"POST", "/api/v0/embeddings", "LM Studio", "As /v1/embeddings", "model:string! input:any!"},
+    {"POST", "/", "Hugging Face", "A task of the server's own model",
+     "inputs:any! parameters:object options:object stream:boolean"},
+    {"POST", "/invocations", "Hugging Face", "As POST /", "inputs:any! parameters:object stream:boolean"},
+    {"POST", "/models/{...}", "Hugging Face",
+     "A task of the model; /pipeline/TASK, /generate, /generate_stream, /tokenize, /v1/... may follow its name",
+     "inputs:any! parameters:object options:object stream:boolean"},
+    {"GET", "/models/{...}", "Hugging Face", "The state of the model; /info and /health may follow its name", ""},
+    {"POST", "/hf-inference/models/{...}", "Hugging Face", "As /models/",
+     "inputs:any! parameters:object options:object"},
+    {"GET", "/hf-inference/models/{...}", "Hugging Face", "As /models/", ""},
+    {"POST", "/pipeline/{}/{...}", "Hugging Face", "A task of a model", "inputs:any! parameters:object options:object"},
+    {"GET", "/status/{...}", "Hugging Face", "The state of a model", ""},
+    {"POST", "/generate", "text generation", "Continue a text", "inputs:string! parameters:object stream:boolean"},
+    {"POST", "/generate_stream", "text generation", "Continue a text, token by token",
+     "inputs:string! parameters:object"},
+    {"POST", "/tokenize", "text generation", "The tokens of a text", "inputs:texts! add_special_tokens:boolean"},
+    {"POST", "/chat_tokenize", "text generation", "The prompt of a conversation and its tokens", "messages:array!"},
+    {"POST", "/decode", "text generation", "The text of token ids", "ids:array! skip_special_tokens:boolean"},
+    {"GET", "/info", "text generation", "The server's own model", ""},
+    {"POST", "/embed", "text embeddings", "Vectors",
+     "inputs:any! normalize:boolean truncate:boolean dimensions:integer"},
+    {"POST", "/embed_all", "text embeddings", "A vector for each token", "inputs:any!"},
+    {"POST", "/embed_sparse", "text embeddings", "Refused: no sparse vectors are made", "inputs:any!"},
+    {"POST", "/predict", "text embeddings", "Labels of texts", "inputs:any! raw_scores:boolean truncate:boolean"},
+    {"POST", "/similarity", "text embeddings", "How alike sentences are", "inputs:object!"},
+    {"POST", "/rerank", "text embeddings", "Texts by how well they fit a query",
+     "query:string! texts:array! raw_scores:boolean return_text:boolean truncate:boolean"},
+};
+
+Json type_json(std::string_view type) {
+  if (type == "any") return Json::object();
+  if (type == "texts")
+    return {
+        {"oneOf", Json::array({Json{{"type", "string"}}, Json{{"type", "array"}, {"items", {{"type", "string"}}}}})}};
+  if (type == "array") return {{"type", "array"}, {"items", Json::object()}};
+  return {{"type", std::string(type)}};
+}
+
+Json schema_of(std::string text) {
+  if (const auto at = text.find(" SAMPLING"); at != std::string::npos) text.replace(at, 9, kSampling);
+  Json properties = Json::object(), required = Json::array();
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size()), colon = text.find(':', at);
+    const std::string name = text.substr(at, colon - at);
+    std::string type = text.substr(colon + 1, end - colon - 1);
+    if (type.ends_with('!')) {
+      type.pop_back();
+      required.push_back(name);
+    }
+    properties[name] = type_json(type);
+    at = end + 1;
+  }
+  Json schema = {{"type", "object"}, {"properties", properties}};
+  if (!required.empty()) schema["required"] = required;
+  return schema;
+}
+
+// "/api/blobs/{}" -> "/api/blobs/{digest}"
+std::string shown_path(const std::string& pattern, Json* parameters) {
+  std::string out;
+  int count = 0;
+  for (size_t at = 0; at < pattern.size();) {
+    const size_t open = pattern.find('{', at);
+    out += pattern.substr(at, open - at);
+    if (open == std::string::npos) break;
+    const size_t close = pattern.find('}', open);
+    const std::string name = pattern.starts_with("/api/blobs")                ? "digest"
+                             : pattern.starts_with("/pipeline") && count == 0 ? "task"
+                             : pattern.starts_with("/v1/responses")           ? "response_id"
+                                                                              : "model";
+    out += "{" + name + "}";
+    parameters->push_back({{"name", name}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
+    ++count;
+    at = close + 1;
+  }
+  return out;
+}
+
+Json operation(const Said& said, const Json& parameters) {
+  Json o = {{"tags", {said.tag}}, {"summary", said.summary}};
+  if (!parameters.empty()) o["parameters"] = parameters;
+  const std::string fields = said.fields;
+  if (fields == "raw")
+    o["requestBody"] = {{"required", true}, {"content", {{"application/octet-stream", Json::object()}}}};
+  else if (!fields.empty())
+    o["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", schema_of(fields)}}}}}};
+  o["responses"] = {{"200", {{"description", "the answer"}}},
+                    {"4XX", {{"description", "what is wrong with the request, in the form of its dialect"}}},
+                    {"503", {{"description", "later; Retry-After says when"}}}};
+  if (std::string(said.path) == "/health") o["security"] = Json::array();
+  return o;
+}
+
+}  // namespace
+
+Json openapi_json(std::span<const Route> routes, const std::string& version) {
+  Json paths = Json::object();
+  for (const Route& route : routes) {
+    const auto said = std::find_if(std::begin(kSaid), std::end(kSaid), [&](const Said& s) {
+      return std::string_view(s.method) == route.method && std::string_view(s.path) == route.pattern;
+    });
+    if (said == std::end(kSaid)) continue;
+    Json parameters = Json::array();
+    const std::string path = shown_path(route.pattern, &parameters);
+    std::string method = route.method;
+    for (char& c : method) c = static_cast<char>(c | 32);
+    paths[path][method] = operation(*said, parameters);
+  }
+  return {{"openapi", "3.1.0"},
+          {"info",
+           {{"title", "mynah"},
+            {"version", version},
+            {"description", "One server for the clients of Ollama, OpenAI, Hugging Face, Anthropic and LM Studio"}}},
+          {"paths", paths},
+          {"components", {{"securitySchemes", {{"key", {{"type", "http"}, {"scheme", "bearer"}}}}}}},
+          {"security", Json::array({Json{{"key", Json::array()}}, Json::object()})}};
+}
+
+}  // namespace mynah::serve

@@ -1,0 +1,193 @@
+#include "serve/task_pipeline.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "mynah/pipeline.h"
+#include "nn/causal_lm.h"
+#include "serve/media.h"
+#include "tasks/registry.h"
+
+namespace mynah::serve {
+namespace {
+
+ApiError missing(const std::string& field) {
+  return ApiError(400, fmt::format("Error in `{}`: field required", field), field);
+}
+
+const TaskEntry& entry_of(const std::string& task) {
+  try {
+    return tasks::find_task(task);
+  } catch (const Error&) {
+    throw ApiError(404, fmt::format("the task \"{}\" does not exist here", task.substr(0, 60)));
+  }
+}
+
+Pipeline pipeline_of(LoadedModel& model, const TaskEntry& entry, const std::string& asked) {
+  std::lock_guard lock(model.open_tasks->mutex);
+  auto& task = model.open_tasks->tasks[asked];
+  try {
+    if (!task) task = tasks::open_task(entry, asked, model.model, {});
+  } catch (const Error& error) {
+    // The path of the model is nobody's business.
+    if (error.code() == ErrorCode::failure)
+      throw ApiError(400,
+                     fmt::format("\"{}\" is a {}, which is not a model for {}", model.name,
+                                 model.description.architecture, entry.name),
+                     "model");
+    throw;
+  }
+  return Pipeline(task);
+}
+
+// Values that are files become paths to them.
+Json with_files(const Json& value, MediaFiles* files, const std::string& where) {
+  if (value.is_string()) return files->add_base64(value.get<std::string>(), where);
+  Json out = value;
+  if (value.is_array())
+    for (Json& item : out) item = with_files(item, files, where);
+  if (value.is_object())
+    for (auto it = out.begin(); it != out.end(); ++it)
+      if (it.key() == "image" || it.key() == "images" || it.key() == "audio" || it.key() == "inputs")
+        it.value() = with_files(it.value(), files, where + "." + it.key());
+  return out;
+}
+
+// What the task is asked about, from the request's object.
+Json inputs_of(const TaskEntry& entry, const Json& body, MediaFiles* files) {
+  const std::string name = entry.name;
+  const Fields f(body);
+  const Json* given = f.find("inputs");
+  Json inputs = given ? *given : Json();
+  // Some clients put the question and the picture beside "inputs", or in place of it.
+  if (name.ends_with("question-answering") && !inputs.is_object() && !inputs.is_array() && f.has("question")) {
+    Json all = Json::object();
+    for (const char* key : {"question", "image", "context"})
+      if (f.has(key)) all[key] = *f.find(key);
+    if (inputs.is_string() && !all.contains("image")) all["image"] = inputs;
+    inputs = all;
+  }
+  if (inputs.is_null()) throw missing("inputs");
+  if (name == "question-answering")
+    for (const Json& one : inputs.is_array() ? inputs : Json::array({inputs}))
+      for (const char* key : {"question", "context"})
+        if (!one.is_object() || !one.contains(key)) throw missing(fmt::format("inputs.{}", key));
+  if (reads_pictures(name) || reads_sounds(name)) return with_files(inputs, files, "inputs");
+  return inputs;
+}
+
+// The request's parameters under the names of the pipeline's options.
+Json options_of(const TaskEntry& entry, const Json& body) {
+  Json options = Json::object();
+  const auto take = [&](const Json& from) {
+    for (const auto& [key, value] : from.items())
+      if (!value.is_null()) options[key] = value;
+  };
+  const Fields f(body);
+  if (const Json* given = f.object("parameters")) {
+    take(*given);
+    for (const char* key : {"generate_parameters", "generation_parameters", "generate_kwargs"})
+      if (const auto it = options.find(key); it != options.end() && it->is_object()) {
+        const Json inner = *it;
+        options.erase(key);
+        take(inner);
+      }
+  }
+  const std::string name = entry.name;
+  if (name == "zero-shot-classification" || name == "zero-shot-image-classification" ||
+      name == "zero-shot-audio-classification")
+    if (!options.contains("candidate_labels")) throw missing("parameters.candidate_labels");
+  if (name == "text-classification" && !options.contains("top_k")) options["top_k"] = nullptr;
+  if (name == "token-classification" && !options.contains("aggregation_strategy"))
+    options["aggregation_strategy"] = "simple";
+  return options;
+}
+
+// The answer in the shape that the clients read.
+Json shaped(const TaskEntry& entry, const Json& inputs, Json result, const Call& call) {
+  const std::string name = entry.name;
+  const bool one = !inputs.is_array();
+  if (name == "text-classification") return one ? Json::array({std::move(result)}) : result;
+  if (name == "zero-shot-classification" && one && result.is_object()) {
+    Json rows = Json::array();
+    for (size_t i = 0; i < result["labels"].size(); ++i)
+      rows.push_back({{"label", result["labels"][i]}, {"score", result["scores"][i]}});
+    return rows;
+  }
+  // The JavaScript client wants the object itself.
+  if (name == "image-to-text" && result.is_array() && result.size() == 1 &&
+      call.request->header("user-agent").find("@huggingface/inference/") != std::string_view::npos)
+    return result[0];
+  return result;
+}
+
+bool is_sound(const Json& result) {
+  return result.is_object() && result.contains("audio") && result.contains("sampling_rate");
+}
+
+void send_sound(const Call& call, const Json& result) {
+  const Json& rows = result["audio"];
+  const auto samples = (!rows.empty() && rows[0].is_array() ? rows[0] : rows).get<std::vector<float>>();
+  call.reply->send(
+      {200, "audio/wav", wav_file(samples, result["sampling_rate"].get<int64_t>()), {{"x-compute-type", "cpu"}}});
+}
+
+}  // namespace
+
+std::string task_of_head(const LoadedModel& model, const Json& parameters) {
+  const auto& network = *model.model.bundle().network;
+  const nn::HeadKind kind = network.kind();
+  switch (kind) {
+    case nn::HeadKind::causal_lm:
+      return "text-generation";
+    case nn::HeadKind::seq2seq_lm:
+      return "text2text-generation";
+    case nn::HeadKind::masked_lm:
+    case nn::HeadKind::pretraining:
+      return "fill-mask";
+    case nn::HeadKind::sequence_classification:
+      return parameters.is_object() && parameters.contains("candidate_labels") ? "zero-shot-classification"
+                                                                               : "text-classification";
+    case nn::HeadKind::bare:
+      return model.scheduler ? "text-generation" : "feature-extraction";
+    default:
+      break;
+  }
+  for (const TaskEntry* entry : tasks_entries())
+    if (std::find(entry->heads.begin(), entry->heads.end(), kind) != entry->heads.end()) return entry->name;
+  return model.scheduler ? "text-generation" : "feature-extraction";
+}
+
+Json run_pipeline(LoadedModel& model, const std::string& task, const Json& inputs, const Json& options) {
+  try {
+    return pipeline_of(model, entry_of(task), task)(inputs, options);
+  } catch (const Error& error) {
+    // What a task says about inputs and options is about the request.
+    if (error.code() == ErrorCode::failure || error.code() == ErrorCode::usage) throw ApiError(400, error.what());
+    throw;
+  }
+}
+
+void answer_pipeline(Call& call, LoadedModel& model, const std::string& asked, const Json& body) {
+  const TaskEntry* entry = &entry_of(asked);
+  MediaFiles files;
+  Json inputs;
+  if (body.is_null()) {
+    if (!reads_pictures(entry->name) && !reads_sounds(entry->name))
+      throw ApiError(400, fmt::format("the body is not JSON, which {} needs: {{\"inputs\": ...}}", entry->name));
+    inputs = files.add(call.request->body);
+  } else {
+    inputs = inputs_of(*entry, body, &files);
+  }
+  const Json options = options_of(*entry, body.is_null() ? Json::object() : body);
+  const auto start = std::chrono::steady_clock::now();
+  Json result = run_pipeline(model, asked, inputs, options);
+  if (is_sound(result)) return send_sound(call, result);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  call.send_json(shaped(*entry, inputs, std::move(result), call), 200,
+                 {{"x-compute-type", "cpu"}, {"x-compute-time", fmt::format("{:.3f}", seconds)}});
+}
+
+}  // namespace mynah::serve
