@@ -4,7 +4,9 @@
 #include <histedit.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -117,20 +119,29 @@ class Chat {
     const size_t space = line.find(' ');
     const std::string name = line.substr(0, space), rest = space == std::string::npos ? "" : line.substr(space + 1);
     if (name == "/bye" || name == "/exit" || name == "/quit") return false;
-    if (name == "/help" || name == "/?") fmt::print("{}", kHelp);
-    else if (name == "/clear") clear();
-    else if (name == "/show") show();
-    else if (name == "/retry") retry();
-    else if (name == "/set") set(rest);
-    else fmt::print(stderr, "{} is not a command; /help lists them\n", name);
+    if (name == "/help" || name == "/?")
+      fmt::print("{}", kHelp);
+    else if (name == "/clear")
+      clear();
+    else if (name == "/show")
+      show();
+    else if (name == "/retry")
+      retry();
+    else if (name == "/set")
+      set(rest);
+    else
+      fmt::print(stderr, "{} is not a command; /help lists them\n", name);
     return true;
   }
 
   void show() const {
     const GenerationConfig c = o_.settings(model_);
-    fmt::print("model        {} ({}, {:.0f} M parameters, context {})\nsystem       {}\ntemperature  {}\ntop_k        {}\ntop_p        {}\nmax_tokens   {}\n",
-               o_.model, model_.architecture(), static_cast<double>(model_.parameter_count()) / 1e6, model_.context_length(),
-               o_.system.empty() ? "(none)" : o_.system, c.do_sample ? c.temperature : 0.0f, c.top_k, c.top_p, *c.max_new_tokens);
+    fmt::print(
+        "model        {} ({}, {:.0f} M parameters, context {})\nsystem       {}\ntemperature  {}\ntop_k        "
+        "{}\ntop_p        {}\nmax_tokens   {}\n",
+        o_.model, model_.architecture(), static_cast<double>(model_.parameter_count()) / 1e6, model_.context_length(),
+        o_.system.empty() ? "(none)" : o_.system, c.do_sample ? c.temperature : 0.0f, c.top_k, c.top_p,
+        *c.max_new_tokens);
   }
 
   void set(const std::string& words) {
@@ -166,10 +177,13 @@ class Chat {
       std::vector<int32_t> ids = chat_prompt(model_, messages_);
       const int64_t context = o_.context ? *o_.context : model_.context_length();
       const size_t first = !messages_.empty() && messages_[0].role == "system" ? 1 : 0;
-      if (context <= 0 || static_cast<int64_t>(ids.size()) + std::min<int64_t>(answer, context / 4) <= context || messages_.size() <= first + 1) return ids;
+      if (context <= 0 || static_cast<int64_t>(ids.size()) + std::min<int64_t>(answer, context / 4) <= context ||
+          messages_.size() <= first + 1)
+        return ids;
       const size_t end = std::min(first + 2, messages_.size() - 1);
       messages_.erase(messages_.begin() + static_cast<long>(first), messages_.begin() + static_cast<long>(end));
-      fmt::print(stderr, "(the conversation outgrew the context of {} tokens: its oldest exchange is dropped)\n", context);
+      fmt::print(stderr, "(the conversation outgrew the context of {} tokens: its oldest exchange is dropped)\n",
+                 context);
     }
   }
 
@@ -182,12 +196,14 @@ class Chat {
       double first_token = 0;
       const auto start = std::chrono::steady_clock::now();
       const Generated g = session_.generate(ids, config, [&](const std::string& piece) {
-        if (first_token == 0) first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        if (first_token == 0)
+          first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         print_text(piece);
         return !interrupted();
       });
       print_text("\n\n");
-      if (g.reason == FinishReason::length) fmt::print(stderr, "(ended at the limit of {} tokens; /set max_tokens N allows more)\n", g.ids.size());
+      if (g.reason == FinishReason::length)
+        fmt::print(stderr, "(ended at the limit of {} tokens; /set max_tokens N allows more)\n", g.ids.size());
       if (o_.verbose) print_rates(g, 0, first_token);
       messages_.push_back({"assistant", g.text});
     } catch (const Error& error) {
@@ -205,17 +221,37 @@ class Chat {
   uint64_t attempt_ = 0;
 };
 
+// Tokens without a letter or a digit, and marks such as the end of a turn, by id.
+std::vector<int32_t> wordless_tokens(const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string bytes = tokenizer.token_bytes(id);
+    if (tokenizer.is_special(id) || std::none_of(bytes.begin(), bytes.end(), [](char c) {
+          return static_cast<unsigned char>(c) >= 128 || std::isalnum(static_cast<unsigned char>(c));
+        }))
+      ids.push_back(id);
+  }
+  return ids;
+}
+
 }  // namespace
 
 bool ChatOptions::set(const std::string& name, const std::string& value, const std::string& where) {
   constexpr int64_t kMost = 1 << 30;
-  if (name == "temperature") temperature = number_in(where, value, 0, 100);
-  else if (name == "top_p") top_p = number_in(where, value, 0, 1);
-  else if (name == "top_k") top_k = integer_in(where, value, 0, kMost);
-  else if (name == "seed") seed = seed_of(where, value);
-  else if (name == "max_tokens") max_tokens = integer_in(where, value, 1, kMost);
-  else if (name == "context") context = integer_in(where, value, 1, kMost);
-  else return false;
+  if (name == "temperature")
+    temperature = number_in(where, value, 0, 100);
+  else if (name == "top_p")
+    top_p = number_in(where, value, 0, 1);
+  else if (name == "top_k")
+    top_k = integer_in(where, value, 0, kMost);
+  else if (name == "seed")
+    seed = seed_of(where, value);
+  else if (name == "max_tokens")
+    max_tokens = integer_in(where, value, 1, kMost);
+  else if (name == "context")
+    context = integer_in(where, value, 1, kMost);
+  else
+    return false;
   return true;
 }
 
@@ -224,13 +260,17 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
   const auto& tokenizer = opened.bundle().tokenizer;
   if (c.eos_token_id.empty() && tokenizer && tokenizer->eos_id()) c.eos_token_id = {*tokenizer->eos_id()};
   const Json& own = opened.bundle().generation_config;
-  const bool says = own.contains("do_sample") || own.contains("temperature") || own.contains("top_p") || own.contains("top_k");
+  const bool says =
+      own.contains("do_sample") || own.contains("temperature") || own.contains("top_p") || own.contains("top_k");
   if (!says) {
     c.do_sample = true;
     c.temperature = 0.7f;
     c.top_p = 0.9f;
     c.top_k = 40;
-    c.repetition_penalty = 1.1f;  // small models fall into loops without it; never when --temperature 0 asks for the likeliest tokens
+    // Small models fall into loops without it; never when --temperature 0 asks for the likeliest tokens. Line ends and
+    // punctuation are free to come again: verses and lists are made of them.
+    c.repetition_penalty = 1.1f;
+    if (tokenizer) c.repetition_exempt = wordless_tokens(*tokenizer);
   }
   if (temperature) {
     c.temperature = static_cast<float>(*temperature);
@@ -251,14 +291,17 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
 int chat(ChatOptions& options, const Model& model) { return Chat(options, model).run(); }
 
 void print_rates(const Generated& g, double load_seconds, double first_token_seconds) {
-  const double computed = static_cast<double>(g.prompt_tokens - g.reused_tokens), decoded = static_cast<double>(g.ids.size()) - 1;
-  fmt::print(stderr, "load           {:.3f} s\nfirst text     {:.3f} s\nprompt         {} tokens ({} from the cache), {:.1f} tokens/s\nanswer         {} tokens, {:.1f} tokens/s\n",
-             load_seconds, first_token_seconds, g.prompt_tokens, g.reused_tokens, computed / g.prompt_seconds, g.ids.size(),
-             decoded > 0 ? decoded / g.decode_seconds : 0.0);
+  const double computed = static_cast<double>(g.prompt_tokens - g.reused_tokens),
+               decoded = static_cast<double>(g.ids.size()) - 1;
+  fmt::print(stderr,
+             "load           {:.3f} s\nfirst text     {:.3f} s\nprompt         {} tokens ({} from the cache), {:.1f} "
+             "tokens/s\nanswer         {} tokens, {:.1f} tokens/s\n",
+             load_seconds, first_token_seconds, g.prompt_tokens, g.reused_tokens, computed / g.prompt_seconds,
+             g.ids.size(), decoded > 0 ? decoded / g.decode_seconds : 0.0);
 }
 
 void catch_interrupts() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_interrupt;
   sigaction(SIGINT, &action, nullptr);
 }

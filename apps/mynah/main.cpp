@@ -22,11 +22,43 @@
 namespace mynah::app {
 namespace {
 
-constexpr AddCommand kCommands[] = {add_run,      add_pull,   add_push,      add_list,      add_show,     add_rm,
-                                    add_cp,       add_create, add_serve,     add_ps,        add_stop,     add_generate,
-                                    add_pipeline, add_embed,  add_tokenize,  add_forward,   add_quantize, add_convert,
-                                    add_bench,    add_doctor, add_tokenizer, add_pretrain,  add_finetune, add_align,
-                                    add_merge,    add_eval,   add_plot,      add_completion};
+// clang-format off: one a line
+constexpr AddCommand kCommands[] = {
+    add_run,
+    add_pull,
+    add_push,
+    add_list,
+    add_show,
+    add_rm,
+    add_cp,
+    add_create,
+    add_serve,
+    add_ps,
+    add_stop,
+    add_generate,
+    add_pipeline,
+    add_embed,
+    add_tokenize,
+    add_forward,
+    add_quantize,
+    add_convert,
+    add_bench,
+    add_doctor,
+    add_tokenizer,
+    add_pretrain,
+    add_finetune,
+    add_align,
+    add_merge,
+    add_eval,
+    add_plot,
+    add_completion,
+    add_index,
+    add_ask,
+    add_extract,
+    add_review,
+    add_complete,
+};
+// clang-format on
 
 std::vector<std::string> boolean_flags() {
   std::vector<std::string> all = {"--do-sample",     "--renormalize-logits", "--remove-invalid-values",

@@ -45,6 +45,7 @@ struct GenerationConfig {
   // What the scores go through first.
   float guidance_scale = 1.0f;                  // > 1: away from what the model says without the prompt; arXiv:2306.17806
   float repetition_penalty = 1.0f, encoder_repetition_penalty = 1.0f;
+  std::vector<int32_t> repetition_exempt;       // sorted ids that repetition_penalty leaves alone: line ends, punctuation
   int64_t no_repeat_ngram_size = 0, encoder_no_repeat_ngram_size = 0;
   std::vector<std::vector<int32_t>> bad_words_ids;
   std::vector<std::pair<std::vector<int32_t>, float>> sequence_bias;

@@ -14,11 +14,12 @@ void ban(std::span<float> scores, int32_t id) {
   if (id >= 0 && id < static_cast<int64_t>(scores.size())) scores[static_cast<size_t>(id)] = kNever;
 }
 
-// Negative scores are multiplied, others divided, once per distinct token.
-void penalise(float factor, std::span<const int32_t> tokens, std::span<float> scores) {
+// Negative scores are multiplied, others divided, once per distinct token but those that are exempt.
+void penalise(float factor, std::span<const int32_t> tokens, std::span<const int32_t> exempt, std::span<float> scores) {
   std::unordered_set<int32_t> seen;
   for (const int32_t id : tokens) {
     if (!seen.insert(id).second || id < 0 || id >= static_cast<int64_t>(scores.size())) continue;
+    if (std::binary_search(exempt.begin(), exempt.end(), id)) continue;
     float& s = scores[static_cast<size_t>(id)];
     s = s < 0 ? s * factor : s / factor;
   }
@@ -80,8 +81,8 @@ void guide(float scale, std::span<const float> negative, std::span<float> scores
 void process(const GenerationConfig& c, const Progress& at, std::span<float> scores) {
   const int64_t length = static_cast<int64_t>(at.tokens.size()), generated = length - at.prompt_length;
   if (!c.sequence_bias.empty()) add_sequence_bias(c.sequence_bias, at.tokens, scores);
-  if (c.encoder_repetition_penalty != 1.0f) penalise(1 / c.encoder_repetition_penalty, at.encoded, scores);
-  if (c.repetition_penalty != 1.0f) penalise(c.repetition_penalty, at.tokens, scores);
+  if (c.encoder_repetition_penalty != 1.0f) penalise(1 / c.encoder_repetition_penalty, at.encoded, {}, scores);
+  if (c.repetition_penalty != 1.0f) penalise(c.repetition_penalty, at.tokens, c.repetition_exempt, scores);
   if (c.no_repeat_ngram_size > 0) ban_repeated_ngrams(c.no_repeat_ngram_size, at.tokens, at.tokens, scores);
   if (c.encoder_no_repeat_ngram_size > 0) ban_repeated_ngrams(c.encoder_no_repeat_ngram_size, at.encoded, at.tokens, scores);
   if (!c.bad_words_ids.empty()) ban_words(c, at.tokens, scores);

@@ -1,0 +1,109 @@
+// mynah extract --schema FILE TEXTFILE...: texts to JSON that satisfies a schema, by any chat model.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/require.h"
+#include "base/unicode.h"
+#include "bundle/bundle.h"
+#include "command.h"
+#include "mynah/generate.h"
+#include "open_model.h"
+
+namespace mynah::app {
+namespace {
+
+struct Options {
+  std::string schema, model = "smollm2", output;
+  std::vector<std::string> files;
+  int64_t max_tokens = 512;
+  bool json = true;
+};
+
+std::string read_input(const std::string& file) {
+  if (file != "-") return read_text_file(file, 16u << 20);
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+std::vector<int32_t> prompt(const Model& model, const std::string& schema, const std::string& text) {
+  return chat_prompt(
+      model,
+      {{"system", "You extract data from texts. Answer with JSON only, with values that stand in the text."},
+       {"user", "Text:\n" + text + "\n\nExtract from this text a JSON value that follows this schema:\n" + schema}});
+}
+
+// The longest part of a text, from its start, whose prompt leaves room for the answer. What is left out is said.
+std::vector<int32_t> fitting_prompt(const Model& model, const Options& o, const std::string& schema,
+                                    const std::string& file, const std::string& text) {
+  std::vector<int32_t> ids = prompt(model, schema, text);
+  const int64_t room = model.context_length() > 0 ? model.context_length() - o.max_tokens : 1 << 30;
+  size_t length = text.size();
+  while (static_cast<int64_t>(ids.size()) > room) {
+    require(length > 0,
+            "extract: the schema alone has {} tokens, there is room for {}; shorten it or take a model with a longer "
+            "context",
+            ids.size(), room);
+    // Towards the room, a little below it; the number of tokens is nearly proportional to that of bytes.
+    length = std::min(length - 1, length * static_cast<size_t>(std::max<int64_t>(room - 16, 0)) / ids.size());
+    while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) --length;
+    ids = prompt(model, schema, text.substr(0, length));
+  }
+  if (length < text.size())
+    fmt::print(stderr, "{}: longer than the model's context: the last {} of {} bytes were left out\n", file,
+               text.size() - length, text.size());
+  return ids;
+}
+
+int act(const Options& o) {
+  const Json schema = read_json_file(o.schema);
+  const Model model = open_model(o.model, Precision::automatic);
+  GenerationConfig config = generation_defaults(model);
+  config.do_sample = false;
+  config.num_beams = 1;
+  config.max_new_tokens = o.max_tokens;
+  config.format = schema.dump();
+  std::string rows;
+  for (const auto& file : o.files) {
+    const Generated g =
+        Session(model).generate(fitting_prompt(model, o, schema.dump(), file, read_input(file)), config);
+    const Json value = parse_json(g.text, file + ": the model's answer");
+    // A list is as many rows.
+    std::string lines;
+    if (value.is_array())
+      for (const auto& row : value) lines += row.dump() + "\n";
+    else
+      lines = value.dump() + "\n";
+    if (o.output.empty())
+      print_text(lines);
+    else
+      rows += lines;
+  }
+  if (!o.output.empty()) {
+    AtomicFile out(o.output);
+    out.write(rows);
+    out.commit();
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_extract(CLI::App& parent, std::function<int()>& action) {
+  CLI::App* c = parent.add_subcommand("extract", "Turn texts into JSON rows of a schema");
+  auto o = std::make_shared<Options>();
+  c->add_option("--schema", o->schema, "a JSON Schema; of type array: each element is a row")
+      ->required()
+      ->type_name("FILE");
+  c->add_option("files", o->files, "text files, - for standard input")->required()->type_name("FILE");
+  c->add_option("--model", o->model, "chat model (smollm2)")->type_name("MODEL");
+  c->add_option("--output-file", o->output, "rows go there, whole or not at all")->type_name("FILE");
+  c->add_option("--max-tokens", o->max_tokens, "most tokens of one answer (512)")->check(CLI::Range(8, 100000));
+  c->add_flag("--json", o->json, "rows are JSON in any case");
+  c->callback([o, &action] { action = [o] { return act(*o); }; });
+}
+
+}  // namespace mynah::app

@@ -1,0 +1,245 @@
+#include "search/folder_index.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "base/file.h"
+#include "base/require.h"
+
+namespace mynah::search {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr uintmax_t kMostBytes = 4u << 20;
+constexpr const char* kTables = R"(
+CREATE TABLE IF NOT EXISTS about(key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS file(id INTEGER PRIMARY KEY, path TEXT UNIQUE, size INTEGER, time INTEGER);
+CREATE TABLE IF NOT EXISTS passage(id INTEGER PRIMARY KEY, file INTEGER, first INTEGER, last INTEGER, text TEXT, vector BLOB);
+CREATE INDEX IF NOT EXISTS passages_of_file ON passage(file);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='passage', content_rowid='id', tokenize='porter unicode61');
+)";
+
+// A folder's index has a name of its own: FNV-1a of its path.
+std::string file_name(const fs::path& folder) {
+  uint64_t hash = 14695981039346656037u;
+  for (const char c : folder.string()) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return fmt::format("{}-{:016x}.sqlite", folder.filename().string().substr(0, 40), hash);
+}
+
+fs::path existing(const fs::path& folder) {
+  std::error_code error;
+  const fs::path real = fs::canonical(folder, error);
+  if (error || !fs::is_directory(real))
+    fail(ErrorCode::not_found, "{}: expected a folder; give one that exists", folder.string());
+  return real;
+}
+
+fs::path database_path(const fs::path& folder, const fs::path& store) {
+  std::error_code error;
+  fs::create_directories(store, error);
+  if (error) fail(ErrorCode::failure, "{}: cannot be made: {}", store.string(), error.message());
+  return store / file_name(folder);
+}
+
+struct Found {
+  fs::path path;
+  std::string name;
+  int64_t size, time;
+};
+
+std::vector<Found> files_below(const fs::path& folder, std::vector<std::string>* skipped) {
+  std::vector<Found> found;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error), end;
+       at != end; at.increment(error)) {
+    if (error) break;
+    const auto& entry = *at;
+    if (entry.path().filename().string().starts_with('.')) {
+      if (entry.is_directory(error)) at.disable_recursion_pending();
+      continue;
+    }
+    if (!entry.is_regular_file(error)) continue;
+    const std::string name = entry.path().lexically_relative(folder).string();
+    const uintmax_t size = entry.file_size(error);
+    if (error || size == 0) continue;
+    if (size > kMostBytes) {
+      skipped->push_back(fmt::format("{}: {} bytes, at most {} are read", name, size, kMostBytes));
+      continue;
+    }
+    found.push_back(
+        {entry.path(), name, static_cast<int64_t>(size), entry.last_write_time(error).time_since_epoch().count()});
+  }
+  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.name < b.name; });
+  return found;
+}
+
+// The question's words as FTS5 takes them, any of which may occur; words that say nothing are left out.
+std::string match_expression(const std::string& question) {
+  static const std::set<std::string> kCommon = {
+      "a",   "an",   "and",  "are",  "as",    "at",    "be",    "by",    "can",   "did",  "do",   "does",
+      "for", "from", "how",  "i",    "in",    "is",    "it",    "its",   "many",  "me",   "much", "my",
+      "of",  "on",   "or",   "s",    "that",  "the",   "their", "there", "these", "they", "this", "to",
+      "was", "were", "what", "when", "where", "which", "who",   "why",   "will",  "with", "you",  "your"};
+  std::string out, word;
+  const auto end_word = [&] {
+    if (!word.empty() && !kCommon.contains(word)) out += (out.empty() ? "\"" : " OR \"") + word + "\"";
+    word.clear();
+  };
+  for (const char c : question) {
+    const auto u = static_cast<unsigned char>(c);
+    if (u >= 128 || std::isalnum(u))
+      word.push_back(static_cast<char>(u < 128 ? std::tolower(u) : u));
+    else
+      end_word();
+  }
+  end_word();
+  return out;
+}
+
+}  // namespace
+
+FolderIndex::FolderIndex(const fs::path& folder, const fs::path& store, const std::string& model)
+    : folder_(existing(folder)), database_(database_path(folder_, store)) {
+  database_.execute(kTables);
+  Statement known(database_, "SELECT value FROM about WHERE key = 'model'");
+  const bool same = known.step() && known.text(0) == model;
+  if (same) return;
+  Transaction all(database_);
+  database_.execute("DELETE FROM words; DELETE FROM passage; DELETE FROM file; DELETE FROM about;");
+  Statement(database_, "INSERT INTO about VALUES('model', ?)").bind(0, std::string_view(model)).run();
+  all.commit();
+}
+
+bool FolderIndex::empty() { return !Statement(database_, "SELECT 1 FROM file LIMIT 1").step(); }
+
+void FolderIndex::forget(int64_t file) {
+  Statement words(database_,
+                  "INSERT INTO words(words, rowid, text) SELECT 'delete', id, text FROM passage WHERE file = ?");
+  words.bind(0, file).run();
+  Statement(database_, "DELETE FROM passage WHERE file = ?").bind(0, file).run();
+  Statement(database_, "DELETE FROM file WHERE id = ?").bind(0, file).run();
+}
+
+void FolderIndex::take_in(const fs::path& file, const std::string& name, int64_t size, int64_t time,
+                          const PassageLimits& limits, const Embed& embed) {
+  const std::string text = read_text_file(file, kMostBytes);
+  const auto parts =
+      looks_like_text(std::string_view(text).substr(0, 8192)) ? passages(text, limits) : std::vector<Passage>();
+  std::vector<std::string> texts;
+  for (const auto& part : parts) texts.push_back(part.text);
+  const auto vectors = texts.empty() ? std::vector<std::vector<float>>() : embed(texts);
+  Transaction all(database_);
+  Statement old(database_, "SELECT id FROM file WHERE path = ?");
+  old.bind(0, std::string_view(name));
+  if (old.step()) forget(old.integer(0));
+  // A file that is no text stands in the index without passages, so that it is not read again.
+  Statement(database_, "INSERT INTO file(path, size, time) VALUES(?, ?, ?)")
+      .bind(0, std::string_view(name))
+      .bind(1, size)
+      .bind(2, time)
+      .run();
+  const int64_t id = database_.last_id();
+  Statement add(database_, "INSERT INTO passage(file, first, last, text, vector) VALUES(?, ?, ?, ?, ?)");
+  Statement words(database_, "INSERT INTO words(rowid, text) VALUES(?, ?)");
+  for (size_t i = 0; i < parts.size(); ++i) {
+    add.bind(0, id)
+        .bind(1, parts[i].first_line)
+        .bind(2, parts[i].last_line)
+        .bind(3, std::string_view(parts[i].text))
+        .bind(4, std::span<const float>(vectors[i]))
+        .run();
+    words.bind(0, database_.last_id()).bind(1, std::string_view(parts[i].text)).run();
+  }
+  all.commit();
+}
+
+IndexChanges FolderIndex::update(const PassageLimits& limits, const Embed& embed,
+                                 const std::function<void(int64_t, int64_t)>& progress) {
+  IndexChanges changes;
+  const auto found = files_below(folder_, &changes.skipped);
+  std::map<std::string, std::array<int64_t, 3>> known;  // id, size, time
+  for (Statement all(database_, "SELECT id, path, size, time FROM file"); all.step();)
+    known[all.text(1)] = {all.integer(0), all.integer(2), all.integer(3)};
+  std::vector<const Found*> due;
+  for (const auto& file : found) {
+    const auto it = known.find(file.name);
+    if (it == known.end() || it->second[1] != file.size || it->second[2] != file.time) due.push_back(&file);
+    if (it != known.end()) known.erase(it);
+  }
+  if (!known.empty()) {
+    Transaction all(database_);
+    for (const auto& [name, row] : known) forget(row[0]);
+    all.commit();
+    changes.removed = static_cast<int64_t>(known.size());
+  }
+  for (const Found* file : due) {
+    progress(changes.read, static_cast<int64_t>(due.size()));
+    try {
+      take_in(file->path, file->name, file->size, file->time, limits, embed);
+      ++changes.read;
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::not_found && e.code() != ErrorCode::failure) throw;
+      changes.skipped.push_back(e.what());
+    }
+  }
+  progress(static_cast<int64_t>(due.size()), static_cast<int64_t>(due.size()));
+  Statement count(database_, "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM passage)");
+  count.step();
+  changes.files = count.integer(0);
+  changes.passages = count.integer(1);
+  return changes;
+}
+
+std::vector<Hit> FolderIndex::search(const std::string& question, const std::vector<float>& vector, int64_t most,
+                                     double least) {
+  constexpr int64_t kRanked = 50;
+  constexpr double kSmooth = 60;
+  struct Candidate {
+    double score = 0;
+    bool has_words = false;
+  };
+  std::unordered_map<int64_t, Candidate> candidates;
+  if (const std::string words = match_expression(question); !words.empty()) {
+    Statement match(database_, "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?");
+    match.bind(0, std::string_view(words)).bind(1, kRanked);
+    for (double rank = 1; match.step(); ++rank) candidates[match.integer(0)] = {1 / (kSmooth + rank), true};
+  }
+  std::unordered_map<int64_t, double> cosines;
+  std::vector<std::pair<double, int64_t>> near;
+  for (Statement all(database_, "SELECT id, vector FROM passage"); all.step();) {
+    const auto other = all.floats(1);
+    if (other.size() != vector.size()) continue;
+    double dot = 0;
+    for (size_t i = 0; i < vector.size(); ++i) dot += static_cast<double>(vector[i]) * static_cast<double>(other[i]);
+    cosines[all.integer(0)] = dot;
+    if (dot >= least) near.emplace_back(-dot, all.integer(0));
+  }
+  std::sort(near.begin(), near.end());
+  if (near.size() > kRanked) near.resize(kRanked);
+  for (size_t i = 0; i < near.size(); ++i)
+    candidates[near[i].second].score += 1 / (kSmooth + static_cast<double>(i) + 1);
+
+  std::vector<std::pair<double, int64_t>> order;
+  for (const auto& [id, candidate] : candidates) order.emplace_back(-candidate.score, id);
+  std::sort(order.begin(), order.end());
+  std::vector<Hit> hits;
+  Statement fetch(
+      database_,
+      "SELECT file.path, first, last, text FROM passage JOIN file ON file.id = passage.file WHERE passage.id = ?");
+  for (const auto& [score, id] : order) {
+    if (static_cast<int64_t>(hits.size()) == most) break;
+    fetch.bind(0, id);
+    while (fetch.step())
+      hits.push_back({fetch.text(0),
+                      {fetch.integer(1), fetch.integer(2), fetch.text(3)},
+                      -score,
+                      cosines[id],
+                      candidates[id].has_words});
+  }
+  return hits;
+}
+
+}  // namespace mynah::search
