@@ -26,9 +26,13 @@ using Rows = std::vector<std::vector<int32_t>>;
 // The rows of an input file; those that are absent are empty.
 GenerateInputs read_inputs(const std::string& path) {
   const auto file = formats::SafetensorsFile::open(path);
-  nn::NamedTensors tensors;
-  for (const auto& info : file->tensors()) tensors[info.name] = file->tensor(info.name);
-  const nn::Inputs in(tensors, {"input_ids", "attention_mask", "decoder_input_ids", "negative_prompt_ids"});
+  nn::NamedTensors ids, media;
+  for (const auto& info : file->tensors()) {
+    const bool text = info.name == "input_ids" || info.name == "decoder_input_ids" || info.name == "negative_prompt_ids" ||
+                      (info.name == "attention_mask" && file->contains("input_ids"));
+    (text ? ids : media)[info.name] = file->tensor(info.name);
+  }
+  const nn::Inputs in(ids, {"input_ids", "attention_mask", "decoder_input_ids", "negative_prompt_ids"});
   const auto rows = [&](const std::string& name) {
     Rows out;
     if (!in.has(name)) return out;
@@ -37,8 +41,7 @@ GenerateInputs read_inputs(const std::string& path) {
     for (int64_t b = 0; b < shape[0]; ++b) out.emplace_back(values.begin() + b * shape[1], values.begin() + (b + 1) * shape[1]);
     return out;
   };
-  in.tensor("input_ids");
-  return {rows("input_ids"), rows("attention_mask"), rows("decoder_input_ids"), rows("negative_prompt_ids")};
+  return {rows("input_ids"), rows("attention_mask"), rows("decoder_input_ids"), rows("negative_prompt_ids"), media};
 }
 
 // [step][row][V]
@@ -48,6 +51,21 @@ Json by_step(const std::vector<Tensor>& steps) {
     Json rows = Json::array();
     for (int64_t r = 0; r < step.size(0); ++r) rows.push_back(narrow(step, 0, r, 1).to_vector());
     out.push_back(rows);
+  }
+  return out;
+}
+
+// [row][segment]
+Json segments(const std::vector<Transcript>& transcripts) {
+  Json out = Json::array();
+  for (const Transcript& t : transcripts) {
+    Json row = Json::array();
+    for (const SpeechSegment& s : t.segments) {
+      Json one = {{"start", s.start}, {"end", s.end}, {"tokens", s.tokens}};
+      if (!s.token_times.empty()) one["token_timestamps"] = s.token_times;
+      row.push_back(std::move(one));
+    }
+    out.push_back(std::move(row));
   }
   return out;
 }
@@ -73,13 +91,14 @@ int act(const Options& o) {
   const GenerateOutputs out = generate(model, inputs, config);
 
   // Texts are those of the answers: without a decoder's prompt, which begins the row.
-  const size_t skipped = model.bundle().causal_lm().seq2seq_lm() ? 0 : inputs.input_ids[0].size();
+  const size_t skipped = static_cast<size_t>(out.prompt_length);
+  const size_t start = skipped || !out.transcripts.empty() ? 0 : 1;  // a decoder's start token may be an end token too
   std::vector<std::string> texts;
   if (tokenizer)
     for (const auto& row : out.sequences) {
       const auto ends = [&](int32_t id) { return std::find(config.eos_token_id.begin(), config.eos_token_id.end(), id) != config.eos_token_id.end(); };
       const auto first = row.begin() + static_cast<long>(skipped);
-      texts.push_back(tokenizer->decode({first, std::find_if(first + (skipped ? 0 : 1), row.end(), ends)}));
+      texts.push_back(tokenizer->decode({first, std::find_if(first + std::min<long>(static_cast<long>(start), row.end() - first), row.end(), ends)}));
     }
   if (!o.json) {
     for (size_t i = 0; i < out.sequences.size(); ++i) print_text((tokenizer ? texts[i] : Json(out.sequences[i]).dump()) + "\n");
@@ -90,6 +109,7 @@ int act(const Options& o) {
   if (!out.sequences_scores.empty()) result["scores"] = out.sequences_scores;
   if (config.output_scores) result["step_scores"] = by_step(out.scores);
   if (config.output_logits) result["step_logits"] = by_step(out.logits);
+  if (config.speech.return_timestamps.value_or(false) || config.speech.return_token_timestamps) result["segments"] = segments(out.transcripts);
   print_json(result);
   return 0;
 }
@@ -101,12 +121,13 @@ void add_generate(CLI::App& parent, std::function<int()>& action) {
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
   c->add_option("text", o->words, "the same as --prompt; several words are joined by spaces")->type_name("TEXT");
-  c->add_option("--input", o->input, "safetensors file with input_ids [batch, tokens], attention_mask, decoder_input_ids, negative_prompt_ids")
+  c->add_option("--input", o->input, "safetensors file with input_ids [batch, tokens] or input_features, pixel_values; attention_mask, decoder_input_ids, negative_prompt_ids")
       ->type_name("FILE");
   c->add_option("--prompt", o->prompt, "text to continue")->type_name("TEXT");
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print {\"sequences\": ..., \"texts\": ..., \"scores\": ...}");
   o->generation.add(*c);
+  o->generation.add_speech(*c);
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }
 

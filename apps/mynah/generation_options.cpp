@@ -22,7 +22,7 @@ constexpr Row kNumbers[] = {
     {"max-length", "most tokens of prompt and answer"},
     {"min-new-tokens", "fewest new tokens"},
     {"min-length", "fewest tokens of prompt and answer"},
-    {"temperature", "divides the scores when sampling"},
+    {"temperature", "divides the scores when sampling; speech: one, or several to try in order (0,0.2,0.4)"},
     {"top-k", "keep the k likeliest tokens (0: off)"},
     {"top-p", "keep the likeliest tokens up to this probability"},
     {"min-p", "keep tokens at least this likely, relative to the likeliest"},
@@ -67,6 +67,26 @@ constexpr Row kFlags[] = {
     {"output-logits", "print every step's logits, \"step_logits\""},
 };
 
+// Of models that write down sound.
+constexpr Row kSpeech[] = {
+    {"language", "of the speech: en, english (default: heard from it)"},
+    {"task", "transcribe, or translate to English"},
+    {"prompt-ids", "JSON list of ids that came before"},
+    {"prompt-condition-type", "first-segment or all-segments: which windows read prompt-ids"},
+    {"compression-ratio-threshold", "text that compresses better than this is tried again at the next temperature"},
+    {"logprob-threshold", "so is text whose mean log-probability is lower"},
+    {"no-speech-threshold", "such a text is left out where the probability of silence is higher"},
+};
+constexpr Row kSpeechFlags[] = {
+    {"return-timestamps", "say when each segment begins and ends"},
+    {"return-token-timestamps", "say when each token ends"},
+    {"condition-on-prev-tokens", "each window reads what the ones before said"},
+    {"is-multilingual", "whether the model knows other languages than English"},
+};
+
+// Values of these may be bare words.
+bool is_text(const std::string& name) { return name == "stop_strings" || name == "language" || name == "task" || name == "prompt_condition_type"; }
+
 std::string snake(std::string name) {
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
@@ -76,19 +96,27 @@ std::string snake(std::string name) {
 
 std::string read_format(const std::string& format) { return format == "json" ? format : read_text_file(format, 4 << 20); }
 
+void GenerationOptions::add_speech(CLI::App& command) {
+  for (const Row& row : kSpeech) option(command, row.name, row.help, "VALUE", "Speech");
+  for (const Row& row : kSpeechFlags) flag(command, row.name, row.help, "Speech");
+}
+
+void GenerationOptions::option(CLI::App& command, const char* name, const char* help, const char* type, const char* group) {
+  command.add_option_function<std::string>(
+             std::string("--") + name, [this, key = snake(name)](const std::string& v) { values_[key] = v; }, help)
+      ->type_name(type)
+      ->group(group);
+}
+void GenerationOptions::flag(CLI::App& command, const char* name, const char* help, const char* group) {
+  command.add_flag_function(
+             std::string("--") + name + "{true}", [this, key = snake(name)](int64_t count) { values_[key] = count > 0 ? "true" : "false"; }, help)
+      ->group(group);
+}
+
 void GenerationOptions::add(CLI::App& command) {
-  const auto option = [&](const Row& row, const char* type) {
-    command.add_option_function<std::string>(
-               std::string("--") + row.name, [this, key = snake(row.name)](const std::string& v) { values_[key] = v; }, row.help)
-        ->type_name(type)
-        ->group("Generation");
-  };
-  for (const Row& row : kNumbers) option(row, "N");
-  for (const Row& row : kJson) option(row, "JSON");
-  for (const Row& row : kFlags)
-    command.add_flag_function(
-               std::string("--") + row.name + "{true}", [this, key = snake(row.name)](int64_t count) { values_[key] = count > 0 ? "true" : "false"; }, row.help)
-        ->group("Generation");
+  for (const Row& row : kNumbers) option(command, row.name, row.help, "N", "Generation");
+  for (const Row& row : kJson) option(command, row.name, row.help, "JSON", "Generation");
+  for (const Row& row : kFlags) flag(command, row.name, row.help, "Generation");
   command.add_option("--assistant-model", assistant_, "speculation: a smaller model of the same vocabulary")->type_name("MODEL")->group("Generation");
   command.add_option("--format", format_, "json, or the file of a JSON Schema that the answer keeps to")->type_name("json|FILE")->group("Generation");
   command.add_option("--regex", regex_, "a regular expression that the whole answer matches")->type_name("PATTERN")->group("Generation");
@@ -105,9 +133,9 @@ Json GenerationOptions::settings() const {
       continue;
     }
     try {
-      settings[name] = Json::parse(text);
+      settings[name] = Json::parse(name == "temperature" && text.find(',') != std::string::npos && !text.starts_with('[') ? "[" + text + "]" : text);
     } catch (const nlohmann::json::exception&) {
-      if (name == "stop_strings") settings[name] = text;  // a bare word is one stop string
+      if (is_text(name)) settings[name] = text;
       else fail(ErrorCode::usage, "--{}: \"{}\" is not a number or JSON", [&] { std::string k = name; std::replace(k.begin(), k.end(), '_', '-'); return k; }(), text);
     }
   }

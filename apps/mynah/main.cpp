@@ -51,6 +51,7 @@ constexpr AddCommand kCommands[] = {
     add_merge,
     add_eval,
     add_plot,
+    add_transcribe,
     add_completion,
     add_index,
     add_ask,

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "mynah/model.h"
+#include "mynah/speech.h"
 
 namespace mynah {
 
@@ -68,6 +70,7 @@ struct GenerationConfig {
   int64_t num_assistant_tokens = 20;
   float assistant_confidence_threshold = 0.4f;
   int64_t prompt_lookup_num_tokens = 0, max_matching_ngram_size = 2;  // 0: no lookup
+  SpeechSettings speech;
   // What is given back besides ids: every step's scores after processing, every step's logits.
   bool output_scores = false, output_logits = false;
 };
@@ -102,6 +105,8 @@ struct GenerateInputs {
                                                          // if that is no end token
   std::vector<std::vector<int32_t>> decoder_input_ids;   // [B, D]: the decoder's prompt; empty: decoder_start_token_id
   std::vector<std::vector<int32_t>> negative_prompt_ids; // [B, T2]: what guidance leads away from; empty: the last prompt token
+  std::map<std::string, Tensor> media = {};              // [B, ...] each: what else the model reads, by the reference's names
+                                                         // (input_features, pixel_values); may stand in place of input_ids
 };
 
 // Rows as generate() returns them, R = B times num_return_sequences.
@@ -109,8 +114,10 @@ struct GenerateOutputs {
   // [R, L]: prompt (decoder-only) or decoder prompt (encoder-decoder) and answer, padded to one length.
   std::vector<std::vector<int32_t>> sequences;
   std::vector<float> sequences_scores;                   // [R], of beams only
+  int64_t prompt_length = 0;                             // tokens of each row that come before the answer; 0 for encoder-decoders
   // One [R or B * num_beams, V] per step, if asked for; rows that have ended are 0.
   std::vector<Tensor> scores, logits;
+  std::vector<Transcript> transcripts;                   // [R], of models that write down sound; sequences are their tokens
 };
 
 // The reference's generate(). Throws failure for rows that do not fit the model, usage for settings that contradict each other.
@@ -129,6 +136,8 @@ class Session {
 
   // Generates after `prompt` (ids). May be called again with a prompt that extends the earlier one plus its answer.
   Generated generate(std::span<const int32_t> prompt, const GenerationConfig& config, const TextCallback& on_text = {});
+  // The same for one row of ids with media (pictures) that belong to it.
+  Generated generate(const GenerateInputs& inputs, const GenerationConfig& config, const TextCallback& on_text = {});
 
  private:
   struct State;

@@ -38,6 +38,11 @@ std::string CheckpointSource::find(const std::string& name) const {
   for (const std::string& spelling : {name, bare, bases[0] + bare, bases[1] + bare, bases[2] + bare})
     for (const std::string& candidate : {spelling, old_spelling(spelling)})
       if (source_->contains(candidate)) return candidate;
+  for (const auto& [ours, theirs] : entry_.renames) {
+    if (!name.starts_with(ours)) continue;
+    const std::string other = std::string(theirs) + name.substr(ours.size());
+    if (source_->contains(other)) return other;
+  }
   return "";
 }
 

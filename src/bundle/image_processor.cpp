@@ -27,7 +27,8 @@ Json defaults_of(const std::string& kind) {
   if (kind == "ViT") return defaults(square(224), 2, kHalf, kHalf);
   if (kind == "DeiT") return defaults(square(256), 3, kHalf, kHalf, square(224));
   if (kind == "Bit") return defaults(shortest(224), 3, kClipMean, kClipStd, square(224));
-  if (kind == "CLIP" || kind == "ChineseCLIP") return defaults(shortest(224), 3, kClipMean, kClipStd, square(224));
+  if (kind == "Idefics") return defaults(square(224), 3, kClipMean, kClipStd);
+  if (kind == "CLIP" || kind == "ChineseCLIP" || kind == "Llava") return defaults(shortest(224), 3, kClipMean, kClipStd, square(224));
   if (kind == "Siglip") return defaults(square(224), 3, kHalf, kHalf);
   if (kind == "Blip") return defaults(square(384), 3, kClipMean, kClipStd);
   if (kind == "Segformer") return defaults(square(512), 2, kImagenetMean, kImagenetStd);
@@ -42,7 +43,7 @@ Json defaults_of(const std::string& kind) {
     return d;
   }
   fail(ErrorCode::failure,
-       "preprocessor_config.json: image processor \"{}\" is not known, expected ViT, DeiT, Bit, CLIP, Siglip, Blip, Segformer, ConvNext, Detr or Yolos", kind);
+       "preprocessor_config.json: image processor \"{}\" is not known, expected ViT, DeiT, Bit, CLIP, Siglip, Blip, Segformer, ConvNext, Detr, Yolos, Llava or Idefics", kind);
 }
 
 // "CLIPImageProcessorFast", "ViTFeatureExtractor" -> "CLIP", "ViT"
@@ -108,6 +109,7 @@ ImageProcessor::ImageProcessor(const Json& config) {
     if (!value.is_null()) settings_[key] = value;
   settings_["kind"] = kind;
   pads_ = nn::config_bool(settings_, "do_pad", nn::config_bool(settings_, "pad_and_return_pixel_mask", false)) && (kind == "Detr" || kind == "Yolos");
+  if (kind == "Idefics" && settings_.contains("image_size")) settings_["size"] = square(nn::config_int(settings_, "image_size"));
   // Old files give one number: the shorter edge for those that keep the shape, both sides otherwise.
   const Json& before = defaults_of(kind)["size"];
   Json& size = settings_["size"];
@@ -122,10 +124,30 @@ ImageProcessor::ImageProcessor(const Json& config) {
   require(settings_["size"].is_object(), "preprocessor_config.json: size is {}, expected an object", settings_["size"].dump());
 }
 
-media::Image ImageProcessor::place(const media::Image& image) const {
+int64_t ImageProcessor::square_side() const {
+  const Json& size = settings_[nn::config_bool(settings_, "do_center_crop", false) ? "crop_size" : "size"];
+  require(size.is_object() && size.contains("height") && size["height"] == size.value("width", Json()), "preprocessor_config.json: size is {}, expected a square", size.dump());
+  return side(size, "height");
+}
+
+// The picture in the middle of a square of the mean colour.
+media::Image ImageProcessor::squared(const media::Image& image) const {
+  if (image.width == image.height) return image;
+  const int64_t edge = std::max(image.width, image.height), left = (edge - image.width) / 2, top = (edge - image.height) / 2;
+  std::array<uint8_t, 3> mean{};
+  for (size_t c = 0; c < 3; ++c) mean[c] = static_cast<uint8_t>(settings_["image_mean"].at(c).get<double>() * 255);
+  media::Image out{edge, edge, std::vector<uint8_t>(static_cast<size_t>(edge * edge * 3))};
+  for (size_t i = 0; i < out.rgb.size(); ++i) out.rgb[i] = mean[i % 3];
+  for (int64_t y = 0; y < image.height; ++y)
+    std::copy_n(image.rgb.begin() + y * image.width * 3, image.width * 3, out.rgb.begin() + ((top + y) * edge + left) * 3);
+  return out;
+}
+
+media::Image ImageProcessor::place(const media::Image& given) const {
   const Json& size = settings_["size"];
   const auto filter = static_cast<media::Filter>(nn::config_int(settings_, "resample", 2, 0, 5));
   const std::string kind = settings_["kind"];
+  const media::Image image = kind == "Llava" && nn::config_bool(settings_, "do_pad", false) ? squared(given) : given;
   media::Image out = image;
   if (nn::config_bool(settings_, "do_resize", true)) {
     if (kind == "ConvNext" && size.contains("shortest_edge")) {

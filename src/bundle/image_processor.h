@@ -1,5 +1,5 @@
 // Pictures -> pixel_values, as the image processor named in a model's preprocessor_config.json makes them (transformers 4.57, the
-// PIL kind). Known: ViT, DeiT, BiT (DINOv2), CLIP, SigLIP, BLIP, ConvNeXt (also ResNet), SegFormer, DETR, YOLOS, and what is put
+// PIL kind). Known: ViT, DeiT, BiT (DINOv2), CLIP, SigLIP, BLIP, ConvNeXt (also ResNet), SegFormer, DETR, YOLOS, LLaVA, IDEFICS, and what is put
 // together from their keys.
 #pragma once
 #include <filesystem>
@@ -18,11 +18,16 @@ class ImageProcessor {
   // setting that is not known.
   explicit ImageProcessor(const Json& config);
 
+  // The edge of the squares that all pictures become. Throws failure for a processor that makes others.
+  int64_t square_side() const;
+
   // pixel_values [B,3,H,W]; pixel_mask [B,H,W] for DETR.
   nn::NamedTensors operator()(std::span<const media::Image> images) const;
 
  private:
-  media::Image place(const media::Image& image) const;  // resized and cropped
+  media::Image place(const media::Image& image) const;  // padded, resized and cropped
+
+  media::Image squared(const media::Image& image) const;
 
   Json settings_;  // the kind's defaults under the file's keys
   bool pads_ = false;

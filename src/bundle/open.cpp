@@ -11,6 +11,7 @@
 #include "bundle/bundle.h"
 #include "bundle/checkpoint_source.h"
 #include "bundle/convert_sampling.h"
+#include "bundle/ct2_whisper.h"
 #include "bundle/gguf_names.h"
 #include "bundle/some_of.h"
 #include "formats/checkpoint.h"
@@ -180,12 +181,21 @@ void open_folder(Bundle* b) {
   const fs::path config = b->path / "config.json";
   if (!fs::exists(config))
     fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout or a .gguf file", b->path.string());
+  if (is_ct2(b->path)) {
+    Ct2Whisper whisper = open_ct2_whisper(b->path);
+    b->config = std::move(whisper.config);
+    b->generation_config = std::move(whisper.generation_config);
+    b->source = std::move(whisper.source);
+    b->entry = &find_entry(b->config, config.string());
+    return;
+  }
   b->config = read_json_file(config);
   require(b->config.is_object(), "{}: not a JSON object", config.string());
   if (!b->config.contains("model_type") && !b->config.contains("architectures"))
     if (const std::string type = model_type_of(*formats::open_checkpoint(b->path)); !type.empty()) b->config["model_type"] = type;
   b->entry = &find_entry(b->config, config.string());
   b->generation_config = generation_settings(b->path, b->config);
+  if (b->entry->generation) b->entry->generation(b->config, &b->generation_config);
 }
 
 void open_text(Bundle* b) {
@@ -264,7 +274,7 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
     open_gguf(b.get());
   } else if (fs::is_directory(path)) {
     open_folder(b.get());
-    if (parts.network) b->source = formats::open_checkpoint(path);
+    if (parts.network && !b->source) b->source = formats::open_checkpoint(path);
   } else {
     fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file or a folder in Hugging Face layout", path.string());
   }

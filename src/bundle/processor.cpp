@@ -5,26 +5,16 @@
 
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "bundle/ct2_whisper.h"
 #include "bundle/image_processor.h"
 #include "bundle/sound_processor.h"
+#include "bundle/text_image_processor.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The settings of one processor: preprocessor_config.json, or a part of processor_config.json as newer folders have it.
-Json settings(const fs::path& folder, const char* part, const char* what) {
-  for (const char* name : {"preprocessor_config.json", "processor_config.json"}) {
-    if (!fs::exists(folder / name)) continue;
-    Json config = read_json_file(folder / name);
-    require(config.is_object(), "{}: not a JSON object", (folder / name).string());
-    if (config.contains(part) && config[part].is_object()) return config[part];
-    if (name == std::string_view("preprocessor_config.json")) return config;
-  }
-  fail(ErrorCode::not_found, "{}: no preprocessor_config.json, which says how the model takes {}", folder.string(), what);
-}
 
 Tensor integers(const std::vector<Encoding>& rows, std::vector<int32_t> Encoding::*field) {
   std::vector<int64_t> all;
@@ -62,17 +52,40 @@ nn::NamedTensors process_texts(const fs::path& folder, const std::vector<std::st
 
 }  // namespace
 
+Json processor_settings(const fs::path& folder, const char* part, const char* what) {
+  for (const char* name : {"preprocessor_config.json", "processor_config.json"}) {
+    if (!fs::exists(folder / name)) continue;
+    Json config = read_json_file(folder / name);
+    require(config.is_object(), "{}: not a JSON object", (folder / name).string());
+    if (config.contains(part) && config[part].is_object()) return config[part];
+    if (name == std::string_view("preprocessor_config.json")) return config;
+  }
+  fail(ErrorCode::not_found, "{}: no preprocessor_config.json, which says how the model takes {}", folder.string(), what);
+}
+
+SoundProcessor sound_processor(const fs::path& folder) {
+  if (is_ct2(folder) && !fs::exists(folder / "preprocessor_config.json"))
+    return SoundProcessor({{"feature_extractor_type", "WhisperFeatureExtractor"}, {"feature_size", open_ct2_whisper(folder).config["num_mel_bins"]}});
+  return SoundProcessor(processor_settings(folder, "feature_extractor", "sound"));
+}
+
 nn::NamedTensors process(const fs::path& folder, const RawInputs& inputs) {
   nn::NamedTensors out;
+  if (!inputs.texts.empty() && inputs.sounds.empty() && joins_texts_and_images(folder)) {
+    const TextImageProcessor processor(folder, open_tokenizer(folder));
+    std::vector<media::Image> images;
+    for (const std::string& path : inputs.images) images.push_back(media::read_image(path, processor.alpha()));
+    return processor(inputs.texts, images);
+  }
   if (!inputs.images.empty()) {
     std::vector<media::Image> images;
     for (const std::string& path : inputs.images) images.push_back(media::read_image(path));
-    out.merge(ImageProcessor(settings(folder, "image_processor", "pictures"))(images));
+    out.merge(ImageProcessor(processor_settings(folder, "image_processor", "pictures"))(images));
   }
   if (!inputs.sounds.empty()) {
     std::vector<media::Sound> sounds;
     for (const std::string& path : inputs.sounds) sounds.push_back(media::read_sound(path));
-    out.merge(SoundProcessor(settings(folder, "feature_extractor", "sound"))(sounds));
+    out.merge(sound_processor(folder)(sounds));
   }
   if (!inputs.texts.empty()) out.merge(process_texts(folder, inputs.texts));
   return out;

@@ -5,6 +5,7 @@
 
 #include "base/require.h"
 #include "media/spectrogram.h"
+#include "mynah/ops.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {
@@ -28,27 +29,53 @@ SoundProcessor::SoundProcessor(const Json& config) : config_(config), rate_(nn::
   require(whisper_ || kind == "Wav2Vec2FeatureExtractor", "preprocessor_config.json: feature extractor \"{}\" is not known, expected Whisper's or Wav2Vec2's", kind);
 }
 
+std::vector<float> SoundProcessor::heard(const media::Sound& sound) const {
+  std::vector<float> samples = media::resample(sound, rate_).samples;
+  require(!samples.empty(), "sound processor: a sound without samples");
+  // One that is no number would make all features so.
+  for (const float s : samples) require(std::isfinite(s), "sound processor: a sound with samples that are no numbers");
+  return samples;
+}
+
+Tensor SoundProcessor::log_mel(std::vector<float> samples) const {
+  const int64_t mels = nn::config_int(config_, "feature_size", 80), hop = nn::config_int(config_, "hop_length", 160), n_fft = nn::config_int(config_, "n_fft", 400, 2);
+  const auto one = media::log_mel(samples, rate_, mels, n_fft, hop);
+  return Tensor::from(std::span<const float>(one), {1, mels, static_cast<int64_t>(one.size()) / mels});
+}
+
+int64_t SoundProcessor::window_seconds() const { return whisper_ ? nn::config_int(config_, "chunk_length", 30, 1, 3600) : 0; }
+
+nn::NamedTensors SoundProcessor::whole(const media::Sound& sound) const {
+  if (!whisper_) {
+    nn::NamedTensors out = (*this)({&sound, 1});
+    out["attention_mask"] = Tensor::full(out["input_values"].shape(), 1);
+    return out;
+  }
+  std::vector<float> samples = heard(sound);
+  const auto own = static_cast<int64_t>(samples.size()), hop = nn::config_int(config_, "hop_length", 160);
+  samples.resize(std::max(samples.size(), static_cast<size_t>(window_seconds() * rate_)));
+  const Tensor features = log_mel(std::move(samples));
+  Tensor mask = Tensor::zeros({1, features.size(2)});
+  std::fill_n(mask.data<float>(), std::min((own + hop - 1) / hop, features.size(2)), 1.0f);
+  return {{"input_features", features}, {"attention_mask", mask}};
+}
+
 nn::NamedTensors SoundProcessor::operator()(std::span<const media::Sound> sounds) const {
   require(!sounds.empty(), "sound processor: no sounds");
   const auto count = static_cast<int64_t>(sounds.size());
   std::vector<std::vector<float>> heard;
   size_t longest = 0;
   for (const media::Sound& sound : sounds) {
-    heard.push_back(media::resample(sound, rate_).samples);
-    require(!heard.back().empty(), "sound processor: a sound without samples");
+    heard.push_back(this->heard(sound));
     longest = std::max(longest, heard.back().size());
   }
   if (whisper_) {
-    const int64_t mels = nn::config_int(config_, "feature_size", 80), hop = nn::config_int(config_, "hop_length", 160), n_fft = nn::config_int(config_, "n_fft", 400, 2);
-    const auto samples = static_cast<size_t>(nn::config_int(config_, "chunk_length", 30, 1, 3600) * rate_);
-    const int64_t frames = static_cast<int64_t>(samples) / hop;
-    Tensor features = Tensor::empty({count, mels, frames});
-    for (int64_t b = 0; b < count; ++b) {
-      heard[static_cast<size_t>(b)].resize(samples);
-      const auto one = media::log_mel(heard[static_cast<size_t>(b)], rate_, mels, n_fft, hop);
-      std::copy(one.begin(), one.end(), features.data<float>() + b * mels * frames);
+    std::vector<Tensor> features;
+    for (auto& samples : heard) {
+      samples.resize(static_cast<size_t>(window_seconds() * rate_));
+      features.push_back(log_mel(std::move(samples)));
     }
-    return {{"input_features", features}};
+    return {{"input_features", cat(features, 0)}};
   }
   Tensor values = Tensor::zeros({count, static_cast<int64_t>(longest)}), mask = Tensor::zeros({count, static_cast<int64_t>(longest)});
   const bool masked = nn::config_bool(config_, "return_attention_mask", false), normalize = nn::config_bool(config_, "do_normalize", true);

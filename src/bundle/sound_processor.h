@@ -18,8 +18,16 @@ class SoundProcessor {
   // Sounds at any rate, one channel. Whisper: input_features [B,mels,frames], cut or filled to chunk_length. Wav2Vec2: input_values
   // [B,samples] filled with zeros to the longest, attention_mask [B,samples] if the config returns it.
   nn::NamedTensors operator()(std::span<const media::Sound> sounds) const;
+  // One sound as it is, however long: what operator() gives, but Whisper's features [1,mels,frames] are not cut; and an attention_mask
+  // [1,frames] or [1,samples] of what is not filling.
+  nn::NamedTensors whole(const media::Sound& sound) const;
+  // Seconds that Whisper's windows have; 0 for others.
+  int64_t window_seconds() const;
 
  private:
+  Tensor log_mel(std::vector<float> samples) const;  // [1,mels,frames]
+  std::vector<float> heard(const media::Sound& sound) const;
+
   Json config_;
   bool whisper_ = false;
   int64_t rate_ = 16000;

@@ -16,6 +16,7 @@ struct Candidate {
   int64_t parent = 0;
   int32_t token = 0;
   bool ends = false;
+  double log_probability = 0;
 };
 
 struct Finished : FinishedBeam {
@@ -43,6 +44,9 @@ class Search {
       score(run_, beams_[b], rows.back(), negative(static_cast<int64_t>(b)));
     }
     std::vector<Candidate> candidates = best(rows);
+    if (run_.log_probabilities)
+      for (Candidate& c : candidates)
+        c.log_probability = beams_[static_cast<size_t>(c.parent)].log_probability + log_probability(run_.config, rows[static_cast<size_t>(c.parent)], c.token);
     bool all_end = true;
     for (Candidate& c : candidates) {
       c.ends = hits(c);
@@ -112,6 +116,7 @@ class Search {
       Finished f;
       f.score = c.score / length;
       f.tokens = tokens_of(c);
+      f.log_probability = c.log_probability;
       f.real = true;
       finished_.push_back(std::move(f));
     }
@@ -136,6 +141,7 @@ class Search {
       child.push(run_, c.token);
       child.row = beams_row_ + static_cast<int64_t>(b);
       child.stream = stream_;
+      child.log_probability = c.log_probability;
       scores_[b] = c.score;
     }
     beams_ = std::move(next);

@@ -9,6 +9,7 @@ namespace mynah::generation {
 struct FinishedBeam {
   std::vector<int32_t> tokens;  // prompt and answer
   float score = 0;              // sum of log-probabilities / length^length_penalty
+  double log_probability = 0;   // if asked for: Running's
 };
 
 // For each prompt, its config.num_return_sequences best answers, the best first.

@@ -64,15 +64,53 @@ WatermarkingConfig watermark(const std::string& name, const Json& v) {
   return w;
 }
 
+// Those of models that write down sound; `own`: the caller's. false if the name is not known.
+bool set_speech(const std::string& n, const Json& v, bool own, SpeechSettings* s) {
+  if (n == "language") {
+    s->language.clear();
+    for (const auto& name : v.is_array() ? v : Json::array({v})) {
+      if (!name.is_string()) wrong(n, v, "a language or a list of them");
+      s->language.push_back(name.get<std::string>());
+    }
+  } else if (n == "task") {
+    if (!v.is_string()) wrong(n, v, "transcribe or translate");
+    s->task = v.get<std::string>();
+  } else if (n == "is_multilingual") s->is_multilingual = boolean(n, v);
+  else if (n == "return_timestamps") s->return_timestamps = boolean(n, v);
+  else if (n == "return_token_timestamps") s->return_token_timestamps = boolean(n, v);
+  else if (n == "condition_on_prev_tokens") s->condition_on_prev_tokens = boolean(n, v);
+  else if (n == "prompt_ids") s->prompt_ids = tokens(n, v);
+  else if (n == "prompt_condition_type") {
+    if (!v.is_string()) wrong(n, v, "first-segment or all-segments");
+    s->prompt_condition_type = v.get<std::string>();
+  } else if (n == "compression_ratio_threshold") s->compression_ratio_threshold = number(n, v, -1e30, 1e30);
+  else if (n == "logprob_threshold") s->logprob_threshold = number(n, v, -1e30, 1e30);
+  else if (n == "no_speech_threshold") s->no_speech_threshold = number(n, v, -1e30, 1e30);
+  else return false;
+  if (own) s->asked = n;
+  return true;
+}
+
+// One temperature, or several that such models try in order.
+void set_temperature(const Json& v, bool own, GenerationConfig* c) {
+  std::vector<float> all;
+  for (const auto& one : v.is_array() ? v : Json::array({v})) all.push_back(number("temperature", one, 0, 1e30));
+  if (v.is_array() && (!own || all.size() < 2)) wrong("temperature", v, "a number, or several");
+  c->temperature = all[0];
+  if (v.is_array()) c->speech.asked = "temperature with several values";
+  if (own) c->speech.temperature = all;
+}
+
 // One setting; false if the name is not known.
-bool set(const std::string& n, const Json& v, GenerationConfig* c) {
+bool set(const std::string& n, const Json& v, bool own, GenerationConfig* c) {
   constexpr double kMax = 1e30;
+  if (set_speech(n, v, own, &c->speech)) return true;
   if (n == "max_new_tokens") c->max_new_tokens = integer(n, v, 1);
   else if (n == "max_length") c->max_length = integer(n, v, 1);
   else if (n == "min_length") c->min_length = integer(n, v, 0);
   else if (n == "min_new_tokens") c->min_new_tokens = integer(n, v, 0);
   else if (n == "do_sample") c->do_sample = boolean(n, v);
-  else if (n == "temperature") c->temperature = number(n, v, 0, kMax);
+  else if (n == "temperature") set_temperature(v, own, c);
   else if (n == "top_k") c->top_k = integer(n, v, 0);
   else if (n == "top_p") c->top_p = number(n, v, 0, 1);
   else if (n == "min_p") c->min_p = number(n, v, 0, 1);
@@ -149,7 +187,7 @@ void apply(const Json& settings, GenerationConfig* config, bool strict) {
       if (value.is_array()) value.erase(std::remove_if(value.begin(), value.end(), none), value.end());
     }
     if (value.is_null()) continue;
-    if (!set(name, value, config) && strict) fail(ErrorCode::usage, "generation: {} is not a known setting", name);
+    if (!set(name, value, strict, config) && strict) fail(ErrorCode::usage, "generation: {} is not a known setting", name);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mynah/ops.h"
+
 namespace mynah::generation {
 namespace {
 
@@ -9,11 +11,28 @@ constexpr int64_t kRows = 512;  // tokens computed together: bounds the memory o
 
 }  // namespace
 
+int64_t source_at(const PromptMedia& media, int64_t first, int64_t count, std::shared_ptr<const nn::Cache>* source) {
+  for (const PromptMedia::Source& s : media.sources) {
+    if (s.first > first) return std::min(count, s.first - first);
+    *source = s.cache;
+  }
+  return count;
+}
+
+void append_media(const PromptMedia& media, int64_t first, int64_t count, nn::TokenBatch* batch, std::vector<Tensor>* rows) {
+  const auto begin = std::lower_bound(media.places.begin(), media.places.end(), first), end = std::lower_bound(begin, media.places.end(), first + count);
+  if (begin == end) return;
+  const auto row = static_cast<int64_t>(batch->ids.size());
+  for (auto place = begin; place != end; ++place) batch->media_rows.push_back(row + *place - first);
+  rows->push_back(narrow(media.rows, 0, begin - media.places.begin(), end - begin));
+}
+
 void Decoder::append(const Piece& piece, int64_t from, int64_t count) {
   const int64_t length = static_cast<int64_t>(piece.tokens.size());
   batch_.lengths.push_back(count);
   batch_.caches.push_back(&piece.memory->cache);
   if (piece.memory->source) batch_.memory_caches.push_back(piece.memory->source.get());
+  if (piece.memory->media) append_media(*piece.memory->media, piece.memory->cache.length(), count, &batch_, &media_);
   const int64_t position = piece.memory->cache.length() + piece.memory->offset - from;
   for (int64_t i = from; i < from + count; ++i) {
     if (piece.every || i + 1 == length) wanted_.push_back(static_cast<int64_t>(batch_.ids.size()));
@@ -31,14 +50,23 @@ Tensor Decoder::run(std::span<const Piece> pieces) {
     batch_.lengths.clear();
     batch_.caches.clear();
     batch_.memory_caches.clear();
+    batch_.media_rows.clear();
+    batch_.media = {};
+    media_.clear();
     wanted_.clear();
     for (int64_t room = kRows; next < pieces.size() && room > 0;) {
-      const int64_t left = static_cast<int64_t>(pieces[next].tokens.size()) - done, count = std::min(left, room);
+      const int64_t left = static_cast<int64_t>(pieces[next].tokens.size()) - done;
+      Memory* memory = pieces[next].memory;
+      int64_t count = std::min(left, room);
+      if (memory->media) count = source_at(*memory->media, memory->cache.length(), count, &memory->source);
       append(pieces[next], done, count);
       room -= count;
       done += count;
-      if (count == left) ++next, done = 0;
+      if (count < left) break;
+      ++next;
+      done = 0;
     }
+    if (!media_.empty()) batch_.media = media_.size() == 1 ? media_[0] : cat(media_, 0);
     const Tensor hidden = lm_.body(batch_, nullptr);
     if (wanted_.empty()) continue;
     logits.push_back(lm_.head(wanted_.size() == batch_.ids.size() ? hidden : index_rows(hidden, wanted_)));

@@ -10,14 +10,34 @@
 
 namespace mynah::generation {
 
+// What a prompt holds beside its tokens, whose numbers are those of the tokens that are not hidden.
+struct PromptMedia {
+  Tensor rows;                  // embeddings [M, C] in place of the tokens `places`, ascending
+  std::vector<int64_t> places;
+  // From token `first` on the decoder attends to these keys and values; ascending. Empty: to none ever.
+  struct Source {
+    int64_t first = 0;
+    std::shared_ptr<const nn::Cache> cache;
+  };
+  std::vector<Source> sources;
+  // What stands for each token where prompts are compared: its id or, below 0, a digest of the media that it holds or sees.
+  std::vector<int32_t> keys;
+};
+
+// How many of `count` tokens from number `first` on attend to the same source, which `source` becomes (and stays, if there is none).
+int64_t source_at(const PromptMedia& media, int64_t first, int64_t count, std::shared_ptr<const nn::Cache>* source);
+// Enters the embeddings among the prompt's tokens first .. first + count - 1, which are the next rows of a batch, into it and `rows`.
+void append_media(const PromptMedia& media, int64_t first, int64_t count, nn::TokenBatch* batch, std::vector<Tensor>* rows);
+
 // What the model has seen of one sequence.
 struct Memory {
   nn::Cache cache;
   std::shared_ptr<const nn::Cache> source;  // keys and values of what an encoder read; null for decoders alone
   int64_t offset = 0;                       // position of the first token
+  std::shared_ptr<const PromptMedia> media = nullptr;  // null: there are tokens only
 
   // The same again, sharing what has been computed.
-  Memory fork() const { return {cache.prefix(cache.length()), source, offset}; }
+  Memory fork() const { return {cache.prefix(cache.length()), source, offset, media}; }
 };
 
 class Decoder {
@@ -41,6 +61,7 @@ class Decoder {
   const nn::CausalLM& lm_;
   nn::TokenBatch batch_;          // reused, so that a step allocates nothing
   std::vector<int64_t> wanted_;   // rows of batch_ whose logits are asked for
+  std::vector<Tensor> media_;     // rows for batch_.media_rows
 };
 
 }  // namespace mynah::generation

@@ -8,6 +8,7 @@
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "generate/config.h"
+#include "generate/media_prompt.h"
 #include "generate/prompt.h"
 #include "generate/speculation.h"
 #include "generate/text_out.h"
@@ -54,7 +55,9 @@ struct Session::State {
   State(Model m, nn::Cache c) : model(std::move(m)), cache(std::move(c)) {}
   Model model;
   nn::Cache cache;
-  std::vector<int32_t> cached;  // the tokens whose keys and values the cache holds
+  std::vector<int32_t> cached;  // keys of the tokens whose keys and values the cache holds (PromptMedia::keys)
+
+  Generated answer(const Prompt& prompt, const GenerationConfig& config, const TextCallback& on_text);
 };
 
 Session::Session(Model model) {
@@ -67,18 +70,31 @@ Session::Session(Session&&) noexcept = default;
 Generated Session::generate(std::span<const int32_t> ids, const GenerationConfig& config, const TextCallback& on_text) {
   NoGrad no_grad;
   generation::check(config);
-  State& s = *state_;
+  return state_->answer(prompt_of(ids, config, state_->model.bundle().causal_lm()), config, on_text);
+}
+
+Generated Session::generate(const GenerateInputs& inputs, const GenerationConfig& config, const TextCallback& on_text) {
+  NoGrad no_grad;
+  generation::check(config);
+  const nn::CausalLM& lm = state_->model.bundle().causal_lm();
+  if (inputs.media.empty()) return generate(inputs.input_ids.at(0), config, on_text);
+  return state_->answer(generation::media_prompt(lm, inputs, config), config, on_text);
+}
+
+// Counts the time from its own start; the prompt's media have been read before.
+Generated Session::State::answer(const Prompt& prompt, const GenerationConfig& config, const TextCallback& on_text) {
+  State& s = *this;
   const auto& tokenizer = s.model.bundle().tokenizer;
   const nn::CausalLM& lm = s.model.bundle().causal_lm();
   const auto start = Clock::now();
-  const Prompt prompt = prompt_of(ids, config, lm);
+  const std::vector<int32_t>& keys = prompt.media ? prompt.media->keys : prompt.seen;
   // The text is watched for stop strings as it is shown, so that nothing of one is.
   GenerationConfig settings = config;
   settings.stop_strings.clear();
   Run run(lm, settings, tokenizer);
   // The last prompt token is always computed: its logits are needed.
-  const size_t known = prompt.source || lm.sees_ahead() ? 0 : std::min(s.cached.size(), prompt.tokens.size() - 1);
-  const int64_t reused = std::mismatch(s.cached.begin(), s.cached.begin() + static_cast<long>(known), prompt.tokens.begin()).first - s.cached.begin();
+  const size_t known = prompt.source || lm.sees_ahead() ? 0 : std::min(s.cached.size(), keys.size() - 1);
+  const int64_t reused = std::mismatch(s.cached.begin(), s.cached.begin() + static_cast<long>(known), keys.begin()).first - s.cached.begin();
   s.cached.resize(static_cast<size_t>(reused));
   s.cache.truncate(reused);
   Running sequence(run, prompt);
@@ -104,7 +120,9 @@ Generated Session::generate(std::span<const int32_t> ids, const GenerationConfig
   }
   out.finish();
   s.cache = std::move(sequence.memory.cache);
-  s.cached.assign(sequence.tokens.begin(), sequence.tokens.begin() + s.cache.length());
+  s.cached = keys;
+  s.cached.insert(s.cached.end(), sequence.tokens.begin() + sequence.prompt_length(), sequence.tokens.end());
+  s.cached.resize(static_cast<size_t>(s.cache.length()));
   Generated g = result_of(sequence, out);
   g.reused_tokens = reused;
   g.prompt_seconds = prompt_seconds;

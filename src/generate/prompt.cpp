@@ -14,7 +14,23 @@ std::vector<int32_t> seen_tokens(std::span<const int32_t> ids, std::span<const i
   return out;
 }
 
+namespace {
+
+// The decoder starts with `start` and attends to the rows of one sequence, [n, C].
+Prompt prompt_after(const nn::Seq2SeqLM& lm, const Tensor& encoded, std::vector<int32_t> start) {
+  auto cache = std::make_shared<nn::Cache>(lm.new_memory());
+  lm.remember(encoded, cache.get());
+  Prompt p;
+  p.seen = start;
+  p.tokens = std::move(start);
+  p.source = std::move(cache);
+  return p;
+}
+
+}  // namespace
+
 Prompt encoded_prompt(const nn::Seq2SeqLM& lm, std::span<const int32_t> ids, std::span<const int32_t> mask, std::vector<int32_t> start) {
+  require(lm.medium().empty(), "generate: this model answers {}, not text", lm.medium());
   seen_tokens(ids, mask);
   nn::TokenBatch source;
   std::vector<int64_t> rows;  // that cross-attention sees
@@ -29,15 +45,18 @@ Prompt encoded_prompt(const nn::Seq2SeqLM& lm, std::span<const int32_t> ids, std
   source.precision = lm.attention_type();
   if (rows.size() < length) source.key_mask.assign(mask.begin(), mask.begin() + static_cast<long>(length));
   const Tensor encoded = lm.encode(source, nullptr);
-  auto cache = std::make_shared<nn::Cache>(lm.new_memory());
-  lm.remember(rows.size() < length ? index_rows(encoded, rows) : encoded, cache.get());
-
-  Prompt p;
-  p.seen = start;
-  p.tokens = std::move(start);
+  Prompt p = prompt_after(lm, rows.size() < length ? index_rows(encoded, rows) : encoded, std::move(start));
   p.encoded.assign(ids.begin(), ids.end());
-  p.source = std::move(cache);
   return p;
+}
+
+Prompt encoded_prompt(const nn::Seq2SeqLM& lm, const nn::NamedTensors& media, std::vector<int32_t> start) {
+  const nn::Encoded encoded = lm.encode_media(media, nullptr);
+  std::vector<int64_t> seen;
+  for (int64_t i = 0; i < encoded.rows.size(0); ++i)
+    if (encoded.mask.empty() || encoded.mask[static_cast<size_t>(i)]) seen.push_back(i);
+  require(!seen.empty(), "generate: the mask of {} hides all of a sequence", lm.medium());
+  return prompt_after(lm, static_cast<int64_t>(seen.size()) < encoded.rows.size(0) ? index_rows(encoded.rows, seen) : encoded.rows, std::move(start));
 }
 
 int32_t decoder_start(const nn::Seq2SeqLM& lm, const GenerationConfig& c) {

@@ -5,6 +5,8 @@
 #include "bundle/bundle.h"
 #include "generate/beam_search.h"
 #include "generate/config.h"
+#include "generate/media_prompt.h"
+#include "generate/own_way.h"
 #include "generate/prompt.h"
 #include "mynah/autograd.h"
 
@@ -39,10 +41,32 @@ Rows mask_of(const GenerateInputs& in, const GenerationConfig& c) {
   return mask;
 }
 
+// How many rows there are, whatever holds them.
+size_t row_count(const GenerateInputs& in, const nn::CausalLM& lm) {
+  const nn::Seq2SeqLM* encoder = lm.seq2seq_lm();
+  if (!encoder || encoder->medium().empty()) {
+    require(in.media.empty() || !lm.media_names().empty(), "generate: {} is not an input of this model", in.media.empty() ? "" : in.media.begin()->first);
+    if (const auto pixels = in.media.find("pixel_values"); in.input_ids.empty() && pixels != in.media.end() && pixels->second.rank() > 0)
+      return static_cast<size_t>(pixels->second.size(0));
+    require(!in.input_ids.empty(), "generate: input_ids has no rows");
+    return in.input_ids.size();
+  }
+  const std::string name(encoder->medium());
+  const auto medium = in.media.find(name);
+  require(medium != in.media.end(), "generate: {} is missing", name);
+  require(in.input_ids.empty(), "generate: this model reads {}, not input_ids; give what its decoder starts with as decoder_input_ids", name);
+  const int64_t rows = medium->second.rank() > 0 ? medium->second.size(0) : 0;
+  require(rows > 0, "generate: {} has shape {}, expected [batch, ...]", name, medium->second.shape().str());
+  for (const auto& [other, tensor] : in.media)
+    require(tensor.rank() > 0 && tensor.size(0) == rows, "generate: {} has shape {}, expected {} rows as {} has", other, tensor.shape().str(), rows, name);
+  return static_cast<size_t>(rows);
+}
+
 // Decoder-only: the rows are the prompts.
-std::vector<Prompt> decoder_prompts(const GenerateInputs& in, const Rows& mask, const nn::CausalLM& lm) {
+std::vector<Prompt> decoder_prompts(const GenerateInputs& in, size_t count, const Rows& mask, const nn::CausalLM& lm) {
   require(in.decoder_input_ids.empty(), "generate: decoder_input_ids are for encoder-decoders; this model takes input_ids alone");
   if (!in.negative_prompt_ids.empty()) check_rows(in.negative_prompt_ids, "negative_prompt_ids", in.input_ids.size(), lm.vocabulary_size());
+  if (!in.media.empty()) return generation::media_prompts(lm, static_cast<int64_t>(count), in.input_ids, mask, in.media);
   std::vector<Prompt> out;
   for (size_t b = 0; b < in.input_ids.size(); ++b) {
     Prompt p;
@@ -55,21 +79,30 @@ std::vector<Prompt> decoder_prompts(const GenerateInputs& in, const Rows& mask, 
 }
 
 // The decoder's prompt of each row; the start token goes first, unless one of the given rows has it there.
-Rows decoder_starts(const GenerateInputs& in, const nn::Seq2SeqLM& lm, const GenerationConfig& c) {
+Rows decoder_starts(const GenerateInputs& in, size_t count, const nn::Seq2SeqLM& lm, const GenerationConfig& c) {
   const int32_t start = generation::decoder_start(lm, c);
-  if (in.decoder_input_ids.empty()) return Rows(in.input_ids.size(), {start});
-  check_rows(in.decoder_input_ids, "decoder_input_ids", in.input_ids.size(), lm.vocabulary_size());
+  if (in.decoder_input_ids.empty()) return Rows(count, {start});
+  check_rows(in.decoder_input_ids, "decoder_input_ids", count, lm.vocabulary_size());
   Rows rows = in.decoder_input_ids;
   if (std::none_of(rows.begin(), rows.end(), [&](const auto& row) { return row[0] == start; }))
     for (auto& row : rows) row.insert(row.begin(), start);
   return rows;
 }
 
-std::vector<Prompt> encoded_prompts(const GenerateInputs& in, const Rows& mask, const nn::Seq2SeqLM& lm, const GenerationConfig& c) {
+std::vector<Prompt> encoded_prompts(const GenerateInputs& in, size_t count, const nn::Seq2SeqLM& lm, const GenerationConfig& c) {
   if (c.guidance_scale != 1.0f) fail(ErrorCode::usage, "generation: guidance_scale is for decoder-only models");
-  const Rows starts = decoder_starts(in, lm, c);
+  const Rows starts = decoder_starts(in, count, lm, c);
   std::vector<Prompt> out;
-  for (size_t b = 0; b < in.input_ids.size(); ++b) out.push_back(generation::encoded_prompt(lm, in.input_ids[b], mask[b], starts[b]));
+  if (!lm.medium().empty()) {
+    for (size_t b = 0; b < count; ++b) {
+      nn::NamedTensors row;
+      for (const auto& [name, tensor] : in.media) row[name] = narrow(tensor, 0, static_cast<int64_t>(b), 1);
+      out.push_back(generation::encoded_prompt(lm, row, starts[b]));
+    }
+    return out;
+  }
+  const Rows mask = mask_of(in, c);
+  for (size_t b = 0; b < count; ++b) out.push_back(generation::encoded_prompt(lm, in.input_ids[b], mask[b], starts[b]));
   return out;
 }
 
@@ -79,6 +112,13 @@ int32_t filler(const GenerationConfig& c) {
   return c.num_beams > 1 && pad == 0 && !c.eos_token_id.empty() ? c.eos_token_id[0] : pad;
 }
 
+GenerateOutputs padded(GenerateOutputs out, const GenerationConfig& config) {
+  size_t longest = 0;
+  for (const auto& row : out.sequences) longest = std::max(longest, row.size());
+  for (auto& row : out.sequences) row.resize(longest, filler(config));
+  return out;
+}
+
 }  // namespace
 
 GenerateOutputs generate(const Model& model, const GenerateInputs& in, const GenerationConfig& config) {
@@ -86,10 +126,18 @@ GenerateOutputs generate(const Model& model, const GenerateInputs& in, const Gen
   generation::check(config);
   const nn::CausalLM& lm = model.bundle().causal_lm();
   const nn::Seq2SeqLM* seq2seq = lm.seq2seq_lm();
-  require(!in.input_ids.empty(), "generate: input_ids has no rows");
-  check_rows(in.input_ids, "input_ids", in.input_ids.size(), seq2seq ? seq2seq->source_vocabulary_size() : lm.vocabulary_size());
-  const Rows mask = mask_of(in, config);
-  std::vector<Prompt> prompts = seq2seq ? encoded_prompts(in, mask, *seq2seq, config) : decoder_prompts(in, mask, lm);
+  const size_t count = row_count(in, lm);
+  const nn::Decoding* own = seq2seq ? seq2seq->decoding() : nullptr;
+  if (!own && !config.speech.asked.empty()) fail(ErrorCode::usage, "generation: {} is a setting of models that write down sound; this one does not", config.speech.asked);
+  if (own) {
+    if (!in.decoder_input_ids.empty()) check_rows(in.decoder_input_ids, "decoder_input_ids", count, lm.vocabulary_size());
+    GenerateOutputs out;
+    out.transcripts = generation::run_decoding(model.bundle(), *own, in, config);
+    for (const Transcript& t : out.transcripts) out.sequences.push_back(t.tokens);
+    return padded(std::move(out), config);
+  }
+  if (!in.input_ids.empty()) check_rows(in.input_ids, "input_ids", count, seq2seq ? seq2seq->source_vocabulary_size() : lm.vocabulary_size());
+  std::vector<Prompt> prompts = seq2seq ? encoded_prompts(in, count, *seq2seq, config) : decoder_prompts(in, count, mask_of(in, config), lm);
   for (Prompt& p : prompts) p.max_length = generation::length_limit(config, static_cast<int64_t>(p.tokens.size()), lm.max_positions());
 
   Run run(lm, config, model.tokenizer());
@@ -105,12 +153,10 @@ GenerateOutputs generate(const Model& model, const GenerateInputs& in, const Gen
   } else {
     for (auto& s : sample(run, prompts)) out.sequences.push_back(std::move(s.tokens));
   }
-  size_t longest = 0;
-  for (const auto& row : out.sequences) longest = std::max(longest, row.size());
-  for (auto& row : out.sequences) row.resize(longest, filler(config));
   out.scores = std::move(run.record.scores);
   out.logits = std::move(run.record.logits);
-  return out;
+  if (!seq2seq) out.prompt_length = static_cast<int64_t>(prompts[0].tokens.size());
+  return padded(std::move(out), config);
 }
 
 }  // namespace mynah

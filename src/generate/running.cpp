@@ -1,9 +1,11 @@
 #include "generate/running.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "generate/speculation.h"
+#include "kernels/rows.h"
 
 namespace mynah::generation {
 
@@ -26,10 +28,11 @@ void Record::put(std::vector<Tensor>* steps, int64_t step, int64_t row, std::spa
 }
 
 Progress Running::progress() const {
-  return {tokens, prompt_length(), prompt->max_length, prompt->encoded.empty() ? prompt->tokens : prompt->encoded};
+  return {tokens, prompt_length(), prompt->max_length, prompt->source ? prompt->encoded : prompt->tokens};
 }
 
 Running::Running(const Run& run, const Prompt& p) : prompt(&p), tokens(p.tokens), memory(run.decoder.memory(p.source)), pending(p.seen) {
+  memory.media = p.media;
   if (run.constraint) state = run.constraint->start();
   if (run.config.guidance_scale == 1.0f) return;
   negative = run.decoder.memory();
@@ -51,6 +54,7 @@ Running Running::fork() const {
   copy.state = state;
   if (negative) copy.negative = negative->fork();
   copy.negative_pending = negative_pending;
+  copy.log_probability = log_probability;
   return copy;
 }
 
@@ -75,7 +79,7 @@ std::vector<Running> begin(Run& run, std::span<const Prompt> prompts, int64_t co
     for (int64_t copy = 0; copy < copies; ++copy) {
       all.push_back(copy + 1 < copies ? leaders[i].fork() : std::move(leaders[i]));
       all.back().row = static_cast<int64_t>(all.size()) - 1;
-      all.back().stream = all.size() - 1;
+      all.back().stream = all.back().prompt->stream.value_or(all.size() - 1);
       if (run.config.output_logits) run.record.put(&run.record.logits, 0, all.back().row, logits->row(static_cast<int64_t>(i)));
     }
   return all;
@@ -102,14 +106,25 @@ Logits compute(Run& run, std::span<Running* const> sequences) {
 void score(Run& run, const Running& s, std::span<float> scores, std::span<const float> negative) {
   run.scorer.process(s.progress(), scores, negative, [&](std::span<float> row) {
     if (run.constraint) run.constraint->apply(s.state, s.prompt->max_length - static_cast<int64_t>(s.tokens.size()), row);
+    if (run.process) run.process(s, row);
   });
   if (run.config.output_scores) run.record.put(&run.record.scores, s.generated(), s.row, scores);
+}
+
+double log_probability(const GenerationConfig& config, std::span<const float> scores, int32_t token) {
+  const double scale = config.do_sample ? static_cast<double>(config.temperature) : 1;
+  const double best = static_cast<double>(kernels::rows().max(scores.data(), static_cast<int64_t>(scores.size())));
+  double sum = 0;
+  for (const float s : scores)
+    if (s != kNever) sum += std::exp(static_cast<double>(static_cast<float>((static_cast<double>(s) - best) * scale)));
+  return (static_cast<double>(scores[static_cast<size_t>(token)]) - best) * scale - std::log(sum);
 }
 
 void extend(Run& run, Running& s, std::span<float> logits, std::span<const float> negative) {
   score(run, s, logits, negative);
   const int32_t next = choose(run.config, logits, s.stream, static_cast<int64_t>(s.tokens.size()));
   const bool ends = run.ends(s, next);
+  if (run.log_probabilities) s.log_probability += log_probability(run.config, logits, next);
   s.push(run, next);
   s.finished = ends || static_cast<int64_t>(s.tokens.size()) >= s.prompt->max_length || run.out_of_time();
   if (ends) s.reason = FinishReason::stop;

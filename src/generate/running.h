@@ -18,9 +18,11 @@ namespace mynah::generation {
 struct Prompt {
   std::vector<int32_t> tokens;            // as given, with padding: processors count it
   std::vector<int32_t> seen;              // without the hidden tokens
-  std::vector<int32_t> encoded;           // what an encoder has read, with padding; empty: the tokens
-  std::shared_ptr<const nn::Cache> source;
+  std::vector<int32_t> encoded;           // what an encoder has read as text, with padding
+  std::shared_ptr<const nn::Cache> source;  // what the decoder attends to; null: there is no encoder
+  std::shared_ptr<const PromptMedia> media; // null: there are tokens only
   int64_t max_length = 0;                 // of tokens and answer
+  std::optional<uint64_t> stream;         // of random numbers; absent: as many as the sequence's row
   // Guidance: what the model reads instead, and its first position.
   std::vector<int32_t> negative;
   int64_t negative_offset = 0;
@@ -57,6 +59,9 @@ struct Run {
   std::shared_ptr<Constraint> constraint;  // null without one
   std::chrono::steady_clock::time_point start;
   Record record;
+  // Changes scores [V] after the processors and before sampling's filters.
+  std::function<void(const Running&, std::span<float>)> process;
+  bool log_probabilities = false;          // asks for Running's
   // Called after each token of a sequence; may end it.
   std::function<void(Running&)> on_token;
 };
@@ -76,6 +81,7 @@ struct Running {
   Constraint::State state = 0;            // with a constraint: where the answer is
   uint64_t stream = 0;                    // of random numbers
   int64_t row = 0;                        // among all sequences of the run
+  double log_probability = 0;             // if asked for: sum over the answer's tokens, at temperature 1
   bool finished = false;
   FinishReason reason = FinishReason::length;
 
@@ -101,6 +107,8 @@ std::vector<Running> begin(Run& run, std::span<const Prompt> prompts, int64_t co
 Logits compute(Run& run, std::span<Running* const> sequences);
 // Lets processors and sampling's filters change `scores` (logits, or log-probabilities of beams) of a sequence.
 void score(Run& run, const Running& sequence, std::span<float> scores, std::span<const float> negative);
+// log softmax of processed scores at a token, without the temperature that sampling divided them by.
+double log_probability(const GenerationConfig& config, std::span<const float> scores, int32_t token);
 // Chooses the next token from its logits (which are changed) and notes whether it ends the sequence.
 void extend(Run& run, Running& sequence, std::span<float> logits, std::span<const float> negative);
 // Greedy decoding or sampling to the end: config.num_return_sequences finished sequences for each prompt.

@@ -15,6 +15,7 @@
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "generate/constraint.h"
+#include "generate/media_prompt.h"
 #include "generate/scores.h"
 #include "generate/stop_filter.h"
 #include "mynah/autograd.h"
@@ -76,7 +77,10 @@ struct Sequence {
   int64_t prompt_length = 0, max_length = 0;
   int64_t computed = 0;  // tokens whose keys and values the cache holds
   int64_t reused = 0;
-  std::unique_ptr<nn::Cache> cache, memory;
+  std::unique_ptr<nn::Cache> cache;
+  std::shared_ptr<const nn::Cache> memory;     // what the next tokens attend to beside the cache; null: nothing
+  std::shared_ptr<const PromptMedia> media;    // null: there are tokens only
+  std::vector<int32_t> own_keys;               // with media: PromptMedia::keys and the answer's tokens
   std::optional<StreamDecoder> decoder;
   std::optional<StopFilter> filter;
   std::optional<Scorer> scorer;
@@ -88,13 +92,15 @@ struct Sequence {
   Clock::time_point submitted, admitted, first_token;
 
   bool decoding() const { return computed >= prompt_length; }
+  // What stands for its tokens where beginnings are compared.
+  const std::vector<int32_t>& keys() const { return media ? own_keys : tokens; }
   int64_t generated() const { return static_cast<int64_t>(tokens.size()) - prompt_length; }
 };
 
 // What an ended answer leaves behind for prompts that begin like it.
 struct Kept {
   std::string owner;
-  std::vector<int32_t> tokens;
+  std::vector<int32_t> tokens;  // Sequence::keys
   nn::Cache cache;
 };
 
@@ -123,11 +129,14 @@ struct Scheduler::State {
   std::list<Kept> kept;  // the latest first
   double prompt_rate = 0;  // tokens per second, a running mean
   nn::TokenBatch batch;
+  std::vector<Tensor> media_rows;                       // for batch.media
+  std::shared_ptr<const nn::Cache> nothing;             // what a sequence attends to that has no memory among those that do
   std::thread thread;
 
   void run();
   bool take_requests(std::unique_lock<std::mutex>& lock);
   void start(Sequence& s);
+  void read_media(Sequence& s);
   void reuse(Sequence& s);
   bool waits_for_another(const Sequence& s) const;
   bool step();
@@ -158,6 +167,7 @@ uint64_t Scheduler::submit(Job job) {
   auto sequence = std::make_unique<Sequence>();
   const int64_t given = static_cast<int64_t>(job.prompt.size()), context = s.lm.max_positions();
   require(given > 0, "generation: the prompt is empty");
+  require(!s.seq2seq || s.seq2seq->medium().empty(), "generation: this model answers {}, not text", s.seq2seq ? s.seq2seq->medium() : "");
   for (const int32_t id : job.prompt)
     require(id >= 0 && id < (s.seq2seq ? s.seq2seq->source_vocabulary_size() : s.lm.vocabulary_size()), "generation: token id {} is not in the vocabulary", id);
   if (s.seq2seq) {
@@ -172,6 +182,7 @@ uint64_t Scheduler::submit(Job job) {
           "generation: the prompt has {} tokens, the model's context holds {}; shorten the prompt", sequence->prompt_length, context);
   sequence->max_length = sequence->prompt_length + more;
   if (context > 0) sequence->max_length = std::min(sequence->max_length, context);
+  require(job.media.empty() || !s.lm.media_names().empty(), "generation: this model reads no {}", job.media.empty() ? "" : job.media.begin()->first);
   if (const auto tokenizer = s.model.tokenizer()) sequence->decoder.emplace(tokenizer, true);
   sequence->filter.emplace(job.config.stop_strings);
   sequence->job = std::move(job);
@@ -290,21 +301,37 @@ bool Scheduler::State::take_requests(std::unique_lock<std::mutex>& lock) {
 // Encodes the source of an encoder-decoder.
 void Scheduler::State::start(Sequence& s) {
   s.cache = std::make_unique<nn::Cache>(lm.new_cache());
+  if (!s.job.media.empty()) return read_media(s);
   if (!seq2seq) return;
   nn::TokenBatch source;
   source.ids = s.job.prompt;
   source.positions.resize(source.ids.size());
   std::iota(source.positions.begin(), source.positions.end(), 0);
   source.lengths = {static_cast<int64_t>(source.ids.size())};
-  s.memory = std::make_unique<nn::Cache>(seq2seq->new_memory());
-  seq2seq->remember(seq2seq->encode(source, nullptr), s.memory.get());
+  auto memory = std::make_shared<nn::Cache>(seq2seq->new_memory());
+  seq2seq->remember(seq2seq->encode(source, nullptr), memory.get());
+  s.memory = std::move(memory);
+}
+
+// What the model sees of the pictures; the prompt may begin otherwise for them.
+void Scheduler::State::read_media(Sequence& s) {
+  GenerateInputs inputs;
+  inputs.input_ids = {s.job.prompt};
+  inputs.media = std::move(s.job.media);
+  s.job.media.clear();
+  Prompt p = media_prompt(lm, inputs, s.job.config);
+  s.media = p.media;
+  s.own_keys = p.media ? p.media->keys : p.tokens;
+  s.tokens = std::move(p.tokens);
+  s.prompt_length = static_cast<int64_t>(s.tokens.size());
+  s.max_length = p.max_length;
 }
 
 // Takes over what an ended or a running sequence has computed of the same beginning.
 void Scheduler::State::reuse(Sequence& s) {
   s.started = true;
   if (seq2seq || s.job.prompt_scores) return;
-  const std::span<const int32_t> prompt(s.tokens.data(), static_cast<size_t>(s.prompt_length) - 1);  // the last one is always computed
+  const std::span<const int32_t> prompt(s.keys().data(), static_cast<size_t>(s.prompt_length) - 1);  // the last one is always computed
   int64_t best = 0;
   const nn::Cache* from = nullptr;
   std::list<Kept>::iterator used = kept.end();
@@ -314,7 +341,7 @@ void Scheduler::State::reuse(Sequence& s) {
   }
   for (const auto& other : running) {
     if (other.get() == &s || !other->cache || other->job.owner != s.job.owner) continue;
-    const int64_t n = common_prefix(prompt, {other->tokens.data(), static_cast<size_t>(other->computed)});
+    const int64_t n = common_prefix(prompt, {other->keys().data(), static_cast<size_t>(other->computed)});
     if (n > best) best = n, from = other->cache.get(), used = kept.end();
   }
   if (best < kLeastReuse) return;
@@ -326,11 +353,11 @@ void Scheduler::State::reuse(Sequence& s) {
 // Whether a sequence ahead is computing a beginning that this one will share.
 bool Scheduler::State::waits_for_another(const Sequence& s) const {
   if (seq2seq || s.job.prompt_scores) return false;
-  const std::span<const int32_t> prompt(s.tokens.data(), static_cast<size_t>(s.prompt_length) - 1);
+  const std::span<const int32_t> prompt(s.keys().data(), static_cast<size_t>(s.prompt_length) - 1);
   for (const auto& other : running) {
     if (other.get() == &s) return false;  // only those ahead
     if (other->decoding() || other->job.owner != s.job.owner) continue;
-    const int64_t shared = common_prefix(prompt, {other->tokens.data(), static_cast<size_t>(other->prompt_length)});
+    const int64_t shared = common_prefix(prompt, {other->keys().data(), static_cast<size_t>(other->prompt_length)});
     if (shared >= kLeastReuse && shared > other->computed) return true;
   }
   return false;
@@ -349,13 +376,24 @@ bool Scheduler::State::step() {
   batch.lengths.clear();
   batch.caches.clear();
   batch.memory_caches.clear();
+  batch.media_rows.clear();
+  batch.media = {};
+  media_rows.clear();
+  bool attends = false;
+  // Adds so many rows, or less where the next ones attend to something else.
   const auto add = [&](Sequence& s, int64_t rows) {
+    if (s.media) {
+      rows = source_at(*s.media, s.computed, rows, &s.memory);
+      append_media(*s.media, s.computed, rows, &batch, &media_rows);
+    }
+    attends = attends || s.memory;
     batch.ids.insert(batch.ids.end(), s.tokens.begin() + s.computed, s.tokens.begin() + s.computed + rows);
     for (int64_t i = 0; i < rows; ++i) batch.positions.push_back(static_cast<int32_t>(s.computed + i));
     batch.lengths.push_back(rows);
     batch.caches.push_back(s.cache.get());
-    if (s.memory) batch.memory_caches.push_back(s.memory.get());
+    batch.memory_caches.push_back(s.memory.get());
     parts.push_back({&s, rows, s.computed + rows >= s.prompt_length});
+    return rows;
   };
   for (const auto& s : running)
     if (s->started && s->decoding() && (!s->job.ready || s->job.ready())) add(*s, 1);
@@ -370,10 +408,16 @@ bool Scheduler::State::step() {
     }
     const int64_t rows = std::min(s->prompt_length - s->computed, piece - prompt_rows);
     if (rows <= 0) continue;
-    add(*s, rows);
-    prompt_rows += rows;
+    prompt_rows += add(*s, rows);
   }
   if (parts.empty()) return false;
+  if (!attends) batch.memory_caches.clear();
+  for (const nn::Cache*& memory : batch.memory_caches) {
+    if (memory) continue;
+    if (!nothing) nothing = std::make_shared<nn::Cache>(lm.new_memory());
+    memory = nothing.get();
+  }
+  if (!media_rows.empty()) batch.media = media_rows.size() == 1 ? media_rows[0] : cat(media_rows, 0);
 
   const auto before = Clock::now();
   const Tensor hidden = lm.body(batch, nullptr);
@@ -449,6 +493,7 @@ void Scheduler::State::choose_next(Sequence& s, std::span<float> logits) {
   s.scorer->process({s.tokens, s.prompt_length, s.max_length, encoded}, logits, {}, restrict);
   const int32_t id = choose(job.config, logits, job.stream, static_cast<int64_t>(s.tokens.size()));
   s.tokens.push_back(id);
+  if (s.media) s.own_keys.push_back(id);
   const auto& ends = job.config.eos_token_id;
   const bool end = std::find(ends.begin(), ends.end(), id) != ends.end();
   if (s.constraint) s.state = s.constraint->next(s.state, id);
@@ -507,7 +552,7 @@ void Scheduler::State::finish(Sequence& s, FinishReason reason, std::exception_p
 
 void Scheduler::State::keep(Sequence& s) {
   if (seq2seq || s.computed < kLeastReuse) return;
-  std::vector<int32_t> tokens(s.tokens.begin(), s.tokens.begin() + s.computed);
+  std::vector<int32_t> tokens(s.keys().begin(), s.keys().begin() + s.computed);
   // What is a beginning of this one is no longer needed.
   std::erase_if(kept, [&](const Kept& k) {
     return k.owner == s.job.owner && common_prefix(k.tokens, tokens) == static_cast<int64_t>(k.tokens.size());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,6 +55,7 @@ struct Ended {
 
 struct Job {
   std::vector<int32_t> prompt;  // encoder-decoders: what is encoded
+  std::map<std::string, Tensor> media;  // what belongs to it, as GenerateInputs::media
   GenerationConfig config;      // max_new_tokens 0: only the prompt's scores
   Penalties penalties;
   uint64_t stream = 0;  // which row of random numbers to draw from

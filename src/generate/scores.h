@@ -19,7 +19,7 @@ struct Progress {
   std::span<const int32_t> tokens;   // prompt (as given, padding included) and generated so far
   int64_t prompt_length = 0;
   int64_t max_length = 0;            // of prompt and answer
-  std::span<const int32_t> encoded;  // what the encoder reads; the prompt where there is none
+  std::span<const int32_t> encoded;  // what an encoder reads as text; the prompt where there is no encoder
 };
 
 class Scorer {

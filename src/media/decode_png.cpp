@@ -27,7 +27,8 @@ void on_error(png_structp png, png_const_charp text) {
 }
 void on_warning(png_structp, png_const_charp) {}
 
-bool decode(png_structp png, png_infop info, Image& out, std::vector<png_bytep>& rows, const std::string& where) {
+// Into `rgba` as well, if it is asked for.
+bool decode(png_structp png, png_infop info, Image& out, std::vector<png_bytep>& rows, std::vector<uint8_t>* rgba, const std::string& where) {
   if (setjmp(png_jmpbuf(png))) return false;
   png_set_user_limits(png, 1 << 20, 1 << 20);
   png_set_chunk_malloc_max(png, 64 << 20);
@@ -35,19 +36,22 @@ bool decode(png_structp png, png_infop info, Image& out, std::vector<png_bytep>&
   prepare(out, png_get_image_width(png, info), png_get_image_height(png, info), where);
   png_set_strip_16(png);  // the high byte
   png_set_expand(png);    // palettes, less than 8 bits, transparency as alpha
-  png_set_strip_alpha(png);
   png_set_gray_to_rgb(png);
+  if (rgba) png_set_add_alpha(png, 0xff, PNG_FILLER_AFTER);
+  else png_set_strip_alpha(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
-  if (png_get_rowbytes(png, info) != static_cast<size_t>(out.width) * 3) png_error(png, "the rows have an unexpected size");
-  for (int64_t y = 0; y < out.height; ++y) rows[static_cast<size_t>(y)] = out.rgb.data() + y * out.width * 3;
+  const int64_t row_bytes = out.width * (rgba ? 4 : 3);
+  if (png_get_rowbytes(png, info) != static_cast<size_t>(row_bytes)) png_error(png, "the rows have an unexpected size");
+  if (rgba) rgba->resize(static_cast<size_t>(row_bytes * out.height));
+  for (int64_t y = 0; y < out.height; ++y) rows[static_cast<size_t>(y)] = (rgba ? rgba->data() : out.rgb.data()) + y * row_bytes;
   png_read_image(png, rows.data());
   return true;
 }
 
 }  // namespace
 
-Image decode_png(std::span<const std::byte> bytes, const std::string& where) {
+Image decode_png(std::span<const std::byte> bytes, const std::string& where, Alpha alpha) {
   Reader reader{bytes};
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_error, on_warning);
   png_infop info = png_create_info_struct(png);
@@ -58,15 +62,17 @@ Image decode_png(std::span<const std::byte> bytes, const std::string& where) {
   if (bytes.size() >= 24)
     for (size_t i = 20; i < 24; ++i) height = height << 8 | static_cast<uint32_t>(bytes[i]);
   std::vector<png_bytep> rows(height <= 1 << 20 ? height : 0);
+  std::vector<uint8_t> rgba;
   bool ok = false;
   try {
-    ok = !rows.empty() && decode(png, info, out, rows, where);
+    ok = !rows.empty() && decode(png, info, out, rows, alpha == Alpha::on_white ? &rgba : nullptr, where);
   } catch (...) {
     png_destroy_read_struct(&png, &info, nullptr);
     throw;
   }
   png_destroy_read_struct(&png, &info, nullptr);
   if (!ok) fail(ErrorCode::integrity, "{}: damaged PNG: {}", where, *reader.message ? reader.message : "no size");
+  if (alpha == Alpha::on_white) lay_on_white(rgba, &out);
   return out;
 }
 

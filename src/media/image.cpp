@@ -37,29 +37,44 @@ Image turn(Image image, int orientation) {
   return out;
 }
 
-Image decode_webp(std::span<const std::byte> bytes, const std::string& where) {
+void lay_on_white(std::span<const uint8_t> rgba, Image* out) {
+  for (size_t i = 0, pixels = rgba.size() / 4; i < pixels; ++i)
+    for (size_t c = 0; c < 3; ++c) {
+      // PIL's alpha_composite: round(colour * alpha + white * (1 - alpha)) in fixed point
+      const uint32_t a = rgba[i * 4 + 3], sum = 128 * (rgba[i * 4 + c] * a + 255 * (255 - a)) + (128 << 7);
+      out->rgb[i * 3 + c] = static_cast<uint8_t>((((sum >> 8) + sum) >> 8) >> 7);
+    }
+}
+
+Image decode_webp(std::span<const std::byte> bytes, const std::string& where, Alpha alpha) {
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   WebPBitstreamFeatures features{};
   if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK) fail(ErrorCode::integrity, "{}: damaged WebP", where);
   require(features.has_animation == 0, "{}: an animated WebP, expected a still picture", where);
   Image out;
   prepare(out, static_cast<uint64_t>(features.width), static_cast<uint64_t>(features.height), where);
+  if (alpha == Alpha::on_white && features.has_alpha) {
+    std::vector<uint8_t> rgba(static_cast<size_t>(out.width * out.height * 4));
+    if (!WebPDecodeRGBAInto(data, bytes.size(), rgba.data(), rgba.size(), static_cast<int>(out.width * 4))) fail(ErrorCode::integrity, "{}: damaged WebP", where);
+    lay_on_white(rgba, &out);
+    return out;
+  }
   if (!WebPDecodeRGBInto(data, bytes.size(), out.rgb.data(), out.rgb.size(), static_cast<int>(out.width * 3))) fail(ErrorCode::integrity, "{}: damaged WebP", where);
   return out;
 }
 
-Image decode_image(std::span<const std::byte> bytes, const std::string& where) {
+Image decode_image(std::span<const std::byte> bytes, const std::string& where, Alpha alpha) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.starts_with("\xff\xd8\xff")) return decode_jpeg(bytes, where);
-  if (text.starts_with("\x89PNG\r\n\x1a\n")) return decode_png(bytes, where);
-  if (text.size() > 12 && text.starts_with("RIFF") && text.substr(8, 4) == "WEBP") return decode_webp(bytes, where);
+  if (text.starts_with("\x89PNG\r\n\x1a\n")) return decode_png(bytes, where, alpha);
+  if (text.size() > 12 && text.starts_with("RIFF") && text.substr(8, 4) == "WEBP") return decode_webp(bytes, where, alpha);
   fail(ErrorCode::failure, "{}: not a picture that is known, expected JPEG, PNG or WebP", where);
 }
 
-Image read_image(const std::filesystem::path& path) {
+Image read_image(const std::filesystem::path& path, Alpha alpha) {
   if (!std::filesystem::exists(path)) fail(ErrorCode::not_found, "{}: no such file", path.string());
   const auto file = MappedFile::open(path);
-  return decode_image(file->bytes(), path.string());
+  return decode_image(file->bytes(), path.string(), alpha);
 }
 
 }  // namespace mynah::media

@@ -15,11 +15,14 @@ struct Image {
   std::vector<uint8_t> rgb;  // [height][width][3]
 };
 
-// Turned upright as the EXIF orientation of a JPEG says, an alpha channel dropped, 16 bits cut to the high 8, greys and palettes
+// What becomes of transparency: it is dropped, or the picture is laid on white.
+enum class Alpha { dropped, on_white };
+
+// Turned upright as the EXIF orientation of a JPEG says, 16 bits cut to the high 8, greys and palettes
 // made RGB. `where` names the source in errors. Throws integrity for damaged data, failure for other formats and for more than
 // 178,956,970 pixels.
-Image decode_image(std::span<const std::byte> bytes, const std::string& where);
-Image read_image(const std::filesystem::path& path);
+Image decode_image(std::span<const std::byte> bytes, const std::string& where, Alpha alpha = Alpha::dropped);
+Image read_image(const std::filesystem::path& path, Alpha alpha = Alpha::dropped);
 
 // PNG of RGB pixels, or of one channel [height][width].
 std::vector<std::byte> encode_png(int64_t width, int64_t height, int channels, const uint8_t* pixels);

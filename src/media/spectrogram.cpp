@@ -9,42 +9,85 @@
 
 namespace mynah::media {
 
-RealFft::RealFft(int64_t n) : n_(n) {
+namespace {
+
+using Complex = std::complex<double>;
+
+// Multiplication without the standard's care for infinities.
+Complex times(Complex a, Complex b) { return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()}; }
+
+}  // namespace
+
+RealFft::RealFft(int64_t n) : n_(n), half_(n % 2 == 0 ? n / 2 : n) {
   require(n > 0 && n <= (1 << 24), "fft: a length of {}", n);
-  for (int64_t k = 0; k < n; ++k) roots_.push_back(std::polar(1.0, -2 * std::numbers::pi * static_cast<double>(k) / static_cast<double>(n)));
-  in_.resize(static_cast<size_t>(n));
-  out_.resize(static_cast<size_t>(n));
-  scratch_.resize(static_cast<size_t>(n));
+  const auto root = [](int64_t k, int64_t of) { return std::polar(1.0, -2 * std::numbers::pi * static_cast<double>(k) / static_cast<double>(of)); };
+  for (int64_t k = 0; k < half_; ++k) roots_.push_back(root(k, half_));
+  for (int64_t k = 0; k <= n / 2; ++k) unpacking_.push_back(root(k, n));
+  for (int64_t rest = half_; rest > 1;) {
+    int64_t p = rest % 4 == 0 ? 4 : 2;
+    while (rest % p != 0) ++p;
+    factors_.push_back(p);
+    rest /= p;
+  }
+  in_.resize(static_cast<size_t>(half_));
+  out_.resize(static_cast<size_t>(half_));
 }
 
-// Mixed radix, decimation in time: n = p m splits into p transforms of every p-th value.
-void RealFft::transform(const std::complex<double>* in, int64_t stride, int64_t n, std::complex<double>* out) {
-  if (n == 1) {
-    out[0] = in[0];
+// Stockham's order: each factor p turns `stride` interleaved transforms of p m values into p times as many of m values.
+void RealFft::transform() {
+  int64_t rest = half_, stride = 1;
+  std::vector<Complex> a;
+  for (const int64_t p : factors_) {
+    const int64_t m = rest / p;
+    const int64_t step = half_ / p;  // between the p-th roots of one
+    a.resize(static_cast<size_t>(p));
+    for (int64_t k = 0; k < m; ++k)
+      for (int64_t q = 0; q < stride; ++q) {
+        const Complex* from = in_.data() + q + stride * k;
+        Complex* to = out_.data() + q + stride * p * k;
+        if (p == 2) {
+          const Complex x = from[0], y = from[stride * m];
+          to[0] = x + y;
+          to[stride] = times(x - y, roots_[static_cast<size_t>(k * stride)]);
+          continue;
+        }
+        if (p == 4) {
+          const Complex x = from[0], y = from[stride * m], z = from[2 * stride * m], w = from[3 * stride * m];
+          const Complex even = x + z, odd = y + w, cross = x - z, turned((y - w).imag(), -(y - w).real());  // -i (y - w)
+          to[0] = even + odd;
+          to[stride] = times(cross + turned, roots_[static_cast<size_t>(k * stride)]);
+          to[2 * stride] = times(even - odd, roots_[static_cast<size_t>(2 * k * stride)]);
+          to[3 * stride] = times(cross - turned, roots_[static_cast<size_t>(3 * k * stride)]);
+          continue;
+        }
+        for (int64_t r = 0; r < p; ++r) a[static_cast<size_t>(r)] = from[r * stride * m];
+        for (int64_t j = 0; j < p; ++j) {
+          Complex total = a[0];
+          for (int64_t r = 1; r < p; ++r) total += times(a[static_cast<size_t>(r)], roots_[static_cast<size_t>(r * j % p * step)]);
+          to[j * stride] = times(total, roots_[static_cast<size_t>(j * k * stride)]);
+        }
+      }
+    stride *= p;
+    rest = m;
+    std::swap(in_, out_);
+  }
+}
+
+void RealFft::forward(const double* in, Complex* out) {
+  if (half_ == n_) {
+    std::copy_n(in, n_, in_.begin());
+    transform();
+    std::copy_n(in_.begin(), n_ / 2 + 1, out);
     return;
   }
-  int64_t p = 2;
-  while (n % p != 0) ++p;
-  const int64_t m = n / p;
-  for (int64_t r = 0; r < p; ++r) transform(in + r * stride, stride * p, m, out + r * m);
-  // out[k + j m] = sum over r of part_r[k] w^(r (k + j m)), w the n-th root
-  const int64_t step = n_ / n;
-  std::vector<std::complex<double>> parts(static_cast<size_t>(p));
-  for (int64_t k = 0; k < m; ++k) {
-    for (int64_t r = 0; r < p; ++r) parts[static_cast<size_t>(r)] = out[r * m + k];
-    for (int64_t j = 0; j < p; ++j) {
-      std::complex<double> total = 0;
-      for (int64_t r = 0; r < p; ++r) total += parts[static_cast<size_t>(r)] * roots_[static_cast<size_t>(r * (k + j * m) % n * step)];
-      scratch_[static_cast<size_t>(j)] = total;
-    }
-    for (int64_t j = 0; j < p; ++j) out[j * m + k] = scratch_[static_cast<size_t>(j)];
+  // Even and odd values as one complex number each; what belongs to which follows from symmetry.
+  for (int64_t i = 0; i < half_; ++i) in_[static_cast<size_t>(i)] = {in[2 * i], in[2 * i + 1]};
+  transform();
+  for (int64_t k = 0; k <= half_; ++k) {
+    const Complex z = in_[static_cast<size_t>(k % half_)], mirrored = std::conj(in_[static_cast<size_t>((half_ - k) % half_)]);
+    const Complex odd = z - mirrored;
+    out[k] = 0.5 * (z + mirrored) + 0.5 * times(Complex(odd.imag(), -odd.real()), unpacking_[static_cast<size_t>(k)]);
   }
-}
-
-void RealFft::forward(const double* in, std::complex<double>* out) {
-  std::copy_n(in, n_, in_.begin());
-  transform(in_.data(), 1, n_, out_.data());
-  std::copy_n(out_.begin(), n_ / 2 + 1, out);
 }
 
 namespace {
@@ -75,6 +118,13 @@ std::vector<float> log_mel(std::span<const float> samples, int64_t rate, int64_t
   const int64_t half = n_fft / 2, bins = half + 1, frames = hop > 0 ? n / hop : 0;
   require(n_fft > 1 && hop > 0 && n > half, "log-mel: {} samples, expected more than {}", n, half);
   const auto filters = mel_filters(bins, mels, 0, 8000, rate);
+  // Each filter is a triangle over few of the bins.
+  std::vector<std::pair<int64_t, int64_t>> spans;
+  for (const auto& filter : filters) {
+    const auto some = [](double v) { return v != 0; };
+    const auto first = std::find_if(filter.begin(), filter.end(), some) - filter.begin(), last = filter.rend() - std::find_if(filter.rbegin(), filter.rend(), some);
+    spans.emplace_back(std::min(first, last), last);
+  }
   std::vector<double> window(static_cast<size_t>(n_fft));
   for (int64_t i = 0; i < n_fft; ++i) window[static_cast<size_t>(i)] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * static_cast<double>(i) / static_cast<double>(n_fft));
   std::vector<float> out(static_cast<size_t>(mels * frames));
@@ -82,17 +132,23 @@ std::vector<float> log_mel(std::span<const float> samples, int64_t rate, int64_t
     RealFft fft(n_fft);
     std::vector<double> frame(static_cast<size_t>(n_fft));
     std::vector<std::complex<double>> spectrum(static_cast<size_t>(bins));
+    std::vector<double> power(static_cast<size_t>(bins));
     for (; t < end; ++t) {
+      bool silent = true;
       for (int64_t i = 0; i < n_fft; ++i) {
         int64_t at = t * hop + i - half;
         if (at < 0) at = -at;
         if (at >= n) at = 2 * (n - 1) - at;
-        frame[static_cast<size_t>(i)] = static_cast<double>(samples[static_cast<size_t>(std::clamp<int64_t>(at, 0, n - 1))]) * window[static_cast<size_t>(i)];
+        const auto sample = static_cast<double>(samples[static_cast<size_t>(std::clamp<int64_t>(at, 0, n - 1))]);
+        frame[static_cast<size_t>(i)] = sample * window[static_cast<size_t>(i)];
+        silent = silent && sample == 0;
       }
-      fft.forward(frame.data(), spectrum.data());
+      if (!silent) fft.forward(frame.data(), spectrum.data());
+      for (int64_t b = 0; b < bins; ++b) power[static_cast<size_t>(b)] = silent ? 0 : std::norm(spectrum[static_cast<size_t>(b)]);
       for (int64_t m = 0; m < mels; ++m) {
+        const auto [first, last] = spans[static_cast<size_t>(m)];
         double total = 0;
-        for (int64_t b = 0; b < bins; ++b) total += filters[static_cast<size_t>(m)][static_cast<size_t>(b)] * std::norm(spectrum[static_cast<size_t>(b)]);
+        for (int64_t b = first; b < last; ++b) total += filters[static_cast<size_t>(m)][static_cast<size_t>(b)] * power[static_cast<size_t>(b)];
         out[static_cast<size_t>(m * frames + t)] = static_cast<float>(std::log10(std::max(total, 1e-10)));
       }
     }

@@ -15,10 +15,11 @@ class RealFft {
   void forward(const double* in, std::complex<double>* out);
 
  private:
-  void transform(const std::complex<double>* in, int64_t stride, int64_t n, std::complex<double>* out);
+  void transform();  // in_ to in_, by way of out_
 
-  int64_t n_;
-  std::vector<std::complex<double>> roots_, in_, out_, scratch_;  // roots_[k] = e^(-2 pi i k / n)
+  int64_t n_, half_;  // half_: length of the complex transform
+  std::vector<int64_t> factors_;
+  std::vector<std::complex<double>> roots_, unpacking_, in_, out_;  // roots_[k] = e^(-2 pi i k / half_), unpacking_[k] = e^(-2 pi i k / n)
 };
 
 // Triangular filters [mels][bins] over `bins` frequencies from 0 to rate / 2, between low and high Hz, each of constant area

@@ -13,7 +13,6 @@ namespace {
 using nn::Weights;
 
 constexpr float kEps = 1e-5f;
-constexpr int64_t kPositionOffset = 2;
 
 // Word tables are tied, and files differ in the name they keep.
 nn::Matrix word_table(const Weights& w, std::initializer_list<const char*> names, int64_t vocabulary, const BartConfig& c) {
@@ -56,8 +55,10 @@ BartConfig::BartConfig(const Json& c, const BartFamily& f)
   if (share_encoder_decoder_embeddings) decoder_vocab_size = vocab_size;
 }
 
-BartAttention::BartAttention(const Weights& w, int64_t c, int64_t h, nn::Init init)
-    : heads(h), size(c), q(w, "q_proj", c, c, init), kv(w, {"k_proj", "v_proj"}, c, {c, c}, init), out(w, "out_proj", c, c, init) {}
+BartAttention::BartAttention(const Weights& w, int64_t c, int64_t h, nn::Init init, bool key_bias)
+    : heads(h), size(c), q(w, "q_proj", c, c, init), kv(w, {"k_proj", "v_proj"}, c, {c, c}, init, key_bias), out(w, "out_proj", c, c, init) {
+  if (!key_bias) kv.bias = {Tensor(), (w / "v_proj").tensor("bias", {c}, nn::Init::zeros())};
+}
 
 Tensor BartAttention::queries(const Tensor& x) const { return nn::split_heads(q(x), x.size(0), heads, size / heads); }
 std::pair<Tensor, Tensor> BartAttention::keys_values(const Tensor& x) const {
@@ -70,18 +71,18 @@ Tensor BartAttention::output(const Tensor& attended) const { return out(reshape(
 BartLayer::BartLayer(const BartConfig& c, const Weights& w, bool decoder, bool crosses)
     : norm_first(c.family.norm_first),
       causal(decoder),
-      self(w / "self_attn", c.d_model, decoder ? c.decoder_attention_heads : c.encoder_attention_heads, c.init()),
+      self(w / "self_attn", c.d_model, decoder ? c.decoder_attention_heads : c.encoder_attention_heads, c.init(), c.family.key_bias),
       self_norm(w, "self_attn_layer_norm", c.d_model, kEps),
       fc1(w, "fc1", c.d_model, decoder ? c.decoder_ffn_dim : c.encoder_ffn_dim, c.init()),
       fc2(w, "fc2", decoder ? c.decoder_ffn_dim : c.encoder_ffn_dim, c.d_model, c.init()),
       ff_norm(w, "final_layer_norm", c.d_model, kEps),
       act(c.activation_function) {
   if (!crosses) return;
-  cross.emplace(w / "encoder_attn", c.d_model, c.decoder_attention_heads, c.init());
+  cross.emplace(w / "encoder_attn", c.d_model, c.decoder_attention_heads, c.init(), c.family.key_bias);
   cross_norm = nn::LayerNorm(w, "encoder_attn_layer_norm", c.d_model, kEps);
 }
 
-Tensor BartLayer::forward(Tensor x, const nn::TokenBatch& batch, int layer) const {
+Tensor BartLayer::forward(Tensor x, const nn::TokenBatch& batch, int layer, Tensor* queries) const {
   AttentionConfig config;
   config.causal = causal;
   // x plus a part of the layer, with the part's norm before or after
@@ -92,17 +93,18 @@ Tensor BartLayer::forward(Tensor x, const nn::TokenBatch& batch, int layer) cons
   });
   if (cross)
     residual(cross_norm, [&](const Tensor& y) {
-      return cross->output(nn::attend_memory(cross->queries(y), batch, layer, cross->heads,
-                                             [&](const Tensor& rows) { return cross->keys_values(rows); }, config));
+      const Tensor q = cross->queries(y);
+      if (queries) *queries = q;
+      return cross->output(nn::attend_memory(q, batch, layer, cross->heads, [&](const Tensor& rows) { return cross->keys_values(rows); }, config));
     });
   residual(ff_norm, [&](const Tensor& y) { return fc2(activate(fc1(y), act)); });
   return x;
 }
 
 BartStack::BartStack(const BartConfig& c, const Weights& w, nn::Matrix table, bool decoder, bool crosses)
-    : padding_id(c.pad_token_id), embed_scale(c.embed_scale), positions(c.family.positions), words(std::move(table)) {
+    : padding_id(c.pad_token_id), unused_positions(c.family.unused_positions), embed_scale(c.embed_scale), positions(c.family.positions), words(std::move(table)) {
   if (positions == BartFamily::Positions::learned)
-    position = w.tensor("embed_positions.weight", {c.max_position_embeddings + kPositionOffset, c.d_model}, c.init());
+    position = w.tensor("embed_positions.weight", {c.max_position_embeddings + unused_positions, c.d_model}, c.init());
   if (c.family.norm_embedding) embedding_norm = nn::LayerNorm(w, "layernorm_embedding", c.d_model, kEps);
   for (int64_t i = 0; i < (decoder ? c.decoder_layers : c.encoder_layers); ++i) layers.emplace_back(c, w / "layers" / i, decoder, crosses);
   if (c.family.norm_first) last_norm = nn::LayerNorm(w, "layer_norm", c.d_model, kEps);
@@ -112,7 +114,7 @@ Tensor BartStack::position_rows(const nn::TokenBatch& batch) const {
   if (positions == BartFamily::Positions::sinusoidal) return nn::sinusoids(batch.positions, words.columns());
   std::vector<int32_t> at;
   if (positions == BartFamily::Positions::learned) {
-    for (const int32_t p : batch.positions) at.push_back(p + static_cast<int32_t>(kPositionOffset));
+    for (const int32_t p : batch.positions) at.push_back(p + static_cast<int32_t>(unused_positions));
     return embedding(position, at);
   }
   int64_t first = 0;
@@ -125,11 +127,15 @@ Tensor BartStack::position_rows(const nn::TokenBatch& batch) const {
   return nn::sinusoids_with_padding(at, words.columns(), padding_id);
 }
 
-Tensor BartStack::forward(const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
+Tensor BartStack::embed(const nn::TokenBatch& batch) const {
   Tensor x = words.lookup(batch.ids, padding_id);
   if (embed_scale != 1) x = x * embed_scale;
   x = x + position_rows(batch);
-  if (embedding_norm.weight.defined()) x = embedding_norm(x);
+  return embedding_norm.weight.defined() ? embedding_norm(x) : x;
+}
+
+Tensor BartStack::forward(const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
+  Tensor x = embed(batch);
   for (size_t i = 0; i < layers.size(); ++i) {
     if (states) states->push_back(x);
     x = layers[i].forward(x, batch, static_cast<int>(i));
@@ -187,9 +193,9 @@ int64_t Bart::max_positions() const { return position_limit(c_); }
 BartDecoder::BartDecoder(const Json& json, const Weights& w, const BartFamily& family)
     : CausalLM(json),
       c_(json, family),
-      decoder_(c_, w / "model" / "decoder", word_table(w, {"model.decoder.embed_tokens", "model.shared", "lm_head"}, c_.vocab_size, c_), true, false),
+      decoder_(c_, w / "model" / "decoder", word_table(w, {"model.decoder.embed_tokens", "model.shared", family.head}, c_.vocab_size, c_), true, false),
       head_(decoder_.words) {
-  if (!c_.tie_word_embeddings && w.has("lm_head.weight")) head_ = w.matrix("lm_head", c_.vocab_size, c_.d_model, c_.init());
+  if (!c_.tie_word_embeddings && w.has(std::string(family.head) + ".weight")) head_ = w.matrix(family.head, c_.vocab_size, c_.d_model, c_.init());
 }
 
 nn::CacheShape BartDecoder::cache_shape() const { return decoder_cache(c_); }

@@ -1,4 +1,4 @@
-// The encoder and decoder of BART and the families that differ from it by switches (mBART, Marian, Pegasus, M2M-100). Papers:
+// The encoder and decoder of BART and the families that differ from it by switches (mBART, Marian, Pegasus, M2M-100, Whisper). Papers:
 // arXiv:1910.13461 and those in each family's file. Shapes: N tokens of all sequences, C hidden (d_model), H heads, D head size.
 #pragma once
 #include <optional>
@@ -13,7 +13,7 @@ namespace mynah {
 
 struct BartFamily {
   enum class Positions {
-    learned,                  // a table whose first two rows no position uses
+    learned,                  // a table whose first rows (unused_positions) no position uses
     sinusoidal,
     sinusoidal_after_padding  // counted behind the padding id; padding has none
   };
@@ -25,6 +25,9 @@ struct BartFamily {
   int64_t pad_token_id = 1, decoder_start_token_id = -1, labels = 2;  // where config.json is silent
   bool scale_embedding = false;
   const char* activation_function = "gelu";
+  int64_t unused_positions = 2;
+  bool key_bias = true;            // of attention's key projection
+  const char* head = "lm_head";    // the output matrix, where a file holds one
 };
 
 struct BartConfig {
@@ -41,7 +44,7 @@ struct BartConfig {
 };
 
 struct BartAttention {
-  BartAttention(const nn::Weights& w, int64_t size, int64_t heads, nn::Init init);
+  BartAttention(const nn::Weights& w, int64_t size, int64_t heads, nn::Init init, bool key_bias);
   Tensor queries(const Tensor& x) const;                          // [N,C] -> [N,H,D]
   std::pair<Tensor, Tensor> keys_values(const Tensor& x) const;   // [N,H,D] each
   Tensor output(const Tensor& attended) const;                    // [N,H,D] -> [N,C]
@@ -54,7 +57,8 @@ struct BartAttention {
 
 struct BartLayer {
   BartLayer(const BartConfig& c, const nn::Weights& w, bool decoder, bool crosses);
-  Tensor forward(Tensor x, const nn::TokenBatch& batch, int layer) const;
+  // `queries`, if somebody asks: receives those of cross-attention [N,H,D].
+  Tensor forward(Tensor x, const nn::TokenBatch& batch, int layer, Tensor* queries = nullptr) const;
 
   bool norm_first, causal;
   BartAttention self;
@@ -72,8 +76,11 @@ struct BartStack {
   BartStack(const BartConfig& c, const nn::Weights& w, nn::Matrix words, bool decoder, bool crosses);
   // Hidden rows [N,C]; `states` as nn::CausalLM::body has them.
   Tensor forward(const nn::TokenBatch& batch, std::vector<Tensor>* states) const;
+  // What enters the first layer.
+  Tensor embed(const nn::TokenBatch& batch) const;
 
   int32_t padding_id;
+  int64_t unused_positions;
   float embed_scale;
   BartFamily::Positions positions;
   nn::Matrix words;

@@ -2,8 +2,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/require.h"
-#include "models/bert_encoder.h"
+#include "models/bert_decoder.h"
 #include "models/model_entry.h"
+#include "nn/config.h"
 
 namespace mynah {
 namespace {
@@ -18,7 +19,10 @@ const BertFamily kFamily = {
 };
 
 std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
-  return std::make_unique<BertEncoder>(config, BertConfig(config), weights, kFamily);
+  if (nn::head_kind(config) != nn::HeadKind::causal_lm) return std::make_unique<BertEncoder>(config, BertConfig(config), weights, kFamily);
+  const BertConfig c(config, true);
+  const BertDecoding decoding{nn::config_bool(config, "is_decoder", false), nn::config_bool(config, "add_cross_attention", false) ? c.hidden_size : 0};
+  return std::make_unique<BertDecoder>(config, c, weights, kFamily, decoding);
 }
 
 // GGUF holds the encoder without the pooler, whose names are empty there.
@@ -64,7 +68,7 @@ Json metadata_for_gguf(const Json& json) {
 
 extern const ModelEntry model_bert{"bert",
                                    {"BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction", "BertForSequenceClassification",
-                                    "BertForTokenClassification", "BertForQuestionAnswering", "BertForMultipleChoice"},
+                                    "BertForTokenClassification", "BertForQuestionAnswering", "BertForMultipleChoice", "BertLMHeadModel"},
                                    make,
                                    "bert.",
                                    {".position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"},

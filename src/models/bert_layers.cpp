@@ -20,7 +20,7 @@ BertConfig::Positions positions_of(const Json& c) {
 
 }  // namespace
 
-BertConfig::BertConfig(const Json& c)
+BertConfig::BertConfig(const Json& c, bool may_decode)
     : vocab_size(nn::config_int(c, "vocab_size", 30522)),
       hidden_size(nn::config_int(c, "hidden_size", 768)),
       intermediate_size(nn::config_int(c, "intermediate_size", 3072)),
@@ -37,7 +37,7 @@ BertConfig::BertConfig(const Json& c)
       position_embedding_type(positions_of(c)) {
   require(hidden_size % num_attention_heads == 0, "config.json: hidden_size {} is not a multiple of num_attention_heads {}", hidden_size,
           num_attention_heads);
-  require(!nn::config_bool(c, "is_decoder", false), "config.json: is_decoder is true; this family is supported as an encoder only");
+  require(may_decode || !nn::config_bool(c, "is_decoder", false), "config.json: is_decoder is true; this family is supported as an encoder only");
 }
 
 BertEmbeddings::BertEmbeddings(const BertConfig& c, const nn::Weights& w, int64_t width, int32_t position_padding_id)
@@ -59,7 +59,29 @@ Tensor BertEmbeddings::forward(const nn::TokenBatch& batch) const {
   return nn::dropout(norm(x), drop);
 }
 
-BertLayer::BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names)
+BertCross::BertCross(const BertConfig& c, const nn::Weights& w, int64_t memory_size)
+    : heads(c.num_attention_heads),
+      head_dim(c.hidden_size / c.num_attention_heads),
+      drop(c.hidden_dropout_prob),
+      attention_drop(c.attention_probs_dropout_prob),
+      query(w / "self", "query", c.hidden_size, c.hidden_size, c.init()),
+      key_value(w / "self", {"key", "value"}, memory_size, {c.hidden_size, c.hidden_size}, c.init()),
+      out(w / "output", "dense", c.hidden_size, c.hidden_size, c.init()),
+      norm(w / "output", "LayerNorm", c.hidden_size, c.layer_norm_eps) {}
+
+std::pair<Tensor, Tensor> BertCross::keys_values(const Tensor& rows) const {
+  const Tensor both = key_value(rows);
+  const int64_t size = heads * head_dim;
+  return {nn::split_heads(narrow(both, 1, 0, size), rows.size(0), heads, head_dim), nn::split_heads(narrow(both, 1, size, size), rows.size(0), heads, head_dim)};
+}
+
+Tensor BertCross::forward(const Tensor& x, const nn::TokenBatch& batch, int layer) const {
+  const Tensor q = nn::split_heads(query(x), x.size(0), heads, head_dim);
+  const Tensor y = nn::attend_memory(q, batch, layer, heads, [&](const Tensor& rows) { return keys_values(rows); }, {}, attention_drop);
+  return norm(nn::dropout(out(reshape(y, {x.size(0), heads * head_dim})), drop) + x);
+}
+
+BertLayer::BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names, const BertDecoding& decoding)
     : heads(c.num_attention_heads),
       head_dim(c.hidden_size / c.num_attention_heads),
       drop(c.hidden_dropout_prob),
@@ -72,7 +94,9 @@ BertLayer::BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerN
       output_norm(w, names.output_norm, c.hidden_size, c.layer_norm_eps),
       act(c.hidden_act),
       key_distance(c.position_embedding_type == BertConfig::Positions::relative_key_query),
-      distance_scale(1 / std::sqrt(static_cast<float>(head_dim))) {
+      distance_scale(1 / std::sqrt(static_cast<float>(head_dim))),
+      causal(decoding.causal) {
+  if (decoding.memory_size > 0) cross.emplace(c, w / "crossattention", decoding.memory_size);
   if (c.position_embedding_type != BertConfig::Positions::absolute)
     distance = (w / names.distance).tensor("weight", {2 * c.max_position_embeddings - 1, head_dim}, c.init());
 }
@@ -103,16 +127,17 @@ Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int laye
   Tensor q = part(0);
   const Tensor k = part(1);
   AttentionConfig config = attention;
-  config.causal = false;
+  config.causal = causal;
   if (distance.defined()) config.bias = distance_scores(q, k, batch);
   if (bias) config.bias = bias(q, k);
   const Tensor attended = reshape(nn::attend(q, k, part(2), batch, layer, config, attention_drop), {n, size});
-  const Tensor y = attention_norm(nn::dropout(attention_out(attended), drop) + x);
+  Tensor y = attention_norm(nn::dropout(attention_out(attended), drop) + x);
+  if (cross && (batch.memory.defined() || !batch.memory_caches.empty())) y = cross->forward(y, batch, layer);
   return output_norm(nn::dropout(output(activate(intermediate(y), act)), drop) + y);
 }
 
-BertStack::BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names) {
-  for (int64_t i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(c, w / "layer" / i, names);
+BertStack::BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names, const BertDecoding& decoding) {
+  for (int64_t i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(c, w / "layer" / i, names, decoding);
 }
 
 Tensor BertStack::forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states, const AttentionConfig& attention) const {

@@ -2,7 +2,9 @@
 // DistilBERT, ALBERT, MPNet, ELECTRA ...). Paper: arXiv:1810.04805. Shapes: N tokens of all sequences, C hidden, H heads, D head size.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -14,7 +16,8 @@ namespace mynah {
 struct BertConfig {
   enum class Positions { absolute, relative_key, relative_key_query };
 
-  explicit BertConfig(const Json& c);  // BERT's keys and defaults
+  // BERT's keys and defaults. Throws failure for one with is_decoder, unless a decoder is what is made.
+  explicit BertConfig(const Json& c, bool may_decode = false);
 
   int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, max_position_embeddings, type_vocab_size;
   int32_t pad_token_id;
@@ -47,8 +50,28 @@ inline constexpr BertLayerNames kBertLayer = {
     "attention.self.query",   "attention.self.key", "attention.self.value", "attention.output.dense", "attention.output.LayerNorm",
     "intermediate.dense", "output.dense",       "output.LayerNorm",     "attention.self.distance_embedding"};
 
+// What a decoder's layers do beside an encoder's.
+struct BertDecoding {
+  bool causal = false;
+  int64_t memory_size = 0;  // > 0: they also attend to an encoder's rows [M, memory_size]
+};
+
+// Attention to an encoder's rows: the queries' own linear map, keys and values [M,H,D], the way back and its norm.
+struct BertCross {
+  BertCross(const BertConfig& c, const nn::Weights& w, int64_t memory_size);
+  std::pair<Tensor, Tensor> keys_values(const Tensor& rows) const;
+  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer) const;
+
+  int64_t heads, head_dim;
+  float drop, attention_drop;
+  nn::Linear query;
+  nn::JoinedLinear key_value;
+  nn::Linear out;
+  nn::LayerNorm norm;
+};
+
 struct BertLayer {
-  BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names);
+  BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names, const BertDecoding& decoding = {});
   // `attention`: what the family adds to the scores; `bias` makes it from the layer's queries, which it may
   // change, and keys [N,H,D], as [S,H,T,T].
   using Bias = std::function<Tensor(Tensor& q, const Tensor& k)>;
@@ -65,13 +88,15 @@ struct BertLayer {
   Tensor distance;             // [2 max_position_embeddings - 1, D], undefined without relative positions
   bool key_distance = false;   // relative_key_query
   float distance_scale = 0;    // of the scores that distances make
+  bool causal = false;
+  std::optional<BertCross> cross;
 
  private:
   Tensor distance_scores(const Tensor& q, const Tensor& k, const nn::TokenBatch& batch) const;
 };
 
 struct BertStack {
-  BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names = kBertLayer);
+  BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names = kBertLayer, const BertDecoding& decoding = {});
   // x [N,C] -> [N,C]; with `states`, appends x and each layer's output.
   Tensor forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states, const AttentionConfig& attention = {}) const;
 

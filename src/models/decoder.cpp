@@ -73,6 +73,10 @@ struct Decoder::Layer {
         after_mlp(norm(c, w, c.names.after_mlp)),
         attention(c, part(w, c.names.attention), index) {
     const bool sparse = c.experts && (c.sparse_layers.empty() || c.sparse_layers[static_cast<size_t>(index)]);
+    if (c.crosses) {
+      before_cross = norm(c, w, c.names.before_cross);
+      cross.emplace(c, w / c.names.cross, index);
+    }
     if (sparse) experts.emplace(*c.experts, w / c.experts->name, c.init());
     else mlp.emplace(c, part(w, c.names.mlp));
   }
@@ -93,13 +97,15 @@ struct Decoder::Layer {
 
   Tensor forward(const DecoderConfig& c, const Tensor& x, const DecoderContext& context) const {
     const Tensor in = before_attention ? (*before_attention)(x) : x;
-    const Tensor attended = add_part(c, x, in, attention.forward(c, in, context), after_attention);
+    Tensor attended = add_part(c, x, in, attention.forward(c, in, context), after_attention);
+    if (cross && cross->has_memory(context)) attended = attended + nn::dropout(cross->forward(c, (*before_cross)(attended), context), c.residual_dropout);
     const Tensor mlp_in = before_mlp ? (*before_mlp)(c.parallel ? x : attended) : c.parallel ? in : attended;
     return add_part(c, attended, mlp_in, mlp ? mlp->forward(c, mlp_in) : experts->forward(mlp_in, context.batch), after_mlp);
   }
 
-  std::optional<nn::Norm> before_attention, after_attention, before_mlp, after_mlp;
+  std::optional<nn::Norm> before_attention, after_attention, before_cross, before_mlp, after_mlp;
   DecoderAttention attention;
+  std::optional<DecoderCross> cross;
   std::optional<DecoderMlp> mlp;
   std::optional<Experts> experts;
 };
@@ -124,7 +130,7 @@ Decoder::Decoder(const Json& json, DecoderConfig config, const Weights& w) : Cau
 Decoder::~Decoder() = default;
 
 Tensor Decoder::embed(const nn::TokenBatch& batch) const {
-  Tensor x = embed_.lookup(batch.ids, c_.pad_token_id);
+  Tensor x = batch.with_media(embed_.lookup(batch.ids, c_.pad_token_id));
   if (c_.embedding_scale != 1) x = x * c_.embedding_scale;
   if (project_in_.defined()) x = project_in_(x);
   if (positions_.defined()) {
@@ -160,6 +166,14 @@ Tensor Decoder::head(const Tensor& hidden) const {
   Tensor logits = head_bias_.defined() ? head_(hidden, {head_bias_}) : head_(hidden);
   if (c_.logit_scale != 1) logits = logits * c_.logit_scale;
   return c_.logit_softcap > 0 ? softcap(logits, c_.logit_softcap) : logits;
+}
+
+void Decoder::remember(const Tensor& rows, nn::Cache* memory) const {
+  if (!c_.crosses) return CausalLM::remember(rows, memory);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto [k, v] = layers_[i].cross->keys_values(rows);
+    nn::append_rows(memory->layer(static_cast<int>(i)), k, v, 0, rows.size(0));
+  }
 }
 
 nn::CacheShape Decoder::cache_shape() const { return {static_cast<int>(c_.num_hidden_layers), c_.num_key_value_heads, c_.head_dim}; }

@@ -40,6 +40,8 @@ struct DecoderNames {
   // Norms of a layer: before and after attention, before and after the feed-forward part; empty where there is none.
   std::string before_attention = "input_layernorm", after_attention, before_mlp = "post_attention_layernorm", after_mlp;
   std::string token_classifier = "score";
+  // Attention to an encoder's rows, between the layer's own and its feed-forward part; its norm; its queries; its keys and values.
+  std::string cross = "crossattention", before_cross = "ln_cross_attn", cross_q = "q_attn", cross_kv = "c_attn";
 };
 
 struct DecoderConfig {
@@ -89,6 +91,7 @@ struct DecoderConfig {
   int64_t embed_size = 0;                 // > 0: the width of embeddings and output, when it is not hidden_size: project_in, project_out
   float embedding_scale = 1, residual_scale = 1, logit_scale = 1, logit_softcap = 0;
   bool head_bias = false;
+  bool crosses = false;                   // layers also attend to an encoder's rows [M, C]
 };
 
 // An optional limit of config.json: null means 0 (none), a missing key `otherwise`.
@@ -113,6 +116,9 @@ class Decoder : public nn::CausalLM {
   Tensor auxiliary_loss(const nn::TokenBatch& batch) const override;
   float auxiliary_weight() const override { return c_.experts ? c_.experts->balance_weight : 0; }
   bool packs() const override { return c_.packs; }
+  bool takes_media() const override { return true; }
+  void remember(const Tensor& rows, nn::Cache* memory) const override;
+  nn::CacheShape memory_shape() const override { return {static_cast<int>(c_.num_hidden_layers), c_.num_attention_heads, c_.head_dim}; }
 
  private:
   struct Layer;

@@ -134,6 +134,29 @@ Tensor DecoderAttention::forward(const DecoderConfig& c, const Tensor& x, const 
   return o_(reshape(nn::attend(q, k, v, context.batch, layer_, sloped, c.attention_dropout), {n, heads * d}));
 }
 
+DecoderCross::DecoderCross(const DecoderConfig& c, const Weights& w, int layer)
+    : q_(joined(c, w, {c.names.cross_q}, c.hidden_size, {c.num_attention_heads * c.head_dim}, c.qkv_bias)),
+      kv_(joined(c, w, {c.names.cross_kv}, c.hidden_size, {2 * c.num_attention_heads * c.head_dim}, c.qkv_bias)),
+      o_(back(c, w, c.names.o, c.num_attention_heads * c.head_dim, c.o_bias)),
+      config_(c.attention),
+      heads_(c.num_attention_heads),
+      head_dim_(c.head_dim),
+      layer_(layer) {
+  if (c.scale_by_layer) config_.scale /= static_cast<float>(layer + 1);
+}
+
+std::pair<Tensor, Tensor> DecoderCross::keys_values(const Tensor& rows) const {
+  const Tensor both = kv_(rows);
+  const int64_t size = heads_ * head_dim_;
+  return {nn::split_heads(narrow(both, 1, 0, size), rows.size(0), heads_, head_dim_), nn::split_heads(narrow(both, 1, size, size), rows.size(0), heads_, head_dim_)};
+}
+
+Tensor DecoderCross::forward(const DecoderConfig& c, const Tensor& x, const DecoderContext& context) const {
+  const Tensor q = nn::split_heads(q_(x), x.size(0), heads_, head_dim_);
+  const Tensor y = nn::attend_memory(q, context.batch, layer_, heads_, [&](const Tensor& rows) { return keys_values(rows); }, config_, c.attention_dropout);
+  return o_(reshape(y, {x.size(0), heads_ * head_dim_}));
+}
+
 DecoderMlp::DecoderMlp(const DecoderConfig& c, const Weights& w) : down_(back(c, w, c.names.down, c.intermediate_size, c.mlp_bias)) {
   const int64_t i = c.intermediate_size;
   if (!c.gated) up_ = joined(c, w, {c.names.up}, c.hidden_size, {i}, c.mlp_bias);

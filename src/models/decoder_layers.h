@@ -44,6 +44,23 @@ class DecoderAttention {
   int layer_, rope_;
 };
 
+// Attention to an encoder's rows.
+class DecoderCross {
+ public:
+  DecoderCross(const DecoderConfig& c, const nn::Weights& w, int layer);
+  static bool has_memory(const DecoderContext& context) { return context.batch.memory.defined() || !context.batch.memory_caches.empty(); }
+  std::pair<Tensor, Tensor> keys_values(const Tensor& rows) const;  // [M,C] -> [M,H,D] each
+  // x [N, C] -> [N, C]
+  Tensor forward(const DecoderConfig& c, const Tensor& x, const DecoderContext& context) const;
+
+ private:
+  nn::JoinedLinear q_, kv_;
+  nn::Linear o_;
+  AttentionConfig config_;
+  int64_t heads_, head_dim_;
+  int layer_;
+};
+
 class DecoderMlp {
  public:
   DecoderMlp(const DecoderConfig& c, const nn::Weights& w);

@@ -50,8 +50,8 @@ bool scales(const Json& json) { return nn::config_bool(json, "scale_attn_weights
 bool scales_by_layer(const Json& json) { return nn::config_bool(json, "scale_attn_by_inverse_layer_idx", false); }
 
 DecoderConfig gpt2(const Json& json) {
-  require(!nn::config_bool(json, "add_cross_attention", false), "config.json: add_cross_attention is not supported for gpt2");
   DecoderConfig c = gpt(json, 50257, 1024);
+  c.crosses = nn::config_bool(json, "add_cross_attention", false);
   c.intermediate_size = nn::config_int(json, "n_inner", 4 * c.hidden_size);
   c.hidden_act = activation(nn::config_string(json, "activation_function", "gelu_new"));
   c.residual_init = c.initializer_range / std::sqrt(2.0f * static_cast<float>(c.num_hidden_layers));

@@ -51,6 +51,10 @@ struct ModelEntry {
   const char* base_prefix;                              // a prefix that names may lack or have ("transformer.", "model.")
   std::vector<std::string_view> ignored;                // suffixes of buffers that files may hold and the model does not read
   GgufFamily gguf;
+  // Beginnings of names, as the model asks for them, and what other files say instead.
+  std::vector<std::pair<std::string_view, std::string_view>> renames = {};
+  // Changes the settings that generation starts from, where the family has its own; null: it has not.
+  void (*generation)(const Json& config, Json* settings) = nullptr;
 };
 
 std::span<const ModelEntry* const> models_entries();

@@ -42,8 +42,12 @@ Matrix CausalLM::load_head(const Weights& w, std::string_view name, const Matrix
   return w.matrix(name, embedding.rows(), embedding.columns(), init);
 }
 
+void CausalLM::remember(const Tensor&, Cache*) const { fail(ErrorCode::failure, "generation: this decoder attends to no other rows"); }
+
 NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
-  const Inputs in(inputs, {"input_ids", "attention_mask", "position_ids", "token_type_ids", "labels", "start_positions", "end_positions"});
+  std::vector<std::string_view> known{"input_ids", "attention_mask", "position_ids", "token_type_ids", "labels", "start_positions", "end_positions"};
+  for (const std::string_view name : media_names()) known.push_back(name);
+  const Inputs in(inputs, known);
   const Shape shape = in.shape_of("input_ids", 2, "[batch, tokens]");
   const int64_t rows = shape[0], length = shape[1];
 
@@ -56,11 +60,11 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
   batch.lengths = packs() && in.has("position_ids") && batch.key_mask.empty() ? packed_lengths(batch.positions, length)
                                                                    : std::vector<int64_t>(static_cast<size_t>(rows), length);
 
+  NamedTensors out = read_media(in, &batch);
   std::vector<Tensor> states, router_logits;
   batch.router_logits = &router_logits;
   const Tensor hidden = body(batch, options.hidden_states ? &states : nullptr);
   const auto by_row = [&](const Tensor& x) { return reshape(x, {rows, length, x.size(1)}); };
-  NamedTensors out;
   for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = by_row(states[i]);
   switch (kind_) {
     case HeadKind::bare: out["last_hidden_state"] = by_row(hidden); break;

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <vector>
 
 #include "nn/inputs.h"
@@ -32,6 +33,24 @@ class CausalLM : public Model {
   virtual bool labels_in_place() const { return false; }
   // Whether positions without a mask may mean packed sequences; the reference does not ask that of all families.
   virtual bool packs() const { return true; }
+  // Names of the inputs beside the text's that the family reads: pixel_values ...
+  virtual std::vector<std::string_view> media_names() const { return {}; }
+  // Reads them for a batch of rows of one length, whose ids, positions, lengths and mask are set: fills TokenBatch::media or memory.
+  // Returns outputs that come of it (image_hidden_states).
+  virtual NamedTensors read_media(const Inputs&, TokenBatch*) const { return {}; }
+  // Where answers do not begin with input_ids as they are: makes of `ids` and `mask`, which are empty if there are none, the `count` rows
+  // that they begin with.
+  using Rows = std::vector<std::vector<int32_t>>;
+  virtual void start_rows(int64_t, Rows*, Rows*) const {}
+  // Whether body looks at TokenBatch::media.
+  virtual bool takes_media() const { return false; }
+  // For decoders that attend to other rows: puts keys and values of one sequence's memory rows [n,C] into a cache that
+  // TokenBatch::memory_caches reads, for every layer that looks at them.
+  virtual void remember(const Tensor& rows, Cache* memory) const;
+  // The shape of that cache; by default the decoder's own.
+  virtual CacheShape memory_shape() const { return cache_shape(); }
+  // An empty one.
+  Cache new_memory() const { return Cache(typed(memory_shape())); }
   // The loss that balances experts, from what body left in batch.router_logits; undefined for none.
   virtual Tensor auxiliary_loss(const TokenBatch&) const { return {}; }
   // Its part in the loss.
@@ -46,7 +65,7 @@ class CausalLM : public Model {
   Tensor classify_rows(const Tensor& hidden) const { return classifier_(hidden); }
   // Also of a bare model: its output head is the tied embedding, or the one that the file holds.
   const CausalLM* causal_lm() const override {
-    return kind_ == HeadKind::causal_lm || kind_ == HeadKind::seq2seq_lm || kind_ == HeadKind::bare ? this : nullptr;
+    return kind_ == HeadKind::causal_lm || kind_ == HeadKind::seq2seq_lm || kind_ == HeadKind::image_text || kind_ == HeadKind::bare ? this : nullptr;
   }
 
  protected:

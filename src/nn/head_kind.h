@@ -18,6 +18,8 @@ enum class HeadKind {
   multiple_choice,          // one logit per choice
   image_classification,     // one row of logits per image
   object_detection,         // logits and boxes per image
+  image_text,               // text that answers images, and a text before it: LLaVA, BLIP, ViT with GPT-2
+  image_text_matching,      // how well an image and a text belong together: BlipForImageTextRetrieval
   ctc,                      // one row of logits per frame of sound
 };
 

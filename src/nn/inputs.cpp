@@ -10,7 +10,7 @@
 
 namespace mynah::nn {
 
-Inputs::Inputs(const NamedTensors& tensors, std::initializer_list<std::string_view> known) : tensors_(tensors) {
+Inputs::Inputs(const NamedTensors& tensors, const std::vector<std::string_view>& known) : tensors_(tensors) {
   const auto matches = [](const std::string& name, std::string_view pattern) {
     return pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
   };

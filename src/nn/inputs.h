@@ -14,7 +14,8 @@ namespace mynah::nn {
 class Inputs {
  public:
   // Throws failure for a tensor whose name is not among `known` ("labels.*": what begins so), naming them.
-  Inputs(const NamedTensors& tensors, std::initializer_list<std::string_view> known);
+  Inputs(const NamedTensors& tensors, std::initializer_list<std::string_view> known) : Inputs(tensors, std::vector<std::string_view>(known)) {}
+  Inputs(const NamedTensors& tensors, const std::vector<std::string_view>& known);
 
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
   // Throws failure if it is missing.

@@ -58,26 +58,43 @@ std::vector<int64_t> end_tokens(const std::vector<int32_t>& ids, int64_t rows, i
 
 }  // namespace
 
-NamedTensors Seq2SeqLM::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
-  const Inputs in(inputs, {"input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "labels", "start_positions", "end_positions"});
+Tensor Seq2SeqLM::encode(const TokenBatch&, std::vector<Tensor>*) const { fail(ErrorCode::failure, "this model reads {}, not text", medium()); }
+Encoded Seq2SeqLM::encode_media(const NamedTensors&, std::vector<Tensor>*) const { fail(ErrorCode::failure, "this model reads text alone"); }
+
+Encoded Seq2SeqLM::encode_text(const Inputs& in, TokenBatch* source, std::vector<Tensor>* states) const {
   const Shape shape = in.shape_of("input_ids", 2, "[batch, tokens]");
-  const int64_t rows = shape[0], length = shape[1];
+  source->precision = attention_type();
+  source->ids = in.ids("input_ids", shape, source_vocabulary_size());
+  source->positions = in.positions("position_ids", shape[0], shape[1]);
+  source->key_mask = in.mask("attention_mask", shape);
+  source->lengths.assign(static_cast<size_t>(shape[0]), shape[1]);
+  return {encode(*source, states), source->lengths, source->key_mask};
+}
+
+NamedTensors Seq2SeqLM::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
+  NamedTensors own = inputs, media;  // the decoder's, and what is encoded in place of text
+  if (!medium().empty())
+    for (const auto& [name, tensor] : inputs)
+      if (name != "labels" && !name.starts_with("decoder_")) {
+        media[name] = tensor;
+        own.erase(name);
+      }
+  const Inputs in(own, {"input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "labels", "start_positions", "end_positions"});
+  std::vector<Tensor> source_states, target_states;
   TokenBatch source, target;
-  source.precision = target.precision = attention_type();
-  source.ids = in.ids("input_ids", shape, source_vocabulary_size());
-  source.positions = in.positions("position_ids", rows, length);
-  source.key_mask = in.mask("attention_mask", shape);
-  source.lengths.assign(static_cast<size_t>(rows), length);
+  const auto states = options.hidden_states ? &source_states : nullptr;
+  const Encoded encoded = medium().empty() ? encode_text(in, &source, states) : encode_media(media, states);
+  const int64_t rows = static_cast<int64_t>(encoded.lengths.size()), length = encoded.lengths[0];
 
   int64_t target_length = length;
   if (in.has("decoder_input_ids")) {
     const Shape wanted = in.shape_of("decoder_input_ids", 2, "[batch, tokens]");
-    require(wanted[0] == rows, "forward: decoder_input_ids has {} rows, input_ids {}", wanted[0], rows);
+    require(wanted[0] == rows, "forward: decoder_input_ids has {} rows, the encoder's input {}", wanted[0], rows);
     target.ids = in.ids("decoder_input_ids", wanted, vocabulary_size());
     target_length = wanted[1];
   } else if (kind() == HeadKind::seq2seq_lm && in.has("labels")) {
     const Shape wanted = in.shape_of("labels", 2, "[batch, tokens]");
-    require(wanted[0] == rows, "forward: labels has {} rows, input_ids {}", wanted[0], rows);
+    require(wanted[0] == rows, "forward: labels has {} rows, the encoder's input {}", wanted[0], rows);
     target_length = wanted[1];
     target.ids = shift_right(in.integers("labels", wanted), rows, target_length);
   } else {
@@ -85,19 +102,18 @@ NamedTensors Seq2SeqLM::forward(const NamedTensors& inputs, const ForwardOptions
     target.ids = shift_right(source.ids, rows, length);
   }
   const Shape target_shape{rows, target_length};
+  target.precision = attention_type();
   target.positions = in.positions("decoder_position_ids", rows, target_length);
   target.lengths.assign(static_cast<size_t>(rows), target_length);
   target.key_mask = in.mask("decoder_attention_mask", target_shape);
-
-  std::vector<Tensor> source_states, target_states;
-  target.memory = encode(source, options.hidden_states ? &source_states : nullptr);
-  target.memory_lengths = source.lengths;
-  target.memory_mask = source.key_mask;
+  target.memory = encoded.rows;
+  target.memory_lengths = encoded.lengths;
+  target.memory_mask = encoded.mask;
   const Tensor hidden = body(target, options.hidden_states ? &target_states : nullptr);
 
   const auto by_row = [&](const Tensor& x, int64_t each) { return reshape(x, {rows, each, x.size(1)}); };
   NamedTensors out;
-  out["encoder_last_hidden_state"] = by_row(target.memory, length);
+  out["encoder_last_hidden_state"] = by_row(encoded.rows, length);
   for (size_t i = 0; i < source_states.size(); ++i) out["encoder_hidden_states." + std::to_string(i)] = by_row(source_states[i], length);
   for (size_t i = 0; i < target_states.size(); ++i) out["decoder_hidden_states." + std::to_string(i)] = by_row(target_states[i], target_length);
   switch (kind()) {

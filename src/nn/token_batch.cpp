@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "autograd/record.h"
 #include "base/require.h"
@@ -20,6 +21,16 @@ int64_t TokenBatch::longest() const {
   int64_t most = 0;
   for (size_t i = 0; i < lengths.size(); ++i) most = std::max(most, lengths[i] + (caches.empty() ? 0 : caches[i]->length()));
   return most;
+}
+
+Tensor TokenBatch::with_media(const Tensor& embeddings) const {
+  if (!media.defined()) return embeddings;
+  require(media.size(1) == embeddings.size(1) && media.size(0) == static_cast<int64_t>(media_rows.size()),
+          "embeddings: media of shape {} for {} places of width {}", media.shape().str(), media_rows.size(), embeddings.size(1));
+  std::vector<int64_t> rows(static_cast<size_t>(embeddings.size(0)));
+  std::iota(rows.begin(), rows.end(), 0);
+  for (size_t i = 0; i < media_rows.size(); ++i) rows[static_cast<size_t>(media_rows[i])] = embeddings.size(0) + static_cast<int64_t>(i);
+  return index_rows(cat({embeddings, media}, 0), rows);
 }
 
 // Rows whose heads lie one after the other, as caches take them: slices of joined rows do, interleaved heads are copied.

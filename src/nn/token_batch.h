@@ -18,6 +18,9 @@ struct TokenBatch {
   std::vector<Cache*> caches;       // one per sequence, holding what came before; or empty
   std::vector<uint8_t> key_mask;    // [N], 0 hides a token from all others; or empty. Not with caches
   std::vector<int32_t> token_types; // [N] or empty
+  // Embeddings [M, C] made of pictures or sound, and the rows (ascending, M of them) where they stand in place of the table's.
+  Tensor media;
+  std::vector<int64_t> media_rows;
   DType precision = DType::f32;     // AttentionConfig's, of attention without caches; a cache's type speaks for itself
   std::vector<Tensor>* router_logits = nullptr;  // where layers with experts put their routers' logits [N, E], if somebody asks
 
@@ -25,8 +28,14 @@ struct TokenBatch {
   Tensor memory;
   std::vector<int64_t> memory_lengths;
   std::vector<uint8_t> memory_mask;       // [M], 0 hides a row; or empty
-  // ... or, with caches, their keys and values (Seq2SeqLM::remember), which several sequences may share.
+  // Which of the memory's P equal parts (images) each token sees: [N, P]; empty: all. For sequences whose lengths are the same.
+  std::vector<uint8_t> memory_parts;
+  // ... or, with caches, their keys and values (Seq2SeqLM::remember), which several sequences may share; parts
+  // that the sequence's tokens do not see are left out.
   std::vector<const Cache*> memory_caches;
+
+  // Embeddings [N, C] of ids, with `media` in its places.
+  Tensor with_media(const Tensor& embeddings) const;
 
   // The most keys that any sequence has in self-attention, this batch's included: the reach of position tables.
   int64_t longest() const;

@@ -32,7 +32,17 @@ std::map<std::string, Tensor> disk_gradients(const WeightList& list) {
   return all;
 }
 
-Weights Weights::operator/(std::string_view name) const { return {*source_, *list_, path(name)}; }
+Weights Weights::operator/(std::string_view name) const {
+  Weights part(*source_, *list_, path(name));
+  part.frozen_ = frozen_;
+  return part;
+}
+
+Weights Weights::frozen(std::function<bool(std::string_view name)> which) const {
+  Weights same = *this;
+  same.frozen_ = which ? std::move(which) : [](std::string_view) { return true; };
+  return same;
+}
 
 namespace {
 
@@ -75,8 +85,9 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
   if (list_->trainable && (!list_->trains || list_->trains(name))) {
     Tensor copy = Tensor::empty(weight.value.shape());  // the optimiser writes to it, so it cannot be the mapped file
     std::memcpy(copy.raw(), weight.value.raw(), copy.nbytes());
-    weight.value = use == Use::buffer ? copy : requires_grad(copy);
-    (use == Use::buffer ? list_->buffers : list_->parameters).push_back({name, weight.disk_name, weight.value, weight.to_disk, weight.part});
+    const bool fixed = use == Use::buffer || (frozen_ && frozen_(name));
+    weight.value = fixed ? copy : requires_grad(copy);
+    (fixed ? list_->buffers : list_->parameters).push_back({name, weight.disk_name, weight.value, weight.to_disk, weight.part});
   }
   return weight;
 }

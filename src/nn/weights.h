@@ -92,6 +92,9 @@ class Weights {
   Weights operator/(int64_t index) const { return *this / std::to_string(index); }
   std::string path(std::string_view name) const { return prefix_.empty() ? std::string(name) : prefix_ + "." + std::string(name); }
   bool has(std::string_view name) const { return source_->has(path(name)); }
+  // The same place, but training leaves the weights that `which` names (all, without it) as they are: they are saved and have no
+  // gradient. Names are whole paths.
+  Weights frozen(std::function<bool(std::string_view name)> which = {}) const;
 
   // A parameter used elementwise (norm weights, biases, position tables): always f32.
   Tensor tensor(std::string_view name, const Shape& shape, Init init = {}) const;
@@ -111,6 +114,7 @@ class Weights {
   WeightSource* source_;
   WeightList* list_;
   std::string prefix_;
+  std::function<bool(std::string_view name)> frozen_;  // empty: none
 };
 
 }  // namespace mynah::nn

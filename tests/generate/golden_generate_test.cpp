@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "generate/config.h"
 #include "mynah/generate.h"
+#include "mynah/ops.h"
 
 namespace mynah {
 namespace {
@@ -24,14 +26,52 @@ std::vector<fs::path> cases() {
 
 class GoldenGenerate : public testing::TestWithParam<fs::path> {};
 
+// Nested lists: whole numbers are i64, others f32.
+void flatten(const Json& list, size_t depth, std::vector<int64_t>* shape, std::vector<double>* values, bool* whole) {
+  if (!list.is_array()) {
+    values->push_back(list.get<double>());
+    *whole = *whole && list.is_number_integer();
+    return;
+  }
+  if (shape->size() == depth) shape->push_back(static_cast<int64_t>(list.size()));
+  for (const Json& entry : list) flatten(entry, depth + 1, shape, values, whole);
+}
+
+Tensor tensor_of(const Json& list) {
+  std::vector<int64_t> shape;
+  std::vector<double> values;
+  bool whole = true;
+  flatten(list, 0, &shape, &values, &whole);
+  const Shape dims{std::span<const int64_t>(shape)};
+  const std::vector<int64_t> integers(values.begin(), values.end());
+  const std::vector<float> numbers(values.begin(), values.end());
+  return whole ? Tensor::from(std::span<const int64_t>(integers), dims) : Tensor::from(std::span<const float>(numbers), dims);
+}
+
 GenerateInputs inputs_of(const Json& entry) {
   const auto rows = [&](const char* name) { return entry.value(name, Rows()); };
-  return {rows("input_ids"), rows("attention_mask"), rows("decoder_input_ids"), rows("negative_prompt_ids")};
+  GenerateInputs in{rows("input_ids"), {}, rows("decoder_input_ids"), rows("negative_prompt_ids"), {}};
+  for (const auto& [name, value] : entry.items())
+    if (name == "pixel_values" || name == "image_attention_mask" || name == "image_grid_thw" || name == "pixel_attention_mask" || name == "input_features")
+      in.media[name] = tensor_of(value);
+  if (entry.contains("input_features") && entry.contains("attention_mask")) in.media["attention_mask"] = tensor_of(entry["attention_mask"]);
+  else in.attention_mask = rows("attention_mask");
+  return in;
+}
+
+// So many rows have inputs of their own; 0 where media belong to rows that only the tokens tell.
+size_t separable(const GenerateInputs& in) {
+  const size_t count = in.input_ids.empty() && !in.media.empty() ? static_cast<size_t>(in.media.begin()->second.size(0)) : in.input_ids.size();
+  for (const auto& [name, tensor] : in.media)
+    if (static_cast<size_t>(tensor.size(0)) != count) return 0;
+  return count;
 }
 
 GenerateInputs only(const GenerateInputs& all, size_t row) {
   const auto one = [&](const Rows& rows) { return rows.empty() ? rows : Rows{rows[row]}; };
-  return {one(all.input_ids), one(all.attention_mask), one(all.decoder_input_ids), one(all.negative_prompt_ids)};
+  GenerateInputs in{one(all.input_ids), one(all.attention_mask), one(all.decoder_input_ids), one(all.negative_prompt_ids), {}};
+  for (const auto& [name, tensor] : all.media) in.media[name] = narrow(tensor, 0, static_cast<int64_t>(row), 1);
+  return in;
 }
 
 TEST_P(GoldenGenerate, IdsOfTheReference) {
@@ -54,8 +94,9 @@ TEST_P(GoldenGenerate, IdsOfTheReference) {
     }
     // A row alone gives what it gave in company, but for the padding to the longest. (Whether a start token goes before decoders'
     // prompts is decided for all of them together.)
-    if (entry.contains("decoder_input_ids")) continue;
-    for (size_t row = 0; row < inputs.input_ids.size(); ++row) {
+    // The length of a sound that stands alone is its features', that of one in company its mask's.
+    if (entry.contains("decoder_input_ids") || (entry.contains("input_features") && entry.contains("attention_mask"))) continue;
+    for (size_t row = 0; row < separable(inputs); ++row) {
       const GenerateOutputs alone = generate(model, only(inputs, row), config);
       for (size_t i = 0; i < alone.sequences.size(); ++i) {
         const auto& in_company = all.sequences[row * alone.sequences.size() + i];

@@ -1,11 +1,12 @@
 """BERT: every head and input. See common.py."""
-from common import case, main
+from common import GENERATION, case, main
 
 SMALL = dict(vocab_size=33, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=19, max_position_embeddings=16,
              type_vocab_size=3)
 ONE = dict(SMALL, num_hidden_layers=1)
 
 CASES = {
+    "bert_decoder": case("BertLMHeadModel", dict(ONE, is_decoder=True), "plain right grad", GENERATION),
     "bert_base": case("BertModel", SMALL, "plain right left types"),
     "bert_masked_lm": case("BertForMaskedLM", ONE, "plain types grad"),
     "bert_untied": case("BertForMaskedLM", dict(ONE, tie_word_embeddings=False), "plain grad"),

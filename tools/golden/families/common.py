@@ -12,6 +12,7 @@ A family's file holds CASES, a dictionary from case names to case(...), and ends
 
 Reference: float32, evaluation mode, eager attention; the versions that tests/golden/README.md names.
 """
+import copy
 import json
 import os
 import shutil
@@ -44,7 +45,10 @@ def case(kind, config, io="plain right grad", generate=(), **options):
     padded        whether prompts of generate() have padding (True)
     fresh         the model is made anew for every input: it keeps state between calls
     attention     "eager" (default) or "sdpa"
+    frozen        parameters without a gradient are random too: they are frozen by the config, not computed
     pixels        (channels, height, width) of pixel_values, for families that look at images; two of them
+    settings      generation_config.json of the case
+    answers       function(model, arguments) -> sequences, where generate() gives no scores of its steps
     vocab         ids are drawn below it, where it is not config.vocab_size
     """
     return dict(kind=kind, config=config, io=io.split(), generate=list(generate), **options)
@@ -54,13 +58,13 @@ def seeded(text):
     return torch.Generator().manual_seed(zlib.crc32(text.encode()))
 
 
-def randomise(model, name, spread):
+def randomise(model, name, spread, frozen=False):
     """Every parameter and floating buffer random, norms around 1: initial zeros and ones would hide mistakes."""
     generator = seeded(name)
     with torch.no_grad():
         for key, p in model.named_parameters():
-            if not p.requires_grad:
-                continue  # computed tables
+            if not p.requires_grad and not frozen and not type(model).__name__.startswith("Whisper"):
+                continue  # computed tables; Whisper's are read from the file
             noise = torch.randn(p.shape, generator=generator)
             p.copy_(1 + 0.3 * noise if p.ndim == 1 and key.endswith("weight") else spread * noise)
         for key, b in model.named_buffers():
@@ -73,7 +77,7 @@ def randomise(model, name, spread):
 
 def build(spec):
     kind = getattr(transformers, spec["kind"])
-    config = kind.config_class(**spec["config"])
+    config = kind.config_class(**copy.deepcopy(spec["config"]))  # some classes change what they are given
     config._attn_implementation = spec.get("attention", "eager")
     return made(kind, config, spec.get("attention", "eager"))
 
@@ -175,7 +179,7 @@ def inputs_of(model, spec, name, which):
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
                "seq_relationship_logits", "sop_logits", "encoder_last_hidden_state", "aux_loss",
                "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text",
-               "extract_features", "pred_boxes")
+               "extract_features", "pred_boxes", "itm_score", "question_embeds")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 
@@ -255,6 +259,13 @@ def write_generate(model, spec, name, folder):
             call.update(args)
             if "watermarking_config" in args:
                 call["watermarking_config"] = transformers.WatermarkingConfig(**args["watermarking_config"])
+            if "answers" in spec:
+                run = lambda m: transformers.utils.ModelOutput(sequences=spec["answers"](m, call))
+                y = run(model)
+                if not steady(model, spec, run, y.sequences, name):
+                    continue
+                results.append(dict(entry, args=args, sequences=y.sequences.tolist()))
+                break
             run = lambda m: m.generate(**call, output_scores=True, return_dict_in_generate=True)
             y = run(model)
             if not tie_free(y, args.get("num_beams", 1)) or not steady(model, spec, run, y.sequences, name):
@@ -308,7 +319,9 @@ def fresh(root, name):
 
 
 def write_case(root, name, spec):
-    model = randomise(build(spec), name, spec.get("spread", 0.3))
+    model = randomise(build(spec), name, spec.get("spread", 0.3), spec.get("frozen", False))
+    if "settings" in spec:
+        model.generation_config = transformers.GenerationConfig(**spec["settings"])
     folder = fresh(root, name)
     model.save_pretrained(folder)
     rename = spec.get("rename", lambda key: key)

@@ -1,0 +1,13 @@
+// Names and codes of the languages that speech models tell apart.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace mynah {
+
+// "en" of "english" or "en"; the name itself if it is neither. Lower case.
+std::string language_code(std::string_view name_or_code);
+// "english" of "en"; empty for a code that is not known.
+std::string_view language_name(std::string_view code);
+
+}  // namespace mynah

@@ -1,0 +1,67 @@
+#include "tasks/ctc_text.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "nn/config.h"
+
+namespace mynah::tasks {
+namespace {
+
+std::string token_named(const Json& config, const char* name, const char* otherwise) {
+  const auto it = config.find(name);
+  if (it == config.end() || it->is_null()) return otherwise;
+  if (it->is_object()) return nn::config_string(*it, "content", otherwise);
+  return it->is_string() ? it->get<std::string>() : otherwise;
+}
+
+std::string stripped(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t\n\r\f\v"), end = text.find_last_not_of(" \t\n\r\f\v");
+  return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
+}
+
+// Characters between delimiters. A word's end is that of its last character.
+std::vector<CtcSpan> words_of(const std::vector<CtcSpan>& characters, const std::string& delimiter) {
+  std::vector<CtcSpan> words;
+  bool inside = false;
+  CtcSpan word;
+  for (const CtcSpan& c : characters) {
+    if (c.text == delimiter) {
+      if (inside) words.push_back(word);
+      inside = false;
+    } else if (inside) {
+      word.text += c.text;
+      word.end = c.end;
+    } else {
+      word = c;
+      inside = true;
+    }
+  }
+  if (inside) words.push_back(word);
+  return words;
+}
+
+}  // namespace
+
+CtcText ctc_text(const Tokenizer& tokenizer, const Json& config, const std::vector<int32_t>& frames) {
+  const std::string blank = tokenizer.pad_id() ? tokenizer.token_text(*tokenizer.pad_id()) : token_named(config, "pad_token", "<pad>");
+  const std::string delimiter = token_named(config, "word_delimiter_token", "|"), space = nn::config_string(config, "replace_word_delimiter_char", " ");
+  const std::string unknown = tokenizer.unk_id() ? tokenizer.token_text(*tokenizer.unk_id()) : token_named(config, "unk_token", "<unk>");
+  CtcText out;
+  for (size_t i = 0; i < frames.size();) {
+    const auto text = [&](int32_t id) { return id >= 0 && id < tokenizer.vocab_size() ? tokenizer.token_text(id) : unknown; };
+    const std::string token = text(frames[i]);
+    size_t end = i + 1;
+    while (end < frames.size() && text(frames[end]) == token) ++end;
+    if (token != blank) out.characters.push_back({token == delimiter ? space : token, static_cast<int64_t>(i), static_cast<int64_t>(end)});
+    i = end;
+  }
+  for (const CtcSpan& c : out.characters) out.text += c.text;
+  out.text = stripped(out.text);
+  if (nn::config_bool(config, "do_lower_case", false))
+    std::transform(out.text.begin(), out.text.end(), out.text.begin(), [](unsigned char c) { return static_cast<char>(c < 0x80 ? std::tolower(c) : c); });
+  out.words = words_of(out.characters, space);
+  return out;
+}
+
+}  // namespace mynah::tasks
