@@ -37,6 +37,7 @@ void add_extract(CLI::App&, std::function<int()>&);
 void add_review(CLI::App&, std::function<int()>&);
 void add_complete(CLI::App&, std::function<int()>&);
 void add_transcribe(CLI::App&, std::function<int()>&);
+void add_speak(CLI::App&, std::function<int()>&);
 void add_tokenize(CLI::App&, std::function<int()>&);
 void add_quantize(CLI::App&, std::function<int()>&);
 void add_convert(CLI::App&, std::function<int()>&);

@@ -52,6 +52,7 @@ constexpr AddCommand kCommands[] = {
     add_eval,
     add_plot,
     add_transcribe,
+    add_speak,
     add_completion,
     add_index,
     add_ask,

@@ -13,6 +13,7 @@
 #include "bundle/convert_sampling.h"
 #include "bundle/ct2_whisper.h"
 #include "bundle/gguf_names.h"
+#include "bundle/piper.h"
 #include "bundle/some_of.h"
 #include "formats/checkpoint.h"
 #include "nn/config.h"
@@ -180,7 +181,7 @@ Json generation_settings(const fs::path& folder, const Json& config) {
 void open_folder(Bundle* b) {
   const fs::path config = b->path / "config.json";
   if (!fs::exists(config))
-    fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout or a .gguf file", b->path.string());
+    fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout, a .gguf file or a Piper voice", b->path.string());
   if (is_ct2(b->path)) {
     Ct2Whisper whisper = open_ct2_whisper(b->path);
     b->config = std::move(whisper.config);
@@ -235,7 +236,9 @@ bool choose_head(Bundle* b, nn::HeadKind head) {
 }  // namespace
 
 bool is_buffer(const ModelEntry& entry, std::string_view name) {
-  return std::any_of(entry.ignored.begin(), entry.ignored.end(), [&](std::string_view ending) { return name.ends_with(ending); });
+  return std::any_of(entry.ignored.begin(), entry.ignored.end(), [&](std::string_view pattern) {
+    return pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name.ends_with(pattern);
+  });
 }
 
 const ModelEntry& find_entry(const Json& config, const std::string& where) {
@@ -272,15 +275,22 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
   b->path = file_of(path);
   if (is_gguf(b->path)) {
     open_gguf(b.get());
+  } else if (const auto voice = piper_voice(path)) {
+    PiperVoice piper = open_piper(*voice);
+    b->path = *voice;
+    b->config = std::move(piper.config);
+    b->generation_config = Json::object();
+    b->source = std::move(piper.weights);
+    b->entry = &find_entry(b->config, voice->string());
   } else if (fs::is_directory(path)) {
     open_folder(b.get());
     if (parts.network && !b->source) b->source = formats::open_checkpoint(path);
   } else {
-    fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file or a folder in Hugging Face layout", path.string());
+    fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file, a Piper voice (.onnx beside its .onnx.json) or a folder in Hugging Face layout", path.string());
   }
   const bool other_head = parts.head && choose_head(b.get(), parts.head(*b));
   if (train.edit_config) train.edit_config(&b->config);
-  if (parts.tokenizer) open_text(b.get());
+  if (parts.tokenizer && !b->config.contains("piper")) open_text(b.get());  // voices have phonemes instead
   if (parts.network) build(b.get(), options, train);
   if (parts.network && !other_head) warn_of_unused(*b);
   return b;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/require.h"
+#include "media/fbank.h"
 #include "media/spectrogram.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
@@ -23,10 +24,16 @@ void normalise(std::span<float> x) {
 
 }  // namespace
 
-SoundProcessor::SoundProcessor(const Json& config) : config_(config), rate_(nn::config_int(config, "sampling_rate", 16000, 1, 768000)) {
+SoundProcessor::SoundProcessor(const Json& config)
+    : config_(config), rate_(nn::config_int(config, "sampling_rate", 16000, 1, 768000)) {
   const std::string kind = nn::config_string(config, "feature_extractor_type", "");
   whisper_ = kind == "WhisperFeatureExtractor";
-  require(whisper_ || kind == "Wav2Vec2FeatureExtractor", "preprocessor_config.json: feature extractor \"{}\" is not known, expected Whisper's or Wav2Vec2's", kind);
+  fbank_ = kind == "ASTFeatureExtractor";
+  speecht5_ = kind == "SpeechT5FeatureExtractor";
+  require(whisper_ || fbank_ || speecht5_ || kind == "Wav2Vec2FeatureExtractor",
+          "preprocessor_config.json: feature extractor \"{}\" is not known, expected that of Whisper, Wav2Vec2, "
+          "SpeechT5 or AST",
+          kind);
 }
 
 std::vector<float> SoundProcessor::heard(const media::Sound& sound) const {
@@ -77,8 +84,11 @@ nn::NamedTensors SoundProcessor::operator()(std::span<const media::Sound> sounds
     }
     return {{"input_features", cat(features, 0)}};
   }
-  Tensor values = Tensor::zeros({count, static_cast<int64_t>(longest)}), mask = Tensor::zeros({count, static_cast<int64_t>(longest)});
-  const bool masked = nn::config_bool(config_, "return_attention_mask", false), normalize = nn::config_bool(config_, "do_normalize", true);
+  if (fbank_) return filter_banks(heard);
+  Tensor values = Tensor::zeros({count, static_cast<int64_t>(longest)}),
+         mask = Tensor::zeros({count, static_cast<int64_t>(longest)});
+  const bool masked = nn::config_bool(config_, "return_attention_mask", speecht5_),
+             normalize = nn::config_bool(config_, "do_normalize", !speecht5_);
   for (int64_t b = 0; b < count; ++b) {
     auto& one = heard[static_cast<size_t>(b)];
     const size_t own = one.size();
@@ -91,6 +101,25 @@ nn::NamedTensors SoundProcessor::operator()(std::span<const media::Sound> sounds
   nn::NamedTensors out{{"input_values", values}};
   if (masked) out["attention_mask"] = mask;
   return out;
+}
+
+// [B, max_length, num_mel_bins]: cut or filled with zeros, then shifted by the config's mean and divided by twice its
+// deviation.
+nn::NamedTensors SoundProcessor::filter_banks(const std::vector<std::vector<float>>& sounds) const {
+  const int64_t mels = nn::config_int(config_, "num_mel_bins", 128, 1, 4096),
+                frames = nn::config_int(config_, "max_length", 1024, 1, 1 << 20);
+  const bool normalize = nn::config_bool(config_, "do_normalize", true);
+  const auto mean = static_cast<float>(nn::config_number(config_, "mean", -4.2677393)),
+             std = static_cast<float>(nn::config_number(config_, "std", 4.5689974));
+  Tensor values = Tensor::zeros({static_cast<int64_t>(sounds.size()), frames, mels});
+  for (size_t b = 0; b < sounds.size(); ++b) {
+    const std::vector<float> one = media::kaldi_fbank(sounds[b], rate_, mels);
+    std::copy_n(one.begin(), std::min<size_t>(one.size(), static_cast<size_t>(frames * mels)),
+                values.data<float>() + static_cast<int64_t>(b) * frames * mels);
+  }
+  for (int64_t i = 0; normalize && i < values.numel(); ++i)
+    values.data<float>()[i] = (values.data<float>()[i] - mean) / (std * 2);
+  return {{"input_values", values}};
 }
 
 }  // namespace mynah::bundle

@@ -61,6 +61,7 @@ struct Node {
   std::string name, op;
   std::vector<std::string> inputs;
   std::map<std::string, int64_t> integers;  // attributes
+  std::map<std::string, std::vector<int64_t>> lists;
   int64_t integer(const char* key, int64_t otherwise) const {
     const auto it = integers.find(key);
     return it == integers.end() ? otherwise : it->second;
@@ -99,7 +100,7 @@ std::string_view type_name(ElementType type) {
   }
 }
 
-bool anonymous(const std::string& name) { return name.starts_with("onnx::"); }
+bool anonymous(const std::string& name) { return name.starts_with("onnx::") || (!name.empty() && name.find_first_not_of("0123456789") == std::string::npos); }
 
 // "/bert/encoder/layer.0/attention/self/query/MatMul_Q4" -> "bert.encoder.layer.0.attention.self.query.weight"
 std::string weight_of_node(const std::string& node) {
@@ -156,14 +157,26 @@ class OnnxReader {
       if (f.number != 5) continue;
       std::string name;
       int64_t value = 0;
+      std::vector<int64_t> list;
       Message attribute(f.bytes, where_);
       for (Message::Field a; attribute.next(&a);) {
         if (a.number == 1 && a.piece) name = a.text();
         if (a.number == 3 && !a.piece) value = static_cast<int64_t>(a.value);
+        if (a.number == 8) numbers(a, [&](uint64_t v) { list.push_back(static_cast<int64_t>(v)); });
       }
       node.integers[name] = value;
+      node.lists[name] = std::move(list);
     }
-    if (node.op == "MatMul" || node.op == "MatMulNBits") nodes_.push_back(std::move(node));
+    for (const char* op : {"MatMul", "MatMulNBits", "Conv", "ConvTranspose", "Gather"})
+      if (node.op == op) return nodes_.push_back(std::move(node));
+  }
+
+  // Integers of a typed field, each once or packed.
+  template <class Put>
+  void numbers(const Message::Field& f, const Put& put) const {
+    if (!f.piece) return put(f.value);
+    Message packed(f.bytes, where_);
+    while (!packed.at_end()) put(packed.varint());
   }
 
   void read_initialiser(std::span<const std::byte> bytes) {
@@ -177,12 +190,6 @@ class OnnxReader {
     const auto append = [&](const void* p, size_t size) {
       const auto* b = static_cast<const std::byte*>(p);
       single.insert(single.end(), b, b + size);
-    };
-    // Numbers of a typed field, each once or packed; written as the tensor's type needs them.
-    const auto numbers = [&](const Message::Field& f, const auto& put) {
-      if (!f.piece) return put(f.value);
-      Message packed(f.bytes, where_);
-      while (!packed.at_end()) put(packed.varint());
     };
     std::vector<uint64_t> integers;
     for (Message::Field f; message.next(&f);) switch (f.number) {
@@ -260,11 +267,39 @@ class OnnxReader {
     if (!condition) fail(ErrorCode::integrity, "{}: node {}: its quantised matrix does not fit, expected {}", where_, quote(node.name), expected);
   }
 
+  // The window of a convolution, and the table of a lookup whose name says nothing, are named after the module.
+  void add_named(const Node& node) {
+    const bool lookup = node.op == "Gather";
+    if (node.inputs.size() < 2) return;
+    const std::string& stored = node.inputs[lookup ? 0 : 1];
+    const Stored* value = find(stored);
+    if (!value) return;
+    std::string name = stored;
+    if (lookup) {
+      if (value->shape.rank() != 2 || stored.find('.') != std::string::npos || !readable_as(value->type)) return;
+      name = weight_of_node(node.name);
+    } else if (anonymous(stored)) {
+      const std::string bias = node.inputs.size() > 2 ? without_ending(node.inputs[2], {".bias"}) : "";
+      name = bias.empty() || anonymous(bias) || bias == node.inputs[2] ? weight_of_node(node.name) : bias + ".weight";
+    }
+    if (name.empty()) return;
+    if (name != stored) {
+      used_.insert(stored);
+      add(name, value->shape, type_name(value->type), readable_as(value->type), {*value, false, 0, 0, {}, {}, false});
+    }
+    if (!lookup) file_.windows_[name] = {node.lists.count("strides") ? node.lists.at("strides") : std::vector<int64_t>(),
+                                         node.lists.count("dilations") ? node.lists.at("dilations") : std::vector<int64_t>()};
+  }
+
   // Decides what each stored tensor is.
   void place() {
     for (const Node& node : nodes_) {
       if (node.op == "MatMulNBits") {
         add_blocks(node);
+        continue;
+      }
+      if (node.op != "MatMul") {
+        add_named(node);
         continue;
       }
       if (node.inputs.size() != 2 || !anonymous(node.inputs[1])) continue;
@@ -314,6 +349,11 @@ int nibble(std::span<const std::byte> data, int64_t index) {
 }
 
 }  // namespace
+
+const OnnxFile::Window* OnnxFile::window(const std::string& weight) const {
+  const auto it = windows_.find(weight);
+  return it == windows_.end() ? nullptr : &it->second;
+}
 
 Tensor OnnxFile::load(size_t index) const {
   const Place& p = places_[index];

@@ -1,9 +1,10 @@
 // The weights of an ONNX file: the initialisers of its graph, under the names the weights had before the export. An exporter keeps
-// most names; the matrices it turns round and quantises become "onnx::MatMul_743", and are named after the module whose node reads
-// them. Block-quantised matrices (MatMulNBits) and tables stored beside a scale (DequantizeLinear) are given as f32.
+// most names; the matrices it turns round and quantises become "onnx::MatMul_743", folded windows of convolutions "onnx::Conv_8168", and
+// are named after the module whose node reads them. Block-quantised matrices (MatMulNBits) and tables stored beside a scale (DequantizeLinear) are given as f32.
 // Format: onnx.proto of github.com/onnx/onnx; MatMulNBits: the contrib operators of onnxruntime.
 #pragma once
 #include <filesystem>
+#include <map>
 
 #include "formats/tensor_source.h"
 
@@ -17,6 +18,12 @@ class OnnxFile final : public TensorSource {
   static std::shared_ptr<const OnnxFile> open(const std::filesystem::path& path);
   // The same from memory; `where` stands in for the path, `owner` keeps the bytes alive.
   static std::shared_ptr<const OnnxFile> parse(std::span<const std::byte> bytes, std::string where, std::shared_ptr<const void> owner);
+
+  // How the convolution that reads a weight slides over its input; null if none reads it.
+  struct Window {
+    std::vector<int64_t> strides, dilations;
+  };
+  const Window* window(const std::string& weight) const;
 
  private:
   friend class OnnxReader;
@@ -41,6 +48,7 @@ class OnnxFile final : public TensorSource {
 
   std::shared_ptr<const void> owner_;
   std::vector<Place> places_;
+  std::map<std::string, Window> windows_;
 };
 
 }  // namespace mynah::formats

@@ -99,25 +99,116 @@ Sound resample(const Sound& sound, int64_t rate) {
   return out;
 }
 
-std::vector<std::byte> encode_wav(const Sound& sound) {
+namespace {
+
+std::vector<std::byte> encode_file(const Sound& sound, int format) {
   Memory memory;
   SF_INFO info{};
   info.samplerate = static_cast<int>(sound.rate);
   info.channels = 1;
-  info.format = SF_FORMAT_WAV | SF_FORMAT_PCM_16;
+  info.format = format;
   File file(sf_open_virtual(&kMemoryIo, SFM_WRITE, &info, &memory));
-  require(file != nullptr, "sound: cannot write WAV: {}", sf_strerror(nullptr));
+  require(file != nullptr, "sound: cannot be written in this format: {}", sf_strerror(nullptr));
   sf_command(file.get(), SFC_SET_CLIPPING, nullptr, SF_TRUE);
-  sf_writef_float(file.get(), sound.samples.data(), static_cast<sf_count_t>(sound.samples.size()));
+  // Some encoders keep a long sound on the stack at once.
+  constexpr sf_count_t kPiece = 16384;
+  const auto total = static_cast<sf_count_t>(sound.samples.size());
+  for (sf_count_t at = 0; at < total; at += kPiece) {
+    const sf_count_t n = std::min(kPiece, total - at);
+    require(sf_writef_float(file.get(), sound.samples.data() + at, n) == n, "sound: cannot be written: {}", sf_strerror(file.get()));
+  }
   file.reset();
   return std::move(memory.out);
 }
 
-void write_wav(const std::filesystem::path& path, const Sound& sound) {
-  const auto bytes = encode_wav(sound);
+std::vector<std::byte> encode_pcm(const Sound& sound) {
+  std::vector<std::byte> out;
+  out.reserve(sound.samples.size() * 2);
+  for (const float v : sound.samples) {
+    const auto n = static_cast<uint16_t>(static_cast<int16_t>(std::lrint(std::clamp(v == v ? v : 0.0f, -1.0f, 1.0f) * 32767)));
+    out.push_back(static_cast<std::byte>(n & 255));
+    out.push_back(static_cast<std::byte>(n >> 8));
+  }
+  return out;
+}
+
+// Opus knows 8, 12, 16, 24 and 48 kHz.
+int64_t opus_rate(int64_t rate) {
+  for (const int64_t known : {8000, 12000, 16000, 24000})
+    if (rate <= known) return known;
+  return 48000;
+}
+
+}  // namespace
+
+SoundFormat sound_format(std::string_view name) {
+  for (const auto& [known, format] : {std::pair{"wav", SoundFormat::wav}, {"flac", SoundFormat::flac}, {"opus", SoundFormat::opus}, {"ogg", SoundFormat::opus}, {"mp3", SoundFormat::mp3},
+                                      {"pcm", SoundFormat::pcm}, {"raw", SoundFormat::pcm}})
+    if (name == known) return format;
+  fail(ErrorCode::usage, "sound: \"{}\" is no format that can be written; expected wav, flac, opus, mp3 or pcm", name);
+}
+
+SoundFormat sound_format_of(const std::filesystem::path& path) {
+  std::string ending = path.extension().string();
+  if (ending.empty()) return SoundFormat::wav;
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return sound_format(std::string_view(ending).substr(1));
+}
+
+const char* media_type(SoundFormat format) {
+  switch (format) {
+    case SoundFormat::flac: return "audio/flac";
+    case SoundFormat::opus: return "audio/ogg";
+    case SoundFormat::mp3: return "audio/mpeg";
+    case SoundFormat::pcm: return "audio/pcm";
+    case SoundFormat::wav: break;
+  }
+  return "audio/wav";
+}
+
+std::vector<std::byte> encode_sound(const Sound& sound, SoundFormat format) {
+  switch (format) {
+    case SoundFormat::flac: return encode_file(sound, SF_FORMAT_FLAC | SF_FORMAT_PCM_16);
+    case SoundFormat::opus: return encode_file(resample(sound, opus_rate(sound.rate)), SF_FORMAT_OGG | SF_FORMAT_OPUS);
+    case SoundFormat::mp3: return encode_file(sound, SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III);
+    case SoundFormat::pcm: return encode_pcm(sound);
+    case SoundFormat::wav: break;
+  }
+  return encode_wav(sound);
+}
+
+std::vector<std::byte> encode_wav(const Sound& sound) { return encode_file(sound, SF_FORMAT_WAV | SF_FORMAT_PCM_16); }
+
+std::vector<std::byte> endless_wav_header(int64_t rate) {
+  std::vector<std::byte> out;
+  const auto text = [&](const char* s) {
+    for (; *s; ++s) out.push_back(static_cast<std::byte>(*s));
+  };
+  const auto number = [&](uint32_t v, int bytes) {
+    for (int i = 0; i < bytes; ++i) out.push_back(static_cast<std::byte>(v >> (8 * i) & 255));
+  };
+  text("RIFF");
+  number(0xFFFFFFFF, 4);
+  text("WAVEfmt ");
+  number(16, 4);
+  number(1, 2);  // PCM
+  number(1, 2);  // one channel
+  number(static_cast<uint32_t>(rate), 4);
+  number(static_cast<uint32_t>(rate) * 2, 4);
+  number(2, 2);
+  number(16, 2);
+  text("data");
+  number(0xFFFFFFFF, 4);
+  return out;
+}
+
+void write_sound(const std::filesystem::path& path, const Sound& sound, SoundFormat format) {
+  const auto bytes = encode_sound(sound, format);
   AtomicFile file(path);
   file.write(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   file.commit();
 }
+
+void write_wav(const std::filesystem::path& path, const Sound& sound) { write_sound(path, sound, SoundFormat::wav); }
 
 }  // namespace mynah::media

@@ -49,7 +49,7 @@ struct ModelEntry {
   std::vector<std::string_view> architectures;          // values of architectures[0]; the first is the default
   std::unique_ptr<nn::Model> (*make)(const Json& config, const nn::Weights& weights);
   const char* base_prefix;                              // a prefix that names may lack or have ("transformer.", "model.")
-  std::vector<std::string_view> ignored;                // suffixes of buffers that files may hold and the model does not read
+  std::vector<std::string_view> ignored;                // endings ("NAME*": beginnings) of what files may hold and models do not read
   GgufFamily gguf;
   // Beginnings of names, as the model asks for them, and what other files say instead.
   std::vector<std::pair<std::string_view, std::string_view>> renames = {};

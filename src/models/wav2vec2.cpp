@@ -6,6 +6,7 @@
 
 #include "base/require.h"
 #include "models/model_entry.h"
+#include "models/wav2vec2_layers.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/ctc_loss.h"
@@ -14,7 +15,6 @@
 #include "nn/losses.h"
 #include "nn/model.h"
 #include "nn/token_batch.h"
-#include "nn/weight_norm.h"
 
 namespace mynah {
 namespace {
@@ -24,102 +24,33 @@ using nn::Init;
 using nn::NamedTensors;
 using nn::Weights;
 
-struct Config {
-  int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, vocab_size, num_conv_pos_embeddings, num_conv_pos_embedding_groups,
-      adapter_attn_dim;
-  std::vector<int64_t> conv_dim, conv_kernel, conv_stride;
-  bool conv_bias, layer_normed_features, do_stable_layer_norm, conv_pos_batch_norm, feat_proj_layer_norm, use_weighted_layer_sum;
-  Activation hidden_act, feat_extract_activation;
+struct Config : SoundFeatureConfig {
+  int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, vocab_size, adapter_attn_dim;
+  bool do_stable_layer_norm, conv_pos_batch_norm, feat_proj_layer_norm, use_weighted_layer_sum;
+  Activation hidden_act;
   float layer_norm_eps, initializer_range;
 
   explicit Config(const Json& c)
-      : hidden_size(nn::config_int(c, "hidden_size", 768)),
+      : SoundFeatureConfig(c),
+        hidden_size(nn::config_int(c, "hidden_size", 768)),
         num_hidden_layers(nn::config_int(c, "num_hidden_layers", 12, 1, 10000)),
         num_attention_heads(nn::config_int(c, "num_attention_heads", 12, 1, 100000)),
         intermediate_size(nn::config_int(c, "intermediate_size", 3072)),
         vocab_size(nn::config_int(c, "vocab_size", 32)),
-        num_conv_pos_embeddings(nn::config_int(c, "num_conv_pos_embeddings", 128)),
-        num_conv_pos_embedding_groups(nn::config_int(c, "num_conv_pos_embedding_groups", 16)),
         adapter_attn_dim(nn::config_int(c, "adapter_attn_dim", 0, 0)),
-        conv_dim(nn::config_ints(c, "conv_dim", {512, 512, 512, 512, 512, 512, 512})),
-        conv_kernel(nn::config_ints(c, "conv_kernel", {10, 3, 3, 3, 3, 2, 2})),
-        conv_stride(nn::config_ints(c, "conv_stride", {5, 2, 2, 2, 2, 2, 2})),
-        conv_bias(nn::config_bool(c, "conv_bias", false)),
         do_stable_layer_norm(nn::config_bool(c, "do_stable_layer_norm", false)),
         conv_pos_batch_norm(nn::config_bool(c, "conv_pos_batch_norm", false)),
         feat_proj_layer_norm(nn::config_bool(c, "feat_proj_layer_norm", true)),
         use_weighted_layer_sum(nn::config_bool(c, "use_weighted_layer_sum", false)),
         hidden_act(activation(nn::config_string(c, "hidden_act", "gelu"))),
-        feat_extract_activation(activation(nn::config_string(c, "feat_extract_activation", "gelu"))),
         layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-5))),
         initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))) {
-    const std::string norm = nn::config_string(c, "feat_extract_norm", "group");
-    require(norm == "group" || norm == "layer", "config.json: feat_extract_norm is \"{}\", expected \"group\" or \"layer\"", norm);
-    layer_normed_features = norm == "layer";
-    require(conv_dim.size() == conv_kernel.size() && conv_dim.size() == conv_stride.size(), "config.json: conv_dim, conv_kernel and conv_stride have {}, {} and {} entries",
-            conv_dim.size(), conv_kernel.size(), conv_stride.size());
     require(hidden_size % num_attention_heads == 0 && hidden_size % num_conv_pos_embedding_groups == 0,
             "config.json: hidden_size {} is not a multiple of num_attention_heads {} and num_conv_pos_embedding_groups {}", hidden_size, num_attention_heads,
             num_conv_pos_embedding_groups);
     require(!nn::config_bool(c, "add_adapter", false), "config.json: add_adapter is not supported for this family");
   }
   Init init() const { return Init::with_std(initializer_range); }
-  // Frames that the convolutions make of so many samples.
-  int64_t frames(int64_t samples) const {
-    for (size_t i = 0; i < conv_kernel.size(); ++i) samples = samples < conv_kernel[i] ? 0 : (samples - conv_kernel[i]) / conv_stride[i] + 1;
-    return samples;
-  }
-};
-
-// One convolution over [B,C,T] with the norm that follows it in some checkpoints.
-struct FeatureLayer {
-  FeatureLayer(const Config& c, const Weights& w, size_t index) : stride(c.conv_stride[index]), act(c.feat_extract_activation), by_channel(!c.layer_normed_features) {
-    const int64_t in = index == 0 ? 1 : c.conv_dim[index - 1], out = c.conv_dim[index], kernel = c.conv_kernel[index];
-    weight = (w / "conv").tensor("weight", {out, in, kernel}, Init::with_std(std::sqrt(2.0f / static_cast<float>(in * kernel))));
-    if (c.conv_bias) bias = (w / "conv").tensor("bias", {out}, Init::zeros());
-    if (c.layer_normed_features || index == 0) norm.emplace(w, "layer_norm", out, 1e-5f);
-  }
-  Tensor forward(const Tensor& x) const {
-    Tensor y = conv1d(x, weight, bias, stride);
-    if (norm && by_channel) y = group_norm(y, y.size(1), norm->weight, norm->bias, norm->eps);
-    else if (norm) y = transpose((*norm)(transpose(y, 1, 2)), 1, 2);
-    return activate(y, act);
-  }
-
-  int64_t stride;
-  Activation act;
-  bool by_channel;
-  Tensor weight, bias;
-  std::optional<nn::LayerNorm> norm;
-};
-
-// Where a frame stands, from its neighbours: a grouped convolution over time.
-struct PositionalConvolution {
-  PositionalConvolution(const Config& c, const Weights& w)
-      : groups(c.num_conv_pos_embedding_groups),
-        act(c.feat_extract_activation),
-        weight(w, "conv", {c.hidden_size, c.hidden_size / groups, c.num_conv_pos_embeddings}, 2,
-               Init::with_std(2 * std::sqrt(1 / static_cast<float>(c.num_conv_pos_embeddings * c.hidden_size)))),
-        bias((w / "conv").tensor("bias", {c.hidden_size}, Init::zeros())) {
-    if (!c.conv_pos_batch_norm) return;
-    const Weights n = w / "batch_norm";
-    statistics = {n.buffer("running_mean", {c.hidden_size}, Init::zeros()), n.buffer("running_var", {c.hidden_size}, Init::ones()),
-                  n.tensor("weight", {c.hidden_size}, Init::ones()), n.tensor("bias", {c.hidden_size}, Init::zeros())};
-  }
-  // [B,T,C] -> [B,T,C]
-  Tensor forward(const Tensor& x) const {
-    Tensor y = transpose(x, 1, 2);
-    if (!statistics.empty()) y = batch_norm(y, statistics[0], statistics[1], statistics[2], statistics[3], 1e-5f);
-    y = conv1d(y, weight(), bias, 1, weight.v.size(2) / 2, 1, groups);
-    if (weight.v.size(2) % 2 == 0) y = narrow(y, 2, 0, y.size(2) - 1);  // an even kernel gives one frame too many
-    return transpose(activate(y, act), 1, 2);
-  }
-
-  int64_t groups;
-  Activation act;
-  nn::WeightNorm weight;
-  Tensor bias;
-  std::vector<Tensor> statistics;
 };
 
 struct Layer {
@@ -178,7 +109,7 @@ class Wav2Vec2 : public nn::Model {
     for (size_t i = 0; i < c_.conv_dim.size(); ++i) features_.emplace_back(c_, w / "feature_extractor" / "conv_layers" / static_cast<int64_t>(i), i);
     if (!hubert || c_.feat_proj_layer_norm) feature_norm_.emplace(w / "feature_projection", "layer_norm", c_.conv_dim.back(), c_.layer_norm_eps);
     projection_ = nn::Linear(w / "feature_projection", "projection", c_.conv_dim.back(), c_.hidden_size, c_.init());
-    positions_.emplace(c_, w / "encoder" / "pos_conv_embed");
+    positions_.emplace(c_, w / "encoder" / "pos_conv_embed", c_.hidden_size, c_.conv_pos_batch_norm);
     norm_ = nn::LayerNorm(w / "encoder", "layer_norm", c_.hidden_size, c_.layer_norm_eps);
     for (int64_t i = 0; i < c_.num_hidden_layers; ++i) layers_.emplace_back(c_, w / "encoder" / "layers" / i);
     if (w.has("masked_spec_embed")) w.tensor("masked_spec_embed", {c_.hidden_size}, c_.init());  // read in training only
@@ -198,20 +129,12 @@ class Wav2Vec2 : public nn::Model {
   NamedTensors forward(const NamedTensors& inputs, const nn::ForwardOptions& options) const override {
     const nn::Inputs in(inputs, {"input_values", "attention_mask", "labels"});
     const Tensor samples = in.floats("input_values", {-1, -1});
-    const int64_t sounds = samples.size(0), frames = c_.frames(samples.size(1));
-    require(frames > 0, "forward: input_values has {} samples, too few for one frame", samples.size(1));
-    // How many frames of each sound count.
-    std::vector<int64_t> lengths(static_cast<size_t>(sounds), frames);
+    const int64_t sounds = samples.size(0);
     const auto mask = in.mask("attention_mask", samples.shape());
-    for (size_t b = 0; !mask.empty() && b < lengths.size(); ++b) {
-      int64_t seen = 0;
-      for (int64_t t = 0; t < samples.size(1); ++t) seen += mask[b * static_cast<size_t>(samples.size(1)) + static_cast<size_t>(t)];
-      lengths[b] = c_.frames(seen);
-      require(lengths[b] > 0, "forward: row {} of attention_mask leaves {} samples, too few for one frame", b, seen);
-    }
+    const std::vector<int64_t> lengths = c_.frames_of(samples.shape(), mask);  // frames of each sound that count
 
     Tensor x = unsqueeze(samples, 1);
-    for (const FeatureLayer& layer : features_) x = layer.forward(x);
+    for (const SoundFeatureLayer& layer : features_) x = layer.forward(x);
     Tensor features = transpose(x, 1, 2);  // [B,T,C]
     if (feature_norm_) features = (*feature_norm_)(features);
     std::vector<Tensor> states;
@@ -297,7 +220,7 @@ class Wav2Vec2 : public nn::Model {
   HeadKind kind_;
   Config c_;
   bool hubert_;
-  std::vector<FeatureLayer> features_;
+  std::vector<SoundFeatureLayer> features_;
   std::optional<nn::LayerNorm> feature_norm_;
   nn::Linear projection_;
   std::optional<PositionalConvolution> positions_;

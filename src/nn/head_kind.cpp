@@ -37,6 +37,10 @@ HeadKind head_kind(const Json& config) {
       {"ForImageClassificationWithTeacher", HeadKind::image_classification},
       {"ForObjectDetection", HeadKind::object_detection},
       {"ForCTC", HeadKind::ctc},
+      {"ForAudioClassification", HeadKind::sequence_classification},
+      {"ForSpeechToText", HeadKind::seq2seq_lm},
+      {"ForTextToSpeech", HeadKind::bare},
+      {"HifiGan", HeadKind::bare},
       {"ModelWithProjection", HeadKind::bare},
       {"Model", HeadKind::bare},
   };

@@ -37,7 +37,8 @@ uint64_t bytes_of(const fs::path& path) {
   for (const auto& entry : fs::directory_iterator(path, error))
     if (entry.is_regular_file(error)) {
       const std::string name = entry.path().filename().string();
-      if (name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".gguf"))
+      if (name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".gguf") ||
+          name.ends_with(".onnx"))
         bytes += entry.file_size(error);
     }
   return bytes;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "serve/speech.h"
 
 namespace mynah::serve {
 namespace {
@@ -44,7 +45,7 @@ const std::vector<Route>& all_routes() {
     std::vector<Route> out;
     for (const auto routes :
          {general_routes(), ollama_text_routes(), ollama_model_routes(), openai_routes(), responses_routes(),
-          anthropic_routes(), lm_studio_routes(), embedding_routes(), hugging_face_routes()})
+          anthropic_routes(), lm_studio_routes(), embedding_routes(), speech_routes(), hugging_face_routes()})
       out.insert(out.end(), routes.begin(), routes.end());
     return out;
   }();

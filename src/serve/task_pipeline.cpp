@@ -8,6 +8,7 @@
 #include "mynah/pipeline.h"
 #include "nn/causal_lm.h"
 #include "serve/media.h"
+#include "serve/speech.h"
 #include "tasks/registry.h"
 
 namespace mynah::serve {
@@ -139,6 +140,7 @@ void send_sound(const Call& call, const Json& result) {
 std::string task_of_head(const LoadedModel& model, const Json& parameters) {
   const auto& network = *model.model.bundle().network;
   const nn::HeadKind kind = network.kind();
+  if (speaks(model)) return "text-to-speech";
   switch (kind) {
     case nn::HeadKind::causal_lm:
       return "text-generation";

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "serve/speech.h"
 #include "serve/task_pipeline.h"
 #include "serve/text_generation.h"
 #include "serve/vectors.h"
@@ -127,6 +128,7 @@ void answer_task(Call& call, const std::string& name, const std::string& asked) 
   }
   if (task == "feature-extraction") return extract_features(call, *lease, body);
   if (task == "sentence-similarity") return compare_sentences(call, *lease, body);
+  if (task == "text-to-speech" || task == "text-to-audio") return hf_speech(call, *lease, body);
   answer_pipeline(call, *lease, task, body);
 }
 

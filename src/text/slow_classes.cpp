@@ -447,17 +447,25 @@ class VitsDecoder : public Decoder {
   bool blank_;
 };
 
+// Stands where text would have to be turned into phonemes.
+class NeedsPhonemes : public Normalizer {
+ public:
+  explicit NeedsPhonemes(std::string where) : where_(std::move(where)) {}
+  void apply(Pieces&) const override {
+    fail(ErrorCode::failure, "{}: this tokenizer spells phonemes, not text; mynah speak and the task text-to-audio make them with espeak-ng", where_);
+  }
+
+ private:
+  std::string where_;
+};
+
 Description describe_vits(TokenizerFolder& folder) {
-  if (folder.flag("phonemize", true))
-    fail(ErrorCode::failure,
-         "{}: this tokenizer spells phonemes, which text must be turned into first; use a "
-         "checkpoint with \"phonemize\": false",
-         folder.path.string());
   Description out;
   Vocabulary vocabulary = read_vocabulary(folder.map("vocab.json"), folder.where("vocab.json"), out.impl->arena);
   const int32_t unknown = unknown_of(folder, vocabulary);
   const bool blank = folder.flag("add_blank", true);
-  if (folder.flag("normalize", true))
+  if (folder.flag("phonemize", true)) out.impl->normalizer = std::make_unique<NeedsPhonemes>(folder.path.string());
+  else if (folder.flag("normalize", true))
     out.impl->normalizer = std::make_unique<VitsText>(vocabulary, folder.text("language", "") == "ron");
   out.impl->model = std::make_unique<Characters>(std::move(vocabulary), unknown, blank);
   out.impl->decoder = std::make_unique<VitsDecoder>(blank);

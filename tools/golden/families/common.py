@@ -46,6 +46,7 @@ def case(kind, config, io="plain right grad", generate=(), **options):
     fresh         the model is made anew for every input: it keeps state between calls
     attention     "eager" (default) or "sdpa"
     frozen        parameters without a gradient are random too: they are frozen by the config, not computed
+    call          function(model, inputs) -> outputs by name, for a model whose forward() is called in another way
     pixels        (channels, height, width) of pixel_values, for families that look at images; two of them
     settings      generation_config.json of the case
     answers       function(model, arguments) -> sequences, where generate() gives no scores of its steps
@@ -68,9 +69,9 @@ def randomise(model, name, spread, frozen=False):
             noise = torch.randn(p.shape, generator=generator)
             p.copy_(1 + 0.3 * noise if p.ndim == 1 and key.endswith("weight") else spread * noise)
         for key, b in model.named_buffers():
-            if key.endswith(("final_logits_bias", "running_mean")):
+            if key.endswith(("final_logits_bias", "running_mean")) or key == "mean":
                 b.copy_(spread * torch.randn(b.shape, generator=generator))
-            if key.endswith("running_var"):
+            if key.endswith("running_var") or key == "scale":
                 b.copy_(0.5 + torch.rand(b.shape, generator=generator))
     return model.eval()
 
@@ -179,7 +180,8 @@ def inputs_of(model, spec, name, which):
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
                "seq_relationship_logits", "sop_logits", "encoder_last_hidden_state", "aux_loss",
                "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text",
-               "extract_features", "pred_boxes", "itm_score", "question_embeds")
+               "extract_features", "pred_boxes", "itm_score", "question_embeds",
+               "waveform", "sequence_lengths", "spectrogram")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 
@@ -226,7 +228,10 @@ def write_io(model, spec, name, folder, which, disk_names):
     grad = any(key in inputs for key in ("labels", "start_positions", "return_loss"))
     model.zero_grad()
     with torch.set_grad_enabled(grad):
-        y = model(**inputs, output_hidden_states=which == "plain", return_dict=True)
+        if "call" in spec:
+            y = spec["call"](model, inputs)
+        else:
+            y = model(**inputs, output_hidden_states=which == "plain", return_dict=True)
     out = outputs_of(y, which == "plain")
     if grad:
         y.loss.backward()
