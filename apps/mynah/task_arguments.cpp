@@ -84,6 +84,7 @@ class TaskCommand {
     app_.add_option("--input-file", out_.input_file, "inputs, one a line (.jsonl: JSON texts or objects)")->type_name("FILE");
     app_.add_option("--output-file", out_.output_file, "with --input-file: results, one JSON a line")->type_name("FILE");
     app_.add_option("--batch-size", out_.batch_size, "inputs of a file that are worked on together")->type_name("N")->check(CLI::Range(1, 100000));
+    if (entry.draw) app_.add_option("--save", out_.save, "write the picture with the result drawn into it (.png, .jpg)")->type_name("FILE");
     for (const TaskOption& option : entry.options) add(option);
     if (entry.generates) generation_.add(app_);
     app_.allow_extras();

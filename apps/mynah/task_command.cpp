@@ -15,6 +15,8 @@
 #include "command.h"
 #include "mynah/pipeline.h"
 #include "open_model.h"
+#include "tasks/pictures.h"
+#include "text/base64.h"
 
 namespace mynah::app {
 namespace {
@@ -28,8 +30,9 @@ void require_utf8(const std::string& text, const std::string& where) {
   }
 }
 
-std::string whole_stdin() {
+std::string whole_stdin(const TaskEntry& entry) {
   std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+  if (entry.medium != tasks::Medium::text) return "data:;base64," + text::encode_base64(text);
   if (text.ends_with('\n')) text.pop_back();
   if (text.ends_with('\r')) text.pop_back();
   return text;
@@ -45,7 +48,7 @@ Json as_input(const TaskEntry& entry, const std::string& text) {
 std::vector<Json> given_inputs(const TaskEntry& entry, const TaskArguments& a) {
   std::vector<Json> inputs;
   for (const std::string& word : a.inputs) {
-    const std::string text = word == "-" ? whole_stdin() : word;
+    const std::string text = word == "-" ? whole_stdin(entry) : word;
     require_utf8(text, word == "-" ? "standard input" : fmt::format("input {}", inputs.size() + 1));
     inputs.push_back(as_input(entry, text));
   }
@@ -98,16 +101,25 @@ int run_file(const Pipeline& pipe, const TaskEntry& entry, const TaskArguments& 
   return 0;
 }
 
-int run_inputs(const Pipeline& pipe, const TaskEntry& entry, const TaskArguments& a, const std::function<Json(const Json&)>& wrapped) {
+int run_inputs(const tasks::OpenTask& task, const Pipeline& pipe, const TaskArguments& a, const std::function<Json(const Json&)>& wrapped) {
+  const TaskEntry& entry = *task.entry;
   const std::vector<Json> inputs = given_inputs(entry, a);
   const Json all = inputs.size() == 1 ? inputs[0] : inputs.empty() ? Json() : Json(inputs);
-  if (a.json) {
+  if (a.json && a.save.empty()) {
     print_json(wrapped ? wrapped(pipe.each(all, a.options)) : pipe(all, a.options));
     return 0;
   }
   bool one = false;
   const std::vector<Json> meant = entry.inputs ? entry.inputs(all, a.options, &one) : inputs;
+  if (!a.save.empty() && meant.size() != 1) fail(ErrorCode::usage, "pipeline: --save takes one input, got {}", meant.size());
   const std::vector<Json> results = pipe.each(all, a.options);
+  if (!a.save.empty()) {
+    media::write_image(a.save, entry.draw(tasks::read_picture(task, meant[0]), results[0]));
+    if (a.json) {
+      print_json(one ? results[0] : Json(results));
+      return 0;
+    }
+  }
   for (size_t i = 0; i < results.size(); ++i) print_text((i ? "\n" : "") + pipe.shown(meant.size() == results.size() ? meant[i] : Json(), results[i], colors()));
   return 0;
 }
@@ -117,6 +129,7 @@ int run_inputs(const Pipeline& pipe, const TaskEntry& entry, const TaskArguments
 int run_task(const TaskEntry& entry, const std::string& asked, const TaskArguments& a, const std::function<Json(const Json&)>& wrapped) {
   if (!a.input_file.empty() && !a.inputs.empty()) fail(ErrorCode::usage, "pipeline: give --input-file or inputs, not both");
   if (!a.output_file.empty() && a.input_file.empty()) fail(ErrorCode::usage, "pipeline: --output-file goes with --input-file");
+  if (!a.save.empty() && !a.input_file.empty()) fail(ErrorCode::usage, "pipeline: --save goes with an input, not with --input-file");
   if (a.input_file.empty() && a.inputs.empty() && !entry.inputs) fail(ErrorCode::usage, "pipeline {}: give an input ({}, or - for standard input)", entry.name, entry.input);
   std::string model = a.model;
   if (model.empty()) {
@@ -125,8 +138,9 @@ int run_task(const TaskEntry& entry, const std::string& asked, const TaskArgumen
   }
   LoadOptions load;
   load.precision = a.precision;
-  const Pipeline pipe(tasks::open_task(entry, asked, model_path(model), load));
-  return a.input_file.empty() ? run_inputs(pipe, entry, a, wrapped) : run_file(pipe, entry, a);
+  const auto task = tasks::open_task(entry, asked, model_path(model), load);
+  const Pipeline pipe(task);
+  return a.input_file.empty() ? run_inputs(*task, pipe, a, wrapped) : run_file(pipe, entry, a);
 }
 
 }  // namespace mynah::app

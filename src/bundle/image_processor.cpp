@@ -32,6 +32,7 @@ Json defaults_of(const std::string& kind) {
   if (kind == "Siglip") return defaults(square(224), 3, kHalf, kHalf);
   if (kind == "Blip") return defaults(square(384), 3, kClipMean, kClipStd);
   if (kind == "Segformer") return defaults(square(512), 2, kImagenetMean, kImagenetStd);
+  if (kind == "DPT") return defaults(square(384), 3, kHalf, kHalf);
   if (kind == "ConvNext") {
     Json d = defaults(shortest(384), 2, kHalf, kHalf);
     d["crop_pct"] = 224.0 / 256;
@@ -42,8 +43,15 @@ Json defaults_of(const std::string& kind) {
     d["do_pad"] = true;
     return d;
   }
+  if (kind == "Yolox" || kind == "Yolo") {
+    Json d = defaults(square(640), 2, kHalf, kHalf);
+    d["do_normalize"] = false;
+    d["do_rescale"] = kind == "Yolo";
+    return d;
+  }
   fail(ErrorCode::failure,
-       "preprocessor_config.json: image processor \"{}\" is not known, expected ViT, DeiT, Bit, CLIP, Siglip, Blip, Segformer, ConvNext, Detr, Yolos, Llava or Idefics", kind);
+       "preprocessor_config.json: image processor \"{}\" is not known, expected ViT, DeiT, Bit, CLIP, Siglip, Blip, Segformer, ConvNext, Detr, Yolos, DPT, Llava, "
+       "Idefics, Yolox or Yolo", kind);
 }
 
 // "CLIPImageProcessorFast", "ViTFeatureExtractor" -> "CLIP", "ViT"
@@ -94,6 +102,21 @@ Size by_both_edges(const media::Image& image, int64_t edge, int64_t longest, boo
   return {std::max<int64_t>(out.height, 1), std::max<int64_t>(out.width, 1)};
 }
 
+// DPT's rule: sides that are multiples of a number; with the shape kept, whichever scale changes the picture less.
+Size by_multiples(const media::Image& image, Size to, bool keep_shape, int64_t multiple) {
+  const auto height = static_cast<double>(image.height), width = static_cast<double>(image.width);
+  double down = static_cast<double>(to.height) / height, across = static_cast<double>(to.width) / width;
+  if (keep_shape) {
+    if (std::abs(1 - across) < std::abs(1 - down)) down = across;
+    else across = down;
+  }
+  const auto rounded = [&](double size) {
+    const auto whole = static_cast<int64_t>(std::nearbyint(size / static_cast<double>(multiple))) * multiple;
+    return whole > 0 ? whole : static_cast<int64_t>(std::ceil(size / static_cast<double>(multiple))) * multiple;
+  };
+  return {std::max<int64_t>(rounded(down * height), 1), std::max<int64_t>(rounded(across * width), 1)};
+}
+
 media::Image center_crop(const media::Image& image, Size to) {
   // A picture smaller than the crop is centred in black, the larger border above and left.
   const auto start = [](int64_t have, int64_t want) { return have >= want ? (have - want) / 2 : -((want - have + 1) / 2); };
@@ -102,12 +125,13 @@ media::Image center_crop(const media::Image& image, Size to) {
 
 }  // namespace
 
-ImageProcessor::ImageProcessor(const Json& config) {
+ImageProcessor::ImageProcessor(const Json& config) : config_(config) {
   const std::string kind = kind_of(config);
   settings_ = defaults_of(kind);
   for (const auto& [key, value] : config.items())
     if (!value.is_null()) settings_[key] = value;
   settings_["kind"] = kind;
+  require(kind != "DPT" || !nn::config_bool(settings_, "do_pad", false), "preprocessor_config.json: do_pad is not supported for DPT");
   pads_ = nn::config_bool(settings_, "do_pad", nn::config_bool(settings_, "pad_and_return_pixel_mask", false)) && (kind == "Detr" || kind == "Yolos");
   if (kind == "Idefics" && settings_.contains("image_size")) settings_["size"] = square(nn::config_int(settings_, "image_size"));
   // Old files give one number: the shorter edge for those that keep the shape, both sides otherwise.
@@ -122,6 +146,19 @@ ImageProcessor::ImageProcessor(const Json& config) {
   }
   if (settings_["crop_size"].is_number_integer()) settings_["crop_size"] = square(settings_["crop_size"].get<int64_t>());
   require(settings_["size"].is_object(), "preprocessor_config.json: size is {}, expected an object", settings_["size"].dump());
+}
+
+ImageProcessor ImageProcessor::changed(const Json& settings) const {
+  Json config = config_;
+  config.update(settings);
+  return ImageProcessor(config);
+}
+
+bool ImageProcessor::letterboxes() const { return settings_["kind"] == "Yolox" || settings_["kind"] == "Yolo"; }
+
+media::Letterbox ImageProcessor::letterbox(const media::Image& image) const {
+  const Json& size = settings_["size"];
+  return media::fit(image.width, image.height, side(size, "width"), side(size, "height"), settings_["kind"] == "Yolo");
 }
 
 int64_t ImageProcessor::square_side() const {
@@ -147,6 +184,7 @@ media::Image ImageProcessor::place(const media::Image& given) const {
   const Json& size = settings_["size"];
   const auto filter = static_cast<media::Filter>(nn::config_int(settings_, "resample", 2, 0, 5));
   const std::string kind = settings_["kind"];
+  if (letterboxes()) return media::letterboxed(given, letterbox(given), side(size, "width"), side(size, "height"));
   const media::Image image = kind == "Llava" && nn::config_bool(settings_, "do_pad", false) ? squared(given) : given;
   media::Image out = image;
   if (nn::config_bool(settings_, "do_resize", true)) {
@@ -157,7 +195,9 @@ media::Image ImageProcessor::place(const media::Image& given) const {
       return center_crop(media::resize(image, larger.width, larger.height, filter), {edge, edge});
     }
     Size to;
-    if (size.contains("height")) to = {side(size, "height"), side(size, "width")};
+    if (kind == "DPT") to = by_multiples(image, {side(size, "height"), side(size, "width")}, nn::config_bool(settings_, "keep_aspect_ratio", false),
+                                         nn::config_int(settings_, "ensure_multiple_of", 1));
+    else if (size.contains("height")) to = {side(size, "height"), side(size, "width")};
     else if (size.contains("longest_edge") && size.contains("shortest_edge")) to = by_both_edges(image, side(size, "shortest_edge"), side(size, "longest_edge"), kind == "Yolos");
     else to = by_shortest(image, side(size, "shortest_edge"));
     out = media::resize(image, to.width, to.height, filter);
@@ -194,6 +234,7 @@ nn::NamedTensors ImageProcessor::operator()(std::span<const media::Image> images
     mean[c] = channel("image_mean");
     std[c] = channel("image_std");
   }
+  const bool blue_first = settings_["kind"] == "Yolox";
   const auto count = static_cast<int64_t>(placed.size());
   Tensor pixels = Tensor::zeros({count, 3, height, width}), mask = Tensor::zeros({count, height, width});
   for (int64_t b = 0; b < count; ++b) {
@@ -204,7 +245,8 @@ nn::NamedTensors ImageProcessor::operator()(std::span<const media::Image> images
         for (int64_t c = 0; c < 3; ++c) {
           const auto value = static_cast<float>(image.rgb[static_cast<size_t>((y * image.width + x) * 3 + c)] * factor);
           const auto i = static_cast<size_t>(c);
-          pixels.data<float>()[((b * 3 + c) * height + y) * width + x] = normalize ? (value - mean[i]) / std[i] : value;
+          const int64_t channel = blue_first ? 2 - c : c;
+          pixels.data<float>()[((b * 3 + channel) * height + y) * width + x] = normalize ? (value - mean[i]) / std[i] : value;
         }
       }
   }

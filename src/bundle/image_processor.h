@@ -1,5 +1,6 @@
 // Pictures -> pixel_values, as the image processor named in a model's preprocessor_config.json makes them (transformers 4.57, the
-// PIL kind). Known: ViT, DeiT, BiT (DINOv2), CLIP, SigLIP, BLIP, ConvNeXt (also ResNet), SegFormer, DETR, YOLOS, LLaVA, IDEFICS, and what is put
+// PIL kind). Known: ViT, DeiT, BiT (DINOv2), CLIP, SigLIP, BLIP, ConvNeXt (also ResNet), SegFormer, DETR, YOLOS, DPT, LLaVA, IDEFICS, YOLOX and YOLO (the last two are not the
+// reference's), and what is put
 // together from their keys.
 #pragma once
 #include <filesystem>
@@ -8,6 +9,7 @@
 
 #include "base/json.h"
 #include "media/image.h"
+#include "media/letterbox.h"
 #include "nn/model.h"
 
 namespace mynah::bundle {
@@ -21,6 +23,13 @@ class ImageProcessor {
   // The edge of the squares that all pictures become. Throws failure for a processor that makes others.
   int64_t square_side() const;
 
+  // The same with other settings for some.
+  ImageProcessor changed(const Json& settings) const;
+
+  // YOLO's kinds fit pictures into a frame: whether this is one, and where a picture lies in it.
+  bool letterboxes() const;
+  media::Letterbox letterbox(const media::Image& image) const;
+
   // pixel_values [B,3,H,W]; pixel_mask [B,H,W] for DETR.
   nn::NamedTensors operator()(std::span<const media::Image> images) const;
 
@@ -29,6 +38,7 @@ class ImageProcessor {
 
   media::Image squared(const media::Image& image) const;
 
+  Json config_;    // as it was given
   Json settings_;  // the kind's defaults under the file's keys
   bool pads_ = false;
 };

@@ -16,6 +16,7 @@
 #include "bundle/piper.h"
 #include "bundle/some_of.h"
 #include "formats/checkpoint.h"
+#include "models/recognise.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {
@@ -29,15 +30,27 @@ bool is_gguf(const fs::path& path) {
   return file->bytes().size() >= 4 && std::memcmp(file->bytes().data(), "GGUF", 4) == 0;
 }
 
-// A folder without config.json but with one GGUF file stands for that file. Throws usage when there are several.
+// Weights whose config may be read off their names and shapes.
+bool may_be_recognised(const fs::path& path) {
+  constexpr std::string_view kEndings[] = {".pth", ".pt", ".onnx", ".safetensors"};
+  return std::find(std::begin(kEndings), std::end(kEndings), path.extension().string()) != std::end(kEndings) && fs::is_regular_file(path);
+}
+
+// A folder without config.json but with one GGUF file stands for that file, else one with weights that need no config. Throws usage when
+// there are several.
 fs::path file_of(const fs::path& path) {
   if (!fs::is_directory(path) || fs::exists(path / "config.json")) return path;
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(path))
     if (entry.path().extension() == ".gguf" && is_gguf(entry.path())) names.push_back(entry.path().filename().string());
+  const bool bare = names.empty() && !Tokenizer::is_in(path);
+  if (bare && fs::exists(path / "model.safetensors")) return path / "model.safetensors";
+  if (bare)
+    for (const auto& entry : fs::directory_iterator(path))
+      if (may_be_recognised(entry.path()) && entry.path().extension() != ".safetensors") names.push_back(entry.path().filename().string());
   if (names.empty()) return path;
   std::sort(names.begin(), names.end());
-  if (names.size() > 1) fail(ErrorCode::usage, "{}: holds {} GGUF files, expected one: {}; name the file", path.string(), names.size(), some_of(names));
+  if (names.size() > 1) fail(ErrorCode::usage, "{}: holds {} files of weights, expected one: {}; name the file", path.string(), names.size(), some_of(names));
   return path / names[0];
 }
 
@@ -199,6 +212,16 @@ void open_folder(Bundle* b) {
   if (b->entry->generation) b->entry->generation(b->config, &b->generation_config);
 }
 
+void open_recognised(Bundle* b) {
+  b->source = formats::open_checkpoint(b->path);
+  std::map<std::string, Shape> weights;
+  for (const auto& info : b->source->tensors()) weights[info.name] = info.shape;
+  b->config = recognised_config(weights);
+  require(!b->config.is_null(), "{}: weights of an unknown network; expected those of YOLOX or YOLO, or a folder with config.json", b->path.string());
+  b->entry = &find_entry(b->config, b->path.string());
+  b->generation_config = Json::object();
+}
+
 void open_text(Bundle* b) {
   b->text_path = b->path;
   std::string source;
@@ -282,15 +305,19 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
     b->generation_config = Json::object();
     b->source = std::move(piper.weights);
     b->entry = &find_entry(b->config, voice->string());
+  } else if (may_be_recognised(b->path)) {
+    open_recognised(b.get());
   } else if (fs::is_directory(path)) {
     open_folder(b.get());
     if (parts.network && !b->source) b->source = formats::open_checkpoint(path);
   } else {
-    fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file, a Piper voice (.onnx beside its .onnx.json) or a folder in Hugging Face layout", path.string());
+    fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file, a Piper voice (.onnx beside its .onnx.json), weights of YOLOX or YOLO, or a folder in Hugging Face layout", path.string());
   }
   const bool other_head = parts.head && choose_head(b.get(), parts.head(*b));
   if (train.edit_config) train.edit_config(&b->config);
-  if (parts.tokenizer && !b->config.contains("piper")) open_text(b.get());  // voices have phonemes instead
+  // Weights alone, beside which nothing lies.
+  const bool alone = !b->gguf && fs::is_regular_file(b->path);
+  if (parts.tokenizer && !alone) open_text(b.get());
   if (parts.network) build(b.get(), options, train);
   if (parts.network && !other_head) warn_of_unused(*b);
   return b;

@@ -1,6 +1,7 @@
-// JPEG by libjpeg-turbo, with the orientation that EXIF asks for.
+// JPEG by libjpeg-turbo: read with the orientation that EXIF asks for; written.
 #include <csetjmp>
 #include <cstdio>
+#include <cstdlib>
 #include <jpeglib.h>
 
 #include "base/require.h"
@@ -93,6 +94,48 @@ Image decode_jpeg(std::span<const std::byte> bytes, const std::string& where) {
   jpeg_destroy_decompress(&info);
   if (!ok) fail(ErrorCode::integrity, "{}: damaged JPEG: {}", where, errors.message);
   return turn(std::move(out), turned);
+}
+
+namespace {
+
+// Like decode: jumps leave it, so nothing here has a destructor.
+bool encode(jpeg_compress_struct& info, ErrorManager& errors, const Image& image, int quality, unsigned char** out, unsigned long* size) {
+  if (setjmp(errors.jump)) return false;
+  jpeg_create_compress(&info);
+  jpeg_mem_dest(&info, out, size);
+  info.image_width = static_cast<JDIMENSION>(image.width);
+  info.image_height = static_cast<JDIMENSION>(image.height);
+  info.input_components = 3;
+  info.in_color_space = JCS_RGB;
+  jpeg_set_defaults(&info);
+  jpeg_set_quality(&info, quality, TRUE);
+  info.comp_info[0].h_samp_factor = info.comp_info[0].v_samp_factor = 1;
+  jpeg_start_compress(&info, TRUE);
+  while (info.next_scanline < info.image_height) {
+    JSAMPROW row = const_cast<JSAMPROW>(image.rgb.data() + static_cast<size_t>(info.next_scanline) * info.image_width * 3);
+    jpeg_write_scanlines(&info, &row, 1);
+  }
+  jpeg_finish_compress(&info);
+  return true;
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
+  jpeg_compress_struct info{};
+  ErrorManager errors{};
+  info.err = jpeg_std_error(&errors.base);
+  errors.base.error_exit = on_error;
+  errors.base.emit_message = on_warning;
+  unsigned char* data = nullptr;
+  unsigned long size = 0;
+  const bool ok = encode(info, errors, image, quality, &data, &size);
+  jpeg_destroy_compress(&info);
+  const auto* begin = reinterpret_cast<const std::byte*>(data);
+  std::vector<std::byte> out(begin, ok ? begin + size : begin);
+  std::free(data);
+  require(ok, "image: cannot write {}x{} as JPEG: {}", image.width, image.height, errors.message);
+  return out;
 }
 
 }  // namespace mynah::media

@@ -2,6 +2,9 @@
 
 #include <webp/decode.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "base/file.h"
 #include "base/require.h"
 #include "media/decoders.h"
@@ -75,6 +78,16 @@ Image read_image(const std::filesystem::path& path, Alpha alpha) {
   if (!std::filesystem::exists(path)) fail(ErrorCode::not_found, "{}: no such file", path.string());
   const auto file = MappedFile::open(path);
   return decode_image(file->bytes(), path.string(), alpha);
+}
+
+void write_image(const std::filesystem::path& path, const Image& image) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (ending != ".png" && ending != ".jpg" && ending != ".jpeg") fail(ErrorCode::usage, "{}: cannot write such a picture, expected a name with .png, .jpg or .jpeg", path.string());
+  const auto bytes = ending == ".png" ? encode_png(image.width, image.height, 3, image.rgb.data()) : encode_jpeg(image);
+  AtomicFile file(path);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
 }
 
 }  // namespace mynah::media

@@ -26,5 +26,9 @@ Image read_image(const std::filesystem::path& path, Alpha alpha = Alpha::dropped
 
 // PNG of RGB pixels, or of one channel [height][width].
 std::vector<std::byte> encode_png(int64_t width, int64_t height, int channels, const uint8_t* pixels);
+// JPEG without subsampled colours; `quality` 1..100.
+std::vector<std::byte> encode_jpeg(const Image& image, int quality = 92);
+// As the ending says: .png, .jpg or .jpeg. Written whole or not at all. Throws usage for another ending.
+void write_image(const std::filesystem::path& path, const Image& image);
 
 }  // namespace mynah::media

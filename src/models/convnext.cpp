@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/require.h"
+#include "models/maps.h"
 #include "models/model_entry.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
@@ -37,23 +38,13 @@ struct Config {
 
 constexpr float kInnerEps = 1e-6f;
 
-// Rows of pixels [B*H*W, C] of planes [B,C,H,W], and back.
-Tensor pixel_rows(const Tensor& x) {
-  const int order[] = {0, 2, 3, 1};
-  return reshape(permute(x, order), {x.size(0) * x.size(2) * x.size(3), x.size(1)});
-}
-Tensor planes_of(const Tensor& rows, const Shape& like) {
-  const int order[] = {0, 3, 1, 2};
-  return permute(reshape(rows, {like[0], like[2], like[3], rows.size(1)}), order);
-}
-
 // A norm over channels, then a convolution whose windows touch: the start of a stage; the stem has them the other way round.
 struct Reduction {
   Reduction(const Config& c, const Weights& w, const char* norm_name, const char* conv_name, int64_t norm_size, int64_t in, int64_t out, int64_t kernel)
       : norm(w, norm_name, norm_size, kInnerEps),
         weight((w / conv_name).tensor("weight", {out, in, kernel, kernel}, c.init())),
         bias((w / conv_name).tensor("bias", {out}, Init::zeros())) {}
-  Tensor normed(const Tensor& x) const { return planes_of(norm(pixel_rows(x)), x.shape()); }
+  Tensor normed(const Tensor& x) const { return maps_of(norm(map_rows(x)), MapSize(x)); }
   Tensor reduced(const Tensor& x) const { return conv2d(x, weight, bias, {{weight.size(2), weight.size(3)}}); }
 
   nn::LayerNorm norm;
@@ -72,9 +63,9 @@ struct Layer {
   }
   Tensor forward(const Tensor& x) const {
     const Tensor y = conv2d(x, depthwise, depthwise_bias, {{1, 1}, {3, 3}, {1, 1}, x.size(1)});
-    Tensor rows = down(activate(up(norm(pixel_rows(y))), act));
+    Tensor rows = down(activate(up(norm(map_rows(y))), act));
     if (scale.defined()) rows = rows * scale;
-    return x + planes_of(rows, y.shape());
+    return x + maps_of(rows, MapSize(y));
   }
 
   Tensor depthwise, depthwise_bias;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "models/box_predictor.h"
 #include "models/model_entry.h"
 #include "models/vit_layers.h"
 #include "nn/config.h"
@@ -15,15 +16,6 @@ namespace {
 
 using nn::HeadKind;
 using nn::Weights;
-
-// Three linear maps with relu between them.
-struct Predictor {
-  Predictor(const Weights& w, int64_t in, int64_t out, nn::Init init) {
-    for (int64_t i = 0; i < 3; ++i) layers.emplace_back(w / "layers", std::to_string(i), in, i == 2 ? out : in, init);
-  }
-  Tensor operator()(const Tensor& x) const { return layers[2](relu(layers[1](relu(layers[0](x))))); }
-  std::vector<nn::Linear> layers;
-};
 
 class Yolos : public nn::Model {
  public:
@@ -101,7 +93,7 @@ class Yolos : public nn::Model {
   std::vector<VitLayer> layers_;
   nn::LayerNorm norm_;
   nn::Linear pooler_;
-  std::optional<Predictor> class_predictor_, box_predictor_;
+  std::optional<BoxPredictor> class_predictor_, box_predictor_;
 };
 
 std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {

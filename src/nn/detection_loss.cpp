@@ -12,7 +12,7 @@
 
 namespace mynah::nn {
 
-std::vector<Objects> read_objects(const Inputs& inputs, int64_t images, int64_t classes) {
+std::vector<Objects> read_objects(const Inputs& inputs, int64_t images, int64_t classes, bool masks) {
   std::vector<Objects> all;
   for (int64_t i = 0; i < images; ++i) {
     const std::string name = "labels." + std::to_string(i);
@@ -23,6 +23,10 @@ std::vector<Objects> read_objects(const Inputs& inputs, int64_t images, int64_t 
     require(inputs.tensor(name + ".boxes").shape() == Shape({n, 4}), "forward: {}.boxes has shape {}, expected [{},4]", name,
             inputs.tensor(name + ".boxes").shape().str(), n);
     o.boxes = to(inputs.tensor(name + ".boxes"), DType::f32).to_vector();
+    if (masks) {
+      o.masks = inputs.floats(name + ".masks", {n, -1, -1});
+      require(n == 0 || o.masks.numel() > 0, "forward: {}.masks is empty", name);
+    }
     all.push_back(std::move(o));
   }
   return all;
@@ -95,7 +99,7 @@ Tensor generalized_iou(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-Tensor detection_loss(const Json& config, const Tensor& logits, const Tensor& boxes, const std::vector<Objects>& objects) {
+Tensor detection_loss(const Json& config, const Tensor& logits, const Tensor& boxes, const std::vector<Objects>& objects, Matches* matches) {
   const int64_t images = logits.size(0), queries = logits.size(1), classes = logits.size(2);
   const auto weight = [&](const char* key, double otherwise) { return config_number(config, key, otherwise); };
   std::vector<int64_t> matched;        // rows of the predictions that have an object
@@ -132,12 +136,14 @@ Tensor detection_loss(const Json& config, const Tensor& logits, const Tensor& bo
         if (j < 0) continue;
         const int64_t row = b * queries + q;
         matched.push_back(row);
+        if (matches) matches->objects.push_back(j);
         targets.insert(targets.end(), o.boxes.begin() + j * 4, o.boxes.begin() + (j + 1) * 4);
         with_object[static_cast<size_t>(row)] = o.classes[static_cast<size_t>(j)];
         without[static_cast<size_t>(row)] = -100;
       }
     }
   }
+  if (matches) matches->rows = matched;
   // Weighted cross-entropy: predictions without an object count eos_coefficient.
   const Tensor rows = reshape(logits, {images * queries, classes});
   const auto sum_of = [&](const std::vector<int64_t>& labels) { return cross_entropy(rows, Tensor::from(std::span<const int64_t>(labels), {images * queries}), -100, 1); };
@@ -150,6 +156,38 @@ Tensor detection_loss(const Json& config, const Tensor& logits, const Tensor& bo
   const float share = 1 / static_cast<float>(std::max<size_t>(count, 1));
   loss = loss + sum(abs(mine - theirs)) * (share * static_cast<float>(weight("bbox_loss_coefficient", 5)));
   return loss + sum(add(neg(generalized_iou(mine, theirs)), 1.0f)) * (share * static_cast<float>(weight("giou_loss_coefficient", 2)));
+}
+
+Tensor mask_loss(const Json& config, const Tensor& masks, const std::vector<Objects>& objects, const Matches& matches) {
+  if (matches.rows.empty()) return Tensor::zeros({});
+  const int64_t queries = masks.size(1), count = static_cast<int64_t>(matches.rows.size());
+  int64_t height = 0, width = 0, all = 0;
+  for (const Objects& o : objects) {
+    all += static_cast<int64_t>(o.classes.size());
+    if (o.classes.empty()) continue;
+    height = std::max(height, o.masks.size(1));
+    width = std::max(width, o.masks.size(2));
+  }
+  // Masks of smaller pictures have zeros on the right and below.
+  Tensor targets = Tensor::zeros({count, height, width});
+  for (int64_t i = 0; i < count; ++i) {
+    const Tensor& from = objects[static_cast<size_t>(matches.rows[static_cast<size_t>(i)] / queries)].masks;
+    const std::vector<float> values = select(from, 0, matches.objects[static_cast<size_t>(i)]).to_vector();
+    for (int64_t y = 0; y < from.size(1); ++y)
+      std::copy_n(values.begin() + y * from.size(2), from.size(2), targets.data<float>() + (i * height + y) * width);
+  }
+  targets = reshape(targets, {count, height * width});
+  const Tensor mine = index_rows(reshape(masks, {masks.size(0) * queries, 1, masks.size(2), masks.size(3)}), matches.rows);
+  const Tensor x = reshape(interpolate(mine, height, width, Interpolation::bilinear), {count, height * width});
+  const float share = 1 / static_cast<float>(std::max<int64_t>(all, 1));
+  const auto without = [](const Tensor& y) { return add(neg(y), 1.0f); };
+  const Tensor p = sigmoid(x), cross_entropy = relu(x) - x * targets + log(add(exp(neg(abs(x))), 1.0f));
+  const Tensor missed = without(p * targets + without(p) * without(targets));
+  constexpr float kAlpha = 0.25f;
+  const Tensor focal = (targets * kAlpha + without(targets) * (1 - kAlpha)) * cross_entropy * square(missed);
+  const Tensor dice = without(div(add(sum(p * targets, 1) * 2.0f, 1.0f), add(sum(p, 1) + sum(targets, 1), 1.0f)));
+  return sum(mean(focal, 1)) * (share * static_cast<float>(config_number(config, "mask_loss_coefficient", 1))) +
+         sum(dice) * (share * static_cast<float>(config_number(config, "dice_loss_coefficient", 1)));
 }
 
 }  // namespace mynah::nn

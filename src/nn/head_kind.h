@@ -20,6 +20,8 @@ enum class HeadKind {
   object_detection,         // logits and boxes per image
   image_text,               // text that answers images, and a text before it: LLaVA, BLIP, ViT with GPT-2
   image_text_matching,      // how well an image and a text belong together: BlipForImageTextRetrieval
+  image_segmentation,       // classes of pixels, or logits, boxes and masks per image
+  depth_estimation,         // a depth per pixel
   ctc,                      // one row of logits per frame of sound
 };
 

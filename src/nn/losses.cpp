@@ -54,4 +54,30 @@ NamedTensors span_outputs(const Tensor& logits, const Inputs& inputs) {
   return out;
 }
 
+Tensor segmentation_loss(const Json& config, const Tensor& logits, const Inputs& inputs) {
+  const Shape shape = inputs.shape_of("labels", 3, "[batch, height, width]");
+  const int64_t classes = logits.size(1), ignored = config_int(config, "semantic_loss_ignore_index", 255, -1000);
+  require(shape[0] == logits.size(0), "forward: labels has {} maps for {} images", shape[0], logits.size(0));
+  const std::vector<int32_t> labels = inputs.integers("labels", shape);
+  const Tensor sized = interpolate(logits, shape[1], shape[2], Interpolation::bilinear);
+  const int order[] = {0, 2, 3, 1};
+  const auto count = static_cast<int64_t>(labels.size());
+  const Tensor rows = reshape(permute(sized, order), {count, classes});
+  std::vector<int64_t> targets;
+  for (const int32_t label : labels) {
+    require(classes == 1 || label == ignored || (label >= 0 && label < classes), "forward: labels holds {}, expected 0..{} or {}", label, classes - 1, ignored);
+    targets.push_back(label);
+  }
+  if (classes > 1) return cross_entropy(rows, Tensor::from(std::span<const int64_t>(targets), {count}), ignored);
+  // What is not judged counts as a pixel without loss.
+  const Tensor x = reshape(rows, {count});
+  Tensor wanted = Tensor::zeros({count}), judged = Tensor::zeros({count});
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t label = targets[static_cast<size_t>(i)];
+    wanted.data<float>()[i] = static_cast<float>(label);
+    judged.data<float>()[i] = label >= 0 && label != ignored ? 1 : 0;
+  }
+  return mean((relu(x) - x * wanted + log(add(exp(neg(abs(x))), 1.0f))) * judged);
+}
+
 }  // namespace mynah::nn

@@ -19,6 +19,9 @@ Tensor classification_loss(const Json& config, const Tensor& logits, const Input
 // start_logits and end_logits [B,T] of a question answerer's logits [B,T,2], and loss, the mean of their cross-entropies with
 // start_positions and end_positions if given: positions below 0 count as 0, those at T and above nowhere, as in the reference.
 NamedTensors span_outputs(const Tensor& logits, const Inputs& inputs);
+// Loss of the classes of pixels: logits [B,L,h,w] brought to the size of inputs["labels"] [B,H,W] (bilinear), then mean cross-entropy
+// over pixels whose label is not config's semantic_loss_ignore_index (255); with one class binary cross-entropy, as the reference.
+Tensor segmentation_loss(const Json& config, const Tensor& logits, const Inputs& inputs);
 // Mean over all elements of the binary cross-entropy of sigmoid(logits) with targets of the same shape.
 Tensor binary_cross_entropy(const Tensor& logits, const Tensor& targets);
 

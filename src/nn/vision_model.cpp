@@ -15,6 +15,11 @@ NamedTensors VisionModel::forward(const NamedTensors& inputs, const ForwardOptio
   NamedTensors out = look(pixels, interpolate, options.hidden_states ? &states : nullptr);
   for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = states[i];
   if (in.has("labels") && kind_ == HeadKind::image_classification) out["loss"] = classification_loss(config_, out.at("logits"), in);
+  if (in.has("labels") && kind_ == HeadKind::image_segmentation) {
+    out["loss"] = segmentation_loss(config_, out.at("logits"), in);
+    if (const auto auxiliary = out.find("auxiliary_logits"); auxiliary != out.end())
+      out["loss"] = out["loss"] + segmentation_loss(config_, auxiliary->second, in) * static_cast<float>(config_number(config_, "auxiliary_loss_weight", 0.4));
+  }
   return out;
 }
 

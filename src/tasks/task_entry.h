@@ -1,6 +1,7 @@
 // How a task makes itself known: every .cpp of this folder that is a task defines `extern const TaskEntry task_<name>{...}` and
 // CMake collects them.
 #pragma once
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "bundle/bundle.h"
+#include "bundle/image_processor.h"
 
 namespace mynah {
 namespace tasks {
@@ -18,6 +20,7 @@ struct OpenTask {
   std::string asked;      // the name that was asked for: "translation_en_to_fr"
   Model model;
   Json tokenizer_config;  // tokenizer_config.json, or an empty object
+  std::shared_ptr<const bundle::ImageProcessor> image_processor;  // of tasks that look at pictures; else null
 
   const bundle::Bundle& bundle() const { return model.bundle(); }
   const Tokenizer& tokenizer() const { return *bundle().tokenizer; }
@@ -39,6 +42,9 @@ struct TaskOption {
   OptionType type;
   const char* help;
 };
+
+// What inputs are. A text; or a file by its path, "data:...;base64," with the bytes, or the bytes in base64.
+enum class Medium { text, picture };
 
 // How results look to people.
 struct Style {
@@ -65,6 +71,9 @@ struct TaskEntry {
   // The reference's answer made of results. nullptr: the result itself for one input, else the array.
   Json (*answer)(std::vector<Json> results, const Json& inputs, bool one, const Json& options);
   std::string (*show)(const Json& input, const Json& result, const Style& style);
+  Medium medium = Medium::text;
+  // The picture with the result drawn into it; nullptr: there is nothing to draw.
+  media::Image (*draw)(media::Image picture, const Json& result) = nullptr;
 };
 
 }  // namespace tasks

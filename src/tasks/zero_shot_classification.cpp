@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/require.h"
+#include "tasks/candidate_labels.h"
 #include "tasks/encode.h"
 #include "tasks/options.h"
 #include "tasks/scores.h"
@@ -14,45 +15,6 @@
 namespace mynah {
 namespace {
 namespace t = tasks;
-
-// Python's format with one argument: {} and {0} are the label, doubled braces are braces.
-std::string hypothesis(const std::string& pattern, const std::string& label) {
-  std::string out;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const std::string_view rest = std::string_view(pattern).substr(i);
-    if (rest.starts_with("{{") || rest.starts_with("}}")) {
-      out += rest[0];
-      ++i;
-    } else if (rest.starts_with("{}")) {
-      out += label;
-      i += 1;
-    } else if (rest.starts_with("{0}")) {
-      out += label;
-      i += 2;
-    } else if (rest[0] == '{' || rest[0] == '}') {
-      fail(ErrorCode::usage, "zero-shot-classification: hypothesis_template \"{}\" has a brace without meaning; write {{}} where the label goes", pattern);
-    } else {
-      out += rest[0];
-    }
-  }
-  return out;
-}
-
-std::vector<std::string> labels_of(const Json& options) {
-  std::vector<std::string> labels = t::texts(options, "candidate_labels");
-  // One text may list them with commas.
-  if (const auto it = options.find("candidate_labels"); it != options.end() && it->is_string()) {
-    std::vector<std::string> parts;
-    std::string text = labels[0] + ",";
-    for (size_t begin = 0, comma; (comma = text.find(',', begin)) != std::string::npos; begin = comma + 1) {
-      const size_t from = text.find_first_not_of(" \t\n", begin), to = text.find_last_not_of(" \t\n", comma - 1);
-      if (from < comma && comma > 0) parts.push_back(text.substr(from, to - from + 1));
-    }
-    labels = std::move(parts);
-  }
-  if (labels.empty()) fail(ErrorCode::usage, "zero-shot-classification: candidate_labels is needed: the labels to choose from");
-  return labels;
-}
 
 // The class that means that the text entails the hypothesis, -1 if none says so.
 int64_t entailment_class(const bundle::Bundle& b) {
@@ -83,9 +45,9 @@ std::vector<float> label_scores(const std::vector<std::vector<float>>& logits, i
 }
 
 std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
-  const std::vector<std::string> labels = labels_of(options);
+  const std::vector<std::string> labels = t::candidate_labels(task, options);
   const std::string pattern = t::text(options, "hypothesis_template").value_or("This example is {}.");
-  if (hypothesis(pattern, labels[0]) == pattern)
+  if (t::hypothesis(task, pattern, labels[0]) == pattern)
     fail(ErrorCode::usage, "zero-shot-classification: hypothesis_template \"{}\" has no {{}} where the label goes", pattern);
   const int64_t entailment = entailment_class(task.bundle());
   if (entailment < 0) warn("zero-shot-classification: no label of the model begins with \"entail\"; its last class is taken for it");
@@ -95,7 +57,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   for (const Json& input : inputs) {
     const std::string text = t::one_text(task, input);
     require(!text.empty(), "zero-shot-classification: an input is empty");
-    for (const std::string& label : labels) encodings.push_back(t::encode(task, {text, hypothesis(pattern, label)}, cut));
+    for (const std::string& label : labels) encodings.push_back(t::encode(task, {text, t::hypothesis(task, pattern, label)}, cut));
   }
   std::vector<std::vector<float>> logits(encodings.size());
   t::forward_encodings(task, encodings, [&](size_t row, const nn::NamedTensors& outputs, int64_t place) { logits[row] = t::row_values(outputs.at("logits"), place); });

@@ -10,6 +10,8 @@ namespace {
 
 fs::path tiny(const std::string& name) { return fs::path(MYNAH_TEST_DATA) / "golden/tasks" / name; }
 
+fs::path media(const std::string& name) { return fs::path(MYNAH_TEST_DATA) / "golden/media" / name; }
+
 // The tiny model that stands for MODEL in the examples of a task.
 const std::map<std::string, std::string>& model_of_task() {
   static const std::map<std::string, std::string> all = {{"text-classification", "bert_classifier"},
@@ -29,7 +31,13 @@ const std::map<std::string, std::string>& model_of_task() {
                                                          {"summarization", "t5"},
                                                          {"translation_en_to_de", "t5"},
                                                          {"text-to-audio", "vits"},
-                                                         {"text-to-speech", "vits"}};
+                                                         {"text-to-speech", "vits"},
+                                                         {"image-classification", "vit_classifier"},
+                                                         {"zero-shot-image-classification", "clip"},
+                                                         {"object-detection", "detr"},
+                                                         {"image-segmentation", "segformer"},
+                                                         {"image-feature-extraction", "vit_model"},
+                                                         {"depth-estimation", "dpt"}};
   return all;
 }
 
@@ -74,6 +82,8 @@ TEST_F(PipelineCommand, ExamplesOfTheDocumentation) {
     const std::string task = words[0] == "embed" ? words[0] : words[1];
     ASSERT_TRUE(model_of_task().count(task)) << line;
     std::replace(words.begin(), words.end(), std::string("MODEL"), tiny(model_of_task().at(task)).string());
+    std::replace(words.begin(), words.end(), std::string("picture.png"), media("picture.png").string());
+    if (const auto save = std::find(words.begin(), words.end(), "--save"); save != words.end()) *(save + 1) = file(*(save + 1)).string();
     const Result result = run_well(words);
     EXPECT_FALSE(result.out.empty()) << line;
     if (std::find(words.begin(), words.end(), "--json") != words.end()) {
@@ -145,6 +155,44 @@ TEST_F(PipelineCommand, RefusesWhatCannotBeMeant) {
   for (int i = 0; i < 100; ++i) long_text += "the bird ";
   expect_refused({"pipeline", "text-classification", "--model", model, long_text}, {1}, {"48"});
   EXPECT_NE(run({"pipeline", "text-classification", "--model", model, "--truncation", "true", long_text}).err.find("is cut to 40 tokens"), std::string::npos);
+}
+
+TEST_F(PipelineCommand, PicturesFromFilesBytesAndBase64) {
+  const std::string model = tiny("vit_classifier").string(), picture = media("picture.png").string(), bytes = read_file(media("picture.png"));
+  const Json expected = json({"image-classification", "--model", model, picture});
+  EXPECT_EQ(json({"image-classification", "--model", model, "-"}, bytes), expected);
+  EXPECT_EQ(json({"image-classification", "--model", model, "--image", picture}), expected);
+  EXPECT_EQ(json({"image-classification", "--model", model, picture, media("picture.jpg").string()})[0], expected);
+  expect_refused({"pipeline", "image-classification", "--model", model}, {2}, {"picture"});
+  expect_refused({"pipeline", "image-classification", "--model", model, "https://example.org/a.png"}, {2}, {"not fetched"});
+  expect_refused({"pipeline", "image-classification", "--model", model, file("none.png").string()}, {3}, {"none.png"});
+  write_file(file("text.png"), "no picture at all");
+  expect_refused({"pipeline", "image-classification", "--model", model, file("text.png").string()}, {1}, {"not a picture"});
+  write_file(file("half.png"), bytes.substr(0, bytes.size() / 2));
+  expect_refused({"pipeline", "image-classification", "--model", model, file("half.png").string()}, {5}, {"damaged PNG"});
+  expect_refused({"pipeline", "image-classification", "--model", tiny("yolos").string(), picture}, {1}, {"YolosForObjectDetection"});
+  expect_refused({"pipeline", "zero-shot-image-classification", "--model", tiny("clip").string(), picture}, {2}, {"candidate_labels"});
+  expect_refused({"pipeline", "image-segmentation", "--model", tiny("segformer").string(), "--subtask", "panoptic", picture}, {2}, {"panoptic"});
+}
+
+TEST_F(PipelineCommand, ResultsAreDrawn) {
+  const std::string picture = media("picture.jpg").string();
+  run_well({"pipeline", "object-detection", "--model", tiny("yolos").string(), "--threshold", "0.2", "--save", file("boxes.png").string(), picture});
+  EXPECT_TRUE(read_file(file("boxes.png")).starts_with("\x89PNG"));
+  run_well({"pipeline", "image-segmentation", "--model", tiny("segformer").string(), "--save", file("masks.JPG").string(), picture});
+  EXPECT_TRUE(read_file(file("masks.JPG")).starts_with("\xff\xd8"));
+  expect_refused({"pipeline", "object-detection", "--model", tiny("yolos").string(), "--save", file("boxes.gif").string(), picture}, {2}, {".png"});
+  expect_refused({"pipeline", "object-detection", "--model", tiny("yolos").string(), "--save", file("boxes.png").string(), picture, picture}, {2}, {"one input"});
+}
+
+// Weights alone, as YOLOX and YOLO come.
+TEST_F(PipelineCommand, DetectorsWithoutConfig) {
+  const std::string picture = media("picture.png").string();
+  for (const char* name : {"yolox/yolox.pth", "yolox_depthwise", "yolo_v5", "yolo_v8/model.safetensors"}) {
+    const Json found = json({"object-detection", "--model", golden(name).string(), "--threshold", "0.01", picture});
+    EXPECT_FALSE(found.empty()) << name;
+    for (const Json& entry : found) EXPECT_LE(entry["box"]["xmax"].get<int64_t>(), 41) << name;
+  }
 }
 
 TEST_F(PipelineCommand, LongLinesAndEmptyTexts) {

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import (BitImageProcessor, BlipImageProcessor, CLIPImageProcessor, ConvNextImageProcessor, DeiTImageProcessor, DetrImageProcessor,
+from transformers import (BitImageProcessor, BlipImageProcessor, CLIPImageProcessor, ConvNextImageProcessor, DeiTImageProcessor, DetrImageProcessor, DPTImageProcessor,
                           SegformerImageProcessor, SiglipImageProcessor, ViTImageProcessor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor,
                           YolosImageProcessor)
 
@@ -77,6 +77,8 @@ PROCESSORS = {
     "siglip": SiglipImageProcessor(size=dict(height=12, width=12)),
     "blip": BlipImageProcessor(size=dict(height=14, width=14)),
     "convnext": ConvNextImageProcessor(size=dict(shortest_edge=15), crop_pct=0.8),
+    "dpt": DPTImageProcessor(size=dict(height=37, width=52), keep_aspect_ratio=True, ensure_multiple_of=8),
+    "dpt_square": DPTImageProcessor(size=dict(height=20, width=20), ensure_multiple_of=14),
     "convnext_large": ConvNextImageProcessor(size=dict(shortest_edge=384), do_normalize=False, do_rescale=True, resample=0),
     "segformer": SegformerImageProcessor(size=dict(height=11, width=13)),
     "detr": DetrImageProcessor(size=dict(shortest_edge=20, longest_edge=26)),

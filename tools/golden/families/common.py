@@ -71,6 +71,10 @@ def randomise(model, name, spread, frozen=False):
         for key, b in model.named_buffers():
             if key.endswith(("final_logits_bias", "running_mean")) or key == "mean":
                 b.copy_(spread * torch.randn(b.shape, generator=generator))
+            if frozen and key.endswith("normalization.weight"):
+                b.copy_(1 + 0.3 * torch.randn(b.shape, generator=generator))
+            if frozen and key.endswith("normalization.bias"):
+                b.copy_(spread * torch.randn(b.shape, generator=generator))
             if key.endswith("running_var") or key == "scale":
                 b.copy_(0.5 + torch.rand(b.shape, generator=generator))
     return model.eval()
@@ -181,7 +185,8 @@ PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_lo
                "seq_relationship_logits", "sop_logits", "encoder_last_hidden_state", "aux_loss",
                "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text",
                "extract_features", "pred_boxes", "itm_score", "question_embeds",
-               "waveform", "sequence_lengths", "spectrogram")
+               "waveform", "sequence_lengths", "spectrogram",
+               "pred_masks", "predicted_depth")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 

@@ -1,0 +1,130 @@
+// object-detection: boxes of the objects in a picture and what they are.
+#include <algorithm>
+#include <cmath>
+
+#include "base/require.h"
+#include "media/draw.h"
+#include "nn/config.h"
+#include "tasks/candidates.h"
+#include "tasks/options.h"
+#include "tasks/pictures.h"
+#include "tasks/scores.h"
+#include "tasks/show.h"
+
+namespace mynah {
+namespace {
+namespace t = tasks;
+
+// The most probable class of each query that is not the last, "no object", and its box in the picture.
+Json set_detections(const t::OpenTask& task, const nn::NamedTensors& outputs, const media::Image& picture, float threshold) {
+  const Tensor& logits = outputs.at("logits");
+  const std::vector<float> all = logits.to_vector(), boxes = outputs.at("pred_boxes").to_vector();
+  const auto classes = static_cast<size_t>(logits.size(2)), queries = static_cast<size_t>(logits.size(1));
+  const auto width = static_cast<float>(picture.width), height = static_cast<float>(picture.height);
+  Json found = Json::array();
+  for (size_t q = 0; q < queries; ++q) {
+    const std::vector<float> chances = t::softmax({all.data() + q * classes, classes});
+    const size_t best = t::argmax({chances.data(), classes - 1});
+    if (!(chances[best] > threshold)) continue;
+    const float *b = boxes.data() + q * 4, half_width = 0.5f * b[2], half_height = 0.5f * b[3];
+    const auto cut = [](float x) { return static_cast<int64_t>(x); };
+    found.push_back({{"score", chances[best]},
+                     {"label", t::label_name(task.bundle(), static_cast<int64_t>(best))},
+                     {"box",
+                      {{"xmin", cut((b[0] - half_width) * width)},
+                       {"ymin", cut((b[1] - half_height) * height)},
+                       {"xmax", cut((b[0] + half_width) * width)},
+                       {"ymax", cut((b[1] + half_height) * height)}}}});
+  }
+  return found;
+}
+
+// Boxes of detectors that give many: the best class of each, without those that overlap a better one of their class.
+Json dense_detections(const t::OpenTask& task, const nn::NamedTensors& outputs, const media::Image& picture, float threshold, float overlap) {
+  const std::vector<float> boxes = outputs.at("pred_boxes").to_vector(), scores = outputs.at("scores").to_vector();
+  const auto count = static_cast<size_t>(outputs.at("pred_boxes").size(1)), classes = static_cast<size_t>(outputs.at("scores").size(2));
+  std::vector<t::Candidate> all;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t best = t::argmax({scores.data() + i * classes, classes});
+    const float* box = boxes.data() + i * 4;
+    const bool finite = std::all_of(box, box + 4, [](float x) { return std::isfinite(x); });
+    if (finite && scores[i * classes + best] > threshold) all.push_back({scores[i * classes + best], static_cast<int64_t>(best), {box[0], box[1], box[2], box[3]}});
+  }
+  const media::Letterbox place = task.image_processor->letterbox(picture);
+  const auto back = [&](float x, int64_t start, int64_t most) {
+    return static_cast<int64_t>(std::clamp((static_cast<double>(x) - static_cast<double>(start)) / place.ratio, 0.0, static_cast<double>(most)));
+  };
+  Json found = Json::array();
+  for (const t::Candidate& c : t::without_overlaps(std::move(all), overlap))
+    found.push_back({{"score", c.score},
+                     {"label", t::label_name(task.bundle(), c.label)},
+                     {"box",
+                      {{"xmin", back(c.box[0], place.left, picture.width)},
+                       {"ymin", back(c.box[1], place.top, picture.height)},
+                       {"xmax", back(c.box[2], place.left, picture.width)},
+                       {"ymax", back(c.box[3], place.top, picture.height)}}}});
+  return found;
+}
+
+std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+  const Json& config = task.bundle().config;
+  const auto threshold = static_cast<float>(t::number(options, "threshold", nn::config_number(config, "score_threshold", 0.5)));
+  const auto overlap = static_cast<float>(t::number(options, "iou_threshold", nn::config_number(config, "iou_threshold", 0.45)));
+  std::vector<Json> results;
+  for (const Json& input : inputs) {
+    const media::Image picture = t::read_picture(task, input);
+    const nn::NamedTensors outputs = t::look(task, picture);
+    results.push_back(outputs.count("scores") ? dense_detections(task, outputs, picture, threshold, overlap) : set_detections(task, outputs, picture, threshold));
+  }
+  return results;
+}
+
+std::string show(const Json& input, const Json& result, const t::Style& style) {
+  std::string out = fmt::format("{}: {} object{}\n", t::emphasised(t::picture_name(input), style), result.size(), result.size() == 1 ? "" : "s");
+  size_t widest = 5;
+  for (const Json& entry : result) widest = std::max(widest, entry["label"].get_ref<const std::string&>().size());
+  if (!result.empty()) out += t::dimmed(fmt::format("   score  {:<{}}  {:>6} {:>6} {:>6} {:>6}\n", "label", widest, "left", "top", "right", "bottom"), style);
+  for (const Json& entry : result) {
+    const Json& box = entry["box"];
+    out += fmt::format("  {:.4f}  {:<{}}  {:>6} {:>6} {:>6} {:>6}\n", entry["score"].get<double>(), entry["label"].get<std::string>(), widest, box["xmin"].get<int64_t>(),
+                       box["ymin"].get<int64_t>(), box["xmax"].get<int64_t>(), box["ymax"].get<int64_t>());
+  }
+  return out;
+}
+
+media::Image draw(media::Image picture, const Json& result) {
+  const int64_t thickness = media::pen_width(picture);
+  for (const Json& entry : result) {
+    const Json& box = entry["box"];
+    const auto at = [&](const char* key) { return box[key].get<int64_t>(); };
+    const std::string& label = entry["label"].get_ref<const std::string&>();
+    const media::Color color = media::color_of(label);
+    media::draw_frame(picture, {at("xmin"), at("ymin"), at("xmax"), at("ymax")}, thickness, color);
+    media::draw_label(picture, at("xmin"), at("ymin"), fmt::format("{} {:.0f}%", label, 100 * entry["score"].get<double>()), thickness, color);
+  }
+  return picture;
+}
+
+}  // namespace
+
+extern const TaskEntry task_object_detection{
+    .name = "object-detection",
+    .aliases = {},
+    .help = "boxes of the objects in a picture",
+    .input = "PICTURE",
+    .reads_json = nullptr,
+    .heads = {nn::HeadKind::object_detection},
+    .options = {{"threshold", t::OptionType::number, "the least score of an object (0.5; YOLO 0.25, YOLOX 0.3)"},
+                {"iou_threshold", t::OptionType::number, "YOLO: how much boxes of one class may overlap (0.45; v8 0.7)"},
+                t::kImageOption, t::kTimeoutOption},
+    .generates = false,
+    .default_model = nullptr,
+    .suggestion = "good ones to pull: facebook/detr-resnet-50, hustvl/yolos-tiny",
+    .run = run,
+    .inputs = t::picture_inputs,
+    .answer = nullptr,
+    .show = show,
+    .medium = t::Medium::picture,
+    .draw = draw};
+
+}  // namespace mynah
