@@ -26,7 +26,7 @@ struct Config {
   int64_t vocab_size, d_model, d_kv, d_ff, num_layers, num_decoder_layers, num_heads, relative_attention_num_buckets,
       relative_attention_max_distance;
   float layer_norm_epsilon, initializer_factor, dropout_rate;
-  bool tie_word_embeddings, gated, table_per_layer;
+  bool tie_word_embeddings, scale_decoder_outputs, gated, table_per_layer;
   Activation act;
 
   explicit Config(const Json& c)
@@ -43,6 +43,8 @@ struct Config {
         initializer_factor(static_cast<float>(nn::config_number(c, "initializer_factor", 1.0))),
         dropout_rate(static_cast<float>(nn::config_number(c, "dropout_rate", 0.1))),
         tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", true)),
+        // Written by transformers 5, which ties the head of every T5 and says here whether it scales.
+        scale_decoder_outputs(nn::config_bool(c, "scale_decoder_outputs", tie_word_embeddings)),
         table_per_layer(nn::config_string(c, "model_type", "t5") == "umt5") {
     std::string unit = nn::config_string(c, "feed_forward_proj", "relu");
     gated = unit.starts_with("gated-");
@@ -188,7 +190,7 @@ class T5 : public nn::Seq2SeqLM {
   }
   // A tied head reads the hidden rows scaled down, when the config says so.
   Tensor head(const Tensor& hidden) const override {
-    return head_(c_.tie_word_embeddings ? hidden * (1 / std::sqrt(static_cast<float>(c_.d_model))) : hidden);
+    return head_(c_.scale_decoder_outputs ? hidden * (1 / std::sqrt(static_cast<float>(c_.d_model))) : hidden);
   }
 
   nn::CacheShape cache_shape() const override { return {static_cast<int>(c_.num_decoder_layers), c_.num_heads, c_.d_kv}; }

@@ -1,5 +1,7 @@
 // Low-rank adapters (LoRA, arXiv:2106.09685) beside the matrices of a network, as PEFT computes them.
 #pragma once
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -11,14 +13,16 @@ namespace mynah::nn {
 struct LowRank {
   Tensor a, b;
   float scale = 1, dropout = 0;
+  // DoRA (arXiv:2402.09353): the lengths [out] that the rows of W + scale B A are brought to; undefined for LoRA.
+  Tensor magnitude;
 };
 
 // Makes the adapters of a network while it is loaded.
 class LowRankSource {
  public:
   virtual ~LowRankSource() = default;
-  // The adapter of the matrix "<module>.weight" [out, in]; null for one that has none.
-  virtual std::shared_ptr<const LowRank> adapter(const std::string& module, int64_t out, int64_t in) = 0;
+  // The adapter of the matrix "<module>.weight" [out, in]; null for one that has none. `weight` gives the matrix itself, in f32.
+  virtual std::shared_ptr<const LowRank> adapter(const std::string& module, int64_t out, int64_t in, const std::function<Tensor()>& weight) = 0;
 };
 
 }  // namespace mynah::nn

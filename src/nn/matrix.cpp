@@ -51,6 +51,12 @@ Tensor quantized_product(const std::shared_ptr<const ops::PackedMatrix>& packed,
   return add(y, biases.size() == 1 ? biases[0] : cat(biases, 0));
 }
 
+// Lengths of the rows of weight + scale B A, without gradient: [out].
+Tensor row_lengths(const Tensor& weight, const LowRank& low) {
+  const NoGrad no_grad;
+  return sqrt(sum(square(weight + matmul(low.b.detach(), low.a.detach()) * low.scale), 1));
+}
+
 }  // namespace
 
 // Dense parts and the packed form that replaces them once it pays.
@@ -119,16 +125,29 @@ int64_t Matrix::rows() const { return packed_ ? packed_->rows() : dense_ ? dense
 
 int64_t Matrix::columns() const { return packed_ ? packed_->columns() : dense_ ? dense_->columns : 0; }
 
-// The parts' outputs lie side by side: what an adapter adds is put in its part's columns.
+// The parts' outputs lie side by side: what an adapter adds is put in its part's columns. DoRA scales the product without bias.
 Tensor Matrix::operator()(const Tensor& x, const std::vector<Tensor>& biases) const {
-  Tensor y = without_adapters(x, biases);
+  const bool rescaled = std::any_of(adapters_.begin(), adapters_.end(), [](const auto& low) { return low && low->magnitude.defined(); });
+  Tensor y = without_adapters(x, rescaled ? std::vector<Tensor>() : biases);
   std::vector<Tensor> more;
-  for (size_t i = 0; i < adapters_.size(); ++i) {
+  int64_t first = 0;
+  for (size_t i = 0; i < adapters_.size(); first += adapter_outs_[i], ++i) {
     const LowRank* low = adapters_[i].get();
-    if (low) more.push_back(linear(linear(dropout(x, low->dropout), low->a), low->b) * low->scale);
-    else more.push_back(Tensor::zeros(with_last(y.shape(), adapter_outs_[i])));
+    if (!low) {
+      more.push_back(Tensor::zeros(with_last(y.shape(), adapter_outs_[i])));
+      continue;
+    }
+    const Tensor dropped = dropout(x, low->dropout);
+    Tensor change = linear(linear(dropped, low->a), low->b) * low->scale;
+    if (low->magnitude.defined()) {
+      const Tensor share = low->magnitude / row_lengths(values(first, adapter_outs_[i]), *low);
+      const Tensor product = low->dropout > 0 ? without_adapters(dropped, {}) : y;
+      change = narrow(product, y.rank() - 1, first, adapter_outs_[i]) * add(share, -1.0f) + change * share;
+    }
+    more.push_back(change);
   }
-  return more.empty() ? y : y + (more.size() == 1 ? more[0] : cat(more, y.rank() - 1));
+  if (!more.empty()) y = y + (more.size() == 1 ? more[0] : cat(more, y.rank() - 1));
+  return rescaled && any_defined(biases) ? add(y, joined(biases, adapter_outs_)) : y;
 }
 
 Tensor Matrix::without_adapters(const Tensor& in, const std::vector<Tensor>& biases) const {
@@ -162,6 +181,30 @@ Tensor Matrix::gated(const Tensor& in, Activation act, const std::vector<Tensor>
   Tensor y = Tensor::empty(with_last(x.shape(), n));
   packed_->multiply_swiglu(x.data<float>(), ops::rows(x), k, y.data<float>(), n);
   return y;
+}
+
+Tensor Matrix::values(int64_t first, int64_t count) const {
+  Tensor all = Tensor::empty({count, columns()});
+  float* to = all.data<float>();
+  const auto parts = packed_ ? nullptr : dense_->tensors();
+  const ops::PackedB* packed = packed_ || parts ? nullptr : dense_->packed(0);
+  int64_t part_first = 0;
+  size_t part = 0;
+  Tensor rows;
+  for (int64_t i = 0; i < count; ++i, to += columns()) {
+    const int64_t row = first + i;
+    if (packed_) packed_->dequantize_row(row, to);
+    else if (packed) packed->column(row, to);
+    else {
+      while (row >= part_first + (*parts)[part].size(0)) {
+        part_first += (*parts)[part++].size(0);
+        rows = Tensor();
+      }
+      if (!rows.defined()) rows = contiguous(mynah::to((*parts)[part].detach(), DType::f32));
+      std::copy_n(rows.data<float>() + (row - part_first) * columns(), columns(), to);
+    }
+  }
+  return all;
 }
 
 Tensor Matrix::lookup(std::span<const int32_t> ids, int32_t padding_id) const {

@@ -44,6 +44,8 @@ class Matrix {
   Tensor gated(const Tensor& x, Activation act, const std::vector<Tensor>& biases = {}) const;
   // Rows of the matrix: an embedding lookup. -> [ids, in]. The row `padding_id` gets no gradient.
   Tensor lookup(std::span<const int32_t> ids, int32_t padding_id = -1) const;
+  // Rows [first, first + count) of the whole, without adapters and gradient: f32 [count, in].
+  Tensor values(int64_t first, int64_t count) const;
 
  private:
   struct Dense;

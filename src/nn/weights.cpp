@@ -106,8 +106,9 @@ Matrix Weights::with_adapters(Matrix matrix, const std::vector<std::string>& nam
   if (!list_->adapters) return matrix;
   std::vector<std::shared_ptr<const LowRank>> adapters;
   bool any = false;
-  for (size_t i = 0; i < names.size(); ++i) {
-    adapters.push_back(list_->adapters->adapter(path(names[i]), outs[i], in));
+  int64_t first = 0;
+  for (size_t i = 0; i < names.size(); first += outs[i], ++i) {
+    adapters.push_back(list_->adapters->adapter(path(names[i]), outs[i], in, [&] { return matrix.values(first, outs[i]); }));
     any = any || adapters.back();
   }
   if (any) matrix.attach(std::move(adapters), outs);

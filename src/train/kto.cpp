@@ -71,11 +71,14 @@ class Kto : public BatchObjective {
   }
 
  private:
-  // Rows [first, first + count); the completion before a row's in this group, the last one before the first, is its KL completion.
+  // Rows [first, first + count). A row's KL completion is the one before it in its group of a training batch's size (also in evaluation,
+  // whose batches may be larger), the first row's that of the last.
   std::unique_ptr<Batch> collate(const std::vector<Judged>& rows, int64_t first, int64_t count) const {
     auto batch = std::make_unique<Batch>();
     for (int64_t i = 0; i < count; ++i) {
-      const Judged &row = rows[static_cast<size_t>(first + i)], &other = rows[static_cast<size_t>(first + (i + count - 1) % count)];
+      const int64_t size = arguments_.per_device_train_batch_size, at = first + i, begin = at / size * size;
+      const int64_t end = std::min(begin + size, static_cast<int64_t>(rows.size()));
+      const Judged &row = rows[static_cast<size_t>(at)], &other = rows[static_cast<size_t>(at > begin ? at - 1 : end - 1)];
       batch->counts.push_back(add_completion(cut(row.completion, cut_), &batch->rows));
       Completion kl{{row.completion.ids.begin(), row.completion.ids.begin() + row.completion.prompt}, row.completion.prompt};
       kl.ids.insert(kl.ids.end(), other.completion.ids.begin() + other.completion.prompt, other.completion.ids.end());

@@ -39,8 +39,7 @@ Json read_adapter_config(const fs::path& folder) {
   Json config = read_json_file(folder / "adapter_config.json");
   const std::string type = nn::config_string(config, "peft_type", "LORA");
   require(type == "LORA", "{}: peft_type is {}, expected LORA", folder.string(), type);
-  for (const char* key : {"use_dora", "use_qalora"})
-    require(!nn::config_bool(config, key, false), "{}: {} is not supported", folder.string(), key);
+  require(!nn::config_bool(config, "use_qalora", false), "{}: use_qalora is not supported", folder.string());
   require(nn::config_string(config, "bias", "none") == "none", "{}: bias is {}, expected none", folder.string(), config["bias"].dump());
   for (const char* key : {"rank_pattern", "alpha_pattern"})
     require(!config.contains(key) || config[key].empty(), "{}: {} is not supported", folder.string(), key);
@@ -69,6 +68,7 @@ Adapter::Adapter(const LoraOptions& options, const Json& model, bool trains_head
     options_.alpha = nn::config_number(config_, "lora_alpha", 8);
     options_.dropout = nn::config_number(config_, "lora_dropout", 0);
     options_.use_rslora = nn::config_bool(config_, "use_rslora", false);
+    options_.use_dora = nn::config_bool(config_, "use_dora", false);
     options_.target_modules = strings(config_["target_modules"]);
     if (config_.contains("modules_to_save")) heads_ = strings(config_["modules_to_save"]);
     file_ = formats::SafetensorsFile::open(options.adapter / "adapter_model.safetensors");
@@ -85,6 +85,7 @@ Adapter::Adapter(const LoraOptions& options, const Json& model, bool trains_head
                {"lora_dropout", options_.dropout},
                {"target_modules", options_.target_modules},
                {"use_rslora", options_.use_rslora},
+               {"use_dora", options_.use_dora},
                {"bias", "none"},
                {"fan_in_fan_out", type == "gpt2"},
                {"inference_mode", true},
@@ -107,14 +108,15 @@ bool Adapter::matches(const std::string& module) const {
   return std::any_of(targets.begin(), targets.end(), [&](const std::string& t) { return is_module(module, t); });
 }
 
-std::shared_ptr<const nn::LowRank> Adapter::adapter(const std::string& module, int64_t out, int64_t in) {
+std::shared_ptr<const nn::LowRank> Adapter::adapter(const std::string& module, int64_t out, int64_t in, const std::function<Tensor()>& weight) {
   seen_.push_back(module);
   if (!matches(module)) return nullptr;
-  const std::string name_a = kBase + module + ".lora_A.weight", name_b = kBase + module + ".lora_B.weight";
+  const std::string name_a = kBase + module + ".lora_A.weight", name_b = kBase + module + ".lora_B.weight", name_m = kBase + module + ".lora_magnitude_vector";
   const Shape shape_a{options_.r, in}, shape_b{out, options_.r};
-  Tensor a = Tensor::empty(shape_a), b = Tensor::zeros(shape_b);
+  Tensor a = Tensor::empty(shape_a), b = Tensor::zeros(shape_b), magnitude = options_.use_dora ? Tensor::empty({out}) : Tensor();
   if (file_) {
-    for (auto [name, target] : {std::pair{name_a, &a}, {name_b, &b}}) {
+    for (auto [name, target] : {std::pair{name_a, &a}, {name_b, &b}, {name_m, &magnitude}}) {
+      if (!target->defined()) continue;
       if (!file_->contains(name)) fail(ErrorCode::integrity, "{}: no {}", options_.adapter.string(), name);
       const Tensor value = contiguous(to(file_->tensor(name), DType::f32));
       if (!(value.shape() == target->shape()))
@@ -125,18 +127,25 @@ std::shared_ptr<const nn::LowRank> Adapter::adapter(const std::string& module, i
   } else {
     const float bound = 1 / std::sqrt(static_cast<float>(in));
     fill_uniform(a.data<float>(), a.numel(), -bound, bound, seed_, name_a);
+    // B is zero, so the rows of W + scale B A have the lengths of W's.
+    if (magnitude.defined()) magnitude = contiguous(sqrt(sum(square(weight()), 1)));
   }
   if (trainable_) {
     a = requires_grad(a);
     b = requires_grad(b);
     parameters_.emplace_back(name_a, a);
     parameters_.emplace_back(name_b, b);
+    if (magnitude.defined()) {
+      magnitude = requires_grad(magnitude);
+      parameters_.emplace_back(name_m, magnitude);
+    }
   } else {
     parameters_.emplace_back(name_a, a);
   }
   auto low = std::make_shared<nn::LowRank>();
   low->a = a;
   low->b = b;
+  low->magnitude = magnitude;
   low->scale = static_cast<float>(scale());
   low->dropout = static_cast<float>(options_.dropout);
   return low;

@@ -1,6 +1,7 @@
 // LoRA adapters: made anew or read from a PEFT folder, trained beside a frozen network, written as a PEFT folder.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,7 +17,7 @@ struct LoraOptions {
   int64_t r = 8;
   double alpha = 16, dropout = 0;
   std::vector<std::string> target_modules;  // empty: the family's usual ones
-  bool use_rslora = false;
+  bool use_rslora = false, use_dora = false;
   std::filesystem::path adapter;  // start from this PEFT folder
 };
 
@@ -26,7 +27,7 @@ class Adapter : public nn::LowRankSource {
   // trained whole and kept with the adapter. Or those of options.adapter. `trainable` false: for a frozen reference.
   Adapter(const LoraOptions& options, const Json& model_config, bool trains_head, uint64_t seed, bool trainable);
 
-  std::shared_ptr<const nn::LowRank> adapter(const std::string& module, int64_t out, int64_t in) override;
+  std::shared_ptr<const nn::LowRank> adapter(const std::string& module, int64_t out, int64_t in, const std::function<Tensor()>& weight) override;
 
   // Whether a weight of the network is trained beside the adapters.
   bool trains(const std::string& weight) const;

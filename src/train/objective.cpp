@@ -18,6 +18,13 @@ int64_t BatchObjective::steps_per_epoch() const {
   return (batches_per_epoch() + accumulation - 1) / accumulation;
 }
 
+// A pass is counted by its micro-batches.
+double BatchObjective::epoch(int64_t step) const {
+  const int64_t per_epoch = steps_per_epoch(), batches = batches_per_epoch();
+  const int64_t made = std::min(step % per_epoch * arguments_.gradient_accumulation_steps, batches);
+  return static_cast<double>(step / per_epoch) + static_cast<double>(made) / static_cast<double>(batches);
+}
+
 // The last update of a pass may have fewer micro-batches.
 std::vector<std::unique_ptr<MicroBatch>> BatchObjective::micro_batches(int64_t step) const {
   const int64_t per_epoch = steps_per_epoch(), epoch = step / per_epoch;

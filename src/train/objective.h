@@ -26,6 +26,8 @@ class Objective {
 
   // Updates in one pass over the data.
   virtual int64_t steps_per_epoch() const = 0;
+  // Passes made after `step` updates.
+  virtual double epoch(int64_t step) const { return static_cast<double>(step) / static_cast<double>(steps_per_epoch()); }
   // Forward and backward passes of update `step` (from 0): gradients are left in the parameters. An objective whose step makes
   // several updates calls `update` after each but the last.
   virtual StepResult accumulate(int64_t step, Metrics* metrics, const std::function<void()>& update) = 0;
@@ -60,6 +62,7 @@ struct MicroBatch {
 class BatchObjective : public Objective {
  public:
   int64_t steps_per_epoch() const override;
+  double epoch(int64_t step) const override;
   StepResult accumulate(int64_t step, Metrics* metrics, const std::function<void()>& update) override;
   std::string rows_of(int64_t step) const override;
 

@@ -151,7 +151,8 @@ class Run {
     loss_sum_ += result.loss;
     ++loss_count_;
     log_->progress(step_, result.loss, rate, tokens_, seconds());
-    if (step_ % a_.logging_steps == 0 || step_ == total_) log_row(norm, rate);
+    // A run too short for a row has its last step logged.
+    if (step_ % a_.logging_steps == 0 || (step_ == total_ && total_ < a_.logging_steps)) log_row(norm, rate);
     const bool evaluates = objective_.has_evaluation() && ((a_.eval_steps > 0 && step_ % a_.eval_steps == 0) || step_ == total_);
     if (evaluates) evaluate();
     const bool stops = a_.should_stop && a_.should_stop();
@@ -162,7 +163,7 @@ class Run {
     }
   }
 
-  double epoch() const { return static_cast<double>(step_) / static_cast<double>(per_epoch_); }
+  double epoch() const { return objective_.epoch(step_); }
 
   void log_row(double norm, double rate) {
     Json row = {{"step", step_},       {"loss", loss_sum_ / static_cast<double>(loss_count_)},
@@ -180,6 +181,7 @@ class Run {
     Json row = {{"step", step_}};
     const Json results = objective_.evaluate();
     row.update(results);
+    row["eval_num_tokens"] = tokens_;
     row["epoch"] = epoch();
     row["seconds"] = seconds();
     log_->row(row);
