@@ -8,7 +8,7 @@
 namespace mynah::app {
 
 struct ChatOptions {
-  std::string model, system, format, remote;
+  std::string model, system, format, remote, endpoint;
   std::optional<double> temperature, top_p;
   std::optional<int64_t> top_k, max_tokens, context;
   std::optional<uint64_t> seed;

@@ -15,6 +15,7 @@
 #include "bundle/bundle.h"
 #include "chat.h"
 #include "command.h"
+#include "endpoint.h"
 #include "open_model.h"
 #include "remote.h"
 
@@ -124,6 +125,49 @@ int answer_remotely(const ChatOptions& o, const std::string& prompt) {
   return interrupted() ? 130 : 0;
 }
 
+// The answer of a server that speaks OpenAI's chat: --endpoint, or Hugging Face's router for hf:org/name.
+int answer_at_endpoint(const ChatOptions& o, const std::string& prompt) {
+  if (o.raw) fail(ErrorCode::usage, "run: --raw does not go with hf: and --endpoint, which take chats");
+  const Endpoint endpoint = chat_endpoint(o.model, o.endpoint);
+  Json body = {{"model", endpoint.model}, {"messages", Json::array()}, {"max_tokens", o.max_tokens.value_or(1024)}, {"stream", !o.json}};
+  if (!o.system.empty()) body["messages"].push_back({{"role", "system"}, {"content", o.system}});
+  body["messages"].push_back({{"role", "user"}, {"content", prompt}});
+  if (o.temperature) body["temperature"] = *o.temperature;
+  if (o.top_p) body["top_p"] = *o.top_p;
+  if (o.top_k) body["top_k"] = *o.top_k;
+  if (o.seed) body["seed"] = *o.seed;
+  if (o.format == "json") body["response_format"] = {{"type", "json_object"}};
+  else if (!o.format.empty()) body["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "answer"}, {"schema", read_json_file(o.format)}}}};
+  const auto start = std::chrono::steady_clock::now();
+  if (o.json) {
+    const Json answer = parse_json(post(endpoint, body), "server");
+    const Json* choice = answer.is_object() && answer.contains("choices") && answer["choices"].is_array() && !answer["choices"].empty() ? &answer["choices"][0] : nullptr;
+    if (!choice || !choice->contains("message")) fail(ErrorCode::failure, "run: the server's answer is no chat completion");
+    const Json usage = answer.contains("usage") && answer["usage"].is_object() ? answer["usage"] : Json::object();
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
+    const Json& message = (*choice)["message"];
+    const bool says = message.is_object() && message.contains("content") && message["content"].is_string();
+    const bool cut = choice->contains("finish_reason") && (*choice)["finish_reason"] == "length";
+    print_json({{"model", o.model}, {"response", says ? message["content"] : Json("")}, {"done", true}, {"done_reason", cut ? "length" : "stop"}, {"total_duration", ns},
+                {"load_duration", 0}, {"prompt_eval_count", usage.value("prompt_tokens", 0)}, {"prompt_eval_duration", 0}, {"eval_count", usage.value("completion_tokens", 0)}, {"eval_duration", ns}});
+    return 0;
+  }
+  bool ends_in_newline = false;
+  post(endpoint, body, [&](const Json& event) {
+    if (event.contains("error")) fail(ErrorCode::failure, "server: {}", event["error"].dump());
+    const bool has_choice = event.contains("choices") && event["choices"].is_array() && !event["choices"].empty() && event["choices"][0].is_object();
+    if (!has_choice || !event["choices"][0].contains("delta")) return !interrupted();
+    const Json& delta = event["choices"][0]["delta"];
+    if (!delta.is_object() || !delta.contains("content") || !delta["content"].is_string()) return !interrupted();
+    const std::string piece = delta["content"];
+    print_text(piece);
+    if (!piece.empty()) ends_in_newline = piece.back() == '\n';
+    return !interrupted();
+  });
+  if (!ends_in_newline) print_text("\n");
+  return interrupted() ? 130 : 0;
+}
+
 int act(ChatOptions o, const std::vector<std::string>& words) {
   std::string prompt;
   for (const std::string& word : words) prompt += (prompt.empty() ? "" : " ") + word;
@@ -131,6 +175,11 @@ int act(ChatOptions o, const std::vector<std::string>& words) {
   const std::string piped = piped_input(!prompt.empty());
   if (!piped.empty()) prompt += (prompt.empty() ? "" : "\n\n") + piped;
   if (prompt.empty() && !terminal) fail(ErrorCode::usage, "run: no prompt; give one as an argument or on stdin, or start a chat on a terminal");
+  if (!o.endpoint.empty() || !hosted_name(o.model).empty()) {
+    if (prompt.empty()) fail(ErrorCode::usage, "run: chats on a terminal are held with models of this machine; give hf: and --endpoint a prompt");
+    catch_interrupts();
+    return answer_at_endpoint(o, prompt);
+  }
   const char* host = std::getenv("OLLAMA_HOST");
   if (!prompt.empty() && (!o.remote.empty() || (host && *host && !std::filesystem::exists(o.model)))) {
     catch_interrupts();
@@ -150,7 +199,7 @@ void add_run(CLI::App& parent, std::function<int()>& action) {
   CLI::App* c = parent.add_subcommand("run", "Answer a prompt, or chat");
   auto o = std::make_shared<ChatOptions>();
   auto words = std::make_shared<std::vector<std::string>>();
-  c->add_option("model", o->model, "name, folder or .gguf file; a name that is not stored is pulled")->required()->type_name("MODEL");
+  c->add_option("model", o->model, "name, folder or .gguf file; a name that is not stored is pulled; hf:org/name is asked at Hugging Face")->required()->type_name("MODEL");
   c->add_option("prompt", *words, "the prompt; piped input is added to it; without one, a chat on a terminal")->type_name("PROMPT");
   c->add_option("--system", o->system, "system message")->type_name("TEXT");
   const auto setting = [&](const std::string& option, const char* name, const char* help) {
@@ -164,6 +213,7 @@ void add_run(CLI::App& parent, std::function<int()>& action) {
   setting("--ctx", "context", "most tokens of prompt and answer");
   c->add_option("--format", o->format, "json, or the file of a JSON Schema that the answer keeps to")->type_name("json|FILE");
   c->add_option("--remote", o->remote, "let this server answer the prompt (OLLAMA_HOST without the option)")->type_name("URL");
+  c->add_option("--endpoint", o->endpoint, "let this server of OpenAI's dialect answer the prompt; hf:org/name means Hugging Face's")->type_name("URL");
   c->add_flag("--raw", o->raw, "apply no chat template");
   c->add_flag("--json", o->json, "one JSON object with the answer and its timings");
   c->add_flag("--verbose", o->verbose, "print speeds after each answer");

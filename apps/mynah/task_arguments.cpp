@@ -79,6 +79,7 @@ class TaskCommand {
     app_.set_help_flag();
     app_.add_flag("-h,--help", out_.help, "print this help");
     app_.add_option("--model", out_.model, "folder, .gguf file or name")->type_name("MODEL");
+    app_.add_option("--endpoint", out_.endpoint, "let this server answer; hf:org/name as model means Hugging Face's")->type_name("URL");
     add_dtype_option(app_, out_.precision);
     app_.add_flag("--json", out_.json, "print the reference's JSON");
     app_.add_option("--input-file", out_.input_file, "inputs, one a line (.jsonl: JSON texts or objects)")->type_name("FILE");

@@ -9,7 +9,7 @@
 namespace mynah::app {
 
 struct TaskArguments {
-  std::string model, input_file, output_file, save;
+  std::string model, endpoint, input_file, output_file, save;
   bool json = false, help = false;
   Precision precision = Precision::automatic;
   size_t batch_size = 64;           // inputs that are worked on together

@@ -13,8 +13,10 @@
 #include "base/require.h"
 #include "base/unicode.h"
 #include "command.h"
+#include "endpoint.h"
 #include "mynah/pipeline.h"
 #include "open_model.h"
+#include "serve/media.h"
 #include "tasks/pictures.h"
 #include "text/base64.h"
 
@@ -124,6 +126,41 @@ int run_inputs(const tasks::OpenTask& task, const Pipeline& pipe, const TaskArgu
   return 0;
 }
 
+std::string base64(const std::string& bytes) {
+  static constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t group = 0;
+    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
+    for (size_t k = 0; k < 4; ++k) out += i + k > bytes.size() ? '=' : kLetters[group >> (18 - 6 * k) & 63];
+  }
+  return out;
+}
+
+// What another server makes of the inputs. Its answer is printed as it comes: shapes for people need the model at hand.
+int run_remotely(const TaskEntry& entry, const std::string& asked, const TaskArguments& a) {
+  if (a.model.empty()) fail(ErrorCode::usage, "pipeline {}: name the server's model with --model", entry.name);
+  if (!a.input_file.empty()) fail(ErrorCode::usage, "pipeline {}: --input-file does not go with hf: and --endpoint", entry.name);
+  std::vector<Json> inputs = given_inputs(entry, a);
+  Json options = a.options;
+  // A picture or a sound travels as base64.
+  if (serve::reads_pictures(entry.name) || serve::reads_sounds(entry.name))
+    for (Json& input : inputs)
+      if (input.is_string()) input = base64(read_text_file(input.get<std::string>(), 64u << 20));
+  Json all = inputs.size() == 1 ? inputs[0] : Json(inputs);
+  // What belongs together is one object there.
+  if (options.contains("question")) {
+    const Json picture = all;
+    all = {{"question", options["question"]}};
+    if (options.contains("context")) all["context"] = options["context"];
+    else if (picture.is_string()) all["image"] = picture;
+    options.erase("question");
+    options.erase("context");
+  }
+  print_json(parse_json(post(task_endpoint(a.model, asked, a.endpoint), {{"inputs", all}, {"parameters", options}}), "server"));
+  return 0;
+}
+
 }  // namespace
 
 int run_task(const TaskEntry& entry, const std::string& asked, const TaskArguments& a, const std::function<Json(const Json&)>& wrapped) {
@@ -131,6 +168,7 @@ int run_task(const TaskEntry& entry, const std::string& asked, const TaskArgumen
   if (!a.output_file.empty() && a.input_file.empty()) fail(ErrorCode::usage, "pipeline: --output-file goes with --input-file");
   if (!a.save.empty() && !a.input_file.empty()) fail(ErrorCode::usage, "pipeline: --save goes with an input, not with --input-file");
   if (a.input_file.empty() && a.inputs.empty() && !entry.inputs) fail(ErrorCode::usage, "pipeline {}: give an input ({}, or - for standard input)", entry.name, entry.input);
+  if (!a.endpoint.empty() || !hosted_name(a.model).empty()) return run_remotely(entry, asked, a);
   std::string model = a.model;
   if (model.empty()) {
     if (!entry.default_model) fail(ErrorCode::usage, "pipeline {}: name a model with --model; {}", entry.name, entry.suggestion);

@@ -140,12 +140,14 @@ Constraint::State Constraint::next(State state, int32_t token) {
 
 std::shared_ptr<Constraint> make_constraint(const GenerationConfig& c, const std::shared_ptr<const Tokenizer>& tokenizer, int64_t vocabulary) {
   if (c.format.empty() && c.regex.empty()) return nullptr;
-  if (!c.format.empty() && !c.regex.empty()) fail(ErrorCode::usage, "generation: give one of format and regex");
   require(tokenizer != nullptr, "generation: a format needs a tokenizer, and the model comes without one");
   text::Grammar grammar;
   text::Grammar::Expression root;
-  if (!c.regex.empty()) root = text::regular_expression(grammar, c.regex);
-  else root = c.format == "json" ? text::json_object(grammar) : text::json_schema(grammar, parse_json(c.format, "schema"));
+  // With both, the expression is what stands before the JSON: a thought, say.
+  std::vector<text::Grammar::Expression> parts;
+  if (!c.regex.empty()) parts.push_back(text::regular_expression(grammar, c.regex));
+  if (!c.format.empty()) parts.push_back(c.format == "json" ? text::json_object(grammar) : text::json_schema(grammar, parse_json(c.format, "schema")));
+  root = parts.size() == 1 ? parts[0] : grammar.sequence(parts);
   return std::make_shared<Constraint>(text::Automaton(std::move(grammar), root), *tokenizer, c.eos_token_id, vocabulary);
 }
 

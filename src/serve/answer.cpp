@@ -50,6 +50,18 @@ void count(Metrics& m, const generation::Ended& e) {
   m.answer_seconds.observe(e.queue_seconds + g.prompt_seconds + g.decode_seconds);
 }
 
+// Where the template has opened the thought already, the answer begins inside it; a format begins behind it.
+void prepare_thought(const LoadedModel& model, Plan* plan) {
+  const auto& prompt = plan->job.prompt;
+  std::string end = model.model.tokenizer()->decode(
+      std::vector<int32_t>(prompt.end() - static_cast<long>(std::min<size_t>(prompt.size(), 12)), prompt.end()), false);
+  end.erase(end.find_last_not_of(" \t\r\n") + 1);
+  plan->parser.starts_thinking = end.ends_with("<think>");
+  if (!plan->job.config.format.empty() && !plan->parser.only_call)
+    plan->job.config.regex =
+        std::string(plan->parser.starts_thinking ? "" : "<think>") + "([^<]|<[^/])*</think>\\s{0,4}";
+}
+
 }  // namespace
 
 std::string chat_text(const LoadedModel& model, Json messages, const Json& tools, const Json& think,
@@ -99,6 +111,13 @@ void require_generation(const LoadedModel& model, const std::string& name) {
 void require_tools(const LoadedModel& model, const std::string& name) {
   if (!model.description.tools || !(model.chat_template || model.go_template))
     throw ApiError(400, fmt::format("\"{}\" does not support tools: its chat template has none", name), "tools");
+}
+
+void check_tools(const Json& tools) {
+  for (const Json& tool : tools)
+    if (!tool.is_object() || !tool.contains("function") || !tool["function"].is_object() ||
+        !tool["function"].contains("name") || !tool["function"]["name"].is_string())
+      throw ApiError(400, "\"tools\" holds what is no function with a name", "tools");
 }
 
 GenerationConfig base_config(const LoadedModel& model) {
@@ -166,6 +185,7 @@ void launch(Service& service, Models::Lease lease, const Call& call, std::vector
   auto shared = std::make_shared<Launched>(service, std::move(lease), call.reply, std::move(listener));
   int choice = 0;
   for (Plan& plan : plans) {
+    if (plan.parser.thinking) prepare_thought(*shared->lease, &plan);
     auto parser = std::make_shared<OutputParser>(plan.parser);
     auto content = std::make_shared<ParsedText>();
     plan.job.owner = call.request->owner;

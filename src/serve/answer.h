@@ -11,16 +11,20 @@
 
 namespace mynah::serve {
 
-// The prompt that messages [{role, content, tool_calls?}] make, by the model's template. The Modelfile's messages and system text
-// come first. `think`: null, or what the template is told.
-std::vector<int32_t> chat_ids(const LoadedModel& model, Json messages, const Json& tools, const Json& think = nullptr, bool generation_prompt = true);
-std::string chat_text(const LoadedModel& model, Json messages, const Json& tools, const Json& think = nullptr, bool generation_prompt = true);
+// The prompt that messages [{role, content, tool_calls?}] make, by the model's template. The Modelfile's messages and
+// system text come first. `think`: null, or what the template is told.
+std::vector<int32_t> chat_ids(const LoadedModel& model, Json messages, const Json& tools, const Json& think = nullptr,
+                              bool generation_prompt = true);
+std::string chat_text(const LoadedModel& model, Json messages, const Json& tools, const Json& think = nullptr,
+                      bool generation_prompt = true);
 // Text as it stands.
 std::vector<int32_t> plain_ids(const LoadedModel& model, const std::string& text);
 
 // Throws ApiError 400 unless the model generates text.
 void require_generation(const LoadedModel& model, const std::string& name);
 void require_tools(const LoadedModel& model, const std::string& name);
+// Throws ApiError 400 unless every tool is a function with a name.
+void check_tools(const Json& tools);
 
 // Settings that every dialect starts from: the end tokens of the model, greedy, no limit but the context.
 GenerationConfig base_config(const LoadedModel& model);
@@ -38,7 +42,7 @@ std::string json_format(const Json& schema);
 std::string tool_format(const Json& tools, const std::string& name);
 
 struct Plan {
-  generation::Job job;       // prompt, config, penalties, scores, format
+  generation::Job job;  // prompt, config, penalties, scores, format
   ParserOptions parser;
 };
 
@@ -47,7 +51,9 @@ struct Outcome {
   std::string content, thinking;
   std::vector<ToolCall> calls;
   // Ollama's and OpenAI's word for why it ended: stop, length; tool_calls where there are calls.
-  const char* reason() const { return !calls.empty() ? "tool_calls" : ended.generated.reason == FinishReason::length ? "length" : "stop"; }
+  const char* reason() const {
+    return !calls.empty() ? "tool_calls" : ended.generated.reason == FinishReason::length ? "length" : "stop";
+  }
 };
 
 // Is told what happens, on the scheduler's thread, choice by choice; writes to the reply.
@@ -60,8 +66,9 @@ class Listener {
   virtual void on_error(int choice, const ApiError& error) = 0;
 };
 
-// Starts the plans. The answers are cancelled when the client leaves; the model is held until the last one has ended. Throws
-// ApiError 503 (429 for a key's own limit) when the queue is full.
-void launch(Service& service, Models::Lease lease, const Call& call, std::vector<Plan> plans, std::shared_ptr<Listener> listener);
+// Starts the plans. The answers are cancelled when the client leaves; the model is held until the last one has ended.
+// Throws ApiError 503 (429 for a key's own limit) when the queue is full.
+void launch(Service& service, Models::Lease lease, const Call& call, std::vector<Plan> plans,
+            std::shared_ptr<Listener> listener);
 
 }  // namespace mynah::serve

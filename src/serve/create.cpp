@@ -176,7 +176,19 @@ CreateRequest create_request(const Fields& f) {
         throw ApiError(400, fmt::format("unknown parameter '{}'", name), "parameters");
     r.parameters = *parameters;
   }
-  if (const Json* messages = f.array("messages")) r.messages = *messages;
+  if (const Json* messages = f.array("messages")) {
+    for (size_t i = 0; i < messages->size(); ++i) {
+      const std::string where = fmt::format("messages[{}].", i);
+      if (!(*messages)[i].is_object())
+        throw ApiError(400, fmt::format("\"messages[{}]\" is not an object", i), "messages");
+      const Fields m((*messages)[i], where);
+      const std::string role = m.text_or("role", "");
+      if (role != "system" && role != "user" && role != "assistant")
+        throw ApiError(400, "message role must be one of \"system\", \"user\", or \"assistant\"", where + "role");
+      m.text("content");
+    }
+    r.messages = *messages;
+  }
   r.quantize = f.text_or("quantize", "");
   return r;
 }

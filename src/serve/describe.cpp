@@ -13,6 +13,7 @@
 #include "mynah/error.h"
 #include "nn/head_kind.h"
 #include "serve/go_template.h"
+#include "serve/media.h"
 #include "store/names.h"
 
 namespace mynah::serve {
@@ -187,6 +188,8 @@ Description describe(const std::filesystem::path& path) {
     for (const auto& [name, keys] : rows)
       if (const int64_t value = config_int(b.config, keys)) d.model_info[d.family + "." + name] = value;
   }
+  // What listens or looks answers in tasks, not in chats.
+  if (!task_of_media(d.family).empty()) d.generates = false;
   return d;
 }
 

@@ -153,7 +153,7 @@ Json error_json(Dialect dialect, const ApiError& error) {
                 {"type", openai_type(error.status)},
                 {"param", error.param.empty() ? Json() : Json(error.param)},
                 {"code", error.status == 401   ? Json("invalid_api_key")
-                         : error.status == 404 ? Json("model_not_found")
+                         : error.status == 404 && error.param == "model" ? Json("model_not_found")
                                                : Json()}}}};
     case Dialect::anthropic:
       return {{"type", "error"}, {"error", {{"type", anthropic_type(error.status)}, {"message", message}}}};

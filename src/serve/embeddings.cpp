@@ -68,14 +68,31 @@ std::vector<std::vector<int32_t>> inputs_of(const LoadedModel& model, const Json
   return all;
 }
 
+// The model of a request in Ollama's dialect, whose options are looked at though none of them changes a vector.
+Models::Lease acquire_for_vectors(const Call& call, const Fields& f, const std::string& name) {
+  if (const Json* options = f.object("options")) {
+    OllamaSettings scratch;
+    for (const auto& [key, value] : options->items())
+      if (!value.is_null()) set_ollama_option(Fields(*options), key, &scratch);
+  }
+  try {
+    return call.service.models.acquire(name, keep_alive_of(f));
+  } catch (const ApiError& error) {
+    if (error.status != 404) throw;
+    throw ApiError(404, fmt::format("model \"{}\" not found, try pulling it first", name), "model");
+  }
+}
+
 void ollama_embed(Call& call) {
   const auto start = std::chrono::steady_clock::now();
   const Json body = call.body();
   const Fields f(body);
   const std::string name = f.text_or("model", "");
   if (name.empty()) throw ApiError(400, "model is required", "model");
-  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  auto lease = acquire_for_vectors(call, f, name);
   const Json* input = f.find("input");
+  f.boolean("truncate");
+  f.integer("dimensions");
   Json vectors = Json::array();
   int64_t tokens = 0;
   if (input && !(input->is_string() && input->get<std::string>().empty())) {
@@ -98,7 +115,7 @@ void ollama_embeddings(Call& call) {
   const Fields f(body);
   const std::string name = f.text_or("model", "");
   if (name.empty()) throw ApiError(400, "model is required", "model");
-  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  auto lease = acquire_for_vectors(call, f, name);
   const std::string prompt = f.text_or("prompt", "");
   Json row = Json::array();
   if (!prompt.empty()) row = vectors_of(*lease, {vector_ids(*lease, prompt)}, {.normalize = false}).rows[0];

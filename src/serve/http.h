@@ -43,8 +43,8 @@ struct Answer {
   Headers headers;
 };
 
-// One answer under way. Its methods may be called from any thread; none of them blocks. An answer that is dropped unfinished
-// becomes an error of the server's.
+// One answer under way. Its methods may be called from any thread; none of them blocks. An answer that is dropped
+// unfinished becomes an error of the server's.
 class Reply {
  public:
   virtual ~Reply() = default;
@@ -77,13 +77,37 @@ struct HeadLimits {
   size_t line_bytes = 8 << 10, head_bytes = 32 << 10, headers = 100;
 };
 
-// Checks the bytes of a request's head, up to and with its empty line, strictly: what two servers could read differently is
-// refused (RFC 9112: bare LF, folded lines, both lengths, lengths that are not plain digits, unknown transfer codings).
+// Checks the bytes of a request's head, up to and with its empty line, strictly: what two servers could read
+// differently is refused (RFC 9112: bare LF, folded lines, both lengths, lengths that are not plain digits, unknown
+// transfer codings).
 std::optional<HeadError> check_head(std::string_view head, const HeadLimits& limits);
 // The same for a beginning that has no empty line yet: what is wrong for sure.
 std::optional<HeadError> check_head_so_far(std::string_view bytes, const HeadLimits& limits);
 // Where the body begins, npos while the empty line has not come.
 size_t head_end(std::string_view bytes);
+
+// Takes a head apart that check_head() has accepted: method, path, query, version and headers. False when the target
+// names another host than the Host header.
+bool parse_head(std::string_view head, Request* request);
+// How long the body is: nothing for chunks.
+std::optional<uint64_t> body_length(const Request& request);
+// Whether the client wants to send another request on the connection.
+bool keeps_alive(const Request& request);
+
+// Takes the chunked transfer coding apart, strictly: lines end in CR LF, sizes are plain hexadecimal digits.
+class ChunkDecoder {
+ public:
+  // Takes what it can from `in` and appends the data in it to `out`; `used` is how much it took. False for what is not
+  // well-formed.
+  bool take(std::string_view in, size_t* used, std::string* out);
+  bool done() const { return state_ == State::done; }
+
+ private:
+  enum class State { size, data, data_end, trailer, done } state_ = State::size;
+  std::string line_;
+  uint64_t left_ = 0;
+  size_t trailer_bytes_ = 0;
+};
 
 const char* reason_phrase(int status);
 

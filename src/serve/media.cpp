@@ -34,6 +34,14 @@ bool reads_sounds(std::string_view task) {
   return !task.starts_with("text-to-") && holds_any(task, {"audio", "speech-recognition", "voice"});
 }
 
+std::string task_of_media(std::string_view family) {
+  for (const std::string_view name : {"whisper", "speech_to_text", "speech-encoder-decoder", "moonshine"})
+    if (family == name) return "automatic-speech-recognition";
+  for (const std::string_view name : {"vision-encoder-decoder", "blip", "blip-2", "git", "pix2struct"})
+    if (family == name) return "image-to-text";
+  return "";
+}
+
 MediaFiles::~MediaFiles() {
   for (const int file : files_) ::close(file);
 }

@@ -14,6 +14,9 @@ namespace mynah::serve {
 bool reads_pictures(std::string_view task);
 bool reads_sounds(std::string_view task);
 
+// The task of families that generate text from sounds or pictures, by their name in config.json; empty for others.
+std::string task_of_media(std::string_view family);
+
 // The files of one request; they exist as long as it does.
 class MediaFiles {
  public:

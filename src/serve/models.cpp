@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "serve/media.h"
 #include "store/names.h"
 
 namespace mynah::serve {
@@ -203,7 +204,7 @@ void Models::load(ModelSlot& slot, const KnownModel& known) {
   } else if (!own.empty()) {
     warn("serve: {}: its template asks for more than is here; the one that its weights carry is used", known.name);
   }
-  if (m.model.bundle().network->causal_lm())
+  if (m.model.bundle().network->causal_lm() && task_of_media(m.description.family).empty())
     m.scheduler = std::make_unique<generation::Scheduler>(m.model, options_.scheduler);
   m.load_seconds = std::chrono::duration<double>(SteadyClock::now() - begin).count();
   info("serve: {} is loaded, {:.2f} s", known.name, m.load_seconds);

@@ -24,17 +24,18 @@ std::string name_of(const Fields& f, const char* first = "model") {
 class StatusReply {
  public:
   StatusReply(ReplyPtr reply, bool stream) : reply_(std::move(reply)), stream_(stream) {}
+  // The first record waits for the second: what goes wrong until then is told by the status of the answer.
   void put(const Json& record) {
+    if (stream_ && !last_.is_null()) write(last_);
     last_ = record;
-    if (!stream_) return;
-    if (!reply_->begun()) reply_->begin(200, "application/x-ndjson");
-    reply_->write(to_text(record) + "\n");
+    if (stream_ && reply_->begun()) write(std::exchange(last_, Json()));
   }
   void status(const std::string& text) { put({{"status", text}}); }
   void end() {
-    if (stream_)
+    if (stream_) {
+      if (!last_.is_null()) write(last_);
       reply_->end();
-    else
+    } else
       reply_->send({200, "application/json", to_text(last_), {}});
   }
   void error(const ApiError& error) {
@@ -48,6 +49,10 @@ class StatusReply {
   bool gone() const { return reply_->gone(); }
 
  private:
+  void write(const Json& record) {
+    if (!reply_->begun()) reply_->begin(200, "application/x-ndjson");
+    reply_->write(to_text(record) + "\n");
+  }
   ReplyPtr reply_;
   bool stream_;
   Json last_;

@@ -161,24 +161,6 @@ class OllamaAnswer : public Listener {
   std::chrono::steady_clock::time_point start_;
 };
 
-// The word of think: null, true, false or a level. Throws where the model cannot.
-Json think_of(const Fields& fields, const LoadedModel& model, const std::string& name) {
-  const Json* think = fields.find("think");
-  if (!think) return model.description.thinking ? Json(true) : Json();
-  if (think->is_string()) {
-    const auto level = think->get<std::string>();
-    if (level != "low" && level != "medium" && level != "high" && level != "max")
-      throw ApiError(400,
-                     "invalid think value: \"" + level + "\" (must be \"high\", \"medium\", \"low\", true, or false)",
-                     "think");
-  } else if (!think->is_boolean()) {
-    fields.wrong("think", "boolean or string");
-  }
-  if (!(think->is_boolean() && !think->get<bool>()) && !model.description.thinking)
-    throw ApiError(400, fmt::format("\"{}\" does not support thinking", name), "think");
-  return *think;
-}
-
 void refuse_images(const Fields& fields, const std::string& name) {
   if (const Json* images = fields.array("images"); images && !images->empty())
     throw ApiError(400, fmt::format("\"{}\" does not support vision: it takes no image", name), "images");
@@ -208,6 +190,15 @@ void answer_loaded(const Call& call, const std::string& name, bool chat, bool un
   record["done"] = true;
   record["done_reason"] = unload ? "unload" : "load";
   call.send_json(record);
+}
+
+// The answer to a request that only wants to see its prompt.
+void answer_rendered(const Call& call, const LoadedModel& model, const std::string& name,
+                     const std::vector<int32_t>& ids) {
+  call.send_json(
+      {{"model", name},
+       {"created_at", utc_time(std::chrono::system_clock::now())},
+       {"_debug_info", {{"rendered_template", model.model.tokenizer()->decode(ids, false)}, {"image_count", 0}}}});
 }
 
 Plan plan_of(const LoadedModel& model, const OllamaSettings& settings, std::vector<int32_t> prompt) {
@@ -265,6 +256,7 @@ void generate(Call& call) {
   if (raw && (!f.text_or("template", "").empty() || !f.text_or("system", "").empty() || context))
     throw ApiError(400, "raw mode does not support template, system, or context");
   const int top = top_scores_of(f);
+  for (const char* field : {"truncate", "shift"}) f.boolean(field);
   if (prompt.empty() && suffix.empty()) {
     if (keep_alive && keep_alive->count() == 0) {
       call.service.models.find(name);
@@ -306,6 +298,7 @@ void generate(Call& call) {
     }
     ids.insert(ids.begin(), before.begin(), before.end());
   }
+  if (f.boolean("_debug_render_only").value_or(false)) return answer_rendered(call, model, name, ids);
   Headers headers = fit_prompt(f, settings, settings.num_ctx, &ids);
   Plan plan = plan_of(model, settings, ids);
   plan.job.top_scores = top;
@@ -374,6 +367,7 @@ void chat(Call& call) {
   const auto keep_alive = keep_alive_of(f);
   const Json* list = f.array("messages");
   const int top = top_scores_of(f);
+  for (const char* field : {"truncate", "shift"}) f.boolean(field);
   if (!list || list->empty()) {
     if (keep_alive && keep_alive->count() == 0) {
       call.service.models.find(name);
@@ -388,11 +382,15 @@ void chat(Call& call) {
   require_generation(model, name);
   Json messages = messages_of(*list, name);
   const Json* tools = f.array("tools");
-  if (tools && !tools->empty()) require_tools(model, name);
+  if (tools && !tools->empty()) {
+    require_tools(model, name);
+    check_tools(*tools);
+  }
   const OllamaSettings settings = ollama_settings(model, call.service.models, f.object("options"));
   const Json think = think_of(f, model, name);
   const Json given_tools = tools ? *tools : Json();
   std::vector<int32_t> ids = chat_ids(model, messages, given_tools, think);
+  if (f.boolean("_debug_render_only").value_or(false)) return answer_rendered(call, model, name, ids);
   Headers headers;
   if (settings.num_ctx > 0 && static_cast<int64_t>(ids.size()) >= settings.num_ctx &&
       f.boolean("truncate").value_or(true)) {
@@ -427,9 +425,29 @@ void chat(Call& call) {
 
 }  // namespace
 
+Json think_of(const Fields& fields, const LoadedModel& model, const std::string& name) {
+  const Json* think = fields.find("think");
+  if (!think) return model.description.thinking ? Json(true) : Json();
+  if (think->is_string()) {
+    const auto level = think->get<std::string>();
+    if (level != "low" && level != "medium" && level != "high" && level != "max")
+      throw ApiError(400,
+                     "invalid think value: \"" + level + "\" (must be \"high\", \"medium\", \"low\", true, or false)",
+                     "think");
+  } else if (!think->is_boolean()) {
+    fields.wrong("think", "boolean or string");
+  }
+  if (!(think->is_boolean() && !think->get<bool>()) && !model.description.thinking)
+    throw ApiError(400, fmt::format("\"{}\" does not support thinking", name), "think");
+  return *think;
+}
+
 std::optional<Milliseconds> keep_alive_of(const Fields& fields) {
   const Json* v = fields.find("keep_alive");
-  if (!v) return std::nullopt;
+  if (!v) {
+    const auto ttl = fields.integer("ttl", 0, int64_t{1} << 40);  // LM Studio's word
+    return ttl ? std::optional(Milliseconds(*ttl * 1000)) : std::nullopt;
+  }
   if (v->is_number()) {
     const double seconds = v->get<double>();
     return Milliseconds(seconds < 0 ? -1 : static_cast<int64_t>(std::min(seconds, 1e12) * 1000));

@@ -52,6 +52,12 @@ std::string response_format(const Fields& fields);
 int64_t openai_limit(const LoadedModel& model, const OllamaSettings& settings, int64_t prompt,
                      std::optional<int64_t> wanted);
 
+// The word of reasoning_effort and its kind: false for none, else the level. Throws for other words, and for a model
+// that does not think.
+Json effort_of(const std::string& effort, const char* field, const LoadedModel& model, const std::string& name);
+// What think, reasoning_effort and chat_template_kwargs ask for together.
+Json asked_to_think(const Fields& fields, const LoadedModel& model, const std::string& name);
+
 struct Usage {
   int64_t prompt = 0, completion = 0, cached = 0;
   void add(const Generated& g) {

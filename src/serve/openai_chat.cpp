@@ -167,10 +167,7 @@ ToolChoice tool_choice(const Fields& f, const LoadedModel& model, const std::str
   const Json* tools = f.array("tools");
   const Json* choice = f.find("tool_choice");
   if (tools && !tools->empty()) {
-    for (const Json& tool : *tools)
-      if (!tool.is_object() || !tool.contains("function") || !tool["function"].is_object() ||
-          !tool["function"].contains("name") || !tool["function"]["name"].is_string())
-        throw ApiError(400, "\"tools\" holds what is no function with a name", "tools");
+    check_tools(*tools);
     require_tools(model, name);
     out.tools = *tools;
   }
@@ -200,26 +197,27 @@ ToolChoice tool_choice(const Fields& f, const LoadedModel& model, const std::str
   return out;
 }
 
+Json model_json(const std::string& id, const std::string& pulled_at) {
+  std::tm utc{};
+  const bool known = strptime(pulled_at.c_str(), "%Y-%m-%dT%H:%M:%S", &utc) != nullptr;
+  return {{"id", id},
+          {"object", "model"},
+          {"created", known ? static_cast<int64_t>(timegm(&utc)) : 0},
+          {"owned_by", "library"}};
+}
+
 void models(Call& call) {
   Json all = Json::array();
   for (const auto& known : call.service.models.served())
-    if (!known.stored)
-      all.push_back({{"id", known.name}, {"object", "model"}, {"created", 0}, {"owned_by", "library"}});
-  for (const auto& m : call.service.models.store().list()) {
-    std::tm utc{};
-    strptime(m.pulled_at.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
-    all.push_back({{"id", tagged_name(m.name)},
-                   {"object", "model"},
-                   {"created", static_cast<int64_t>(timegm(&utc))},
-                   {"owned_by", "library"}});
-  }
+    if (!known.stored) all.push_back(model_json(known.name, ""));
+  for (const auto& m : call.service.models.store().list()) all.push_back(model_json(tagged_name(m.name), m.pulled_at));
   call.send_json({{"object", "list"}, {"data", all}});
 }
 
 void model(Call& call) {
   const std::string& name = call.path[0];
   const KnownModel known = call.service.models.find(name);
-  call.send_json({{"id", name}, {"object", "model"}, {"created", 0}, {"owned_by", "library"}});
+  call.send_json(model_json(name, known.stored ? known.stored->pulled_at : ""));
 }
 
 }  // namespace
@@ -299,6 +297,11 @@ OllamaSettings openai_settings(const LoadedModel& model, const Fields& f) {
   for (const char* name :
        {"audio", "functions", "function_call", "prediction", "web_search_options", "grammar", "adapter_id", "adapters"})
     f.refuse(name, "this server does not have it");
+  for (const char* name : {"draft_model", "preset"}) f.refuse(name, "this server does not have it");
+  // These change nothing here, but are what they should be.
+  for (const char* name : {"store", "parallel_tool_calls"}) f.boolean(name);
+  for (const char* name : {"user", "service_tier", "verbosity", "safety_identifier", "prompt_cache_key"}) f.text(name);
+  f.object("metadata");
   if (const Json* modalities = f.array("modalities"))
     for (const Json& m : *modalities)
       if (m != "text") throw ApiError(400, "\"modalities\" other than text are not supported", "modalities");
@@ -410,6 +413,29 @@ int64_t openai_limit(const LoadedModel& model, const OllamaSettings& settings, i
   return limit_tokens(model, prompt, settings.num_ctx, wanted ? *wanted : settings.num_predict);
 }
 
+Json asked_to_think(const Fields& f, const LoadedModel& model, const std::string& name) {
+  Json think = f.has("think") ? think_of(f, model, name) : model.description.thinking ? Json(true) : Json();
+  if (const auto effort = f.text("reasoning_effort")) think = effort_of(*effort, "reasoning_effort", model, name);
+  if (const Json* extra = f.object("chat_template_kwargs"))
+    if (const auto wanted = Fields(*extra, "chat_template_kwargs.").boolean("enable_thinking");
+        wanted && model.description.thinking)
+      think = *wanted;
+  return think;
+}
+
+Json effort_of(const std::string& effort, const char* field, const LoadedModel& model, const std::string& name) {
+  constexpr std::string_view kWords[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+  if (std::find(std::begin(kWords), std::end(kWords), effort) == std::end(kWords))
+    throw ApiError(400,
+                   fmt::format("\"{}\" is \"{}\", expected none, minimal, low, medium, high, xhigh or max", field,
+                               effort.substr(0, 40)),
+                   field);
+  if (effort == "none") return model.description.thinking ? Json(false) : Json();
+  if (!model.description.thinking)
+    throw ApiError(400, fmt::format("\"{}\" does not support thinking: \"{}\" cannot be honoured", name, field), field);
+  return effort;
+}
+
 void openai_chat(Call& call) {
   const Json body = call.body();
   const Fields f(body);
@@ -439,12 +465,7 @@ void openai_chat(Call& call) {
   const ToolChoice tools = tool_choice(f, model, name);
   OllamaSettings settings = openai_settings(model, f);
   settings.config.format = tools.forced ? tool_format(tools.tools, tools.name) : response_format(f);
-  Json think = model.description.thinking ? Json(true) : Json();
-  if (const Json* asked = f.find("think")) think = *asked;
-  if (const auto effort = f.text("reasoning_effort"); effort && model.description.thinking)
-    think = *effort == "none" ? Json(false) : Json(*effort);
-  if (const Json* extra = f.object("chat_template_kwargs"); extra && extra->contains("enable_thinking"))
-    think = (*extra)["enable_thinking"];
+  Json think = asked_to_think(f, model, name);
   if (tools.forced) think = model.description.thinking ? Json(false) : Json();
   const std::vector<int32_t> ids = chat_ids(model, messages, tools.tools, think);
   const int64_t limit = openai_limit(model, settings, static_cast<int64_t>(ids.size()), wanted);

@@ -83,6 +83,13 @@ const Said kSaid[] = {
      "model:string! messages:array! SAMPLING"},
     {"POST", "/api/v0/completions", "LM Studio", "As /v1/completions", "model:string! prompt:any! SAMPLING"},
     {"POST", "/api/v0/embeddings", "LM Studio", "As /v1/embeddings", "model:string! input:any!"},
+    {"POST", "/api/v1/chat", "LM Studio", "Answer a text; conversations are kept by response_id",
+     "model:string! input:any! system_prompt:string previous_response_id:string store:boolean stream:boolean "
+     "max_output_tokens:integer context_length:integer reasoning:string SAMPLING"},
+    {"GET", "/api/v1/models", "LM Studio", "The models and which of them are loaded", ""},
+    {"POST", "/api/v1/models/load", "LM Studio", "Load a model",
+     "model:string! context_length:integer echo_load_config:boolean"},
+    {"POST", "/api/v1/models/unload", "LM Studio", "Give a model up", "instance_id:string!"},
     {"POST", "/", "Hugging Face", "A task of the server's own model",
      "inputs:any! parameters:object options:object stream:boolean"},
     {"POST", "/invocations", "Hugging Face", "As POST /", "inputs:any! parameters:object stream:boolean"},
@@ -167,6 +174,13 @@ Json operation(const Said& said, const Json& parameters) {
   const std::string fields = said.fields;
   if (fields == "raw")
     o["requestBody"] = {{"required", true}, {"content", {{"application/octet-stream", Json::object()}}}};
+  else if (fields == "form")
+    o["requestBody"] = {
+        {"required", true},
+        {"content",
+         {{"multipart/form-data",
+           {{"schema",
+             schema_of("file:string! model:string! language:string response_format:string stream:boolean")}}}}}};
   else if (!fields.empty())
     o["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", schema_of(fields)}}}}}};
   o["responses"] = {{"200", {{"description", "the answer"}}},

@@ -8,8 +8,6 @@
 namespace mynah::serve {
 namespace {
 
-constexpr size_t kKept = 512;
-
 struct ResponseForm {
   Json head;      // the object as it is before there is output
   Json messages;  // the conversation that is answered
@@ -21,62 +19,24 @@ struct ResponseForm {
 class ResponseAnswer : public Listener {
  public:
   ResponseAnswer(Service& service, ReplyPtr reply, ResponseForm form)
-      : service_(service), events_(std::move(reply)), form_(std::move(form)), item_(random_id("msg_", 24)) {}
+      : service_(service), events_(std::move(reply)), form_(std::move(form)) {}
 
   void on_delta(int, const ParsedText& text, const generation::TokenStep&) override {
-    if (form_.stream) put(text.content);
+    if (form_.stream) put(text);
   }
 
   void on_end(int, const ParsedText& rest, Outcome&& outcome) override {
     const Generated& g = outcome.ended.generated;
     const bool cut = outcome.calls.empty() && g.reason == FinishReason::length;
-    Json output = Json::array();
-    if (form_.stream) put(rest.content);
-    const Json part = {{"type", "output_text"},
-                       {"text", outcome.content},
-                       {"annotations", Json::array()},
-                       {"logprobs", Json::array()}};
-    if (!outcome.content.empty() || outcome.calls.empty()) {
-      const Json message = {{"id", item_},
-                            {"type", "message"},
-                            {"role", "assistant"},
-                            {"status", cut ? "incomplete" : "completed"},
-                            {"content", Json::array({part})}};
-      if (form_.stream) {
-        open();
-        send("response.output_text.done", {{"item_id", item_},
-                                           {"output_index", 0},
-                                           {"content_index", 0},
-                                           {"text", outcome.content},
-                                           {"logprobs", Json::array()}});
-        send("response.content_part.done",
-             {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"part", part}});
-        send("response.output_item.done", {{"output_index", 0}, {"item", message}});
-      }
-      output.push_back(message);
-    }
-    for (const auto& call : outcome.calls) {
-      const Json item = {{"id", random_id("fc_", 24)}, {"type", "function_call"}, {"status", "completed"},
-                         {"call_id", call.id},         {"name", call.name},       {"arguments", call.arguments}};
-      if (form_.stream) {
-        start();
-        Json begun = item;
-        begun["arguments"] = "";
-        begun["status"] = "in_progress";
-        send("response.output_item.added", {{"output_index", output.size()}, {"item", begun}});
-        send("response.function_call_arguments.delta",
-             {{"item_id", item["id"]}, {"output_index", output.size()}, {"delta", call.arguments}});
-        send("response.function_call_arguments.done",
-             {{"item_id", item["id"]}, {"output_index", output.size()}, {"arguments", call.arguments}});
-        send("response.output_item.done", {{"output_index", output.size()}, {"item", item}});
-      }
-      output.push_back(item);
-    }
+    if (form_.stream) put(rest);
+    if (!outcome.thinking.empty()) think_done(outcome.thinking);
+    if (!outcome.content.empty() || outcome.calls.empty()) message_done(outcome.content, cut);
+    for (const auto& call : outcome.calls) call_done(call);
     Json response = form_.head;
     response["status"] = cut ? "incomplete" : "completed";
     response["completed_at"] = unix_time();
     if (cut) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
-    response["output"] = output;
+    response["output"] = output_;
     response["usage"] = {{"input_tokens", g.prompt_tokens},
                          {"input_tokens_details", {{"cached_tokens", g.reused_tokens}}},
                          {"output_tokens", g.ids.size()},
@@ -109,28 +69,110 @@ class ResponseAnswer : public Listener {
     send("response.created", {{"response", form_.head}});
     send("response.in_progress", {{"response", form_.head}});
   }
-  void open() {
+  size_t index() const { return output_.size(); }
+
+  // The thought, told as its summary.
+  void open_thought() {
+    if (!thought_.empty()) return;
     start();
-    if (std::exchange(opened_, true)) return;
-    send("response.output_item.added", {{"output_index", 0},
+    thought_ = random_id("rs_", 24);
+    send("response.output_item.added",
+         {{"output_index", index()}, {"item", {{"id", thought_}, {"type", "reasoning"}, {"summary", Json::array()}}}});
+    send("response.reasoning_summary_part.added", {{"item_id", thought_},
+                                                   {"output_index", index()},
+                                                   {"summary_index", 0},
+                                                   {"part", {{"type", "summary_text"}, {"text", ""}}}});
+  }
+  void think_done(const std::string& text) {
+    if (std::exchange(thought_done_, true)) return;
+    const Json part = {{"type", "summary_text"}, {"text", text}};
+    if (form_.stream) open_thought();
+    const Json item = {{"id", form_.stream ? thought_ : random_id("rs_", 24)},
+                       {"type", "reasoning"},
+                       {"summary", Json::array({part})}};
+    if (form_.stream) {
+      send("response.reasoning_summary_text.done",
+           {{"item_id", thought_}, {"output_index", index()}, {"summary_index", 0}, {"text", text}});
+      send("response.reasoning_summary_part.done",
+           {{"item_id", thought_}, {"output_index", index()}, {"summary_index", 0}, {"part", part}});
+      send("response.output_item.done", {{"output_index", index()}, {"item", item}});
+    }
+    output_.push_back(item);
+  }
+
+  void open_message() {
+    if (!message_.empty()) return;
+    start();
+    message_ = random_id("msg_", 24);
+    send("response.output_item.added", {{"output_index", index()},
                                         {"item",
-                                         {{"id", item_},
+                                         {{"id", message_},
                                           {"type", "message"},
                                           {"role", "assistant"},
                                           {"status", "in_progress"},
                                           {"content", Json::array()}}}});
     send("response.content_part.added",
-         {{"item_id", item_},
-          {"output_index", 0},
+         {{"item_id", message_},
+          {"output_index", index()},
           {"content_index", 0},
           {"part",
            {{"type", "output_text"}, {"text", ""}, {"annotations", Json::array()}, {"logprobs", Json::array()}}}});
   }
-  void put(const std::string& text) {
-    if (text.empty()) return;
-    open();
-    send("response.output_text.delta",
-         {{"item_id", item_}, {"output_index", 0}, {"content_index", 0}, {"delta", text}, {"logprobs", Json::array()}});
+  void message_done(const std::string& text, bool cut) {
+    if (form_.stream) open_message();
+    const Json part = {
+        {"type", "output_text"}, {"text", text}, {"annotations", Json::array()}, {"logprobs", Json::array()}};
+    const Json item = {{"id", form_.stream ? message_ : random_id("msg_", 24)},
+                       {"type", "message"},
+                       {"role", "assistant"},
+                       {"status", cut ? "incomplete" : "completed"},
+                       {"content", Json::array({part})}};
+    if (form_.stream) {
+      send("response.output_text.done", {{"item_id", message_},
+                                         {"output_index", index()},
+                                         {"content_index", 0},
+                                         {"text", text},
+                                         {"logprobs", Json::array()}});
+      send("response.content_part.done",
+           {{"item_id", message_}, {"output_index", index()}, {"content_index", 0}, {"part", part}});
+      send("response.output_item.done", {{"output_index", index()}, {"item", item}});
+    }
+    output_.push_back(item);
+  }
+
+  void call_done(const ToolCall& call) {
+    const Json item = {{"id", random_id("fc_", 24)}, {"type", "function_call"}, {"status", "completed"},
+                       {"call_id", call.id},         {"name", call.name},       {"arguments", call.arguments}};
+    if (form_.stream) {
+      start();
+      Json begun = item;
+      begun["arguments"] = "";
+      begun["status"] = "in_progress";
+      send("response.output_item.added", {{"output_index", index()}, {"item", begun}});
+      send("response.function_call_arguments.delta",
+           {{"item_id", item["id"]}, {"output_index", index()}, {"delta", call.arguments}});
+      send("response.function_call_arguments.done",
+           {{"item_id", item["id"]}, {"output_index", index()}, {"name", call.name}, {"arguments", call.arguments}});
+      send("response.output_item.done", {{"output_index", index()}, {"item", item}});
+    }
+    output_.push_back(item);
+  }
+
+  void put(const ParsedText& text) {
+    if (!text.thinking.empty()) {
+      open_thought();
+      thoughts_ += text.thinking;
+      send("response.reasoning_summary_text.delta",
+           {{"item_id", thought_}, {"output_index", index()}, {"summary_index", 0}, {"delta", text.thinking}});
+    }
+    if (text.content.empty()) return;
+    if (!thoughts_.empty()) think_done(thoughts_);
+    open_message();
+    send("response.output_text.delta", {{"item_id", message_},
+                                        {"output_index", index()},
+                                        {"content_index", 0},
+                                        {"delta", text.content},
+                                        {"logprobs", Json::array()}});
   }
   void store(const Json& response, const Outcome& outcome) {
     Json messages = form_.messages;
@@ -145,15 +187,16 @@ class ResponseAnswer : public Listener {
     std::lock_guard lock(all.mutex);
     all.entries.push_front(
         {response["id"].get<std::string>(), form_.owner, response, std::move(messages), form_.input});
-    if (all.entries.size() > kKept) all.entries.pop_back();
+    if (all.entries.size() > kKeptResponses) all.entries.pop_back();
   }
 
   Service& service_;
   EventStream events_;
   ResponseForm form_;
-  std::string item_;
+  Json output_ = Json::array();
+  std::string thought_, thoughts_, message_;
   int64_t number_ = 0;
-  bool started_ = false, opened_ = false;
+  bool started_ = false, thought_done_ = false;
 };
 
 // The kept answer of this id under this key; throws 404.
@@ -280,6 +323,14 @@ void create(Call& call) {
     require_tools(model, name);
   }
   OllamaSettings settings = openai_settings(model, f);
+  if (const std::string cut = f.text_or("truncation", "disabled"); cut != "auto" && cut != "disabled")
+    throw ApiError(400, "\"truncation\" must be auto or disabled", "truncation");
+  if (f.integer("top_logprobs", 0, 20).value_or(0) > 0)
+    throw ApiError(400, "\"top_logprobs\" is not supported here: /v1/chat/completions has it", "top_logprobs");
+  if (const Json* include = f.array("include"))
+    for (const Json& part : *include)
+      if (part != "reasoning.encrypted_content")
+        throw ApiError(400, "\"include\" asks for what this server does not have", "include");
   Plan plan;
   if (const Json* choice = f.find("tool_choice")) {
     const bool named = choice->is_object();
@@ -290,6 +341,8 @@ void create(Call& call) {
       plan.parser.only_call = true;
     } else if (*choice == "none") {
       tools = nullptr;
+    } else if (*choice != "auto") {
+      throw ApiError(400, "\"tool_choice\" must be none, auto, required or a function", "tool_choice");
     }
   }
   if (const Json* text = f.object("text"); text && text->contains("format") && (*text)["format"].is_object()) {
@@ -303,16 +356,16 @@ void create(Call& call) {
       throw ApiError(400, "\"text.format.type\" must be text, json_object or json_schema", "text");
   }
   Json think = model.description.thinking ? Json(true) : Json();
-  if (const Json* reasoning = f.object("reasoning");
-      reasoning && model.description.thinking && Fields(*reasoning, "reasoning.").text_or("effort", "") == "none")
-    think = false;
+  if (const Json* reasoning = f.object("reasoning"))
+    if (const auto effort = Fields(*reasoning, "reasoning.").text("effort"))
+      think = effort_of(*effort, "reasoning.effort", model, name);
   plan.job.prompt = chat_ids(model, messages, tools, think);
   plan.job.config = settings.config;
   plan.job.config.max_new_tokens =
       openai_limit(model, settings, static_cast<int64_t>(plan.job.prompt.size()), f.integer("max_output_tokens", 1));
   plan.job.penalties = settings.penalties;
   plan.parser.tools = !tools.is_null();
-  plan.parser.thinking = think.is_boolean() && think.get<bool>();
+  plan.parser.thinking = think.is_string() || (think.is_boolean() && think.get<bool>());
   const auto given = [&](const char* field, Json otherwise) { return f.has(field) ? *f.find(field) : otherwise; };
   form.head = {{"id", random_id("resp_", 32)},
                {"object", "response"},

@@ -1,6 +1,7 @@
 #include "serve/router.h"
 
 #include <fmt/core.h>
+#include <zlib.h>
 
 #include <algorithm>
 
@@ -38,14 +39,41 @@ std::optional<std::vector<std::string>> fit(std::string_view pattern, std::strin
   }
 }
 
+// Bodies in gzip, within 20 MB and a hundredfold of what was sent.
+void unpack(Request* request) {
+  const auto coding = request->header("content-encoding");
+  if (coding.empty() || coding == "identity" || request->body_file >= 0) return;
+  if (coding != "gzip" && coding != "x-gzip")
+    throw ApiError(415, fmt::format("Content-Encoding \"{}\" is not supported, gzip is", coding.substr(0, 40)));
+  const size_t limit = std::min<size_t>(20u << 20, request->body.size() * 100 + 4096);
+  z_stream z{};
+  if (inflateInit2(&z, 15 + 16) != Z_OK) throw ApiError(503, "there is not enough memory for this request now");
+  std::string out;
+  z.next_in = reinterpret_cast<Bytef*>(request->body.data());
+  z.avail_in = static_cast<uInt>(request->body.size());
+  int state = Z_OK;
+  while (state == Z_OK && out.size() <= limit) {
+    const size_t before = out.size();
+    out.resize(before + (64 << 10));
+    z.next_out = reinterpret_cast<Bytef*>(out.data() + before);
+    z.avail_out = 64 << 10;
+    state = inflate(&z, Z_NO_FLUSH);
+    out.resize(out.size() - z.avail_out);
+  }
+  inflateEnd(&z);
+  if (out.size() > limit) throw ApiError(413, "the unpacked body is too large");
+  if (state != Z_STREAM_END) throw ApiError(400, "the body is not gzip");
+  request->body = std::move(out);
+}
+
 }  // namespace
 
 const std::vector<Route>& all_routes() {
   static const std::vector<Route> all = [] {
     std::vector<Route> out;
-    for (const auto routes :
-         {general_routes(), ollama_text_routes(), ollama_model_routes(), openai_routes(), responses_routes(),
-          anthropic_routes(), lm_studio_routes(), embedding_routes(), speech_routes(), hugging_face_routes()})
+    for (const auto routes : {general_routes(), ollama_text_routes(), ollama_model_routes(), openai_routes(),
+                              responses_routes(), anthropic_routes(), speech_routes(), audio_routes(), lm_studio_routes(),
+                              lm_studio_chat_routes(), embedding_routes(), hugging_face_routes()})
       out.insert(out.end(), routes.begin(), routes.end());
     return out;
   }();
@@ -97,6 +125,7 @@ void Router::handle(std::shared_ptr<Request> request, ReplyPtr reply) {
   try {
     Match found = match(*request);
     if (!found.route) throw ApiError(404, "there is nothing at this path");
+    unpack(request.get());
     Call call{service_, request, std::move(reply), dialect, std::move(found.parts)};
     found.route->handle(call);
   } catch (...) {

@@ -25,9 +25,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/buffer_body.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
 #include <cstring>
 #include <ctime>
 #include <list>
@@ -43,7 +40,6 @@ namespace mynah::serve {
 namespace {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 using Protocol = asio::generic::stream_protocol;
@@ -64,6 +60,34 @@ std::string http_date() {
   gmtime_r(&now, &utc);
   char text[64];
   return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc)};
+}
+
+// The client's own id where it is a plain word, so that it may stand in logs; else a number.
+std::string id_of(std::string_view given, int64_t number) {
+  const bool plain = !given.empty() && given.size() <= 64 && std::all_of(given.begin(), given.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+           c == '.';
+  });
+  return plain ? std::string(given) : fmt::format("req-{}", number);
+}
+
+// A file without a name; some file systems make none, there it loses its name at once.
+int unnamed_file(const std::string& folder) {
+  const int file = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (file >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return file;
+  std::string name = folder + "/upload-XXXXXX";
+  const int named = ::mkostemp(name.data(), O_CLOEXEC);
+  if (named >= 0) ::unlink(name.c_str());
+  return named;
+}
+
+bool write_all(int file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(file, bytes.data(), bytes.size());
+    if (n <= 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
 }
 
 // The part of an answer that handlers and the connection share.
@@ -99,7 +123,8 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
     status = code;
     pending += fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", code, reason_phrase(code), http_date());
     if (!type.empty()) pending += "Content-Type: " + type + "\r\n";
-    if (length)
+    if (code == 204) {  // has no body by itself
+    } else if (length)
       pending += fmt::format("Content-Length: {}\r\n", *length);
     else if (chunked)
       pending += "Transfer-Encoding: chunked\r\n";
@@ -301,9 +326,7 @@ struct Server::State::Connection : std::enable_shared_from_this<Connection> {
   asio::awaitable<void> run();
   asio::awaitable<bool> one_request(int64_t number);
   asio::awaitable<std::optional<HeadError>> read_head(int64_t number, size_t* end, bool* closed);
-  using Parser = http::request_parser<http::buffer_body>;
-  asio::awaitable<std::optional<HeadError>> read_body(Parser& parser, Request& request, const BodyRule& rule,
-                                                      bool* closed);
+  asio::awaitable<std::optional<HeadError>> read_body(Request& request, const BodyRule& rule, bool* closed);
   asio::awaitable<bool> write_answer(std::shared_ptr<Exchange> exchange);
   asio::awaitable<bool> write_bytes(std::string_view out);
   asio::awaitable<void> refuse(const std::string& path, HeadError error);
@@ -376,53 +399,56 @@ asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_head(i
   co_return check_head(bytes().substr(0, *end), o.head);
 }
 
-asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_body(Parser& parser, Request& request,
-                                                                               const BodyRule& rule, bool* closed) {
+asio::awaitable<std::optional<HeadError>> Server::State::Connection::read_body(Request& request, const BodyRule& rule,
+                                                                               bool* closed) {
   const ServerOptions& o = state.options;
-  if (const auto length = parser.content_length(); length && *length > rule.limit_bytes)
-    co_return HeadError{413, "the body is too large"};
-  if (request.header("expect") == "100-continue" && !co_await write_bytes("HTTP/1.1 100 Continue\r\n\r\n")) {
-    *closed = true;
-    co_return std::nullopt;
+  const auto length = body_length(request);
+  if (length && *length > rule.limit_bytes) co_return HeadError{413, "the body is too large"};
+  if (const auto expect = request.header("expect"); !expect.empty() && !request.http_1_0) {
+    if (expect != "100-continue") co_return HeadError{417, "the only expectation that is met is 100-continue"};
+    if (!co_await write_bytes("HTTP/1.1 100 Continue\r\n\r\n")) {
+      *closed = true;
+      co_return std::nullopt;
+    }
   }
   if (rule.to_file) {
-    request.body_file = ::open(o.upload_folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    request.body_file = unnamed_file(o.upload_folder);
     if (request.body_file < 0) co_return HeadError{507, "there is no place for the upload"};
   }
   const auto start = Clock::now();
   uint64_t received = 0, raw = 0;
-  std::string piece(64 << 10, '\0');
-  while (!parser.is_done()) {
-    parser.get().body().data = piece.data();
-    parser.get().body().size = piece.size();
-    parser.get().body().more = true;
-    const auto allowed =
-        seconds(o.body_seconds + static_cast<double>(received) / static_cast<double>(o.body_bytes_per_second));
-    arm(std::max<Clock::duration>(start + allowed - Clock::now(), Clock::duration(1)));
-    auto [ec, n] = co_await http::async_read_some(stream, buffer, parser, kAwait);
-    calm();
-    if (ec == http::error::need_buffer) ec = {};
-    raw += n;
-    const size_t got = piece.size() - parser.get().body().size;
-    received += got;
-    if (received > rule.limit_bytes) co_return HeadError{413, "the body is too large"};
-    if (rule.to_file) {
-      for (size_t at = 0; at < got;) {
-        const ssize_t written = ::write(request.body_file, piece.data() + at, got - at);
-        if (written <= 0) co_return HeadError{507, "the disk is full"};
-        at += static_cast<size_t>(written);
-      }
-    } else {
-      request.body.append(piece.data(), got);
-    }
-    if (ec) {
-      if (timed_out) co_return HeadError{408, "the body did not come in time"};
-      if (ec == http::error::end_of_stream || ec == http::error::partial_message || ec == asio::error::eof ||
-          ec == asio::error::connection_reset) {
+  ChunkDecoder chunks;
+  std::string piece;
+  while (length ? received < *length : !chunks.done()) {
+    if (buffer.size() == 0) {
+      const auto allowed =
+          seconds(o.body_seconds + static_cast<double>(received) / static_cast<double>(o.body_bytes_per_second));
+      arm(std::max<Clock::duration>(start + allowed - Clock::now(), Clock::duration(1)));
+      const auto [ec, n] = co_await stream.async_read_some(buffer.prepare(64 << 10), kAwait);
+      calm();
+      buffer.commit(n);
+      if (ec) {
+        if (timed_out) co_return HeadError{408, "the body did not come in time"};
         *closed = true;
         co_return std::nullopt;
       }
+    }
+    piece.clear();
+    size_t used = 0;
+    if (length) {
+      used = static_cast<size_t>(std::min<uint64_t>(*length - received, buffer.size()));
+      piece.assign(bytes().substr(0, used));
+    } else if (!chunks.take(bytes(), &used, &piece)) {
       co_return HeadError{400, "the body is not well-formed"};
+    }
+    buffer.consume(used);
+    raw += used;
+    received += piece.size();
+    if (received > rule.limit_bytes) co_return HeadError{413, "the body is too large"};
+    if (!rule.to_file) {
+      request.body += piece;
+    } else if (!write_all(request.body_file, piece)) {
+      co_return HeadError{507, "the disk is full"};
     }
     if (raw > (100 << 10) && received < raw / 5) co_return HeadError{400, "the chunks of the body are too small"};
   }
@@ -439,46 +465,21 @@ asio::awaitable<bool> Server::State::Connection::one_request(int64_t number) {
     co_return false;
   }
   if (closed) co_return false;
-  Parser parser;
-  parser.header_limit(static_cast<std::uint32_t>(end + 1));
-  parser.body_limit(boost::none);
-  error_code ec;
-  parser.put(asio::buffer(bytes().data(), end), ec);
-  if ((ec && ec != http::error::need_more) || !parser.is_header_done()) {
-    co_await refuse("", {400, "the head of the request is not well-formed"});
+  auto request = std::make_shared<Request>();
+  const bool same_host = parse_head(bytes().substr(0, end), request.get());
+  buffer.consume(end);
+  if (!same_host) {
+    co_await refuse(request->path, {400, "the target names another host than the Host header"});
     co_return false;
   }
-  buffer.consume(end);
-  auto request = std::make_shared<Request>();
-  {
-    const auto& message = parser.get();
-    request->method = std::string(message.method_string());
-    std::string_view target(message.target().data(), message.target().size());
-    if (target.starts_with("http://") || target.starts_with("https://")) {
-      target.remove_prefix(target.find("//") + 2);
-      target.remove_prefix(std::min(target.find('/'), target.size()));
-    }
-    target = target.substr(0, target.find('#'));
-    request->path = std::string(target.substr(0, target.find('?')));
-    if (request->path.empty()) request->path = "/";
-    if (const auto mark = target.find('?'); mark != std::string_view::npos)
-      request->query = std::string(target.substr(mark + 1));
-    for (const auto& field : message) {
-      std::string name(field.name_string());
-      for (char& c : name)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-      request->headers.emplace_back(std::move(name), std::string(field.value()));
-    }
-    request->http_1_0 = message.version() == 10;
-    request->peer = peer;
-    request->id = fmt::format("req-{}", ++state.request_number);
-  }
+  request->peer = peer;
+  request->id = id_of(request->header("x-request-id"), ++state.request_number);
   const auto start = Clock::now();
-  bool keep = parser.keep_alive() && number < state.options.requests_per_connection && !state.draining;
+  bool keep = keeps_alive(*request) && number < state.options.requests_per_connection && !state.draining;
   auto refusal = state.application.check(*request);
-  const bool has_body = !parser.is_done();
+  const bool has_body = body_length(*request) != 0;
   if (!refusal && has_body)
-    if (const auto error = co_await read_body(parser, *request, state.application.body_rule(*request), &closed)) {
+    if (const auto error = co_await read_body(*request, state.application.body_rule(*request), &closed)) {
       co_await refuse(request->path, *error);
       state.application.finished(*request, error->status, std::chrono::duration<double>(Clock::now() - start).count());
       co_return false;

@@ -18,6 +18,8 @@
 
 namespace mynah::serve {
 
+constexpr size_t kKeptResponses = 512;
+
 // Answers of POST /v1/responses that may be asked for again or gone on from, the latest ones, each for its own key.
 struct StoredResponses {
   struct Entry {
@@ -68,9 +70,11 @@ std::span<const Route> ollama_model_routes();
 std::span<const Route> openai_routes();
 std::span<const Route> responses_routes();
 std::span<const Route> anthropic_routes();
+std::span<const Route> audio_routes();
 std::span<const Route> hugging_face_routes();
 std::span<const Route> embedding_routes();
 std::span<const Route> lm_studio_routes();
+std::span<const Route> lm_studio_chat_routes();
 std::span<const Route> general_routes();
 // All of them, in the order in which they are tried.
 const std::vector<Route>& all_routes();

@@ -80,7 +80,7 @@ Json inputs_of(const TaskEntry& entry, const Json& body, MediaFiles* files) {
 }
 
 // The request's parameters under the names of the pipeline's options.
-Json options_of(const TaskEntry& entry, const Json& body) {
+Json options_of(const TaskEntry& entry, const Json& body, MediaFiles* files) {
   Json options = Json::object();
   const auto take = [&](const Json& from) {
     for (const auto& [key, value] : from.items())
@@ -96,6 +96,10 @@ Json options_of(const TaskEntry& entry, const Json& body) {
         take(inner);
       }
   }
+  // Nobody but this machine's own user names its files.
+  for (const char* key : {"image", "images", "audio"})
+    if (options.contains(key)) options[key] = with_files(options[key], files, std::string("parameters.") + key);
+  if (options.contains("vocoder")) throw ApiError(400, "\"parameters.vocoder\" is not supported", "parameters.vocoder");
   const std::string name = entry.name;
   if (name == "zero-shot-classification" || name == "zero-shot-image-classification" ||
       name == "zero-shot-audio-classification")
@@ -141,6 +145,7 @@ std::string task_of_head(const LoadedModel& model, const Json& parameters) {
   const auto& network = *model.model.bundle().network;
   const nn::HeadKind kind = network.kind();
   if (speaks(model)) return "text-to-speech";
+  if (const std::string task = task_of_media(model.description.family); !task.empty()) return task;
   switch (kind) {
     case nn::HeadKind::causal_lm:
       return "text-generation";
@@ -183,7 +188,7 @@ void answer_pipeline(Call& call, LoadedModel& model, const std::string& asked, c
   } else {
     inputs = inputs_of(*entry, body, &files);
   }
-  const Json options = options_of(*entry, body.is_null() ? Json::object() : body);
+  const Json options = options_of(*entry, body.is_null() ? Json::object() : body, &files);
   const auto start = std::chrono::steady_clock::now();
   Json result = run_pipeline(model, asked, inputs, options);
   if (is_sound(result)) return send_sound(call, result);

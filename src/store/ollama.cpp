@@ -80,6 +80,9 @@ RemoteModel offer_of_ollama(Job& job, const Name& name) {
   try {
     response = get_manifest(job, name, base, may_be_plain);
   } catch (const TransportError& e) {
+    if (!may_be_plain && name.scheme.empty() && e.tls_failed)
+      fail(ErrorCode::network, "{}: {} speaks no TLS; add --insecure if it is a plain http registry that you trust",
+           name.text, name.host);
     if (!may_be_plain || !e.tls_failed) throw;
     base = "http://" + path;
     response = get_manifest(job, name, base, false);

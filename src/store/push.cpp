@@ -123,6 +123,9 @@ class Registry {
     }
     const CURLcode code = curl_easy_perform(c);
     if (code == CURLE_ABORTED_BY_CALLBACK) fail(ErrorCode::interrupted, "push: interrupted");
+    if (code == CURLE_SSL_CONNECT_ERROR && !options_.insecure)
+      fail(ErrorCode::network, "push: {} speaks no TLS; add --insecure if it is a plain http registry that you trust",
+           host_of(url));
     if (code != CURLE_OK)
       fail(ErrorCode::network, "{}: {}; check the network and try again", host_of(url), curl_easy_strerror(code));
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &sent.status);

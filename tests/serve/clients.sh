@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Unmodified clients against a running server: Python (ollama, openai, huggingface_hub, anthropic, requests, LangChain, LiteLLM), JavaScript
 # (ollama, openai, @huggingface/inference) and curl. Slow: installs them into a cache outside the tree (MYNAH_CLIENTS, default
-# ~/.cache/mynah-clients). Arguments: the program, SmolLM2 as a .gguf file, and (may be missing) the folder of a sentence-transformers
-# model. Exit code 77: the clients cannot be installed here.
+# ~/.cache/mynah-clients). Arguments: the program, SmolLM2 as a .gguf file (MYNAH_SMOLLM2), and the folder of a sentence-transformers
+# model (MYNAH_MINILM; may be missing). Exit code 77: the model is not named, or the clients cannot be installed here.
 set -eu
-program=$1 model=$2 vectors=${3:-}
+program=$1 model=${2:-${MYNAH_SMOLLM2:-}} vectors=${3:-${MYNAH_MINILM:-}}
+[ -n "$model" ] || exit 77
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${MYNAH_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/mynah-clients}
 mkdir -p "$cache"

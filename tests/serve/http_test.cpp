@@ -1,4 +1,7 @@
 // The HTTP layer: what is refused and how, connections that stay, limits, keys, origins.
+#include <sys/un.h>
+#include <zlib.h>
+
 #include "serve/served.h"
 #include "store/digest.h"
 
@@ -206,6 +209,94 @@ TEST_F(Http, HostsAndOrigins) {
   EXPECT_EQ(preflight.headers.at("access-control-allow-headers"), "authorization, x-stainless-os");
   EXPECT_EQ(preflight.headers.count("access-control-allow-credentials"), 0u);
   EXPECT_EQ(ask(with_body("POST", "/api/show", "{\"model\":\"tiny\"}", "Sec-Fetch-Site: cross-site\r\n")).status, 403);
+}
+
+TEST_F(Http, ChunksAreReadStrictly) {
+  const auto chunked = [&](const std::string& body) {
+    Client client(port());
+    client.send(head("POST", "/api/show", "Transfer-Encoding: chunked\r\n") + body);
+    return client.receive().status;
+  };
+  EXPECT_EQ(chunked("10\r\n{\"model\":\"tiny\"}\r\n0\r\nX-After: a\r\n\r\n"), 200);
+  EXPECT_EQ(chunked("8;a=b\r\n{\"model\"\r\n8\r\n:\"tiny\"}\r\n0\r\n\r\n"), 200);
+  for (const char* bad : {"10\n{\"model\":\"tiny\"}\n0\n\n", "0x10\r\n", "-1\r\n", " 10\r\n", "\r\n",
+                          "ffffffffffffffff\r\n", "2\r\n{}x", "2\r\n{}\r\n0\r\nbad trailer\r\n\r\n"})
+    EXPECT_EQ(chunked(bad), 400) << bad;
+  serve::ChunkDecoder decoder;
+  const std::string whole = "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nrest";
+  std::string out;
+  size_t at = 0;
+  while (!decoder.done()) {
+    size_t used = 0;
+    ASSERT_TRUE(decoder.take(whole.substr(at, 1), &used, &out));
+    at += used;
+  }
+  EXPECT_EQ(out, "abcde");
+  EXPECT_EQ(whole.substr(at), "rest");
+}
+
+TEST_F(Http, PackedBodiesAndExpectations) {
+  const std::string body = "{\"model\":\"tiny\"}";
+  std::string packed(compressBound(body.size()) + 64, '\0');
+  z_stream z{};
+  deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body.data()));
+  z.avail_in = static_cast<uInt>(body.size());
+  z.next_out = reinterpret_cast<Bytef*>(packed.data());
+  z.avail_out = static_cast<uInt>(packed.size());
+  deflate(&z, Z_FINISH);
+  packed.resize(z.total_out);
+  deflateEnd(&z);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", packed, "Content-Encoding: gzip\r\n")).status, 200);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", body, "Content-Encoding: gzip\r\n")).status, 400);
+  EXPECT_EQ(
+      ask(with_body("POST", "/api/show", packed.substr(0, packed.size() - 4), "Content-Encoding: gzip\r\n")).status,
+      400);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", body, "Content-Encoding: zstd\r\n")).status, 415);
+  EXPECT_EQ(ask(with_body("POST", "/api/show", body, "Expect: cake\r\n")).status, 417);
+}
+
+TEST_F(Http, TargetsAndIds) {
+  EXPECT_EQ(ask("GET http://localhost/api/version HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+  EXPECT_EQ(ask("GET http://elsewhere/api/version HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 400);
+  EXPECT_EQ(get("/api/version", "X-Request-Id: abc-1.2\r\n").headers.at("x-request-id"), "abc-1.2");
+  EXPECT_NE(get("/api/version", "X-Request-Id: a b\r\n").headers.at("x-request-id"), "a b");
+  EXPECT_EQ(ask(head("OPTIONS", "/api/chat", "Origin: http://localhost\r\nAccess-Control-Request-Method: POST\r\n"))
+                .headers.count("content-length"),
+            0u);
+}
+
+TEST_F(Http, TheDescriptionHoldsEveryRoute) {
+  const Json document = get("/openapi.json").json();
+  size_t described = 0;
+  for (const auto& [path, methods] : document["paths"].items()) described += methods.size();
+  EXPECT_EQ(described, serve::all_routes().size());
+  EXPECT_TRUE(document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+                      ["properties"]
+                          .contains("messages"));
+}
+
+class UnixSocket : public Served {
+ protected:
+  void change(serve::ServerOptions& server, serve::ModelsOptions&, serve::AccessRules&) override {
+    server.unix_socket = (folder_ / "socket").string();
+  }
+};
+
+TEST_F(UnixSocket, Answers) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, (folder_ / "socket").c_str());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const std::string request = head("GET", "/api/version", "Connection: close\r\n");
+  ASSERT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t n; (n = ::recv(fd, buffer, sizeof buffer, 0)) > 0;) answer.append(buffer, static_cast<size_t>(n));
+  ::close(fd);
+  EXPECT_EQ(answer.substr(0, 15), "HTTP/1.1 200 OK");
+  EXPECT_EQ(fs::status(folder_ / "socket").permissions() & fs::perms::others_all, fs::perms::none);
 }
 
 class Keys : public Served {

@@ -259,5 +259,114 @@ TEST_F(Ollama, Embeddings) {
   EXPECT_EQ(post("/api/embed", {{"model", "tiny"}, {"input", "hello"}}).json()["embeddings"][0].size(), 32u);
 }
 
+class Thinking : public Served {
+ protected:
+  void SetUp() override {
+    Served::SetUp();
+    for (const auto& [name, opened] : {std::pair<const char*, const char*>{"thinker", ""}, {"opener", "<think>\n"}}) {
+      const fs::path folder = folder_ / name;
+      make_llama(folder,
+                 "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor "
+                 "%}<|im_start|>assistant\n{% if enable_thinking %}" +
+                     std::string(opened) + "{% else %}<think></think>{% endif %}",
+                 512, 7);
+      std::vector<store::NewFile> files;
+      for (const auto& entry : fs::directory_iterator(folder))
+        files.push_back({entry.path().filename().string(), "", entry.path(), {}, {}});
+      service_->models.store().create(name, "test", "MIT", files);
+    }
+  }
+};
+
+TEST_F(Thinking, AFormatBeginsBehindTheThought) {
+  const Json schema = {{"type", "object"},
+                       {"properties", {{"n", {{"enum", {1, 2}}}}}},
+                       {"required", {"n"}},
+                       {"additionalProperties", false}};
+  for (const char* model : {"thinker", "opener"})
+    for (const bool think : {true, false}) {
+      const Json answer = post("/api/chat", {{"model", model},
+                                             {"messages", Json::array({Json{{"role", "user"}, {"content", "x"}}})},
+                                             {"stream", false},
+                                             {"think", think},
+                                             {"format", schema},
+                                             {"options", {{"num_predict", 60}, {"seed", 5}}}})
+                              .json();
+      const Json value = Json::parse(answer["message"]["content"].get<std::string>(), nullptr, false);
+      ASSERT_TRUE(value.is_object()) << model << think << answer;
+      EXPECT_TRUE(value["n"].is_number()) << answer;
+      EXPECT_EQ(answer["message"].value("thinking", "").find("think>"), std::string::npos) << answer;
+    }
+  const Json response = post("/v1/responses", {{"model", "opener"},
+                                               {"input", "x"},
+                                               {"max_output_tokens", 60},
+                                               {"text", {{"format", {{"type", "json_schema"}, {"schema", schema}}}}}})
+                            .json();
+  EXPECT_EQ(response["output"].back()["type"], "message") << response;
+  EXPECT_EQ(post("/v1/chat/completions", {{"model", "opener"},
+                                          {"messages", Json::array({Json{{"role", "user"}, {"content", "x"}}})},
+                                          {"max_tokens", 3},
+                                          {"reasoning_effort", "loud"}})
+                .status,
+            400);
+}
+
+TEST_F(Ollama, PromptsCanBeLookedAt) {
+  const Json seen = post("/api/chat", {{"model", "tiny"},
+                                       {"messages", Json::array({Json{{"role", "user"}, {"content", "Hi"}}})},
+                                       {"_debug_render_only", true}})
+                        .json();
+  EXPECT_EQ(seen["_debug_info"]["rendered_template"], "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(post("/api/generate", {{"model", "tiny"}, {"prompt", "Hi"}, {"raw", true}, {"_debug_render_only", true}})
+                .json()["_debug_info"]["rendered_template"],
+            "Hi");
+}
+
+TEST_F(Ollama, TemplatesInGosLanguage) {
+  const std::string text =
+      "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}<|im_start|>user\n{{ .Prompt "
+      "}}<|im_end|>\n<|im_start|>assistant\n{{ .Response }}<|im_end|>\n";
+  const Reply made =
+      post("/api/create", {{"model", "gopher"}, {"from", "tiny"}, {"template", text}, {"stream", false}});
+  ASSERT_EQ(made.status, 200) << made.body;
+  EXPECT_EQ(post("/api/show", {{"model", "gopher"}}).json()["template"], text);
+  const Json options = {{"temperature", 0}, {"num_predict", 8}};
+  const auto said = [&](const char* model) {
+    return post("/api/generate",
+                {{"model", model}, {"prompt", "Hi"}, {"system", "S"}, {"stream", false}, {"options", options}})
+        .json()["response"];
+  };
+  EXPECT_EQ(said("gopher"), said("tiny"));
+  EXPECT_EQ(post("/api/create", {{"model", "bad"}, {"from", "tiny"}, {"template", "{{ if }}"}}).status, 400);
+  ASSERT_EQ(
+      post("/api/create",
+           {{"model", "filler"}, {"from", "tiny"}, {"template", "<{{ .Prompt }}|{{ .Suffix }}>"}, {"stream", false}})
+          .status,
+      200);
+  const Json capabilities = post("/api/show", {{"model", "filler"}}).json()["capabilities"];
+  EXPECT_NE(std::find(capabilities.begin(), capabilities.end(), "insert"), capabilities.end());
+  EXPECT_EQ(post("/api/generate", {{"model", "filler"}, {"prompt", "a"}, {"suffix", "b"}, {"_debug_render_only", true}})
+                .json()["_debug_info"]["rendered_template"],
+            "<a|b>");
+}
+
+TEST_F(Ollama, WhatGoesWrongAtOnceHasAStatus) {
+  EXPECT_EQ(post("/api/create", {{"model", "x"}, {"files", {{"m.gguf", "sha256:" + std::string(64, '0')}}}}).status,
+            400);
+  EXPECT_EQ(
+      post("/api/create",
+           {{"model", "x"}, {"from", "tiny"}, {"messages", Json::array({Json{{"role", "bird"}, {"content", "x"}}})}})
+          .status,
+      400);
+  EXPECT_EQ(post("/api/push", {{"model", "nothing"}}).status, 404);
+  EXPECT_NE(post("/api/embed", {{"model", "nothing"}, {"input", "x"}})
+                .json()["error"]
+                .get<std::string>()
+                .find("try pulling it first"),
+            std::string::npos);
+  EXPECT_EQ(post("/api/embed", {{"model", "bert"}, {"input", "x"}, {"options", {{"num_ctx", "x"}}}}).status, 400);
+  EXPECT_EQ(post("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"truncate", "x"}}).status, 400);
+}
+
 }  // namespace
 }  // namespace mynah::test

@@ -377,5 +377,76 @@ TEST_F(OpenAi, HuggingFaceAndTextGeneration) {
   EXPECT_EQ(post("/", {{"inputs", "x"}}).status, 404);  // no model of its own
 }
 
+TEST_F(OpenAi, LmStudio) {
+  Json body = {{"model", "tiny"}, {"input", "x"}, {"temperature", 0}, {"max_output_tokens", 5}};
+  const Json answer = post("/api/v1/chat", body).json();
+  const std::string text = answer["output"][0]["content"];
+  EXPECT_EQ(text, post("/v1/chat/completions", chat(5)).json()["choices"][0]["message"]["content"]);
+  EXPECT_EQ(answer["stats"]["total_output_tokens"], 5);
+  body["stream"] = true;
+  std::string streamed;
+  const auto events = post("/api/v1/chat", body).events();
+  EXPECT_EQ(events.front()["type"], "chat.start");
+  EXPECT_EQ(events.back()["type"], "chat.end");
+  for (const Json& event : events)
+    if (event["type"] == "message.delta") streamed += event["content"].get<std::string>();
+  EXPECT_EQ(streamed, text);
+  body.erase("stream");
+  body["previous_response_id"] = answer["response_id"];
+  EXPECT_GT(post("/api/v1/chat", body).json()["stats"]["input_tokens"], answer["stats"]["input_tokens"]);
+  body["previous_response_id"] = "resp_none";
+  EXPECT_EQ(post("/api/v1/chat", body).status, 404);
+  EXPECT_EQ(
+      post("/api/v1/chat", {{"model", "tiny"}, {"input", Json::array({Json{{"type", "image"}, {"data_url", "x"}}})}})
+          .status,
+      400);
+  EXPECT_EQ(post("/api/v1/models/load", {{"model", "tiny"}}).json()["status"], "loaded");
+  bool loaded = false;
+  for (const Json& m : get("/api/v1/models").json()["models"])
+    loaded |= m["key"] == "tiny" && !m["loaded_instances"].empty();
+  EXPECT_TRUE(loaded);
+  EXPECT_EQ(post("/api/v1/models/unload", {{"instance_id", "tiny"}}).status, 200);
+  EXPECT_EQ(post("/api/v1/models/unload", {{"instance_id", "nothing"}}).status, 404);
+}
+
+TEST_F(OpenAi, FieldsThatChangeNothingHaveTypes) {
+  for (const auto& [field, value] : {std::pair<const char*, Json>{"store", "x"},
+                                     {"user", 5},
+                                     {"metadata", "x"},
+                                     {"parallel_tool_calls", 1},
+                                     {"verbosity", 5},
+                                     {"service_tier", 5},
+                                     {"ttl", "x"},
+                                     {"draft_model", "x"},
+                                     {"preset", "x"},
+                                     {"think", true},
+                                     {"reasoning_effort", "low"}}) {
+    Json body = chat(2);
+    body[field] = value;
+    const Reply reply = post("/v1/chat/completions", body);
+    EXPECT_EQ(reply.status, 400) << field;
+    EXPECT_EQ(reply.json()["error"]["param"], field) << reply.body;
+  }
+}
+
+TEST_F(OpenAi, ItemsOfResponses) {
+  const Json answer = post("/v1/responses", {{"model", "tiny"}, {"input", "x"}, {"max_output_tokens", 3}}).json();
+  const Json items = get("/v1/responses/" + answer["id"].get<std::string>() + "/input_items").json();
+  ASSERT_EQ(items["data"].size(), 1u);
+  EXPECT_EQ(items["data"][0]["content"][0]["text"], "x");
+  EXPECT_EQ(ask(with_body("POST", "/v1/responses/" + answer["id"].get<std::string>() + "/cancel", "")).status, 400);
+  for (const auto& [field, value] : {std::pair<const char*, Json>{"tool_choice", "zz"},
+                                     {"truncation", "zz"},
+                                     {"top_logprobs", 2},
+                                     {"include", {"x"}}}) {
+    Json body = {{"model", "tiny"}, {"input", "x"}, {"max_output_tokens", 3}};
+    body[field] = value;
+    EXPECT_EQ(post("/v1/responses", body).status, 400) << field;
+  }
+  const Reply wrong = post("/v1/responses", {{"model", "tiny"}, {"input", Json::array({Json{{"type", 5}}})}});
+  EXPECT_EQ(wrong.status, 400);
+  EXPECT_EQ(wrong.json()["error"]["param"], "input[0].type");
+}
+
 }  // namespace
 }  // namespace mynah::test
