@@ -1,5 +1,4 @@
-// OpenAI's sounds: POST /v1/audio/transcriptions, /v1/audio/translations and /v1/audio/speech, over the tasks for
-// speech.
+// OpenAI's POST /v1/audio/transcriptions and /v1/audio/translations, over the task automatic-speech-recognition.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -154,39 +153,11 @@ void transcribe(Call& call, bool translate) {
 void transcriptions(Call& call) { transcribe(call, false); }
 void translations(Call& call) { transcribe(call, true); }
 
-void speech(Call& call) {
-  const Json body = call.body();
-  const Fields f(body);
-  const std::string name = model_name(call, f);
-  const auto input = f.text("input");
-  if (!input || input->empty()) throw ApiError(400, "\"input\" is missing", "input");
-  const std::string format = f.text_or("response_format", "wav");
-  if (format != "wav" && format != "pcm")
-    throw ApiError(400, fmt::format("\"response_format\" is \"{}\", expected wav or pcm", format.substr(0, 40)),
-                   "response_format");
-  if (f.number("speed", 0.25, 4).value_or(1) != 1)
-    throw ApiError(400, "\"speed\" other than 1 is not supported", "speed");
-  if (f.text_or("stream_format", "audio") != "audio")
-    throw ApiError(400, "\"stream_format\" must be audio", "stream_format");
-  f.refuse("instructions", "this server does not have it");
-  auto lease = call.service.models.acquire(name);
-  const Json result = run_pipeline(*lease, "text-to-audio", *input, Json::object());
-  const Json& rows = result.is_array() ? result[0]["audio"] : result["audio"];
-  const int64_t rate = (result.is_array() ? result[0] : result)["sampling_rate"].get<int64_t>();
-  std::string bytes = wav_file((!rows.empty() && rows[0].is_array() ? rows[0] : rows).get<std::vector<float>>(), rate);
-  if (format == "pcm") bytes.erase(0, 44);
-  call.reply->send({200,
-                    format == "wav" ? "audio/wav" : "audio/pcm",
-                    std::move(bytes),
-                    {{"X-Sampling-Rate", std::to_string(rate)}}});
-}
-
 }  // namespace
 
 std::span<const Route> audio_routes() {
   static const Route routes[] = {{"POST", "/v1/audio/transcriptions", transcriptions},
-                                 {"POST", "/v1/audio/translations", translations},
-                                 {"POST", "/v1/audio/speech", speech}};
+                                 {"POST", "/v1/audio/translations", translations}};
   return routes;
 }
 
