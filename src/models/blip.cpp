@@ -224,10 +224,9 @@ class BlipWriter : public nn::CausalLM {
   int64_t max_positions() const override { return decoder_->max_positions(); }
 
   std::vector<std::string_view> media_names() const override { return {"pixel_values", "interpolate_pos_encoding"}; }
-  // What generation attends to: as in the reference, all of a question, its padding too.
   NamedTensors read_media(const Inputs& in, TokenBatch* batch) const override {
     const Tensor image = tower_.forward(in, nullptr), memory = reader_ ? reader_->forward(in, image) : image;
-    attend_to(memory, {}, batch);
+    attend_to(memory, batch);
     return {};
   }
   // A caption goes on from the text without its end token; an answer starts anew.
@@ -269,10 +268,8 @@ class BlipWriter : public nn::CausalLM {
     batch.positions = in.positions("decoder_position_ids", shape[0], shape[1]);
     batch.key_mask = in.mask(mask, shape);
     batch.lengths.assign(static_cast<size_t>(shape[0]), shape[1]);
-    if (!reader_)
-      attend_to(image, {}, &batch);
-    else
-      attend_to(reader_->forward(in, image), in.mask("attention_mask", in.tensor("input_ids").shape()), &batch);
+    // As in the reference, all of a question is seen, its padding too.
+    attend_to(reader_ ? reader_->forward(in, image) : image, &batch);
     const Tensor logits = head(body(batch, nullptr)), by_row = reshape(logits, {shape[0], shape[1], logits.size(1)});
     if (!reader_) out["logits"] = by_row;
     if (in.has("labels")) out["loss"] = writing_loss(by_row, in.integers("labels", shape), smoothing_);
@@ -280,12 +277,11 @@ class BlipWriter : public nn::CausalLM {
   }
 
  private:
-  static void attend_to(const Tensor& memory, std::vector<uint8_t> mask, TokenBatch* batch) {
+  static void attend_to(const Tensor& memory, TokenBatch* batch) {
     require(memory.size(0) == static_cast<int64_t>(batch->lengths.size()),
             "forward: {} images or questions for {} texts", memory.size(0), batch->lengths.size());
     batch->memory = reshape(memory, {memory.size(0) * memory.size(1), memory.size(2)});
     batch->memory_lengths.assign(batch->lengths.size(), memory.size(1));
-    batch->memory_mask = std::move(mask);
   }
 
   const Json text_config_;

@@ -27,7 +27,10 @@ def image_mask(rows=2, length=LENGTH, images=IMAGES):
 
 def usual(model, name="usual", images=IMAGES, side=(SIDE, SIDE)):
     generator = seeded(name)
-    return dict(input_ids=torch.randint(3, words(model), (2, LENGTH), generator=generator), image_attention_mask=image_mask(images=images),
+    ids = torch.randint(3, words(model), (2, LENGTH), generator=generator)
+    if model.config.additional_vocab_size:
+        ids[0, 4] = VOCAB
+    return dict(input_ids=ids, image_attention_mask=image_mask(images=images),
                 pixel_values=pictures(generator, images=images, side=side))
 
 
@@ -50,7 +53,8 @@ def larger(model):
 def grad(model):
     inputs = left(model)
     labels = torch.randint(0, words(model), (2, LENGTH), generator=seeded("labels"))
-    labels[0, 4] = labels[1, 1] = -100
+    labels[0, 4] = -100
+    labels[1, :3] = -100  # padding, and the first token behind it, where the reference looks at everything
     if model.config.additional_vocab_size:  # 4.57 forgets the added words in the size of its logits
         usual_loss = model.loss_function
         model.loss_function = lambda logits, labels, vocab_size, **more: usual_loss(logits=logits, labels=labels, vocab_size=logits.shape[-1])

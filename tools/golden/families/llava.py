@@ -58,6 +58,8 @@ def grad(model):
     labels = inputs["input_ids"].clone()
     labels[inputs["attention_mask"] == 0] = -100
     labels[labels == IMAGE_TOKEN] = -100
+    for row, mask in zip(labels, inputs["attention_mask"]):
+        row[mask.argmax()] = -100  # the first token follows padding, where the reference looks at everything
     return dict(inputs, labels=labels)
 
 
@@ -67,8 +69,9 @@ def none(model):
 
 
 def prompts(model, spec, generator):
-    ids, mask = texts(model, 2, (2, 1), generator)
-    return dict(input_ids=ids.tolist(), attention_mask=mask.tolist(), pixel_values=((torch.randn(3, 3, SIDE, SIDE, generator=generator) * 2).round() / 2).tolist())
+    images = (1, 1) if len(spec["generate"]) > 1 else (2, 1)  # with beams the reference gives a row's copies different pictures of several
+    ids, mask = texts(model, 2, images, generator)
+    return dict(input_ids=ids.tolist(), attention_mask=mask.tolist(), pixel_values=((torch.randn(sum(images), 3, SIDE, SIDE, generator=generator) * 2).round() / 2).tolist())
 
 
 def new_names(folder):
