@@ -1,6 +1,7 @@
 // mynah complete FILE --at LINE: what could stand at a place of a source file. Models that were taught to fill in the
 // middle read what follows the place too (arXiv:2207.14255); others continue what comes before it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -118,14 +119,21 @@ int act(const Options& o) {
     ids = tail(std::move(before), room);
     if (ids.empty())
       fail(ErrorCode::failure, "complete: nothing comes before {} and the model cannot look behind it", o.at);
-    config.stop_strings = {"\n\n"};
   }
+  // What merely continues ends with its paragraph; blank lines before it do not count.
+  std::string written;
   const Generated g = Session(model).generate(ids, config, [&](const std::string& piece) {
-    if (!o.json) print_text(piece);
-    return true;
+    written += piece;
+    const size_t begin = written.find_first_not_of(" \n"),
+                 end = marks || begin == std::string::npos ? begin : written.find("\n\n", begin);
+    const bool ends = !marks && end != std::string::npos && end != begin;
+    if (!o.json)
+      print_text(ends ? piece.substr(0, piece.size() - std::min(piece.size(), written.size() - end)) : piece);
+    if (ends) written.resize(end);
+    return !ends;
   });
   if (o.json)
-    print_json({{"completion", g.text}, {"fills_in_the_middle", marks != nullptr}, {"tokens", g.ids.size()}});
+    print_json({{"completion", written}, {"fills_in_the_middle", marks != nullptr}, {"tokens", g.ids.size()}});
   else
     print_text("\n");
   return 0;

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -31,10 +32,10 @@ std::string schema(const DiffHunk& hunk) {
     if (line.kind == '+') lines.push_back(line.new_line);
   const Json comment = {{"type", "object"},
                         {"properties",
-                         {{"line", {{"enum", lines}}},
-                          {"severity", {{"enum", {"error", "warning", "note"}}}},
-                          {"comment", {{"type", "string"}, {"minLength", 1}, {"maxLength", 300}}}}},
-                        {"required", {"line", "severity", "comment"}},
+                         {{"comment", {{"type", "string"}, {"minLength", 8}, {"maxLength", 300}}},
+                          {"line", {{"enum", lines}}},
+                          {"severity", {{"enum", {"error", "warning", "note"}}}}}},
+                        {"required", {"comment", "line", "severity"}},
                         {"additionalProperties", false}};
   return Json{{"type", "object"},
               {"properties", {{"comments", {{"type", "array"}, {"items", comment}, {"maxItems", 4}}}}},
@@ -96,8 +97,11 @@ int act(const Options& o) {
                  room);
     } else if (adds(hunk)) {
       config.format = schema(hunk);
+      std::vector<Json> said;
       const Json answer = parse_json(Session(model).generate(ids, config).text, "review: the model's answer");
       for (const auto& comment : answer["comments"]) {
+        if (std::find(said.begin(), said.end(), comment) != said.end()) continue;  // small models repeat themselves
+        said.push_back(comment);
         Json row = {{"path", hunk.path}};
         row.update(comment);
         all.push_back(row);

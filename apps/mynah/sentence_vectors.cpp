@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/progress.h"
+#include "nn/config.h"
 #include "open_model.h"
 #include "store/store.h"
 #include "tasks/registry.h"
@@ -35,9 +36,10 @@ std::vector<float> SentenceVectors::question(const std::string& text) const { re
 
 search::PassageLimits SentenceVectors::limits() const {
   const Tokenizer& tokenizer = task_->tokenizer();
-  const int64_t context = task_->model.context_length();
-  // Sentence encoders read 256 tokens or more; a few are left for what the tokenizer puts around a text.
-  const int64_t most = std::clamp<int64_t>(context > 0 ? context - 8 : 200, 16, 200);
+  // Sentence encoders read 256 tokens or more; smaller ones say so. A few are left for what the tokenizer puts around a
+  // text.
+  const int64_t context = nn::config_int(task_->bundle().config, "max_position_embeddings", 512, 1);
+  const int64_t most = std::clamp<int64_t>(context - 8, 16, 200);
   return {most, [&tokenizer](std::string_view line) {
             return static_cast<int64_t>(tokenizer.encode_ids(line, false, false).size());
           }};
