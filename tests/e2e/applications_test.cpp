@@ -12,8 +12,8 @@ class Applications : public Sandbox {
     fs::create_directories(file("notes"));
     write_file(file("notes/birds.md"), "# Birds\nThe bird sings in the park.\n\n# Cities\nAnna lives in Paris.\n");
     write_file(file("notes/numbers.txt"), "one two three\n");
-    // A chat model with room for a prompt: rotary positions have no table, so its context is what the config says.
-    fs::copy(fs::path(MYNAH_TEST_DATA) / "golden/train/models/llama", file("llama"));
+    // A model whose vocabulary has every byte, with room for a prompt: rotary positions have no table, its context is what the config says.
+    ASSERT_EQ(run({"convert", golden("gguf_llama_f32").string(), file("llama").string()}).code, 0);
     Json config = Json::parse(read_file(file("llama/config.json")));
     config["max_position_embeddings"] = 4096;
     write_file(file("llama/config.json"), config.dump());
