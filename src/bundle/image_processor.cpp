@@ -32,6 +32,13 @@ Json defaults_of(const std::string& kind) {
   if (kind == "Siglip") return defaults(square(224), 3, kHalf, kHalf);
   if (kind == "Blip") return defaults(square(384), 3, kClipMean, kClipStd);
   if (kind == "Segformer") return defaults(square(512), 2, kImagenetMean, kImagenetStd);
+  if (kind == "EfficientNet") {
+    Json d = defaults(square(346), 0, kHalf, kHalf);
+    d["crop_size"] = square(289);
+    d["rescale_offset"] = false;
+    d["include_top"] = true;
+    return d;
+  }
   if (kind == "DPT") return defaults(square(384), 3, kHalf, kHalf);
   if (kind == "ConvNext") {
     Json d = defaults(shortest(384), 2, kHalf, kHalf);
@@ -50,7 +57,7 @@ Json defaults_of(const std::string& kind) {
     return d;
   }
   fail(ErrorCode::failure,
-       "preprocessor_config.json: image processor \"{}\" is not known, expected ViT, DeiT, Bit, CLIP, Siglip, Blip, Segformer, ConvNext, Detr, Yolos, DPT, Llava, "
+       "preprocessor_config.json: image processor \"{}\" is not known, expected ViT, DeiT, Bit, CLIP, Siglip, Blip, Segformer, ConvNext, Detr, Yolos, DPT, EfficientNet, Llava, "
        "Idefics, Yolox or Yolo", kind);
 }
 
@@ -225,7 +232,9 @@ nn::NamedTensors ImageProcessor::operator()(std::span<const media::Image> images
   const bool rescale = nn::config_bool(settings_, "do_rescale", true), normalize = nn::config_bool(settings_, "do_normalize", true);
   const double factor = rescale ? nn::config_number(settings_, "rescale_factor", 1 / 255.0) : 1;
   std::array<float, 3> mean{}, std{1, 1, 1};
-  for (size_t c = 0; normalize && c < 3; ++c) {
+  // EfficientNet may shift what it scaled, and with its top divides once more.
+  const bool again = nn::config_bool(settings_, "include_top", false);
+  for (size_t c = 0; (normalize || again) && c < 3; ++c) {
     const auto channel = [&](const char* key) {
       const Json& v = settings_[key];
       require((v.is_array() && v.size() == 3 && v[c].is_number()) || v.is_number(), "preprocessor_config.json: {} is {}, expected three numbers", key, v.dump());
@@ -234,6 +243,7 @@ nn::NamedTensors ImageProcessor::operator()(std::span<const media::Image> images
     mean[c] = channel("image_mean");
     std[c] = channel("image_std");
   }
+  const float offset = rescale && nn::config_bool(settings_, "rescale_offset", false) ? 1.0f : 0.0f;
   const bool blue_first = settings_["kind"] == "Yolox";
   const auto count = static_cast<int64_t>(placed.size());
   Tensor pixels = Tensor::zeros({count, 3, height, width}), mask = Tensor::zeros({count, height, width});
@@ -243,10 +253,11 @@ nn::NamedTensors ImageProcessor::operator()(std::span<const media::Image> images
       for (int64_t x = 0; x < image.width; ++x) {
         mask.data<float>()[(b * height + y) * width + x] = 1;
         for (int64_t c = 0; c < 3; ++c) {
-          const auto value = static_cast<float>(image.rgb[static_cast<size_t>((y * image.width + x) * 3 + c)] * factor);
           const auto i = static_cast<size_t>(c);
+          float value = static_cast<float>(image.rgb[static_cast<size_t>((y * image.width + x) * 3 + c)] * factor) - offset;
+          if (normalize) value = (value - mean[i]) / std[i];
           const int64_t channel = blue_first ? 2 - c : c;
-          pixels.data<float>()[((b * 3 + channel) * height + y) * width + x] = normalize ? (value - mean[i]) / std[i] : value;
+          pixels.data<float>()[((b * 3 + channel) * height + y) * width + x] = again ? value / std[i] : value;
         }
       }
   }

@@ -14,9 +14,9 @@
 #include "bundle/ct2_whisper.h"
 #include "bundle/gguf_names.h"
 #include "bundle/piper.h"
+#include "bundle/recognised.h"
 #include "bundle/some_of.h"
 #include "formats/checkpoint.h"
-#include "models/recognise.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {
@@ -214,9 +214,7 @@ void open_folder(Bundle* b) {
 
 void open_recognised(Bundle* b) {
   b->source = formats::open_checkpoint(b->path);
-  std::map<std::string, Shape> weights;
-  for (const auto& info : b->source->tensors()) weights[info.name] = info.shape;
-  b->config = recognised_config(weights);
+  b->config = recognised(*b->source);
   require(!b->config.is_null(), "{}: weights of an unknown network; expected those of YOLOX or YOLO, or a folder with config.json", b->path.string());
   b->entry = &find_entry(b->config, b->path.string());
   b->generation_config = Json::object();

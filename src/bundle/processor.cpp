@@ -7,7 +7,9 @@
 #include "bundle/bundle.h"
 #include "bundle/ct2_whisper.h"
 #include "bundle/image_processor.h"
+#include "bundle/recognised.h"
 #include "bundle/sound_processor.h"
+#include "formats/checkpoint.h"
 #include "bundle/text_image_processor.h"
 #include "nn/config.h"
 
@@ -53,6 +55,10 @@ nn::NamedTensors process_texts(const fs::path& folder, const std::vector<std::st
 }  // namespace
 
 Json processor_settings(const fs::path& folder, const char* part, const char* what) {
+  if (fs::is_regular_file(folder) && folder.extension() != ".gguf") {
+    const Json config = recognised(*formats::open_checkpoint(folder));
+    if (config.is_object() && config.contains(part)) return config[part];
+  }
   for (const char* name : {"preprocessor_config.json", "processor_config.json"}) {
     if (!fs::exists(folder / name)) continue;
     Json config = read_json_file(folder / name);

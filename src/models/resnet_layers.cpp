@@ -11,6 +11,8 @@ namespace mynah {
 using nn::Init;
 using nn::Weights;
 
+constexpr float kEps = 1e-5f;
+
 ResNetConfig::ResNetConfig(const Json& c)
     : num_channels(nn::config_int(c, "num_channels", 3)),
       embedding_size(nn::config_int(c, "embedding_size", 64)),
@@ -46,11 +48,21 @@ ConvNorm::ConvNorm(const Weights& w, const std::string& convolution, const std::
   shift = value(trains_norm, norm + ".bias", {out}, Init::zeros());
   mean = w.buffer(norm + ".running_mean", {out}, Init::zeros());
   variance = w.buffer(norm + ".running_var", {out}, Init::ones());
+  if (weight.requires_grad() || scale.requires_grad()) return;
+  const auto [factor, summand] = ops::FoldedConv::of_norm(mean, variance, scale, shift, kEps);
+  folded = std::make_shared<const ops::FoldedConv>(weight, factor, summand, config());
 }
 
-Tensor ConvNorm::operator()(const Tensor& x) const {
+ConvConfig ConvNorm::config() const {
   const int64_t padding = weight.size(2) / 2 * dilation;
-  return batch_norm(conv2d(x, weight, {}, {{stride, stride}, {padding, padding}, {dilation, dilation}}), mean, variance, scale, shift, 1e-5f);
+  return {{stride, stride}, {padding, padding}, {dilation, dilation}};
+}
+
+Tensor ConvNorm::operator()(const Tensor& x, bool with_relu, const Tensor& added) const {
+  if (folded && !x.requires_grad() && !(added.defined() && added.requires_grad())) return (*folded)(x, with_relu, added);
+  const Tensor y = batch_norm(conv2d(x, weight, {}, config()), mean, variance, scale, shift, kEps);
+  const Tensor z = added.defined() ? y + added : y;
+  return with_relu ? relu(z) : z;
 }
 
 ResNetBody::Layer ResNetBody::layer(const ResNetConfig& c, const Weights& w, int64_t in, int64_t out, int64_t stride, int64_t first_dilation, int64_t dilation,
@@ -80,11 +92,9 @@ ResNetBody::Layer ResNetBody::layer(const ResNetConfig& c, const Weights& w, int
 
 Tensor ResNetBody::Layer::forward(const Tensor& x, Activation act) const {
   Tensor y = x;
-  for (size_t i = 0; i < convolutions.size(); ++i) {
-    y = convolutions[i](y);
-    if (i + 1 < convolutions.size()) y = relu(y);
-  }
-  return activate(y + (shortcut ? (*shortcut)(x) : x), act);
+  for (size_t i = 0; i + 1 < convolutions.size(); ++i) y = convolutions[i](y, true);
+  y = convolutions.back()(y, act == Activation::relu, shortcut ? (*shortcut)(x) : x);
+  return act == Activation::relu ? y : activate(y, act);
 }
 
 ResNetBody::ResNetBody(const ResNetConfig& c, const Weights& w, const ResNetForm& form) : config_(c) {
@@ -105,7 +115,9 @@ ResNetBody::ResNetBody(const ResNetConfig& c, const Weights& w, const ResNetForm
 }
 
 std::vector<Tensor> ResNetBody::forward(const Tensor& pixels) const {
-  Tensor x = max_pool2d(activate((*stem_)(pixels), config_.hidden_act), {3, 3}, {2, 2}, {1, 1});
+  const bool fused = config_.hidden_act == Activation::relu;
+  const Tensor stem = (*stem_)(pixels, fused);
+  Tensor x = max_pool2d(fused ? stem : activate(stem, config_.hidden_act), {3, 3}, {2, 2}, {1, 1});
   std::vector<Tensor> out{x};
   for (const auto& stage : stages_) {
     for (const Layer& layer : stage) x = layer.forward(x, config_.hidden_act);

@@ -1,6 +1,7 @@
 // The convolutional body of ResNet, shared by the classifier and by networks that have it as a backbone, under the names of
 // transformers or of timm (conv1, layer1.0.conv1 ...). Papers: arXiv:1512.03385; v1.5 strides in the 3x3 convolution.
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "base/json.h"
 #include "mynah/ops.h"
 #include "nn/weights.h"
+#include "ops/folded_conv.h"
 
 namespace mynah {
 
@@ -30,14 +32,18 @@ struct ResNetForm {
   bool dilated = false;         // the last stage keeps the size and spreads its windows instead
 };
 
-// Convolution without bias, batch norm by stored statistics.
+// Convolution without bias, batch norm by stored statistics; folded into one where neither is trained.
 struct ConvNorm {
   ConvNorm(const nn::Weights& w, const std::string& convolution, const std::string& norm, int64_t in, int64_t out, int64_t kernel, int64_t stride_, int64_t dilation_,
            bool trains_convolution, bool trains_norm);
-  Tensor operator()(const Tensor& x) const;
+  // With `added` added, then relu if asked for.
+  Tensor operator()(const Tensor& x, bool with_relu = false, const Tensor& added = {}) const;
+
+  ConvConfig config() const;
 
   Tensor weight, scale, shift, mean, variance;
   int64_t stride, dilation;
+  std::shared_ptr<const ops::FoldedConv> folded;
 };
 
 class ResNetBody {

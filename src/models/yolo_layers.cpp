@@ -1,5 +1,7 @@
 #include "models/yolo_layers.h"
 
+#include <tuple>
+
 namespace mynah {
 namespace {
 
@@ -11,12 +13,17 @@ nn::Init init() { return nn::Init::with_std(0.02f); }
 
 YoloConv::YoloConv(const nn::Weights& w, int64_t in, int64_t out, int64_t kernel, int64_t stride_, int64_t padding_, int64_t groups)
     : stride(stride_), padding(padding_ < 0 ? kernel / 2 : padding_) {
-  const bool folded = w.has("conv.bias") && !w.has("bn.weight");
-  conv = MapConvolution(w, "conv", in, out, kernel, init(), groups, folded);
-  if (!folded) norm = MapNorm(w, "bn", out, kEps);
+  const bool folded_on_disk = w.has("conv.bias") && !w.has("bn.weight");
+  conv = MapConvolution(w, "conv", in, out, kernel, init(), groups, folded_on_disk);
+  if (!folded_on_disk) norm = MapNorm(w, "bn", out, kEps);
+  if (groups != 1 || conv.weight.requires_grad()) return;
+  Tensor factor, summand = conv.bias;
+  if (norm.weight.defined()) std::tie(factor, summand) = ops::FoldedConv::of_norm(norm.mean, norm.variance, norm.weight, norm.bias, kEps);
+  folded = std::make_shared<const ops::FoldedConv>(conv.weight, factor, summand, ConvConfig{{stride, stride}, {padding, padding}});
 }
 
 Tensor YoloConv::operator()(const Tensor& x) const {
+  if (folded && !x.requires_grad()) return silu((*folded)(x, false));
   const Tensor y = conv.forward(x, {stride, stride}, {padding, padding});
   return silu(norm.weight.defined() ? norm(y) : y);
 }

@@ -2,9 +2,11 @@
 // blocks that split, work and join, pooling pyramids. Norms may be folded into the convolutions on disk ("conv.bias" and no "bn").
 // Shapes: maps [B,C,h,w].
 #pragma once
+#include <memory>
 #include <vector>
 
 #include "models/maps.h"
+#include "ops/folded_conv.h"
 
 namespace mynah {
 
@@ -17,6 +19,7 @@ struct YoloConv {
   MapConvolution conv;
   MapNorm norm;
   int64_t stride = 1, padding = 0;
+  std::shared_ptr<const ops::FoldedConv> folded;
 };
 
 // A 3x3 convolution, or one for each channel ("dconv") and a mixing 1x1 ("pconv").

@@ -82,6 +82,30 @@ void fold(const Windows& s, const float* columns, float* planes) {
   });
 }
 
+// One window for each plane: sums over the taps, plane by plane, without columns.
+void depthwise(const Windows& s, const float* planes, const float* weight, int64_t filters, int64_t count, float* y) {
+  const int64_t taps = s.kh * s.kw;
+  parallel_for(count, ops::row_grain(taps * s.places()), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float *plane = planes + i * s.h * s.w, *filter = weight + i % filters * taps;
+      float* out = y + i * s.places();
+      std::fill(out, out + s.places(), 0.0f);
+      for (int64_t row = 0; row < s.oh; ++row)
+        s.each_row(0, taps, [&](int64_t tap, int64_t, int64_t dy, int64_t dx) {
+          const int64_t at = row * s.c.stride[0] + dy;
+          if (at < 0 || at >= s.h) return;
+          const auto [first, last] = s.inside(dx);
+          const float* from = plane + at * s.w + dx;
+          float *to = out + row * s.ow, f = filter[tap];
+          if (s.c.stride[1] == 1)
+            for (int64_t x = first; x < last; ++x) to[x] += f * from[x];
+          else
+            for (int64_t x = first; x < last; ++x) to[x] += f * from[x * s.c.stride[1]];
+        });
+    }
+  });
+}
+
 void check_config(const char* op, const ConvConfig& c) {
   for (int i = 0; i < 2; ++i)
     require(c.stride[i] > 0 && c.dilation[i] > 0 && c.padding[i] >= 0 && c.output_padding[i] >= 0, "{}: stride {}, dilation {}, padding {}, expected positive ones",
@@ -136,9 +160,11 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
           "conv2d: x {} is smaller than the window {}", x.shape().str(), weight.shape().str());
   const Tensor bias = optional_bias("conv2d", bias_in, outputs);
   Tensor y = Tensor::empty({images, outputs, s.oh, s.ow});
-  Tensor columns = s.plain() ? Tensor() : Tensor::empty({s.rows(), s.places()});
+  const bool by_plane = s.channels == 1 && each == 1;
+  Tensor columns = s.plain() || by_plane ? Tensor() : Tensor::empty({s.rows(), s.places()});
   const int64_t in_size = s.channels * s.h * s.w, out_size = each * s.places();
-  for (int64_t i = 0; i < images * groups; ++i) {
+  if (by_plane) depthwise(s, x.data<float>(), weight.data<float>(), groups, images * groups, y.data<float>());
+  for (int64_t i = 0; i < images * groups && !by_plane; ++i) {
     const float* planes = x.data<float>() + i * in_size;
     if (!s.plain()) unfold(s, planes, columns.data<float>());
     gemm(each, s.places(), s.rows(), matrix(weight.data<float>() + i % groups * each * s.rows(), s.rows()),

@@ -55,14 +55,14 @@ Json dense_detections(const t::OpenTask& task, const nn::NamedTensors& outputs, 
     return static_cast<int64_t>(std::clamp((static_cast<double>(x) - static_cast<double>(start)) / place.ratio, 0.0, static_cast<double>(most)));
   };
   Json found = Json::array();
-  for (const t::Candidate& c : t::without_overlaps(std::move(all), overlap))
+  for (const t::Candidate& c : t::without_overlaps(std::move(all), overlap)) {
+    const int64_t left = back(c.box[0], place.left, picture.width), top = back(c.box[1], place.top, picture.height), right = back(c.box[2], place.left, picture.width),
+                  bottom = back(c.box[3], place.top, picture.height);
+    if (right <= left || bottom <= top) continue;  // outside, or thinner than a pixel
     found.push_back({{"score", c.score},
                      {"label", t::label_name(task.bundle(), c.label)},
-                     {"box",
-                      {{"xmin", back(c.box[0], place.left, picture.width)},
-                       {"ymin", back(c.box[1], place.top, picture.height)},
-                       {"xmax", back(c.box[2], place.left, picture.width)},
-                       {"ymax", back(c.box[3], place.top, picture.height)}}}});
+                     {"box", {{"xmin", left}, {"ymin", top}, {"xmax", right}, {"ymax", bottom}}}});
+  }
   return found;
 }
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import (BitImageProcessor, BlipImageProcessor, CLIPImageProcessor, ConvNextImageProcessor, DeiTImageProcessor, DetrImageProcessor, DPTImageProcessor,
+from transformers import (BitImageProcessor, BlipImageProcessor, CLIPImageProcessor, ConvNextImageProcessor, DeiTImageProcessor, DetrImageProcessor, DPTImageProcessor, EfficientNetImageProcessor,
                           SegformerImageProcessor, SiglipImageProcessor, ViTImageProcessor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor,
                           YolosImageProcessor)
 
@@ -77,6 +77,9 @@ PROCESSORS = {
     "siglip": SiglipImageProcessor(size=dict(height=12, width=12)),
     "blip": BlipImageProcessor(size=dict(height=14, width=14)),
     "convnext": ConvNextImageProcessor(size=dict(shortest_edge=15), crop_pct=0.8),
+    "efficientnet": EfficientNetImageProcessor(size=dict(height=17, width=13), resample=3),
+    "efficientnet_offset": EfficientNetImageProcessor(size=dict(height=12, width=12), rescale_offset=True, rescale_factor=1 / 127.5, include_top=False, do_center_crop=True,
+                                                      crop_size=dict(height=9, width=10)),
     "dpt": DPTImageProcessor(size=dict(height=37, width=52), keep_aspect_ratio=True, ensure_multiple_of=8),
     "dpt_square": DPTImageProcessor(size=dict(height=20, width=20), ensure_multiple_of=14),
     "convnext_large": ConvNextImageProcessor(size=dict(shortest_edge=384), do_normalize=False, do_rescale=True, resample=0),
@@ -92,7 +95,7 @@ def processed(root):
     batch = [Image.open(f"{root}/{n}").convert("RGB") for n in ("picture.png", "grey.png")]
     for name, processor in PROCESSORS.items():
         names[name] = json.loads(processor.to_json_string())
-        images = batch[:1] if name in ("plain", "convnext_large") else batch
+        images = batch[:1] if name in ("plain", "convnext_large", "dpt") else batch
         for key, value in processor(images, return_tensors="pt").items():
             if name == "convnext_large":  # too large to keep: every 16th pixel
                 value = value[..., ::16, ::16]
