@@ -9,6 +9,7 @@
 #include "generation_options.h"
 #include "nn/inputs.h"
 #include "open_model.h"
+#include "tasks/speech_text.h"
 
 namespace mynah::app {
 namespace {
@@ -94,11 +95,14 @@ int act(const Options& o) {
   const size_t skipped = static_cast<size_t>(out.prompt_length);
   const size_t start = skipped || !out.transcripts.empty() ? 0 : 1;  // a decoder's start token may be an end token too
   std::vector<std::string> texts;
+  const int32_t timestamps = tokenizer && !out.transcripts.empty() ? tasks::timestamp_begin(*tokenizer).value_or(INT32_MAX) : INT32_MAX;
   if (tokenizer)
     for (const auto& row : out.sequences) {
       const auto ends = [&](int32_t id) { return std::find(config.eos_token_id.begin(), config.eos_token_id.end(), id) != config.eos_token_id.end(); };
       const auto first = row.begin() + static_cast<long>(skipped);
-      texts.push_back(tokenizer->decode({first, std::find_if(first + std::min<long>(static_cast<long>(start), row.end() - first), row.end(), ends)}));
+      std::vector<int32_t> ids(first, std::find_if(first + std::min<long>(static_cast<long>(start), row.end() - first), row.end(), ends));
+      if (!out.transcripts.empty()) std::erase_if(ids, [&](int32_t id) { return id >= timestamps; });
+      texts.push_back(tokenizer->decode(ids));
     }
   if (!o.json) {
     for (size_t i = 0; i < out.sequences.size(); ++i) print_text((tokenizer ? texts[i] : Json(out.sequences[i]).dump()) + "\n");

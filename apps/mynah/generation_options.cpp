@@ -155,6 +155,7 @@ void GenerationOptions::apply(GenerationConfig* config) const {
   if (settings.contains("bad_words_ids")) config->bad_words_ids.clear();
   if (settings.contains("sequence_bias")) config->sequence_bias.clear();
   generation::apply(settings, config, true);
+  if (!format_.empty() && !regex_.empty()) fail(ErrorCode::usage, "generation: give one of format and regex");
   if (!format_.empty()) config->format = read_format(format_);
   if (!regex_.empty()) config->regex = regex_;
   if (!assistant_.empty()) config->assistant_model = std::make_shared<Model>(open_model(assistant_, {}, false));

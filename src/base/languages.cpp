@@ -1,5 +1,6 @@
 #include "base/languages.h"
 
+#include <array>
 #include <utility>
 
 namespace mynah {
@@ -37,6 +38,15 @@ std::string language_code(std::string_view name_or_code) {
   for (const auto& [code, name] : kOtherNames)
     if (name == name_or_code) return std::string(code);
   return std::string(name_or_code);
+}
+
+std::span<const std::string_view> language_codes() {
+  static const auto codes = [] {
+    std::array<std::string_view, std::size(kNames)> out;
+    for (size_t i = 0; i < out.size(); ++i) out[i] = kNames[i].first;
+    return out;
+  }();
+  return codes;
 }
 
 std::string_view language_name(std::string_view code) {

@@ -12,6 +12,7 @@
 #include "bundle/checkpoint_source.h"
 #include "bundle/convert_sampling.h"
 #include "bundle/ct2_whisper.h"
+#include "bundle/ggml_whisper.h"
 #include "bundle/gguf_names.h"
 #include "bundle/piper.h"
 #include "bundle/recognised.h"
@@ -220,7 +221,17 @@ void open_recognised(Bundle* b) {
   b->generation_config = Json::object();
 }
 
+void open_ggml(Bundle* b) {
+  GgmlWhisper whisper = open_ggml_whisper(b->path);
+  b->config = std::move(whisper.config);
+  b->generation_config = std::move(whisper.generation_config);
+  b->source = std::move(whisper.source);
+  b->tokenizer = std::move(whisper.tokenizer);
+  b->entry = &find_entry(b->config, b->path.string());
+}
+
 void open_text(Bundle* b) {
+  if (b->tokenizer) return;  // its file is the model's own
   b->text_path = b->path;
   std::string source;
   if (b->gguf) {
@@ -296,6 +307,8 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
   b->path = file_of(path);
   if (is_gguf(b->path)) {
     open_gguf(b.get());
+  } else if (is_ggml_whisper(b->path)) {
+    open_ggml(b.get());
   } else if (const auto voice = piper_voice(path)) {
     PiperVoice piper = open_piper(*voice);
     b->path = *voice;
@@ -345,7 +358,9 @@ std::shared_ptr<Bundle> create(const Json& config, uint64_t seed) {
 }
 
 std::shared_ptr<const Tokenizer> open_tokenizer(const fs::path& path) {
-  if (fs::is_regular_file(path)) return is_gguf(path) ? gguf_tokenizer(formats::GgufFile::open(path)) : Tokenizer::from_folder(path);
+  if (fs::is_regular_file(path)) return is_gguf(path)           ? gguf_tokenizer(formats::GgufFile::open(path))
+                                      : is_ggml_whisper(path) ? open_ggml_whisper(path).tokenizer
+                                                              : Tokenizer::from_folder(path);
   return Tokenizer::is_in(path) ? Tokenizer::from_folder(path) : nullptr;
 }
 

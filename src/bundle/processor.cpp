@@ -6,11 +6,13 @@
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "bundle/ct2_whisper.h"
+#include "bundle/ggml_whisper.h"
 #include "bundle/image_processor.h"
 #include "bundle/recognised.h"
 #include "bundle/sound_processor.h"
 #include "formats/checkpoint.h"
 #include "bundle/text_image_processor.h"
+#include "formats/ggml_whisper.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {
@@ -70,6 +72,8 @@ Json processor_settings(const fs::path& folder, const char* part, const char* wh
 }
 
 SoundProcessor sound_processor(const fs::path& folder) {
+  if (is_ggml_whisper(folder))
+    return SoundProcessor({{"feature_extractor_type", "WhisperFeatureExtractor"}, {"feature_size", formats::GgmlWhisperFile::open(folder)->sizes().n_mels}});
   if (is_ct2(folder) && !fs::exists(folder / "preprocessor_config.json"))
     return SoundProcessor({{"feature_extractor_type", "WhisperFeatureExtractor"}, {"feature_size", open_ct2_whisper(folder).config["num_mel_bins"]}});
   return SoundProcessor(processor_settings(folder, "feature_extractor", "sound"));

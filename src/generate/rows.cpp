@@ -45,7 +45,7 @@ Rows mask_of(const GenerateInputs& in, const GenerationConfig& c) {
 size_t row_count(const GenerateInputs& in, const nn::CausalLM& lm) {
   const nn::Seq2SeqLM* encoder = lm.seq2seq_lm();
   if (!encoder || encoder->medium().empty()) {
-    require(in.media.empty() || !lm.media_names().empty(), "generate: {} is not an input of this model", in.media.empty() ? "" : in.media.begin()->first);
+    require(in.media.empty() || !lm.media_names().empty(), "generate: {} is not an input of this model, which reads input_ids", in.media.empty() ? "" : in.media.begin()->first);
     if (const auto pixels = in.media.find("pixel_values"); in.input_ids.empty() && pixels != in.media.end() && pixels->second.rank() > 0)
       return static_cast<size_t>(pixels->second.size(0));
     require(!in.input_ids.empty(), "generate: input_ids has no rows");

@@ -145,8 +145,14 @@ Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_
   }
   std::vector<ops::KvBlocks> cached;
   for (size_t i = 0; i < batch.lengths.size(); ++i) {
-    cached.push_back(batch.memory_caches[i]->layer(layer).blocks());
-    sequences.push_back({row, batch.lengths[i], 0, cached.back().length});
+    // Neighbours that share a memory, such as the beams of a prompt, read it once: they are queries of one sequence.
+    const bool shared = i > 0 && batch.memory_caches[i] == batch.memory_caches[i - 1] && !config.bias.defined() && !config.distance_bias.defined() && config.alibi.empty() && config.window <= 0;
+    if (shared) {
+      sequences.back().q_count += batch.lengths[i];
+    } else {
+      cached.push_back(batch.memory_caches[i]->layer(layer).blocks());
+      sequences.push_back({row, batch.lengths[i], 0, cached.back().length});
+    }
     row += batch.lengths[i];
   }
   return ops::cached_attention(q, sequences, cached, kv_heads, across);

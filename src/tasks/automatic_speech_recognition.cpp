@@ -17,6 +17,7 @@
 #include "tasks/show.h"
 #include "tasks/sound_input.h"
 #include "tasks/speech_text.h"
+#include "tasks/transcription.h"
 
 namespace mynah {
 namespace {
@@ -89,6 +90,9 @@ media::Sound part(const media::Sound& sound, const Piece& piece) {
 
 GenerationConfig config_of(const t::OpenTask& task, const Json& options, const Settings& s) {
   GenerationConfig c = generation_defaults(task.model);
+  // The pipeline's own settings; a model's own total length comes before its number of tokens.
+  if (!c.max_length || *c.max_length == 20) c.max_new_tokens = 256;
+  c.num_beams = 5;
   Json given = t::generation_settings(*task.entry, options);
   for (const char* name : {"language", "task", "prompt_ids", "prompt_condition_type", "condition_on_prev_tokens", "compression_ratio_threshold", "logprob_threshold",
                            "no_speech_threshold"})
@@ -116,6 +120,7 @@ Json write_down(const t::OpenTask& task, const media::Sound& sound, const Json& 
   std::vector<Piece> pieces = s.chunk > 0 ? pieces_of(static_cast<int64_t>(sound.samples.size()), s, sound.rate, 1)
                                           : std::vector<Piece>{{0, static_cast<int64_t>(sound.samples.size()), 0, 0}};
   std::vector<t::SpeechPiece> said;
+  if (t::is_silent(sound)) pieces.clear();  // there is nothing to be heard, and the model would make something up
   for (const Piece& piece : pieces) {
     GenerateInputs in;
     in.media = processor.whole(part(sound, piece));
@@ -208,6 +213,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   const nn::Seq2SeqLM* lm = task.bundle().network->seq2seq_lm();
   require(ctc || (lm && lm->decoding()), "automatic-speech-recognition: {} holds a {}, which does not hear; {}", task.bundle().path.string(), task.bundle().architecture(),
           task.entry->suggestion);
+  require(task.bundle().tokenizer != nullptr, "automatic-speech-recognition: {} comes without a tokenizer", task.bundle().path.string());
   const Settings s = settings_of(options, ctc);
   const int64_t rate = bundle::sound_processor(task.bundle().path).rate();
   std::vector<Json> out;

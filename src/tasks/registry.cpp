@@ -8,6 +8,7 @@
 #include "base/suggest.h"
 #include "bundle/processor.h"
 #include "nn/speech.h"
+#include "tasks/sound_input.h"
 
 namespace mynah::tasks {
 namespace {
@@ -44,7 +45,8 @@ std::shared_ptr<const OpenTask> with_model(const TaskEntry& entry, const std::st
   const fs::path& path = model.bundle().path;
   // What speaks may read phonemes.
   const bool speaks = dynamic_cast<const nn::SpeechModel*>(model.bundle().network.get()) != nullptr;
-  require(speaks || entry.medium != Medium::text || model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
+  const bool hears = entry.reads_json == is_sound;  // and may answer with labels alone
+  require(speaks || hears || entry.medium != Medium::text || model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
   Json tokenizer_config = Json::object();
   if (const fs::path file = path / "tokenizer_config.json"; fs::is_directory(path) && fs::exists(file))
     tokenizer_config = read_json_file(file);

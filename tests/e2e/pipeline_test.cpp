@@ -32,6 +32,10 @@ const std::map<std::string, std::string>& model_of_task() {
                                                          {"translation_en_to_de", "t5"},
                                                          {"text-to-audio", "vits"},
                                                          {"text-to-speech", "vits"},
+                                                         {"automatic-speech-recognition", "whisper"},
+                                                         {"asr", "whisper"},
+                                                         {"transcribe", "whisper"},
+                                                         {"audio-classification", "wav2vec2_keywords"},
                                                          {"image-classification", "vit_classifier"},
                                                          {"zero-shot-image-classification", "clip"},
                                                          {"object-detection", "detr"},
@@ -79,10 +83,11 @@ TEST_F(PipelineCommand, ExamplesOfTheDocumentation) {
     if (line.rfind("mynah ", 0) != 0) continue;
     std::vector<std::string> words = words_of(line);
     words.erase(words.begin());
-    const std::string task = words[0] == "embed" ? words[0] : words[1];
+    const std::string task = words[0] == "embed" || words[0] == "transcribe" ? words[0] : words[1];
     ASSERT_TRUE(model_of_task().count(task)) << line;
     std::replace(words.begin(), words.end(), std::string("MODEL"), tiny(model_of_task().at(task)).string());
     std::replace(words.begin(), words.end(), std::string("picture.png"), media("picture.png").string());
+    std::replace(words.begin(), words.end(), std::string("sound.wav"), media("notes.flac").string());
     if (const auto save = std::find(words.begin(), words.end(), "--save"); save != words.end()) *(save + 1) = file(*(save + 1)).string();
     const Result result = run_well(words);
     EXPECT_FALSE(result.out.empty()) << line;

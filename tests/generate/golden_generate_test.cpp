@@ -94,6 +94,7 @@ TEST_P(GoldenGenerate, IdsOfTheReference) {
     }
     // A row alone gives what it gave in company, but for the padding to the longest. (Whether a start token goes before decoders'
     // prompts is decided for all of them together.)
+    if (args.contains("language") && args["language"].is_array()) continue;  // one for each sound
     // The length of a sound that stands alone is its features', that of one in company its mask's.
     if (entry.contains("decoder_input_ids") || (entry.contains("input_features") && entry.contains("attention_mask"))) continue;
     for (size_t row = 0; row < separable(inputs); ++row) {

@@ -40,7 +40,6 @@ constexpr Refusal kRefusals[] = {
     {"Experts", R"("model_type":"mixtral","num_key_value_heads":1,"num_local_experts":2,"num_experts_per_tok":3)", "3 experts for each token, there are 2"},
     {"FalconNorms", R"("model_type":"falcon","num_ln_in_parallel_attn":2)", "needs new_decoder_architecture"},
     {"Heads", R"("model_type":"llama","num_key_value_heads":3)", "2 heads cannot share 3 key-value heads"},
-    {"CrossAttention", R"("model_type":"gpt2","n_embd":8,"n_head":2,"add_cross_attention":true)", "add_cross_attention is not supported"},
     {"Head", R"("model_type":"llama","architectures":["LlamaForRanking"])", "architecture \"LlamaForRanking\" is not known"},
 };
 
