@@ -50,11 +50,11 @@ Speech::Speech(const Bundle& model, const Bundle* vocoder)
   }
   if (fs::exists(model_.path / "tokenizer_config.json"))
     tokenizer_config_ = read_json_file(model_.path / "tokenizer_config.json");
-  if (tokenizer_config_.value("tokenizer_class", "") == "VitsTokenizer" &&
+  if (nn::config_string(tokenizer_config_, "tokenizer_class", "") == "VitsTokenizer" &&
       nn::config_bool(tokenizer_config_, "phonemize", true)) {
     const fs::path vocabulary = model_.path / "vocab.json";
-    for (const auto& [phoneme, id] : read_json_file(vocabulary).items())
-      phonemes_[phoneme] = ids_of(id, vocabulary.string(), phoneme);
+    const Json ids = read_json_file(vocabulary);
+    for (const auto& [phoneme, id] : ids.items()) phonemes_[phoneme] = ids_of(id, vocabulary.string(), phoneme);
     return;
   }
   tokenizer_ = model_.tokenizer ? model_.tokenizer : open_tokenizer(model_.path);
@@ -70,11 +70,12 @@ std::vector<float> Speech::sound_of(std::span<const int32_t> ids, const nn::Spee
 
 int64_t Speech::speaker(const std::string& name) const {
   std::vector<std::string> known;
-  if (const auto piper = model_.config.find("piper"); piper != model_.config.end())
-    for (const auto& [key, id] : piper->value("speaker_id_map", Json::object()).items()) {
-      if (key == name && id.is_number_integer()) return id.get<int64_t>();
-      known.push_back(key);
-    }
+  const auto piper = model_.config.find("piper");
+  const Json named = piper == model_.config.end() ? Json() : piper->value("speaker_id_map", Json::object());
+  for (const auto& [key, id] : named.items()) {
+    if (key == name && id.is_number_integer()) return id.get<int64_t>();
+    known.push_back(key);
+  }
   if (!name.empty() && name.size() < 10 && name.find_first_not_of("0123456789") == std::string::npos)
     return std::stoll(name);
   fail(ErrorCode::failure, "speech: no voice is called \"{}\"; {}", name,
@@ -96,14 +97,14 @@ std::vector<int32_t> Speech::table_ids(std::string_view text) const {
 std::vector<int32_t> Speech::piper_tokens(std::string_view sentence) const {
   const Json& piper = model_.config["piper"];
   std::string phonemes;
-  if (piper.value("phoneme_type", "espeak") == "text") {
+  if (nn::config_string(piper, "phoneme_type", "espeak") == "text") {
     phonemes = unicode::to_lower(std::string(sentence));
   } else {
     const Json espeak = piper.value("espeak", Json::object());
     std::vector<std::string> texts;
     const std::vector<Clause> clauses = clauses_of(sentence);
     for (const Clause& c : clauses) texts.push_back(c.text + c.mark);
-    const auto spoken = phonemes_of(espeak.is_object() ? espeak.value("voice", "en-us") : "en-us", texts);
+    const auto spoken = phonemes_of(nn::config_string(espeak, "voice", "en-us"), texts);
     for (size_t i = 0; i < clauses.size(); ++i) {
       if (i > 0) phonemes += ' ';
       phonemes += spoken[i] + clauses[i].mark;

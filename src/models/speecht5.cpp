@@ -17,8 +17,6 @@
 #include "nn/config.h"
 #include "nn/conv1d.h"
 #include "nn/inputs.h"
-#include "nn/losses.h"
-#include "nn/sinusoids.h"
 #include "nn/speech.h"
 
 namespace mynah {
@@ -364,112 +362,6 @@ class TextToSpeech : public nn::SpectrogramModel {
   Postnet postnet_;
 };
 
-class SpeechToText : public nn::Model {
- public:
-  SpeechToText(const Json& json, const Weights& w)
-      : c_(json),
-        encoder_(c_, w / "speecht5" / "encoder" / "wrapped_encoder"),
-        decoder_(c_, w / "speecht5" / "decoder" / "wrapped_decoder") {
-    const Weights pre = w / "speecht5" / "encoder" / "prenet", text = w / "speecht5" / "decoder" / "prenet";
-    for (size_t i = 0; i < c_.conv_dim.size(); ++i)
-      features_.emplace_back(c_, pre / "feature_encoder" / "conv_layers" / static_cast<int64_t>(i), i);
-    feature_norm_ = nn::LayerNorm(pre / "feature_projection", "layer_norm", c_.conv_dim.back(), c_.layer_norm_eps);
-    projection_ = nn::Linear(pre / "feature_projection", "projection", c_.conv_dim.back(), c_.hidden_size, c_.init());
-    require(c_.hidden_size % c_.num_conv_pos_embedding_groups == 0,
-            "config.json: hidden_size {} is not a multiple of num_conv_pos_embedding_groups {}", c_.hidden_size,
-            c_.num_conv_pos_embedding_groups);
-    positions_.emplace(c_, pre / "pos_conv_embed", c_.hidden_size, false);
-    tokens_ = text.matrix("embed_tokens", c_.vocab_size, c_.hidden_size, c_.init());
-    const bool tied =
-        nn::config_bool(json, "tie_word_embeddings", true) || !w.has("text_decoder_postnet.lm_head.weight");
-    head_ = tied ? tokens_ : (w / "text_decoder_postnet").matrix("lm_head", c_.vocab_size, c_.hidden_size, c_.init());
-  }
-
-  nn::HeadKind kind() const override { return nn::HeadKind::seq2seq_lm; }
-
-  // Inputs: input_values [B,samples]; optional attention_mask of that shape (tails hidden), decoder_input_ids [B,T]
-  // (else made from labels), decoder_attention_mask, labels. Outputs: logits [B,T,V], loss, encoder_last_hidden_state
-  // and hidden states.
-  NamedTensors forward(const NamedTensors& inputs, const nn::ForwardOptions& options) const override {
-    const nn::Inputs in(inputs,
-                        {"input_values", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "labels"});
-    const Tensor samples = in.floats("input_values", {-1, -1});
-    const int64_t rows = samples.size(0);
-    const char* name = in.has("decoder_input_ids") ? "decoder_input_ids" : "labels";
-    require(in.has(name), "forward: decoder_input_ids is missing, and there are no labels to make it of");
-    const Shape target = in.shape_of(name, 2, "[batch, tokens]");
-    require(target[0] == rows, "forward: {} has {} rows, input_values {}", name, target[0], rows);
-    const std::vector<int32_t> ids = in.has("decoder_input_ids") ? in.ids("decoder_input_ids", target, c_.vocab_size)
-                                                                 : shifted(in.integers("labels", target), target);
-
-    std::vector<Tensor> states, decoder_states;
-    std::vector<uint8_t> frame_mask;
-    const Tensor encoded = encode(samples, in.mask("attention_mask", samples.shape()), &frame_mask,
-                                  options.hidden_states ? &states : nullptr);
-    const auto padding = static_cast<int32_t>(c_.pad_token_id);
-    const float scale = c_.scale_embedding ? std::sqrt(static_cast<float>(c_.hidden_size)) : 1.0f;
-    const Tensor text =
-        tokens_.lookup(ids, padding) * scale +
-        nn::sinusoids_with_padding(nn::positions_after_padding(ids, rows, target[1], padding), c_.hidden_size, padding);
-    const Tensor hidden = decoder_(reshape(text, {rows, target[1], c_.hidden_size}),
-                                   in.mask("decoder_attention_mask", target), decoder_.remember(encoded, frame_mask),
-                                   nullptr, options.hidden_states ? &decoder_states : nullptr, nullptr);
-    NamedTensors out;
-    add_states(&out, "encoder", states);
-    add_states(&out, "decoder", decoder_states);
-    out["encoder_last_hidden_state"] = encoded;
-    out["logits"] = head_(hidden);
-    if (in.has("labels"))
-      out["loss"] =
-          nn::token_loss(reshape(out["logits"], {rows * target[1], c_.vocab_size}), in.integers("labels", target));
-    return out;
-  }
-
- private:
-  std::vector<int32_t> shifted(const std::vector<int32_t>& labels, const Shape& shape) const {
-    std::vector<int32_t> ids(labels.size());
-    for (size_t i = 0; i < ids.size(); ++i) {
-      const int32_t before =
-          i % static_cast<size_t>(shape[1]) == 0 ? static_cast<int32_t>(c_.decoder_start_token_id) : labels[i - 1];
-      ids[i] = before == -100 ? static_cast<int32_t>(c_.pad_token_id) : before;
-      require(ids[i] >= 0 && ids[i] < c_.vocab_size, "forward: labels hold {}, expected 0 to {} or -100", ids[i],
-              c_.vocab_size - 1);
-    }
-    return ids;
-  }
-
-  // samples [B,N] -> [B,T,C]; `frame_mask` [B*T], empty without a mask of samples.
-  Tensor encode(const Tensor& samples, const std::vector<uint8_t>& mask, std::vector<uint8_t>* frame_mask,
-                std::vector<Tensor>* states) const {
-    const std::vector<int64_t> lengths = c_.frames_of(samples.shape(), mask);
-    Tensor x = unsqueeze(samples, 1);
-    for (const SoundFeatureLayer& layer : features_) x = layer.forward(x);
-    x = projection_(feature_norm_(transpose(x, 1, 2)));
-    x = x + positions_->forward(x);
-    const int64_t rows = x.size(0), frames = x.size(1);
-    std::vector<int32_t> padded;  // 1 for frames that do not count: the reference numbers the frames by this
-    for (const int64_t length : lengths)
-      for (int64_t t = 0; t < frames; ++t) {
-        padded.push_back(t >= length);
-        if (!mask.empty()) frame_mask->push_back(t < length);
-      }
-    const auto padding = static_cast<int32_t>(c_.pad_token_id);
-    x = x + reshape(nn::sinusoids_with_padding(nn::positions_after_padding(padded, rows, frames, padding),
-                                               c_.hidden_size, padding),
-                    x.shape());
-    return encoder_(x, *frame_mask, states);
-  }
-
-  Config c_;
-  std::vector<SoundFeatureLayer> features_;
-  nn::LayerNorm feature_norm_;
-  nn::Linear projection_;
-  std::optional<PositionalConvolution> positions_;
-  Encoder encoder_;
-  Decoder decoder_;
-  nn::Matrix tokens_, head_;
-};
-
 HifiGanConfig vocoder_config(const Json& json) {
   Json with = nn::with_defaults(json, {{"upsample_rates", {4, 4, 4, 4}}, {"upsample_kernel_sizes", {8, 8, 8, 8}}});
   HifiGanConfig c(with, nn::config_int(json, "model_in_dim", 80));
@@ -516,7 +408,7 @@ class Vocoder : public nn::VocoderModel {
 std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) {
   const std::string architecture =
       config.contains("architectures") ? config["architectures"][0].get<std::string>() : "";
-  if (architecture == "SpeechT5ForSpeechToText") return std::make_unique<SpeechToText>(config, w);
+  if (architecture == "SpeechT5ForSpeechToText") return speecht5::make_speech_to_text(config, w);
   return std::make_unique<TextToSpeech>(config, w);
 }
 std::unique_ptr<nn::Model> make_vocoder(const Json& config, const Weights& w) {

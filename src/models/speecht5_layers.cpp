@@ -170,4 +170,37 @@ Tensor Decoder::operator()(const Tensor& in, const std::vector<uint8_t>& mask, c
   return x;
 }
 
+std::pair<Tensor, Tensor> Decoder::keys_values(const Layer& layer, const Tensor& rows) const {
+  const auto split = [&](const Tensor& x) { return nn::split_heads(x, rows.size(0), heads_, head_dim_); };
+  return {split(layer.k(rows)), split(layer.v(rows))};
+}
+
+Tensor Decoder::forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
+  const int64_t n = x.size(0), size = heads_ * head_dim_;
+  AttentionConfig across;
+  across.causal = false;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    if (states) states->push_back(x);
+    const Tensor all = layer.qkv(x);
+    const auto part = [&](int64_t p) { return nn::split_heads(narrow(all, 1, p * size, size), n, heads_, head_dim_); };
+    const Tensor own = nn::attend(part(0), part(1), part(2), batch, static_cast<int>(i), {});
+    x = layer.self_attn_layer_norm(x + layer.out_proj(reshape(own, {n, size})));
+    const Tensor seen = nn::attend_memory(
+        nn::split_heads(layer.q(x), n, heads_, head_dim_), batch, static_cast<int>(i), heads_,
+        [&](const Tensor& rows) { return keys_values(layer, rows); }, across);
+    x = layer.encoder_attn_layer_norm(x + layer.cross_out(reshape(seen, {n, size})));
+    x = layer.final_layer_norm(x + layer.feed_forward(x));
+  }
+  if (states) states->push_back(x);
+  return x;
+}
+
+void Decoder::remember_rows(const Tensor& rows, nn::Cache* memory) const {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto [k, v] = keys_values(layers_[i], rows);
+    nn::append_rows(memory->layer(static_cast<int>(i)), k, v, 0, rows.size(0));
+  }
+}
+
 }  // namespace mynah::speecht5

@@ -1,11 +1,14 @@
 // The transformer of SpeechT5: an encoder with relative positions and a decoder, without what stands before and behind
 // them. Paper: arXiv:2110.07205. Shapes: B rows, T places, C hidden, H heads, D head size.
 #pragma once
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "models/wav2vec2_layers.h"
 #include "nn/cache.h"
 #include "nn/layers.h"
+#include "nn/model.h"
 #include "nn/token_batch.h"
 
 namespace mynah::speecht5 {
@@ -75,6 +78,10 @@ class Decoder {
   // each layer's cross-attention [B,H,T,S].
   Tensor operator()(const Tensor& x, const std::vector<uint8_t>& mask, const Memory& memory, nn::Cache* cache,
                     std::vector<Tensor>* states, std::vector<Tensor>* weights) const;
+  // The same over rows of several sequences, one after another, with what the batch knows of an encoder: for
+  // generation.
+  Tensor forward(Tensor rows, const nn::TokenBatch& batch, std::vector<Tensor>* states) const;
+  void remember_rows(const Tensor& rows, nn::Cache* memory) const;
   nn::CacheShape cache_shape() const { return {static_cast<int>(layers_.size()), heads_, head_dim_}; }
 
  private:
@@ -89,9 +96,13 @@ class Decoder {
     nn::LayerNorm final_layer_norm;
   };
   Tensor by_head(const Tensor& x) const;  // [B,T,C] -> [B,H,T,D]
+  std::pair<Tensor, Tensor> keys_values(const Layer& layer, const Tensor& rows) const;
 
   int64_t heads_, head_dim_;
   std::vector<Layer> layers_;
 };
+
+// SpeechT5ForSpeechToText (speecht5_hear.cpp).
+std::unique_ptr<nn::Model> make_speech_to_text(const Json& config, const nn::Weights& w);
 
 }  // namespace mynah::speecht5

@@ -40,7 +40,6 @@ HeadKind head_kind(const Json& config) {
       {"ForSemanticSegmentation", HeadKind::image_segmentation},
       {"ForDepthEstimation", HeadKind::depth_estimation},
       {"ForCTC", HeadKind::ctc},
-      {"ForAudioClassification", HeadKind::sequence_classification},
       {"ForSpeechToText", HeadKind::seq2seq_lm},
       {"ForTextToSpeech", HeadKind::bare},
       {"HifiGan", HeadKind::bare},
