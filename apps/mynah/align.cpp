@@ -24,7 +24,7 @@ struct Options {
   std::optional<double> beta, center_rewards;
   train::PreferenceOptions preference;
   // Learning from rewards.
-  std::string reward, reward_model, replay, scale_rewards;
+  std::string reward, reward_model, replay, scale_rewards, reward_clip_range;
   std::optional<int64_t> num_generations, max_completion_length;
   std::optional<double> temperature;
   train::PolicyGradientOptions policy;
@@ -59,7 +59,7 @@ std::shared_ptr<bundle::Bundle> open_scorer(const train::SubjectOptions& like, c
   s.lora = {};
   s.head = "ForSequenceClassification";
   s.labels = {"LABEL_0"};
-  return trainable ? train::open_subject(s).bundle : train::open_reference(s);
+  return trainable ? train::open_subject(s).bundle : train::open_reference(s, true);
 }
 
 // The objectives that need completions: from --replay, or sampled and judged by --reward and --reward-model.
@@ -92,6 +92,11 @@ std::unique_ptr<train::Objective> make_online(const Options& o, train::Arguments
   }
   train::PolicyGradientOptions p = o.policy;
   p.leave_one_out = rloo;
+  if (!o.reward_clip_range.empty()) {
+    const std::vector<double> range = numbers(o.reward_clip_range, "--reward-clip-range");
+    if (range.size() != 2 || !(range[0] <= range[1])) fail(ErrorCode::usage, "--reward-clip-range: \"{}\", expected LOW,HIGH", o.reward_clip_range);
+    p.reward_clip_range = {range[0], range[1]};
+  }
   p.num_generations = sampling.num_generations;
   p.max_completion_length = sampling.max_completion_length;
   p.temperature = sampling.temperature;
@@ -164,6 +169,8 @@ void add_align(CLI::App& parent, std::function<int()>& action) {
   c->add_option("--f-alpha-divergence-coef", o->preference.f_alpha_divergence_coef, "")->capture_default_str();
   c->add_option("--ld-alpha", o->preference.ld_alpha, "weight of tokens beyond the shorter completion (LD-DPO)")->capture_default_str();
   c->add_option("--discopop-tau", o->preference.discopop_tau, "")->capture_default_str();
+  c->add_flag("--use-weighting{true}", o->preference.use_weighting, "dpo: weigh pairs by how likely the policy is to say them (WPO)");
+  c->add_option("--reward-clip-range", o->reward_clip_range, "rloo: LOW,HIGH that rewards are kept in")->group("Rewards");
   c->add_option("--desirable-weight", o->preference.desirable_weight, "kto")->capture_default_str();
   c->add_option("--undesirable-weight", o->preference.undesirable_weight, "kto")->capture_default_str();
   c->add_option("--center-rewards-coefficient", o->center_rewards, "reward: keeps the mean near 0");

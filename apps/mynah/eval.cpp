@@ -37,6 +37,15 @@ std::vector<train::Prediction> read_predictions(const std::string& path) {
   return all;
 }
 
+int show(const Options& o, const Json& result) {
+  if (o.json) {
+    print_json(result);
+    return 0;
+  }
+  for (const auto& [name, value] : result.items()) print_text(fmt::format("{}: {}\n", name, value.is_number_float() ? fmt::format("{:.6g}", value.get<double>()) : value.dump()));
+  return 0;
+}
+
 int act(const Options& o) {
   Json result;
   if (!o.predictions.empty()) {
@@ -44,19 +53,19 @@ int act(const Options& o) {
   } else {
     if (o.model.empty() || o.file.empty()) fail(ErrorCode::usage, "eval: MODEL and --file FILE, or --predictions FILE, are needed");
     const std::string metric = o.metric.empty() ? "perplexity" : o.metric;
-    if (metric != "perplexity" && metric != "bpb") fail(ErrorCode::usage, "--metric: \"{}\", of a model's text expected perplexity or bpb", metric);
+    if (metric != "perplexity" && metric != "bpb" && metric != "choices")
+      fail(ErrorCode::usage, "--metric: \"{}\", of a model's text expected perplexity, bpb or choices", metric);
     const Model model = open_model(o.model, o.precision);
+    if (metric == "choices") {
+      const train::ChoiceScores s = train::choice_scores(model.bundle(), o.file);
+      return show(o, {{"acc", s.acc}, {"acc_norm", s.acc_norm}, {"acc_bytes", s.acc_bytes}, {"rows", s.rows}});
+    }
     const train::TextLoss loss = train::text_loss(model.bundle(), o.file);
     const double mean = loss.nats / static_cast<double>(loss.tokens);
     if (metric == "perplexity") result = {{"perplexity", std::exp(mean)}, {"loss", mean}, {"tokens", loss.tokens}};
     else result = {{"bpb", loss.nats / std::numbers::ln2 / static_cast<double>(loss.bytes)}, {"bytes", loss.bytes}};
   }
-  if (o.json) {
-    print_json(result);
-    return 0;
-  }
-  for (const auto& [name, value] : result.items()) print_text(fmt::format("{}: {}\n", name, value.is_number_float() ? fmt::format("{:.6g}", value.get<double>()) : value.dump()));
-  return 0;
+  return show(o, result);
 }
 
 }  // namespace
@@ -67,7 +76,7 @@ void add_eval(CLI::App& parent, std::function<int()>& action) {
   c->add_option("model", o->model, "folder, .gguf file or name")->type_name("MODEL");
   c->add_option("--file", o->file, "rows with text, for MODEL")->type_name("FILE");
   c->add_option("--predictions", o->predictions, "rows {\"prediction\": .., \"references\": [..]}")->type_name("FILE");
-  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy; of MODEL: perplexity, bpb");
+  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy; of MODEL: perplexity, bpb, choices");
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print one JSON object");
   c->callback([o, &action] { action = [o] { return act(*o); }; });

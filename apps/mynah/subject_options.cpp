@@ -23,6 +23,9 @@ void SubjectFlags::add(CLI::App& c) {
   c.add_option("--lora-dropout", lora_.dropout, "")->capture_default_str()->group("LoRA");
   c.add_option("--lora-target-modules", targets_, "comma list of modules, or all-linear (by family, as in PEFT)")->group("LoRA");
   c.add_flag("--use-rslora{true}", lora_.use_rslora, "scale by alpha / sqrt(r)")->group("LoRA");
+  c.add_flag("--use-dora{true}", lora_.use_dora, "train direction and length of rows apart (DoRA)")->group("LoRA");
+  c.add_option("--init-lora-weights", lora_.init, "true, false (B random too) or gaussian")->capture_default_str()->group("LoRA");
+  c.add_option("--lora-modules-to-save", saved_, "comma list of modules that are trained whole beside the adapters")->group("LoRA");
   c.add_option("--adapter", adapter_, "start from this PEFT folder")->type_name("DIR")->group("LoRA");
 }
 
@@ -31,8 +34,9 @@ train::SubjectOptions SubjectFlags::subject(uint64_t seed) const {
   s.lora = lora_;
   s.lora.adapter = adapter_;
   s.lora.target_modules = comma_list(targets_);
+  s.lora.modules_to_save = comma_list(saved_);
   s.lora.enabled = !adapter_.empty();
-  for (const char* flag : {"--lora-r", "--lora-alpha", "--lora-dropout", "--lora-target-modules", "--use-rslora"})
+  for (const char* flag : {"--lora-r", "--lora-alpha", "--lora-dropout", "--lora-target-modules", "--use-rslora", "--use-dora", "--init-lora-weights", "--lora-modules-to-save"})
     s.lora.enabled = s.lora.enabled || command_->count(flag) > 0;
   s.model_name = model_;
   if (model_.empty()) {

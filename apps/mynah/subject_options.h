@@ -16,7 +16,7 @@ class SubjectFlags {
   const std::string& model() const { return model_; }
 
  private:
-  std::string model_, adapter_, targets_;
+  std::string model_, adapter_, targets_, saved_;
   train::LoraOptions lora_;
   CLI::App* command_ = nullptr;
 };

@@ -374,7 +374,8 @@ class Trainer {
       }
       if (in_words[i] == 0) continue;
       double other = 0;
-      const double log_other = std::log(sum + used[i] * static_cast<double>(instead[i].size() - 1));
+      // The number of all pieces stands here in the reference implementation, not that of the pieces put in its place.
+      const double log_other = std::log(sum + used[i] * static_cast<double>(pieces.size() - 1));
       for (const uint32_t piece : instead[i]) other += std::log(used[piece] + used[i]) - log_other;
       candidates.emplace_back(i, in_words[i] / all_words * (std::log(used[i]) - std::log(sum) - other));
     }

@@ -1,4 +1,7 @@
 // DPO (arXiv:2305.18290) and its relatives as TRL's DPOTrainer runs them.
+#include <algorithm>
+#include <cmath>
+
 #include "base/require.h"
 #include "mynah/autograd.h"
 #include "mynah/ops.h"
@@ -48,6 +51,7 @@ class Dpo : public BatchObjective {
     const Batch& b = static_cast<const Batch&>(micro);
     TokenStats stats;
     const Body body = lm_body(lm_, b.rows);
+    tell_balance(body, metrics);
     const Tensor per_token = head_log_probs(lm_, body.hidden, b.rows.targets, 1, &stats);
     Tensor reference;
     {
@@ -70,10 +74,12 @@ class Dpo : public BatchObjective {
                            {b.completion_tokens.begin(), b.completion_tokens.begin() + n},
                            {b.completion_tokens.begin() + n, b.completion_tokens.end()},
                            narrow(per_token, 0, 0, chosen_targets)};
+    const Tensor weights = o_.use_weighting ? pair_weights(b, per_token.detach(), stats) : Tensor();
     Tensor total;
     for (size_t i = 0; i < o_.loss_type.size(); ++i) {
       const double weight = o_.loss_weights.empty() ? 1 : o_.loss_weights[i];
-      const Tensor part = dpo_loss(o_.loss_type[i], o_, scores) * static_cast<float>(weight / static_cast<double>(share.micro_batches));
+      const Tensor losses = dpo_losses(o_.loss_type[i], o_, scores);
+      const Tensor part = mean(weights.defined() ? losses * weights : losses) * static_cast<float>(weight / static_cast<double>(share.micro_batches));
       total = total.defined() ? total + part : part;
     }
     total = with_balance(total, body, static_cast<double>(share.micro_batches));
@@ -96,6 +102,19 @@ class Dpo : public BatchObjective {
     batch->targets = static_cast<double>(rows.size());
     batch->tokens = batch->rows.tokens();
     return batch;
+  }
+
+  // exp of the mean over a completion of log p(token) - log sum p^2, of both completions of a pair: [B].
+  static Tensor pair_weights(const Batch& b, const Tensor& per_token, const TokenStats& stats) {
+    const std::vector<float> log_probs = per_token.to_vector();
+    std::vector<float> weights(b.pairs, 1);
+    size_t at = 0;
+    for (size_t i = 0; i < b.counts.size(); ++i) {
+      double sum = 0;
+      for (int64_t t = 0; t < b.counts[i]; ++t, ++at) sum += log_probs[at] - stats.log_sum_squares[at];
+      weights[i % b.pairs] *= static_cast<float>(std::exp(sum / static_cast<double>(std::max<int64_t>(1, b.counts[i]))));
+    }
+    return Tensor::from(weights, {static_cast<int64_t>(b.pairs)});
   }
 
   void report(const DpoScores& s, const TokenStats& stats, int64_t chosen_targets, Metrics* m) const {
@@ -132,6 +151,8 @@ std::unique_ptr<Objective> make_dpo(const Arguments& a, const PreferenceOptions&
   if (o.loss_type.empty()) o.loss_type = {"sigmoid"};
   if (!o.loss_weights.empty() && o.loss_weights.size() != o.loss_type.size())
     fail(ErrorCode::usage, "--loss-weights: {} weights for {} loss types", o.loss_weights.size(), o.loss_type.size());
+  for (const std::string& type : o.loss_type)
+    if (o.use_weighting && type.starts_with("aot")) fail(ErrorCode::usage, "--use-weighting: {} sorts the pairs apart; the two do not go together", type);
   const nn::CausalLM& lm = subject.lm();
   CutOptions cut{o.max_length, o.truncation_mode == "keep_end"};
   if (lm.max_positions() > 0) cut.max_length = std::min(cut.max_length, lm.max_positions());

@@ -46,7 +46,7 @@ Tensor log_sigmoid(const Tensor& x) {
   return minimum(x, Tensor::scalar(0)) - log(add(exp(neg(abs(x))), 1.0f));
 }
 
-Tensor dpo_loss(const std::string& type, const PreferenceOptions& o, const DpoScores& s) {
+Tensor dpo_losses(const std::string& type, const PreferenceOptions& o, const DpoScores& s) {
   const auto beta = static_cast<float>(o.beta), epsilon = static_cast<float>(o.label_smoothing);
   const Tensor c = s.chosen - s.ref_chosen, r = s.rejected - s.ref_rejected;  // log ratios
   const Tensor fc = score(o, c), fr = score(o, r), delta = (fc - fr) * beta;
@@ -54,27 +54,27 @@ Tensor dpo_loss(const std::string& type, const PreferenceOptions& o, const DpoSc
   const auto both_ways = [&](const Tensor& x) {
     return neg(log_sigmoid(x)) * (1 - epsilon) - log_sigmoid(neg(x)) * epsilon;
   };
-  if (type == "sigmoid") return mean(neg(log_sigmoid(delta)));
-  if (type == "hinge") return mean(relu(one_minus(delta)));
-  if (type == "ipo") return mean(square(add(fc / values(s.chosen_tokens) - fr / values(s.rejected_tokens), -1 / (2 * beta))));
-  if (type == "sigmoid_norm") return mean(neg(log_sigmoid((fc / values(s.chosen_tokens) - fr / values(s.rejected_tokens)) * beta)));
+  if (type == "sigmoid") return neg(log_sigmoid(delta));
+  if (type == "hinge") return relu(one_minus(delta));
+  if (type == "ipo") return square(add(fc / values(s.chosen_tokens) - fr / values(s.rejected_tokens), -1 / (2 * beta)));
+  if (type == "sigmoid_norm") return neg(log_sigmoid((fc / values(s.chosen_tokens) - fr / values(s.rejected_tokens)) * beta));
   if (type == "exo_pair") {
     if (epsilon <= 0) fail(ErrorCode::usage, "--loss-type exo_pair: needs --label-smoothing above 0");
-    return mean(sigmoid(delta) * add(log_sigmoid(delta), -std::log1p(-epsilon)) + sigmoid(neg(delta)) * add(log_sigmoid(neg(delta)), -std::log(epsilon)));
+    return sigmoid(delta) * add(log_sigmoid(delta), -std::log1p(-epsilon)) + sigmoid(neg(delta)) * add(log_sigmoid(neg(delta)), -std::log(epsilon));
   }
-  if (type == "nca_pair") return mean(neg(log_sigmoid(c * beta)) - log_sigmoid(neg(c) * beta) * 0.5f - log_sigmoid(neg(r) * beta) * 0.5f);
-  if (type == "robust") return mean((neg(log_sigmoid(delta)) * (1 - epsilon) + log_sigmoid(neg(delta)) * epsilon) * (1 / (1 - 2 * epsilon)));
-  if (type == "bco_pair") return mean(neg(log_sigmoid(c * beta)) - log_sigmoid(neg(r) * beta));
-  if (type == "sppo_hard") return mean(square(add(c, -0.5f / beta)) + square(add(r, 0.5f / beta)));
-  if (type == "aot") return mean(both_ways((sorted(s.chosen - s.rejected) - sorted(s.ref_chosen - s.ref_rejected)) * beta));
-  if (type == "aot_unpaired") return mean(both_ways((sorted(c) - sorted(r)) * beta));
-  if (type == "apo_zero") return mean(one_minus(sigmoid(c * beta)) + sigmoid(r * beta));
-  if (type == "apo_down") return mean(sigmoid(c * beta) + one_minus(sigmoid((c - r) * beta)));
+  if (type == "nca_pair") return neg(log_sigmoid(c * beta)) - log_sigmoid(neg(c) * beta) * 0.5f - log_sigmoid(neg(r) * beta) * 0.5f;
+  if (type == "robust") return (neg(log_sigmoid(delta)) * (1 - epsilon) + log_sigmoid(neg(delta)) * epsilon) * (1 / (1 - 2 * epsilon));
+  if (type == "bco_pair") return neg(log_sigmoid(c * beta)) - log_sigmoid(neg(r) * beta);
+  if (type == "sppo_hard") return square(add(c, -0.5f / beta)) + square(add(r, 0.5f / beta));
+  if (type == "aot") return both_ways((sorted(s.chosen - s.rejected) - sorted(s.ref_chosen - s.ref_rejected)) * beta);
+  if (type == "aot_unpaired") return both_ways((sorted(c) - sorted(r)) * beta);
+  if (type == "apo_zero") return one_minus(sigmoid(c * beta)) + sigmoid(r * beta);
+  if (type == "apo_down") return sigmoid(c * beta) + one_minus(sigmoid((c - r) * beta));
   if (type == "discopop") {
     const Tensor share = sigmoid(delta * static_cast<float>(1 / o.discopop_tau));
-    return mean(neg(log_sigmoid(delta)) * one_minus(share) + exp(neg(delta)) * share);
+    return neg(log_sigmoid(delta)) * one_minus(share) + exp(neg(delta)) * share;
   }
-  if (type == "sft") return neg(mean(s.chosen_per_token));
+  if (type == "sft") return reshape(neg(mean(s.chosen_per_token)), {1});
   fail(ErrorCode::usage,
        "--loss-type: \"{}\", expected sigmoid, hinge, ipo, exo_pair, nca_pair, robust, bco_pair, sppo_hard, aot, aot_unpaired, apo_zero, apo_down, "
        "discopop, sft or sigmoid_norm",

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/require.h"
+#include "base/unicode.h"
 #include "data/rows.h"
 #include "mynah/autograd.h"
 #include "train/lm.h"
@@ -38,6 +39,79 @@ TextLoss text_loss(const bundle::Bundle& b, const std::filesystem::path& file) {
   });
   require(total.tokens > 0, "{}: no token is scored; rows need two tokens or more", file.string());
   return total;
+}
+
+namespace {
+
+// log p(continuation | context), where the two are cut into tokens together.
+double log_likelihood(const bundle::Bundle& b, std::string context, std::string continuation, const std::string& where) {
+  const size_t end = context.find_last_not_of(" \t\n\r");
+  const size_t kept = end == std::string::npos ? 0 : end + 1;
+  continuation = context.substr(kept) + continuation;
+  context.resize(kept);
+  std::vector<int32_t> ids = b.tokenizer->encode_ids(context + continuation);
+  size_t first = b.tokenizer->encode_ids(context).size();
+  if (context.empty()) {  // an end or begin token stands for the missing context
+    ids = b.tokenizer->encode_ids(continuation, false);
+    const auto start = b.tokenizer->bos_id() ? b.tokenizer->bos_id() : b.tokenizer->eos_id();
+    require(start.has_value(), "{}: the prompt is empty and the tokenizer has no begin or end token", where);
+    ids.insert(ids.begin(), *start);
+    first = 1;
+  }
+  require(first < ids.size(), "{}: a choice has no tokens of its own", where);
+  const nn::CausalLM& lm = b.causal_lm();
+  const auto most = static_cast<size_t>(lm.max_positions() > 0 ? lm.max_positions() : 2048) + 1;
+  if (ids.size() > most) {
+    const size_t cut = ids.size() - most;
+    ids.erase(ids.begin(), ids.begin() + static_cast<long>(cut));
+    first = first > cut ? first - cut : 1;
+  }
+  std::vector<int32_t> labels = ids;
+  std::fill_n(labels.begin(), first, kIgnored);
+  // The last token is only predicted.
+  PackedRows rows;
+  rows.add(ids, labels);
+  rows.batch.ids.pop_back();
+  rows.batch.positions.pop_back();
+  --rows.batch.lengths.back();
+  rows.targets.pop_back();
+  return -lm_loss(lm, rows, 1).item();
+}
+
+}  // namespace
+
+ChoiceScores choice_scores(const bundle::Bundle& b, const std::filesystem::path& file) {
+  const NoGrad no_grad;
+  require(b.tokenizer != nullptr && !b.network->seq2seq_lm(), "eval: {} does not predict the next token of a text", b.path.string());
+  ChoiceScores s;
+  double right = 0, right_norm = 0, right_bytes = 0;
+  data::for_each_row(file, [&](const Json& row, const std::string& where) {
+    const std::string prompt = data::text_field(row, "prompt", where);
+    const Json &choices = data::field(row, "choices", where), &label = data::field(row, "label", where);
+    require(choices.is_array() && choices.size() >= 2, "{}: \"choices\" is {}, expected two texts or more", where, choices.dump().substr(0, 80));
+    require(label.is_number_integer() && label >= 0 && label < choices.size(), "{}: \"label\" is {}, expected 0..{}", where, label.dump(), choices.size() - 1);
+    size_t best = 0, best_norm = 0, best_bytes = 0;
+    std::vector<double> by_sum, by_character, by_byte;
+    for (const Json& choice : choices) {
+      require(choice.is_string() && !choice.get_ref<const std::string&>().empty(), "{}: a choice is {}, expected a text", where, choice.dump());
+      const auto text = choice.get<std::string>();
+      by_sum.push_back(log_likelihood(b, prompt, " " + text, where));
+      by_character.push_back(by_sum.back() / static_cast<double>(unicode::count_characters(text)));
+      by_byte.push_back(by_sum.back() / static_cast<double>(text.size()));
+    }
+    for (const auto& [values, at] : {std::pair{&by_sum, &best}, {&by_character, &best_norm}, {&by_byte, &best_bytes}})
+      *at = static_cast<size_t>(std::max_element(values->begin(), values->end()) - values->begin());
+    const auto wanted = label.get<size_t>();
+    ++s.rows;
+    right += best == wanted;
+    right_norm += best_norm == wanted;
+    right_bytes += best_bytes == wanted;
+  });
+  const auto n = static_cast<double>(s.rows);
+  s.acc = right / n;
+  s.acc_norm = right_norm / n;
+  s.acc_bytes = right_bytes / n;
+  return s;
 }
 
 }  // namespace mynah::train

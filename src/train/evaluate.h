@@ -17,4 +17,16 @@ struct TextLoss {
 // windows, each after the last token of the one before.
 TextLoss text_loss(const bundle::Bundle& b, const std::filesystem::path& file);
 
+// How often the likeliest of a row's choices is the right one, as lm-evaluation-harness scores multiple-choice tasks.
+struct ChoiceScores {
+  int64_t rows = 0;
+  double acc = 0;        // by log-likelihood
+  double acc_norm = 0;   // by log-likelihood per character of the choice
+  double acc_bytes = 0;  // ... per byte
+};
+
+// Rows with "prompt", "choices" (texts) and "label" (the number of the right one). A choice follows the prompt after a blank; the prompt's own
+// blanks at its end belong to the choice. What is too long for the context loses its beginning.
+ChoiceScores choice_scores(const bundle::Bundle& b, const std::filesystem::path& file);
+
 }  // namespace mynah::train

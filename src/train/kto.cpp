@@ -54,6 +54,7 @@ class Kto : public BatchObjective {
     }
     TokenStats stats;
     const Body body = lm_body(lm_, b.rows);
+    tell_balance(body, m);
     const Tensor policy = group_sums(head_log_probs(lm_, body.hidden, b.rows.targets, 1, &stats), b.counts);
     // 1 - sigmoid(s beta (ratio - z)), s = 1 for desirable rows and -1 for the others
     std::vector<float> signs, weights;

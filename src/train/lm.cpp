@@ -42,6 +42,7 @@ void add_stats(const Tensor& logits, std::span<const int64_t> targets, TokenStat
   stats->entropy.resize(first + static_cast<size_t>(n));
   stats->mean_logit.resize(first + static_cast<size_t>(n));
   stats->correct.resize(first + static_cast<size_t>(n));
+  stats->log_sum_squares.resize(first + static_cast<size_t>(n));
   parallel_for(n, std::max<int64_t>(1, (1 << 15) / v), [&](int64_t r, int64_t end) {
     std::vector<float> p(static_cast<size_t>(v));
     for (; r < end; ++r) {
@@ -52,6 +53,7 @@ void add_stats(const Tensor& logits, std::span<const int64_t> targets, TokenStat
       const size_t at = first + static_cast<size_t>(r);
       stats->entropy[at] = static_cast<float>(lse - kernels::rows().dot(p.data(), row, v));
       stats->mean_logit[at] = static_cast<float>(kernels::rows().sum(row, v) / static_cast<double>(v));
+      stats->log_sum_squares[at] = static_cast<float>(std::log(kernels::rows().sum_squares(p.data(), v)));
       stats->correct[at] = kernels::rows().argmax(row, v) == targets[static_cast<size_t>(r)];
     }
   });
@@ -166,8 +168,15 @@ Body lm_body(const nn::CausalLM& lm, const PackedRows& rows) {
   std::vector<Tensor> router_logits;
   batch.router_logits = &router_logits;
   Body body{lm.body(batch, nullptr), {}};
-  if (const Tensor balance = lm.auxiliary_loss(batch); balance.defined()) body.balance = balance * lm.auxiliary_weight();
+  if (const Tensor balance = lm.auxiliary_loss(batch); balance.defined()) {
+    body.balance = balance * lm.auxiliary_weight();
+    body.auxiliary = balance.item();
+  }
   return body;
+}
+
+void tell_balance(const Body& body, Metrics* metrics) {
+  if (body.balance.defined()) metrics->add("aux_loss", body.auxiliary);
 }
 
 Tensor with_balance(const Tensor& loss, const Body& body, double parts) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nn/causal_lm.h"
+#include "train/metrics.h"
 
 namespace mynah::train {
 
@@ -24,7 +25,7 @@ struct PackedRows {
 
 // Of each counted token, in order.
 struct TokenStats {
-  std::vector<float> entropy, mean_logit;
+  std::vector<float> entropy, mean_logit, log_sum_squares;  // the last: of the probabilities
   std::vector<uint8_t> correct;  // the target was the likeliest token
 
   // Means over tokens [begin, end); 0 of none.
@@ -43,8 +44,11 @@ Tensor head_loss(const nn::CausalLM& lm, const Tensor& hidden, std::span<const i
 // Hidden rows [N, C], and for a mixture of experts the weighted loss that balances them [] (undefined for others).
 struct Body {
   Tensor hidden, balance;
+  double auxiliary = 0;  // the balancing loss before its weight
 };
 Body lm_body(const nn::CausalLM& lm, const PackedRows& rows);
+// Reports "aux_loss" of a mixture of experts.
+void tell_balance(const Body& body, Metrics* metrics);
 // The loss with the body's balance loss as part of an update that has `parts` micro-batches.
 Tensor with_balance(const Tensor& loss, const Body& body, double parts);
 

@@ -8,7 +8,6 @@
 #include <regex>
 
 #include "base/file.h"
-#include "base/log.h"
 #include "base/random.h"
 #include "base/require.h"
 #include "formats/safetensors.h"
@@ -21,139 +20,131 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kBase = "base_model.model.";
-
 // PEFT's default targets by model_type.
 std::vector<std::string> default_targets(const std::string& type) {
   if (type == "gpt2") return {"c_attn"};
   if (type == "bert" || type == "roberta" || type == "electra" || type == "xlm-roberta") return {"query", "value"};
-  if (type == "t5" || type == "mt5") return {"q", "v"};
+  if (type == "t5" || type == "mt5" || type == "umt5") return {"q", "v"};
   if (type == "falcon" || type == "bloom" || type == "gpt_neox") return {"query_key_value"};
   if (type == "distilbert") return {"q_lin", "v_lin"};
+  if (type == "phi3") return {"qkv_proj"};
   return {"q_proj", "v_proj"};
 }
 
-Json read_adapter_config(const fs::path& folder) {
-  if (!fs::exists(folder / "adapter_config.json"))
-    fail(ErrorCode::not_found, "{}: no adapter_config.json; expected an adapter folder as PEFT writes it", folder.string());
-  Json config = read_json_file(folder / "adapter_config.json");
-  const std::string type = nn::config_string(config, "peft_type", "LORA");
-  require(type == "LORA", "{}: peft_type is {}, expected LORA", folder.string(), type);
-  require(!nn::config_bool(config, "use_qalora", false), "{}: use_qalora is not supported", folder.string());
-  require(nn::config_string(config, "bias", "none") == "none", "{}: bias is {}, expected none", folder.string(), config["bias"].dump());
-  for (const char* key : {"rank_pattern", "alpha_pattern"})
-    require(!config.contains(key) || config[key].empty(), "{}: {} is not supported", folder.string(), key);
-  return config;
+const std::string& embedding_name(const std::string& module) {
+  static const std::vector<std::string> names = {"embed_tokens", "wte", "wpe", "shared", "word_embeddings", "embed_positions", "position_embeddings", "token_type_embeddings"};
+  static const std::string none;
+  for (const std::string& name : names)
+    if (is_module(module, name)) return name;
+  return none;
 }
 
-std::vector<std::string> strings(const Json& list) {
-  std::vector<std::string> all;
-  if (list.is_string()) all.push_back(list.get<std::string>());
-  if (list.is_array())
-    for (const Json& item : list)
-      if (item.is_string()) all.push_back(item.get<std::string>());
-  return all;
+// A tensor of an adapter file in f32; `shape` is what the model needs.
+Tensor read(const formats::TensorSource& file, const fs::path& folder, const std::string& name, const Shape& shape) {
+  if (!file.contains(name)) fail(ErrorCode::integrity, "{}: no {}", folder.string(), name);
+  const Tensor value = contiguous(to(file.tensor(name), DType::f32));
+  if (!(value.shape() == shape))
+    fail(ErrorCode::failure, "{}: {} has shape {}, expected {}; the adapter is of another model", folder.string(), name, value.shape().str(), shape.str());
+  return value;
 }
 
-bool is_module(const std::string& path, const std::string& name) { return path == name || path.ends_with("." + name); }
+// A copy that may be written to.
+Tensor owned(const Tensor& value) {
+  Tensor copy = Tensor::empty(value.shape());
+  std::memcpy(copy.raw(), value.raw(), value.nbytes());
+  return copy;
+}
 
 }  // namespace
 
-Adapter::Adapter(const LoraOptions& options, const Json& model, bool trains_head, uint64_t seed, bool trainable)
-    : options_(options), trainable_(trainable), seed_(seed) {
+Adapter::Adapter(const LoraOptions& options, const Json& model, const std::string& task_type, uint64_t seed, bool trainable)
+    : folder_(options.adapter), trainable_(trainable), seed_(seed) {
   const std::string type = nn::config_string(model, "model_type", "");
-  if (!options.adapter.empty()) {
-    config_ = read_adapter_config(options.adapter);
-    options_.r = nn::config_int(config_, "r", 8);
-    options_.alpha = nn::config_number(config_, "lora_alpha", 8);
-    options_.dropout = nn::config_number(config_, "lora_dropout", 0);
-    options_.use_rslora = nn::config_bool(config_, "use_rslora", false);
-    options_.use_dora = nn::config_bool(config_, "use_dora", false);
-    options_.target_modules = strings(config_["target_modules"]);
-    if (config_.contains("modules_to_save")) heads_ = strings(config_["modules_to_save"]);
-    file_ = formats::SafetensorsFile::open(options.adapter / "adapter_model.safetensors");
-  } else {
-    if (options_.target_modules.empty()) options_.target_modules = default_targets(type);
-    if (trains_head) heads_ = {"classifier", "score", "qa_outputs"};
-    if (options_.r <= 0) fail(ErrorCode::usage, "--lora-r: {}, expected more than 0", options_.r);
-    if (!(options_.dropout >= 0 && options_.dropout < 1)) fail(ErrorCode::usage, "--lora-dropout: {}, expected 0 or more and below 1", options_.dropout);
-    config_ = {{"peft_type", "LORA"},
-               {"task_type", trains_head ? "SEQ_CLS" : "CAUSAL_LM"},
-               {"base_model_name_or_path", nullptr},
-               {"r", options_.r},
-               {"lora_alpha", options_.alpha},
-               {"lora_dropout", options_.dropout},
-               {"target_modules", options_.target_modules},
-               {"use_rslora", options_.use_rslora},
-               {"use_dora", options_.use_dora},
-               {"bias", "none"},
-               {"fan_in_fan_out", type == "gpt2"},
-               {"inference_mode", true},
-               {"init_lora_weights", true},
-               {"modules_to_save", nullptr}};
+  if (!folder_.empty()) {
+    json_ = read_adapter_json(folder_);
+    config_ = AdapterConfig(json_, folder_.string());
+    file_ = formats::SafetensorsFile::open(folder_ / "adapter_model.safetensors");
+    return;
   }
+  if (options.r <= 0) fail(ErrorCode::usage, "--lora-r: {}, expected more than 0", options.r);
+  if (!(options.dropout >= 0 && options.dropout < 1)) fail(ErrorCode::usage, "--lora-dropout: {}, expected 0 or more and below 1", options.dropout);
+  if (options.init != "true" && options.init != "false" && options.init != "gaussian")
+    fail(ErrorCode::usage, "--init-lora-weights: \"{}\", expected true, false or gaussian", options.init);
+  std::vector<std::string> saved = options.modules_to_save;
+  if (task_type == "SEQ_CLS" || task_type == "TOKEN_CLS") saved.insert(saved.end(), {"classifier", "score"});
+  if (task_type == "QUESTION_ANS") saved.push_back("qa_outputs");
+  json_ = {{"peft_type", "LORA"},
+           {"task_type", task_type},
+           {"base_model_name_or_path", nullptr},
+           {"r", options.r},
+           {"lora_alpha", options.alpha},
+           {"lora_dropout", options.dropout},
+           {"target_modules", options.target_modules.empty() ? default_targets(type) : options.target_modules},
+           {"use_rslora", options.use_rslora},
+           {"use_dora", options.use_dora},
+           {"bias", "none"},
+           {"fan_in_fan_out", type == "gpt2"},
+           {"inference_mode", true},
+           {"init_lora_weights", options.init == "gaussian" ? Json("gaussian") : Json(options.init == "true")},
+           {"modules_to_save", saved.empty() ? Json() : Json(saved)}};
+  config_ = AdapterConfig(json_, "LoRA");
 }
 
-double Adapter::scale() const { return options_.alpha / (options_.use_rslora ? std::sqrt(static_cast<double>(options_.r)) : static_cast<double>(options_.r)); }
-
-bool Adapter::matches(const std::string& module) const {
-  const auto& targets = options_.target_modules;
-  if (targets.size() == 1 && targets[0] == "all-linear") {
-    for (const char* no : {"lm_head", "embed_tokens", "wte", "wpe", "shared", "score", "classifier", "qa_outputs", "word_embeddings"})
-      if (is_module(module, no)) return false;
-    return true;
-  }
-  // In a PEFT folder a single text is a regular expression over the whole path.
-  if (config_["target_modules"].is_string()) return std::regex_match(module, std::regex(targets[0]));
-  return std::any_of(targets.begin(), targets.end(), [&](const std::string& t) { return is_module(module, t); });
+// What PEFT draws: A as nn.Linear's weight, or normal with deviation 1 / r; B zero, or as nn.Linear's weight.
+void Adapter::draw(Tensor* a, Tensor* b, const std::string& module) const {
+  const std::string name_a = kAdapterPrefix + module + ".lora_A.weight", name_b = kAdapterPrefix + module + ".lora_B.weight";
+  const auto uniform = [&](Tensor* t, const std::string& name) {
+    const float bound = 1 / std::sqrt(static_cast<float>(t->size(1)));
+    fill_uniform(t->data<float>(), t->numel(), -bound, bound, seed_, name);
+  };
+  if (config_.init == "gaussian") fill_normal(a->data<float>(), a->numel(), 0, 1 / static_cast<float>(a->size(0)), seed_, name_a);
+  else uniform(a, name_a);
+  if (config_.init == "false") uniform(b, name_b);
 }
 
 std::shared_ptr<const nn::LowRank> Adapter::adapter(const std::string& module, int64_t out, int64_t in, const std::function<Tensor()>& weight) {
   seen_.push_back(module);
-  if (!matches(module)) return nullptr;
-  const std::string name_a = kBase + module + ".lora_A.weight", name_b = kBase + module + ".lora_B.weight", name_m = kBase + module + ".lora_magnitude_vector";
-  const Shape shape_a{options_.r, in}, shape_b{out, options_.r};
-  Tensor a = Tensor::empty(shape_a), b = Tensor::zeros(shape_b), magnitude = options_.use_dora ? Tensor::empty({out}) : Tensor();
-  if (file_) {
-    for (auto [name, target] : {std::pair{name_a, &a}, {name_b, &b}, {name_m, &magnitude}}) {
-      if (!target->defined()) continue;
-      if (!file_->contains(name)) fail(ErrorCode::integrity, "{}: no {}", options_.adapter.string(), name);
-      const Tensor value = contiguous(to(file_->tensor(name), DType::f32));
-      if (!(value.shape() == target->shape()))
-        fail(ErrorCode::failure, "{}: {} has shape {}, expected {}; the adapter is of another model", options_.adapter.string(), name, value.shape().str(),
-             target->shape().str());
-      std::memcpy(target->raw(), value.raw(), value.nbytes());
-    }
-  } else {
-    const float bound = 1 / std::sqrt(static_cast<float>(in));
-    fill_uniform(a.data<float>(), a.numel(), -bound, bound, seed_, name_a);
-    // B is zero, so the rows of W + scale B A have the lengths of W's.
-    if (magnitude.defined()) magnitude = contiguous(sqrt(sum(square(weight()), 1)));
-  }
-  if (trainable_) {
-    a = requires_grad(a);
-    b = requires_grad(b);
-    parameters_.emplace_back(name_a, a);
-    parameters_.emplace_back(name_b, b);
-    if (magnitude.defined()) {
-      magnitude = requires_grad(magnitude);
-      parameters_.emplace_back(name_m, magnitude);
-    }
-  } else {
-    parameters_.emplace_back(name_a, a);
-  }
+  if (!config_.matches(module)) return nullptr;
+  if (const std::string& name = embedding_name(module); !name.empty())
+    fail(ErrorCode::usage, "LoRA: {} is an embedding, expected linear maps; train it whole with --lora-modules-to-save {}", module, name);
+  const std::string base = kAdapterPrefix + module;
+  const int64_t r = config_.rank(module);
   auto low = std::make_shared<nn::LowRank>();
-  low->a = a;
-  low->b = b;
-  low->magnitude = magnitude;
-  low->scale = static_cast<float>(scale());
-  low->dropout = static_cast<float>(options_.dropout);
+  low->scale = static_cast<float>(config_.scale(module));
+  low->dropout = static_cast<float>(config_.dropout);
+  if (file_) {
+    low->a = owned(read(*file_, folder_, base + ".lora_A.weight", {r, in}));
+    low->b = owned(read(*file_, folder_, base + ".lora_B.weight", {out, r}));
+    if (config_.use_dora) low->magnitude = owned(read(*file_, folder_, base + ".lora_magnitude_vector", {out}));
+  } else {
+    low->a = Tensor::empty({r, in});
+    low->b = Tensor::zeros({out, r});
+    draw(&low->a, &low->b, module);
+    if (config_.use_dora) low->magnitude = contiguous(sqrt(sum(square(weight() + matmul(low->b, low->a) * low->scale), 1)));
+  }
+  for (const auto& [name, tensor] : {std::pair{".lora_A.weight", &low->a}, {".lora_B.weight", &low->b}, {".lora_magnitude_vector", &low->magnitude}}) {
+    if (!tensor->defined()) continue;
+    if (trainable_) *tensor = requires_grad(*tensor);
+    parameters_.emplace_back(base + name, *tensor);
+  }
   return low;
 }
 
-bool Adapter::trains(const std::string& weight) const {
-  const std::string module = weight.substr(0, weight.rfind('.'));
-  return trainable_ && std::any_of(heads_.begin(), heads_.end(), [&](const std::string& h) { return is_module(module, h); });
+bool Adapter::trains(const std::string& weight) const { return trainable_ && config_.trains(weight); }
+
+NamedParameters Adapter::named_in_file(const NamedParameters& whole) const {
+  NamedParameters named;
+  for (const auto& [name, tensor] : whole) named.emplace_back(config_.name_of_whole(name), tensor);
+  return named;
+}
+
+void Adapter::read_whole(const NamedParameters& whole) const {
+  if (!file_) return;
+  for (auto& [name, tensor] : named_in_file(whole)) {
+    const Tensor value = read(*file_, folder_, name, tensor.shape());
+    Tensor target = tensor.detach();
+    std::memcpy(target.raw(), value.raw(), value.nbytes());
+  }
 }
 
 void Adapter::check_found() const {
@@ -163,76 +154,86 @@ void Adapter::check_found() const {
     const std::string name = module.substr(module.rfind('.') + 1);
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
-  fail(ErrorCode::usage, "--lora-target-modules {}: no such module; the model has {}", fmt::join(options_.target_modules, ","), fmt::join(names, ", "));
+  fail(ErrorCode::usage, "--lora-target-modules {}: no such module; the model has {}", fmt::join(config_.targets, ","), fmt::join(names, ", "));
 }
 
 void Adapter::save(const fs::path& folder, const std::string& base_model, const NamedParameters& whole) const {
   fs::create_directories(folder);
   std::vector<formats::OutputTensor> tensors;
   for (const auto& [name, tensor] : parameters_) tensors.emplace_back(name, tensor.detach());
+  for (const auto& [name, tensor] : named_in_file(whole)) tensors.emplace_back(name, tensor.detach());
+  // Of the names that may be a classifier's, those that this model has.
   Json modules = Json::array();
-  for (const auto& [name, tensor] : whole) {
-    tensors.emplace_back(kBase + name, tensor.detach());
-    const std::string module = name.substr(0, name.rfind('.')), last = module.substr(module.rfind('.') + 1);
-    if (std::find(modules.begin(), modules.end(), Json(last)) == modules.end()) modules.push_back(last);
-  }
+  for (const std::string& name : config_.saved)
+    if (std::any_of(whole.begin(), whole.end(), [&](const auto& w) { return ("." + w.first).find("." + name + ".") != std::string::npos; })) modules.push_back(name);
   formats::write_safetensors(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
-  Json config = config_;
-  config["base_model_name_or_path"] = base_model;
-  if (!modules.empty()) config["modules_to_save"] = modules;
+  Json json = json_;
+  json["base_model_name_or_path"] = base_model;
+  json["modules_to_save"] = modules.empty() ? Json() : modules;
   AtomicFile file(folder / "adapter_config.json");
-  file.write(config.dump(2) + "\n");
+  file.write(json.dump(2) + "\n");
   file.commit();
 }
 
 std::string base_of_adapter(const fs::path& adapter) {
-  const Json config = read_adapter_config(adapter);
-  const std::string base = nn::config_string(config, "base_model_name_or_path", "");
+  const std::string base = nn::config_string(read_adapter_json(adapter), "base_model_name_or_path", "");
   require(!base.empty(), "{}: adapter_config.json names no base_model_name_or_path", adapter.string());
   return base;
 }
 
+namespace {
+
+// The weight with the adapter in it, [out, in] or as `weight` lies.
+Tensor merged(const formats::TensorSource& file, const AdapterConfig& config, const std::string& module, const Tensor& weight, const fs::path& folder) {
+  const std::string base = kAdapterPrefix + module;
+  const Tensor a = to(file.tensor(base + ".lora_A.weight"), DType::f32), b = to(file.tensor(base + ".lora_B.weight"), DType::f32);
+  const Tensor change = matmul(b, a) * static_cast<float>(config.scale(module));  // [out, in]
+  const bool turned = config.fan_in_fan_out || !(change.shape() == weight.shape());
+  const Tensor lying = turned ? transpose(weight, 0, 1) : weight;
+  require(change.shape() == lying.shape(), "{}: {} has shape {}, the weight {}; the adapter is of another model", folder.string(), module, change.shape().str(), weight.shape().str());
+  Tensor sum_of_both = lying + change;
+  if (config.use_dora) {
+    const Tensor magnitude = read(file, folder, base + ".lora_magnitude_vector", {change.size(0)});
+    sum_of_both = sum_of_both * reshape(magnitude / sqrt(sum(square(sum_of_both), 1)), {change.size(0), 1});
+  }
+  return contiguous(turned ? transpose(sum_of_both, 0, 1) : sum_of_both);
+}
+
+}  // namespace
+
 double merge_adapter(const fs::path& folder, const fs::path& base, const fs::path& output_dir) {
-  LoraOptions options;
-  options.enabled = true;
-  options.adapter = folder;
-  const Json adapter_config = read_adapter_config(folder);
+  const Json json = read_adapter_json(folder);
+  const AdapterConfig config(json, folder.string());
   const auto file = formats::SafetensorsFile::open(folder / "adapter_model.safetensors");
   // A classifier trained beside the adapter comes with it, so the base may lack it.
   bundle::TrainOptions train;
-  train.new_head = nn::config_string(adapter_config, "task_type", "") == "SEQ_CLS";
+  const std::string task = nn::config_string(json, "task_type", "");
+  train.new_head = task == "SEQ_CLS" || task == "TOKEN_CLS" || task == "QUESTION_ANS";
   if (fs::exists(folder / "config.json")) {
-    const Json config = read_json_file(folder / "config.json");
-    train.edit_config = [config](Json* c) { *c = config; };
+    const Json own = read_json_file(folder / "config.json");
+    train.edit_config = [own](Json* c) { *c = own; };
   }
+  // Weights of a quantised base are taken as the numbers they stand for, which the adapter was trained on.
+  train.trains = [](const std::string&) { return true; };
   const auto b = bundle::open(base, {.precision = Precision::f32, .trainable = true}, {}, train);
-  const double alpha = nn::config_number(adapter_config, "lora_alpha", 8);
-  const auto r = static_cast<double>(nn::config_int(adapter_config, "r", 8));
-  const double scale = alpha / (nn::config_bool(adapter_config, "use_rslora", false) ? std::sqrt(r) : r);
-  NoGrad no_grad;
+  b->weights.trains = nullptr;
+  const NoGrad no_grad;
   double largest = 0;
   size_t used = 0;
   for (const nn::Parameter& p : b->weights.parameters) {
-    Tensor target = p.value.detach();
-    if (const std::string whole = kBase + p.name; file->contains(whole)) {
-      const Tensor value = contiguous(to(file->tensor(whole), DType::f32));
-      require(value.shape() == target.shape(), "{}: {} has shape {}, expected {}", folder.string(), whole, value.shape().str(), target.shape().str());
-      std::memcpy(target.raw(), value.raw(), value.nbytes());
+    Tensor target = p.value.detach(), value;
+    const std::string module = p.name.substr(0, std::min(p.name.rfind('.'), p.name.size()));
+    if (const std::string whole = config.name_of_whole(p.name); file->contains(whole)) {
+      value = read(*file, folder, whole, target.shape());
       ++used;
+    } else if (p.name.ends_with(".weight") && file->contains(kAdapterPrefix + module + ".lora_A.weight")) {
+      value = merged(*file, config, module, target, folder);
+      for (int64_t i = 0; i < value.numel(); ++i) largest = std::max(largest, static_cast<double>(std::abs(value.data<float>()[i] - target.data<float>()[i])));
+      used += config.use_dora ? 3 : 2;
+    } else {
       continue;
     }
-    if (!p.name.ends_with(".weight")) continue;
-    const std::string module = kBase + p.name.substr(0, p.name.size() - std::string(".weight").size());
-    if (!file->contains(module + ".lora_A.weight")) continue;
-    const Tensor a = to(file->tensor(module + ".lora_A.weight"), DType::f32), low_b = to(file->tensor(module + ".lora_B.weight"), DType::f32);
-    Tensor delta = matmul(low_b, a) * static_cast<float>(scale);  // [out, in]
-    if (!(delta.shape() == target.shape()) || nn::config_bool(adapter_config, "fan_in_fan_out", false)) delta = contiguous(transpose(delta, 0, 1));
-    require(delta.shape() == target.shape(), "{}: {} has shape {}, the weight {}", folder.string(), module, delta.shape().str(), target.shape().str());
-    for (int64_t i = 0; i < delta.numel(); ++i) {
-      target.data<float>()[i] += delta.data<float>()[i];
-      largest = std::max(largest, static_cast<double>(std::abs(delta.data<float>()[i])));
-    }
-    used += 2;
+    std::memcpy(target.raw(), value.raw(), value.nbytes());
   }
   require(used == file->tensors().size(), "{}: {} of {} tensors fit {}; the adapter is of another model", folder.string(), used, file->tensors().size(),
           b->architecture());

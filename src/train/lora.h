@@ -9,6 +9,7 @@
 #include "bundle/bundle.h"
 #include "mynah/train.h"
 #include "nn/low_rank.h"
+#include "train/adapter_config.h"
 
 namespace mynah::train {
 
@@ -17,15 +18,17 @@ struct LoraOptions {
   int64_t r = 8;
   double alpha = 16, dropout = 0;
   std::vector<std::string> target_modules;  // empty: the family's usual ones
+  std::vector<std::string> modules_to_save;  // trained whole beside the adapters
   bool use_rslora = false, use_dora = false;
+  std::string init = "true";                 // of A and B as PEFT names it: true, false (B random too), gaussian
   std::filesystem::path adapter;  // start from this PEFT folder
 };
 
 class Adapter : public nn::LowRankSource {
  public:
-  // New adapters for a network of this model_type: A uniform as PEFT draws it from `seed`, B zero. `trains_head`: the classifier is
-  // trained whole and kept with the adapter. Or those of options.adapter. `trainable` false: for a frozen reference.
-  Adapter(const LoraOptions& options, const Json& model_config, bool trains_head, uint64_t seed, bool trainable);
+  // New adapters for a network of this model_type, drawn from `seed` as PEFT draws them. `task_type` is PEFT's: a classifier is trained
+  // whole and kept with the adapter. Or those of options.adapter. `trainable` false: for a frozen reference.
+  Adapter(const LoraOptions& options, const Json& model_config, const std::string& task_type, uint64_t seed, bool trainable);
 
   std::shared_ptr<const nn::LowRank> adapter(const std::string& module, int64_t out, int64_t in, const std::function<Tensor()>& weight) override;
 
@@ -33,21 +36,24 @@ class Adapter : public nn::LowRankSource {
   bool trains(const std::string& weight) const;
   // Call once the network is made: throws usage when no module matched.
   void check_found() const;
+  // Copies what options.adapter holds of the weights trained whole into them.
+  void read_whole(const NamedParameters& whole) const;
+  // The same tensors under their names in adapter_model.safetensors.
+  NamedParameters named_in_file(const NamedParameters& whole) const;
 
-  // A and B matrices under PEFT's names.
+  // The matrices of the adapters under PEFT's names.
   const NamedParameters& parameters() const { return parameters_; }
   // adapter_config.json and adapter_model.safetensors; `whole` are weights trained whole.
   void save(const std::filesystem::path& folder, const std::string& base_model, const NamedParameters& whole) const;
 
  private:
-  bool matches(const std::string& module) const;
-  double scale() const;
+  void draw(Tensor* a, Tensor* b, const std::string& module) const;
 
-  LoraOptions options_;
-  Json config_;  // adapter_config.json
+  std::filesystem::path folder_;
+  Json json_;  // adapter_config.json
+  AdapterConfig config_;
   bool trainable_;
   uint64_t seed_;
-  std::vector<std::string> heads_;  // modules trained whole
   std::shared_ptr<const formats::TensorSource> file_;
   NamedParameters parameters_;
   std::vector<std::string> seen_;

@@ -82,6 +82,7 @@ class Orpo : public BatchObjective {
     const Batch& b = static_cast<const Batch&>(micro);
     TokenStats stats;
     const Body body = lm_body(lm_, b.rows);
+    tell_balance(body, m);
     const Tensor per_token = head_log_probs(lm_, body.hidden, b.rows.targets, 1, &stats);
     // The odds use the completions' tokens, the likelihood those of chosen prompt and completion.
     std::vector<Tensor> means;

@@ -104,7 +104,8 @@ class PolicyGradient : public Objective {
         for (size_t t = 0; t < ref_[i].size(); ++t) own += old_[i][t] - ref_[i][t];
       kl += own;
       tokens += static_cast<double>(rows_[i].completion.size());
-      scored.push_back(rows_[i].reward - o_.beta * (o_.leave_one_out ? own : 0));
+      const double kept = o_.reward_clip_range ? std::clamp(rows_[i].reward, o_.reward_clip_range->first, o_.reward_clip_range->second) : rows_[i].reward;
+      scored.push_back(kept - o_.beta * (o_.leave_one_out ? own : 0));
     }
     double zero_spread = 0;
     advantages_ = group_advantages(scored, o_, &zero_spread);
@@ -187,16 +188,29 @@ class PolicyGradient : public Objective {
       sizes.push_back(static_cast<int64_t>(rows_[i].completion.size()));
       sequence_of.insert(sequence_of.end(), rows_[i].completion.size(), static_cast<int64_t>(i - first));
     }
-    if (sequence_of.empty()) return Tensor::scalar(0);
     TokenStats stats;
     const Body body = lm_body(lm_, rows);
+    tell_balance(body, m);
+    if (sequence_of.empty() && !o_.leave_one_out) return nothing_to_learn(body, m);
     const Tensor logps = head_log_probs(lm_, body.hidden, rows.targets, static_cast<float>(o_.temperature), &stats);
     const Tensor old = old_.empty() ? logps.detach() : per_token(first, end, [&](size_t i, size_t t) { return old_[i][t]; });
     Tensor total = o_.leave_one_out ? sequence_loss(first, end, logps, old, sizes, m) : token_loss(first, end, logps, old, sizes, sequence_of, m);
+    if (sequence_of.empty()) total = total + zero_with_gradient(body);
     total = with_balance(total, body, static_cast<double>(a_.gradient_accumulation_steps));
     m->add("entropy", stats.mean_entropy());
     return total;
   }
+
+  // All completions of a micro-batch are masked. Its gradients are zeros, not absent: the optimiser still moves by its momentum.
+  Tensor nothing_to_learn(const Body& body, Metrics* m) const {
+    if (o_.beta != 0 && !o_.leave_one_out) m->add("kl", 0);
+    if (clips())
+      for (const char* name : {"clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean"}) m->add(name, 0);
+    m->add("entropy", 0);
+    return with_balance(zero_with_gradient(body), body, static_cast<double>(a_.gradient_accumulation_steps));
+  }
+  Tensor zero_with_gradient(const Body& body) const { return sum(lm_.head(narrow(body.hidden, 0, 0, 1))) * 0.0f; }
+  bool clips() const { return o_.loss_type != "cispo" && o_.loss_type != "sapo" && o_.loss_type != "vespo"; }
 
   // RLOO: one ratio per completion.
   Tensor sequence_loss(size_t first, size_t end, const Tensor& logps, const Tensor& old, const std::vector<int64_t>& sizes, Metrics* m) const {
@@ -251,10 +265,13 @@ class PolicyGradient : public Objective {
       losses = losses + kl * static_cast<float>(o_.beta);
       m->add("kl", mean(kl.detach()).item());
     }
-    if (o_.loss_type != "cispo" && o_.loss_type != "sapo" && o_.loss_type != "vespo") {
+    if (clips()) {
       std::vector<float> a;
       for (size_t i = first; i < end; ++i) a.push_back(static_cast<float>(advantages_[i]));
-      tell_clipping(ratio, a, sizes, m);
+      // One ratio per completion counts once, whatever its length.
+      const std::vector<int64_t> ones(sizes.size(), 1);
+      if (by_sequence) tell_clipping(exp((group_sums(log_ratio, sizes) * means).detach()), a, ones, m);
+      else tell_clipping(ratio, a, sizes, m);
     }
     return reduced(losses, sizes, means, rows);
   }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "train/objective.h"
 #include "train/rollouts.h"
@@ -15,6 +16,7 @@ struct PolicyGradientOptions {
   int64_t num_generations = 8, num_iterations = 1, max_completion_length = 512;
   double beta = 0, epsilon = 0.2, temperature = 1;
   std::optional<double> epsilon_high, delta;
+  std::optional<std::pair<double, double>> reward_clip_range;  // RLOO
   std::string loss_type = "dapo";                 // grpo, bnpo, dr_grpo, dapo, cispo, sapo, luspo, vespo
   std::string scale_rewards = "group";            // batch, none
   std::string importance_sampling_level = "token";  // sequence

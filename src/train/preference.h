@@ -19,6 +19,7 @@ struct PreferenceOptions {
   double f_alpha_divergence_coef = 0.5;
   double ld_alpha = 1;                  // weight of what a completion has beyond the shorter of the pair (LD-DPO)
   double discopop_tau = 0.05;
+  bool use_weighting = false;           // pairs count by how likely the policy is to say them (WPO, arXiv:2406.11827)
   int64_t max_length = 1024;
   std::string truncation_mode = "keep_start";
   double desirable_weight = 1, undesirable_weight = 1;  // KTO
@@ -41,8 +42,8 @@ struct DpoScores {
   std::vector<int64_t> chosen_tokens, rejected_tokens;  // of the completions
   Tensor chosen_per_token;                              // of all chosen completions, for loss type sft
 };
-// Mean over pairs of one loss type. Throws usage for an unknown one.
-Tensor dpo_loss(const std::string& type, const PreferenceOptions& options, const DpoScores& scores);
+// One loss type of each pair [B], or [1] for type sft. Throws usage for an unknown one.
+Tensor dpo_losses(const std::string& type, const PreferenceOptions& options, const DpoScores& scores);
 
 // -log(1 + e^-x) without overflow.
 Tensor log_sigmoid(const Tensor& x);

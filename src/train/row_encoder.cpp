@@ -22,6 +22,8 @@ int64_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>&
 
 void check_messages(const Json& messages, const std::string& where) {
   require(is_conversation(messages), "{}: messages are {}, expected a list of objects with role and content", where, messages.dump().substr(0, 80));
+  for (const Json& m : messages)
+    require(m.contains("content") || m.contains("tool_calls"), "{}: a message of {} has no content", where, m["role"].get<std::string>());
 }
 
 }  // namespace

@@ -119,6 +119,11 @@ Rows read_rows(const bundle::Bundle& b, const SftOptions& o, const fs::path& fil
   });
   if (dropped > 0) warn("{}: {} rows have no target within --max-length {} and are left out", file.string(), dropped, o.max_length);
   require(!all.empty(), "{}: no token counts in any row ({} fully masked, {} cut off); there is nothing to learn", file.string(), masked, dropped);
+  // The first token of a row is predicted by nothing.
+  const bool learns = std::any_of(all.begin(), all.end(), [](const Example& e) {
+    return std::any_of(e.labels.begin() + 1, e.labels.end(), [](int32_t l) { return l != kIgnored; });
+  });
+  require(learns, "{}: no row has a token to predict from the ones before it (--max-length {}); there is nothing to learn", file.string(), o.max_length);
   if (masked > 0) warn("{}: {} rows have no target and are left out", file.string(), masked);
   Rows rows;
   if (o.packing) rows = pack(std::move(all), o);
@@ -157,6 +162,7 @@ class Sft : public BatchObjective {
       loss = head_loss(lm_, body.hidden, rows.targets, denominator, &stats);
     }
     loss = with_balance(loss, body, static_cast<double>(share.micro_batches));
+    tell_balance(body, metrics);
     metrics->add("entropy", stats.mean_entropy());
     metrics->add("mean_token_accuracy", stats.accuracy());
     return loss;

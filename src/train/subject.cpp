@@ -48,6 +48,14 @@ bundle::TrainOptions train_options(const SubjectOptions& o, Adapter* adapter) {
   return t;
 }
 
+// PEFT's name of what a model with this head does.
+std::string task_type(const SubjectOptions& o, const Json& config) {
+  if (o.head == "ForSequenceClassification") return "SEQ_CLS";
+  if (o.head == "ForTokenClassification") return "TOKEN_CLS";
+  if (o.head == "ForQuestionAnswering") return "QUESTION_ANS";
+  return nn::config_bool(config, "is_encoder_decoder", config.value("model_type", "") == "t5") ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
+}
+
 Json config_of(const SubjectOptions& o) { return bundle::open(o.model, {}, {.network = false, .tokenizer = false})->config; }
 
 }  // namespace
@@ -67,12 +75,13 @@ Subject open_subject(const SubjectOptions& o) {
     s.trained = whole_model(*s.bundle);
     return s;
   }
-  const bool classifies = !o.head.empty();
-  s.adapter = std::make_shared<Adapter>(o.lora, config_of(o), classifies, o.seed, true);
+  const Json config = config_of(o);
+  s.adapter = std::make_shared<Adapter>(o.lora, config, task_type(o, config), o.seed, true);
   s.bundle = bundle::open(o.model, {.precision = Precision::automatic, .trainable = true}, {}, train_options(o, s.adapter.get()));
   s.adapter->check_found();
   NamedParameters whole;
   for (const nn::Parameter& p : s.bundle->weights.parameters) whole.emplace_back(p.name, p.value);
+  s.adapter->read_whole(whole);
   NamedParameters all = s.adapter->parameters();
   all.insert(all.end(), whole.begin(), whole.end());
   s.trained.parameters = all;
@@ -80,20 +89,20 @@ Subject open_subject(const SubjectOptions& o) {
     adapter->save(folder, name, whole);
     bundle::save_text(*b, folder);
   };
-  s.trained.restore = [parts = s.adapter->parameters(), whole](const std::filesystem::path& folder) {
+  s.trained.restore = [parts = s.adapter->parameters(), whole = s.adapter->named_in_file(whole)](const std::filesystem::path& folder) {
     NamedParameters tensors = parts;
-    for (const auto& [name, tensor] : whole) tensors.emplace_back("base_model.model." + name, tensor);
+    tensors.insert(tensors.end(), whole.begin(), whole.end());
     read_tensors(folder / "adapter_model.safetensors", tensors);
   };
   return s;
 }
 
-std::shared_ptr<bundle::Bundle> open_reference(const SubjectOptions& o) {
+std::shared_ptr<bundle::Bundle> open_reference(const SubjectOptions& o, bool tokenizer) {
   std::unique_ptr<Adapter> adapter;
-  if (!o.lora.adapter.empty()) adapter = std::make_unique<Adapter>(o.lora, config_of(o), false, o.seed, false);
+  if (!o.lora.adapter.empty()) adapter = std::make_unique<Adapter>(o.lora, config_of(o), "CAUSAL_LM", o.seed, false);
   bundle::TrainOptions t = train_options(o, nullptr);
   t.adapters = adapter.get();
-  return bundle::open(o.model, {.precision = Precision::automatic, .trainable = false}, {.network = true, .tokenizer = false}, t);
+  return bundle::open(o.model, {.precision = Precision::automatic, .trainable = false}, {.network = true, .tokenizer = tokenizer}, t);
 }
 
 }  // namespace mynah::train

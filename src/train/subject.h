@@ -32,8 +32,8 @@ struct Subject {
 
 Subject open_subject(const SubjectOptions& options);
 
-// The same model as it is at the start, not trained: what preference losses compare with.
-std::shared_ptr<bundle::Bundle> open_reference(const SubjectOptions& options);
+// The same model as it is at the start, not trained: what preference losses compare with. A model that scores texts needs its tokenizer.
+std::shared_ptr<bundle::Bundle> open_reference(const SubjectOptions& options, bool tokenizer = false);
 
 // Every weight is trained; checkpoints are model folders. `b` must outlive what is returned.
 Trained whole_model(bundle::Bundle& b);

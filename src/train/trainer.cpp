@@ -72,7 +72,9 @@ class Run {
   }
 
   void go() {
-    fs::create_directories(a_.output_dir);
+    std::error_code error;
+    fs::create_directories(a_.output_dir, error);
+    if (error || !fs::is_directory(a_.output_dir)) fail(ErrorCode::failure, "--output-dir {}: cannot be made: {}", a_.output_dir.string(), error ? error.message() : "a file stands there");
     remove_leftovers(a_.output_dir);
     check_memory(trained_.parameters, optimizer_->state());
     start();

@@ -162,10 +162,16 @@ TEST_F(Training, NamesFileAndLineOfARowThatCannotBeUsed) {
   };
   refused("{\"text\": \"a\"}\n{\"txt\": \"a\"}\n", {"finetune"}, "text");
   refused("{\"text\": \"a\"}\n{\"text\": 3}\n", {"finetune"}, "string");
+  refused("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n{\"messages\": [{\"role\": \"user\"}]}\n", {"finetune"}, "content");
   refused("{\"text\": \"a\"}\n{\"text\": \"a\"\n", {"finetune"}, "");
   refused("{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"a\", \"completion\": \"\"}\n", {"finetune"}, "empty");
   refused("{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n{\"prompt\": \"a\", \"chosen\": \"b\"}\n", {"align", "dpo"}, "rejected");
   refused("{\"prompt\": \"a\", \"completion\": \"b\", \"label\": true}\n{\"prompt\": \"a\", \"completion\": \"b\", \"label\": 7}\n", {"align", "kto"}, "label");
+}
+
+TEST_F(Training, RefusesARunWithNothingToPredict) {
+  const std::string rows = (kGolden / "data" / "text.jsonl").string(), model = (kGolden / "models" / "llama").string();
+  expect_refused({"finetune", model, "--train-file", rows, "--max-length", "1", "--output-dir", file("out").string()}, {1}, {"text.jsonl", "nothing to learn"});
 }
 
 TEST_F(Training, RefusesALabelTheHeadDoesNotHave) {
@@ -173,6 +179,103 @@ TEST_F(Training, RefusesALabelTheHeadDoesNotHave) {
   std::ofstream(data) << "{\"text\": \"a\", \"label\": 0}\n{\"text\": \"a\", \"label\": 3}\n";
   expect_refused({"finetune", (kGolden / "models" / "bert_classes").string(), "--train-file", data.string(), "--output-dir", file("out").string()}, {1},
                  {"rows.jsonl:2", "0..2"});
+}
+
+TEST_F(Training, TokenizersHaveTheVocabulariesOfTheReference) {
+  const fs::path folder = kGolden / "tokenizers";
+  for (const std::string type : {"unigram", "bpe"}) {
+    run_to_end({"tokenizer", "train", "--type", type, "--vocab-size", "120", "--output", file(type).string(), (folder / "text.txt").string()});
+    const Json made = read_json(file(type) / "tokenizer.json")["model"], expected = read_json(folder / (type + ".json"));
+    if (type == "unigram") {
+      std::vector<std::string> pieces;
+      for (const Json& piece : made["vocab"]) pieces.push_back(piece[0].get<std::string>());
+      std::sort(pieces.begin(), pieces.end());
+      EXPECT_EQ(Json(pieces), expected["vocab"]);
+      continue;
+    }
+    std::map<std::string, int> a, b;
+    made["vocab"].get_to(a);
+    expected["vocab"].get_to(b);
+    EXPECT_EQ(a, b);
+    EXPECT_EQ(made["merges"], expected["merges"]);
+  }
+}
+
+TEST_F(Training, MergesWhatEveryKindOfAdapterAdds) {
+  for (const std::string name : {"sft_dora", "sft_patterns", "sft_biases"}) {
+    const Json words = read_json(kGolden / (name + ".json"))["arguments"];
+    run_to_end(command(words, name));
+    run_to_end({"merge", file(name).string(), "--output-dir", file(name + "_merged").string()});
+    // One more step at rate 0, from the adapter and from the merged model, sees the same loss.
+    const auto first_loss = [&](const std::string& model, const std::vector<std::string>& more, const std::string& out) {
+      std::vector<std::string> all = {"finetune", model, "--train-file", (kGolden / words[3].get<std::string>()).string(), "--max-length", "40", "--max-steps", "1",
+                                      "--learning-rate", "0", "--no-shuffle", "--output-dir", file(out).string()};
+      all.insert(all.end(), more.begin(), more.end());
+      run_to_end(all);
+      return log(out)[0]["loss"].get<double>();
+    };
+    const double with = first_loss((kGolden / words[1].get<std::string>()).string(), {"--adapter", file(name).string()}, name + "_a");
+    EXPECT_NEAR(first_loss(file(name + "_merged").string(), {}, name + "_b"), with, 1e-5) << name;
+  }
+}
+
+// A reward model of the same family scores what the policy says.
+TEST_F(Training, LearnsFromARewardModel) {
+  const std::string prompts = (kGolden / "data" / "completion.jsonl").string(), judge = (kGolden / "models" / "llama_reward").string();
+  for (const std::string method : {"grpo", "ppo"}) {
+    run_to_end({"align", method, (kGolden / "models" / "llama").string(), "--train-file", prompts, "--reward-model", judge, "--max-steps", "2", "--per-device-train-batch-size", "2",
+                "--num-generations", "2", "--max-completion-length", "4", "--logging-steps", "1", "--output-dir", file(method).string()});
+    EXPECT_TRUE(log(method)[1].contains("rewards/reward_model/mean")) << method;
+  }
+}
+
+// The commands of docs/training.md, on tiny models and with few steps.
+TEST_F(Training, TheDocumentedCommandsRun) {
+  std::ifstream document(fs::path(MYNAH_TEST_DATA).parent_path() / "docs" / "training.md");
+  const std::map<std::string, std::string> models = {{"classes", "bert_classes"}, {"tags", "bert_tags"}, {"answers", "bert_answers"}, {"transforms", "t5"}};
+  int ran = 0;
+  for (std::string line; std::getline(document, line);) {
+    if (line.find("choices.jsonl") != std::string::npos) continue;
+    if (!line.starts_with("mynah finetune ") && !line.starts_with("mynah align ") && !line.starts_with("mynah eval MODEL")) continue;
+    std::string model = "llama";
+    for (const auto& [rows, name] : models)
+      if (line.find(" " + rows + ".jsonl") != std::string::npos) model = name;
+    std::vector<std::string> words;
+    std::istringstream in(line.substr(6));
+    for (std::string word; in >> word;) {
+      std::erase(word, '\'');
+      if (word == "MODEL") word = (kGolden / "models" / model).string();
+      else if (word == "OUT") word = file("out" + std::to_string(ran)).string();
+      else if (word.ends_with(".jsonl")) word = (kGolden / "data" / word).string();
+      words.push_back(word);
+    }
+    if (words[0] != "eval") words.insert(words.end(), {"--max-steps", "1"});
+    const Result r = run(words);
+    EXPECT_EQ(r.code, 0) << line << "\n" << r.err;
+    ++ran;
+  }
+  EXPECT_GE(ran, 15);
+}
+
+// examples/rlhf.sh from its tokenizer to its curves, a few steps a stage.
+TEST_F(Training, TheWorkedExampleRuns) {
+  const std::string script = std::string(MYNAH_TEST_DATA) + "/../examples/rlhf.sh", text = std::string(MYNAH_TEST_DATA) + "/e2e/rlhf.txt";
+  const std::string line = "MYNAH='" MYNAH_PROGRAM "' sh '" + script + "' '" + text + "' '" + file("out").string() + "' short > '" + file("said").string() + "' 2> '" +
+                           file("errors").string() + "'";
+  EXPECT_EQ(std::system(line.c_str()), 0) << bytes(file("errors"));
+  EXPECT_TRUE(fs::exists(file("out") / "curves.svg"));
+  EXPECT_EQ(read_rows(file("out") / "ppo" / "log.jsonl").size(), 6u);
+}
+
+TEST_F(Training, ScoresChoicesByTheirLikelihood) {
+  const fs::path rows = file("choices.jsonl");
+  const std::string model = (kGolden / "models" / "llama").string();
+  std::ofstream(rows) << R"({"prompt": "the cat", "choices": ["sits", "sings on the tree"], "label": 0})" << "\n";
+  const Json first = run_to_end({"eval", model, "--file", rows.string(), "--metric", "choices", "--json"}).json();
+  EXPECT_EQ(first["rows"], 1);
+  EXPECT_EQ(first["acc"], 1.0);  // a long choice cannot be likelier under a random model
+  std::ofstream(rows) << R"({"prompt": "the cat", "choices": ["sits", "sings"], "label": 2})" << "\n";
+  expect_refused({"eval", model, "--file", rows.string(), "--metric", "choices"}, {1}, {"choices.jsonl:1", "0..1"});
 }
 
 TEST_F(Training, EvaluatesOverAllTargetTokens) {

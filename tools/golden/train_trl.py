@@ -1,6 +1,6 @@
 """Writes tests/golden/train/: runs of TRL's and transformers' trainers on tiny models, to be repeated by the program.
 
-    python tools/golden/train_trl.py OUTPUT_FOLDER [CASE...]
+    python tools/golden/train_trl.py OUTPUT_FOLDER [CASE...]     in OUTPUT_FOLDER, where the bases of adapters are looked for
 
 Versions: torch 2.15.0, transformers 5.24.0, trl 1.16.0, peft 0.21.2 (a virtual environment of its own; the other golden files
 come from transformers 4.57). Everything in float32 on the CPU, dropout 0, rows in the order of the file, no checkpointing.
@@ -126,19 +126,35 @@ def make_models():
     model = randomize(AutoModelForSeq2SeqLM.from_config(T5Config(vocab_size=len(tok), d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2, dropout_rate=0,
                                                                  decoder_start_token_id=0, pad_token_id=0, eos_token_id=1), attn_implementation="eager"), 6)
     model.save_pretrained(folder)
-    lora = get_peft_model(AutoModelForCausalLM.from_pretrained(os.path.join(root, "llama")),
-                          LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM"))
-    g = torch.Generator().manual_seed(8)
-    with torch.no_grad():
-        for n, p in lora.named_parameters():
-            if "lora_" in n:
-                p.copy_(torch.randn(p.shape, generator=g) * 0.1)
-    lora.peft_config["default"].base_model_name_or_path = "models/llama"
-    lora.save_pretrained(os.path.join(root, "llama_adapter"))
+    make_adapters()
     for folder, _, files in os.walk(root):
         for f in files:
             if f == "README.md":
                 os.remove(os.path.join(folder, f))
+
+
+def make_adapters():
+    """Adapters that are no longer at their start, so that every matrix matters."""
+    root = os.path.join(OUT, "models")
+    common = dict(r=4, lora_alpha=8, task_type="CAUSAL_LM")
+    three = ["q_proj", "v_proj", "down_proj"]
+    for name, base, more in (("llama_adapter", "llama", dict(target_modules=three)),
+                             ("llama_dora", "llama", dict(target_modules=three, use_dora=True)),
+                             ("llama_patterns", "llama", dict(target_modules=["q_proj", "v_proj"], rank_pattern={"q_proj": 2}, alpha_pattern={"layers.1.self_attn.v_proj": 3},
+                                                              layers_to_transform=[1], modules_to_save=["lm_head"])),
+                             ("gpt2_biases", "gpt2", dict(target_modules=["c_attn"], bias="lora_only", use_rslora=True))):
+        if os.path.exists(os.path.join(root, name)):
+            continue
+        lora = get_peft_model(AutoModelForCausalLM.from_pretrained(os.path.join(root, base)), LoraConfig(**common, **more))
+        g = torch.Generator().manual_seed(8)
+        with torch.no_grad():
+            for n, p in lora.named_parameters():
+                if "lora_A" in n or "lora_B" in n:
+                    p.copy_(torch.randn(p.shape, generator=g) * 0.1)
+                elif p.requires_grad and "magnitude" not in n:
+                    p.add_(torch.randn(p.shape, generator=g) * 0.1)
+        lora.peft_config["default"].base_model_name_or_path = "models/" + base
+        lora.save_pretrained(os.path.join(root, name))
 
 
 def make_data():
@@ -201,7 +217,7 @@ def finish(case, trainer, words, trained, common=WORDS_OF_COMMON):
         name = "adapter_model.safetensors" if os.path.exists(os.path.join(folder, "adapter_model.safetensors")) else "model.safetensors"
         tensors = load_file(os.path.join(folder, name))
     # Parameters whose true gradient is 0 move by rounding alone.
-    still = ("key.bias", "qa_outputs.bias", "c_attn.bias") + (("layer.1.output.LayerNorm.bias",) if case == "answers" else ())
+    still = ("key.bias", "qa_outputs.bias", "c_attn.bias", "c_attn.base_layer.bias") + (("layer.1.output.LayerNorm.bias",) if case == "answers" else ())
     tensors = {k: v for k, v in tensors.items() if not k.endswith(still)}
     weights = {k: {"norm": v.double().norm().item(), "first": v.flatten()[:4].tolist()} for k, v in tensors.items()}
     with open(os.path.join(OUT, case + ".json"), "w") as f:
@@ -253,6 +269,12 @@ def sft_packing(): sft("sft_packing", "llama", "text", ["--packing"], packing=Tr
 def sft_dft(): sft("sft_dft", "llama", "completion", ["--loss-type", "dft"], loss_type="dft")
 @case
 def sft_adapter(): sft("sft_adapter", "llama", "text", ["--adapter", "models/llama_adapter"], adapter="llama_adapter")
+@case
+def sft_dora(): sft("sft_dora", "llama", "text", ["--adapter", "models/llama_dora"], adapter="llama_dora")
+@case
+def sft_patterns(): sft("sft_patterns", "llama", "text", ["--adapter", "models/llama_patterns"], adapter="llama_patterns")
+@case
+def sft_biases(): sft("sft_biases", "gpt2", "completion", ["--adapter", "models/gpt2_biases"], adapter="gpt2_biases")
 
 
 def dpo(name, model, rows, words=(), adapter=None, **more):
@@ -372,6 +394,8 @@ def grpo_sequence():
            importance_sampling_level="sequence", loss_type="dr_grpo", scale_rewards="none")
 @case
 def grpo_cispo(): online("grpo_cispo", GRPOTrainer, GRPOConfig, ["--loss-type", "cispo", "--scale-rewards", "batch"], iterations=2, loss_type="cispo", scale_rewards="batch")
+@case
+def grpo_masked(): online("grpo_masked", GRPOTrainer, GRPOConfig, ["--mask-truncated-completions", "--loss-type", "grpo"], mask_truncated_completions=True, loss_type="grpo")
 @case
 def rloo(): online("rloo", RLOOTrainer, RLOOConfig, [], iterations=2)
 
@@ -517,6 +541,7 @@ if __name__ == "__main__":
     if not ONLY or not os.path.exists(os.path.join(OUT, "models")):
         make_models()
         make_data()
+    make_adapters()
     for name, run in CASES.items():
         if not ONLY or name in ONLY:
             run()
