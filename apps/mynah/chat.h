@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "mynah/generate.h"
 
@@ -13,6 +14,7 @@ struct ChatOptions {
   std::optional<int64_t> top_k, max_tokens, context;
   std::optional<uint64_t> seed;
   bool raw = false, json = false, verbose = false;
+  std::vector<std::string> images;  // files that the prompt is about
 
   // Sets temperature, top_k, top_p, seed, max_tokens or context from what was typed; `where` names it in the error. Throws usage for
   // what is not such a number; false for another name.

@@ -10,14 +10,17 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "chat.h"
 #include "command.h"
 #include "endpoint.h"
+#include "generate/picture_chat.h"
 #include "open_model.h"
 #include "remote.h"
+#include "text/base64.h"
 
 namespace mynah::app {
 namespace {
@@ -61,21 +64,40 @@ Json timings(const Generated& g, double load_seconds) {
           {"eval_duration", ns(g.decode_seconds)}};
 }
 
+// The prompt and the pictures it is about, as the model takes them.
+GenerateInputs with_pictures(const ChatOptions& o, const std::string& prompt, const Model& model) {
+  require(generation::sees(model), "run: {} does not support vision: it takes no image", o.model);
+  std::vector<media::Image> pictures;
+  for (const std::string& path : o.images) pictures.push_back(media::read_image(path, generation::alpha_of(model)));
+  if (o.raw) return generation::picture_prompt(model, prompt, pictures);
+  Json messages = Json::array(), parts = Json::array();
+  if (!o.system.empty()) messages.push_back({{"role", "system"}, {"content", o.system}});
+  for (size_t i = 0; i < pictures.size(); ++i) parts.push_back({{"type", "image"}});
+  parts.push_back({{"type", "text"}, {"text", prompt}});
+  messages.push_back({{"role", "user"}, {"content", parts}});
+  const bundle::Bundle& b = model.bundle();
+  std::function<std::string(const Json&)> render;
+  if (b.chat_template) render = [&](const Json& all) { return bundle::render_chat(b, all, {}, true); };
+  return generation::picture_chat(model, messages, pictures, render);
+}
+
 int answer_once(ChatOptions& o, const std::string& prompt, const Model& model, double load_seconds) {
-  std::vector<int32_t> ids;
-  if (o.raw) {
+  GenerateInputs inputs;
+  if (!o.images.empty()) {
+    inputs = with_pictures(o, prompt, model);
+  } else if (o.raw) {
     require(model.tokenizer() != nullptr, "run: {} comes without a tokenizer", o.model);
-    ids = model.tokenizer()->encode_ids(prompt);
+    inputs.input_ids = {model.tokenizer()->encode_ids(prompt)};
   } else {
     std::vector<ChatMessage> messages;
     if (!o.system.empty()) messages.push_back({"system", o.system});
     messages.push_back({"user", prompt});
-    ids = chat_prompt(model, messages);
+    inputs.input_ids = {chat_prompt(model, messages)};
   }
   bool first = true, ends_in_newline = false;
   double first_token = 0;
   const auto start = std::chrono::steady_clock::now();
-  const Generated g = Session(model).generate(ids, o.settings(model), [&](const std::string& piece) {
+  const Generated g = Session(model).generate(inputs, o.settings(model), [&](const std::string& piece) {
     if (first) first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     first = false;
     if (!o.json) print_text(piece);
@@ -106,6 +128,10 @@ int answer_remotely(const ChatOptions& o, const std::string& prompt) {
   body["options"] = settings;
   if (!o.system.empty()) body["system"] = o.system;
   if (o.raw) body["raw"] = true;
+  for (const std::string& path : o.images) {
+    const auto bytes = MappedFile::open(path);
+    body["images"].push_back(text::encode_base64({reinterpret_cast<const char*>(bytes->bytes().data()), bytes->bytes().size()}));
+  }
   if (o.format == "json") body["format"] = "json";
   else if (!o.format.empty()) body["format"] = read_json_file(o.format);
   const Remote server(o.remote);
@@ -174,14 +200,14 @@ int act(ChatOptions o, const std::vector<std::string>& words) {
   const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
   const std::string piped = piped_input(!prompt.empty());
   if (!piped.empty()) prompt += (prompt.empty() ? "" : "\n\n") + piped;
-  if (prompt.empty() && !terminal) fail(ErrorCode::usage, "run: no prompt; give one as an argument or on stdin, or start a chat on a terminal");
+  if (prompt.empty() && o.images.empty() && !terminal) fail(ErrorCode::usage, "run: no prompt; give one as an argument or on stdin, or start a chat on a terminal");
   if (!o.endpoint.empty() || !hosted_name(o.model).empty()) {
     if (prompt.empty()) fail(ErrorCode::usage, "run: chats on a terminal are held with models of this machine; give hf: and --endpoint a prompt");
     catch_interrupts();
     return answer_at_endpoint(o, prompt);
   }
   const char* host = std::getenv("OLLAMA_HOST");
-  if (!prompt.empty() && (!o.remote.empty() || (host && *host && !std::filesystem::exists(o.model)))) {
+  if ((!prompt.empty() || !o.images.empty()) && (!o.remote.empty() || (host && *host && !std::filesystem::exists(o.model)))) {
     catch_interrupts();
     return answer_remotely(o, prompt);
   }
@@ -189,7 +215,7 @@ int act(ChatOptions o, const std::vector<std::string>& words) {
   const Model model = open_model(o.model, Precision::automatic);
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   catch_interrupts();
-  if (prompt.empty()) return chat(o, model);
+  if (prompt.empty() && o.images.empty()) return chat(o, model);
   return answer_once(o, prompt, model, load_seconds);
 }
 
@@ -211,6 +237,7 @@ void add_run(CLI::App& parent, std::function<int()>& action) {
   setting("--seed", "seed", "same seed, same answer");
   setting("--max-tokens", "max_tokens", "most tokens of an answer (1024)");
   setting("--ctx", "context", "most tokens of prompt and answer");
+  c->add_option("--image", o->images, "picture that the prompt is about; repeat for several")->type_name("FILE")->allow_extra_args(false);
   c->add_option("--format", o->format, "json, or the file of a JSON Schema that the answer keeps to")->type_name("json|FILE");
   c->add_option("--remote", o->remote, "let this server answer the prompt (OLLAMA_HOST without the option)")->type_name("URL");
   c->add_option("--endpoint", o->endpoint, "let this server of OpenAI's dialect answer the prompt; hf:org/name means Hugging Face's")->type_name("URL");

@@ -142,6 +142,12 @@ std::vector<Prompt> media_prompts(const nn::CausalLM& lm, int64_t count, Rows id
 
 Prompt media_prompt(const nn::CausalLM& lm, const GenerateInputs& inputs, const GenerationConfig& config) {
   require(inputs.input_ids.size() <= 1, "generation: one prompt was expected, got {}", inputs.input_ids.size());
+  if (const nn::Seq2SeqLM* pair = lm.seq2seq_lm()) {
+    require(inputs.input_ids.empty(), "generation: this model answers {} alone, not text", pair->medium());
+    Prompt p = encoded_prompt(*pair, inputs.media, {decoder_start(*pair, config)});
+    p.max_length = length_limit(config, static_cast<int64_t>(p.tokens.size()), lm.max_positions());
+    return p;
+  }
   Rows mask = inputs.attention_mask;
   if (mask.empty() && !inputs.input_ids.empty()) mask = {std::vector<int32_t>(inputs.input_ids[0].size(), 1)};
   Prompt p = std::move(media_prompts(lm, 1, inputs.input_ids, mask, inputs.media)[0]);

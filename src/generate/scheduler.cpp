@@ -166,8 +166,8 @@ uint64_t Scheduler::submit(Job job) {
   State& s = *state_;
   auto sequence = std::make_unique<Sequence>();
   const int64_t given = static_cast<int64_t>(job.prompt.size()), context = s.lm.max_positions();
-  require(given > 0, "generation: the prompt is empty");
-  require(!s.seq2seq || s.seq2seq->medium().empty(), "generation: this model answers {}, not text", s.seq2seq ? s.seq2seq->medium() : "");
+  require(given > 0 || !job.media.empty(), "generation: the prompt is empty");
+  require(!s.seq2seq || s.seq2seq->medium().empty() || !job.media.empty(), "generation: this model answers {}, not text", s.seq2seq ? s.seq2seq->medium() : "");
   for (const int32_t id : job.prompt)
     require(id >= 0 && id < (s.seq2seq ? s.seq2seq->source_vocabulary_size() : s.lm.vocabulary_size()), "generation: token id {} is not in the vocabulary", id);
   if (s.seq2seq) {
@@ -316,11 +316,12 @@ void Scheduler::State::start(Sequence& s) {
 // What the model sees of the pictures; the prompt may begin otherwise for them.
 void Scheduler::State::read_media(Sequence& s) {
   GenerateInputs inputs;
-  inputs.input_ids = {s.job.prompt};
+  if (!s.job.prompt.empty()) inputs.input_ids = {s.job.prompt};
   inputs.media = std::move(s.job.media);
   s.job.media.clear();
   Prompt p = media_prompt(lm, inputs, s.job.config);
   s.media = p.media;
+  s.memory = p.source;
   s.own_keys = p.media ? p.media->keys : p.tokens;
   s.tokens = std::move(p.tokens);
   s.prompt_length = static_cast<int64_t>(s.tokens.size());

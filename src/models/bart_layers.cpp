@@ -55,8 +55,8 @@ BartConfig::BartConfig(const Json& c, const BartFamily& f)
   if (share_encoder_decoder_embeddings) decoder_vocab_size = vocab_size;
 }
 
-BartAttention::BartAttention(const Weights& w, int64_t c, int64_t h, nn::Init init, bool key_bias)
-    : heads(h), size(c), q(w, "q_proj", c, c, init), kv(w, {"k_proj", "v_proj"}, c, {c, c}, init, key_bias), out(w, "out_proj", c, c, init) {
+BartAttention::BartAttention(const Weights& w, int64_t c, int64_t h, nn::Init init, bool key_bias, int64_t memory_size)
+    : heads(h), size(c), q(w, "q_proj", c, c, init), kv(w, {"k_proj", "v_proj"}, memory_size > 0 ? memory_size : c, {c, c}, init, key_bias), out(w, "out_proj", c, c, init) {
   if (!key_bias) kv.bias = {Tensor(), (w / "v_proj").tensor("bias", {c}, nn::Init::zeros())};
 }
 
@@ -78,7 +78,7 @@ BartLayer::BartLayer(const BartConfig& c, const Weights& w, bool decoder, bool c
       ff_norm(w, "final_layer_norm", c.d_model, kEps),
       act(c.activation_function) {
   if (!crosses) return;
-  cross.emplace(w / "encoder_attn", c.d_model, c.decoder_attention_heads, c.init(), c.family.key_bias);
+  cross.emplace(w / "encoder_attn", c.d_model, c.decoder_attention_heads, c.init(), c.family.key_bias, c.family.memory_size);
   cross_norm = nn::LayerNorm(w, "encoder_attn_layer_norm", c.d_model, kEps);
 }
 
@@ -91,7 +91,7 @@ Tensor BartLayer::forward(Tensor x, const nn::TokenBatch& batch, int layer, Tens
     const auto [k, v] = self.keys_values(y);
     return self.output(nn::attend(self.queries(y), k, v, batch, layer, config));
   });
-  if (cross)
+  if (cross && (batch.memory.defined() || !batch.memory_caches.empty()))
     residual(cross_norm, [&](const Tensor& y) {
       const Tensor q = cross->queries(y);
       if (queries) *queries = q;
@@ -193,9 +193,18 @@ int64_t Bart::max_positions() const { return position_limit(c_); }
 BartDecoder::BartDecoder(const Json& json, const Weights& w, const BartFamily& family)
     : CausalLM(json),
       c_(json, family),
-      decoder_(c_, w / "model" / "decoder", word_table(w, {"model.decoder.embed_tokens", "model.shared", family.head}, c_.vocab_size, c_), true, false),
+      decoder_(c_, w / "model" / "decoder", word_table(w, {"model.decoder.embed_tokens", "model.shared", family.head}, c_.vocab_size, c_), true,
+               family.always_crosses || nn::config_bool(json, "add_cross_attention", false)),
       head_(decoder_.words) {
   if (!c_.tie_word_embeddings && w.has(std::string(family.head) + ".weight")) head_ = w.matrix(family.head, c_.vocab_size, c_.d_model, c_.init());
+}
+
+void BartDecoder::remember(const Tensor& rows, nn::Cache* memory) const {
+  for (size_t i = 0; i < decoder_.layers.size(); ++i) {
+    if (!decoder_.layers[i].cross) return CausalLM::remember(rows, memory);
+    const auto [k, v] = decoder_.layers[i].cross->keys_values(rows);
+    nn::append_rows(memory->layer(static_cast<int>(i)), k, v, 0, rows.size(0));
+  }
 }
 
 nn::CacheShape BartDecoder::cache_shape() const { return decoder_cache(c_); }

@@ -28,6 +28,8 @@ struct BartFamily {
   int64_t unused_positions = 2;
   bool key_bias = true;            // of attention's key projection
   const char* head = "lm_head";    // the output matrix, where a file holds one
+  int64_t memory_size = 0;         // width of the rows that a decoder alone attends to, where it is not d_model
+  bool always_crosses = false;     // a decoder alone has cross-attention without add_cross_attention
 };
 
 struct BartConfig {
@@ -44,7 +46,7 @@ struct BartConfig {
 };
 
 struct BartAttention {
-  BartAttention(const nn::Weights& w, int64_t size, int64_t heads, nn::Init init, bool key_bias);
+  BartAttention(const nn::Weights& w, int64_t size, int64_t heads, nn::Init init, bool key_bias, int64_t memory_size = 0);
   Tensor queries(const Tensor& x) const;                          // [N,C] -> [N,H,D]
   std::pair<Tensor, Tensor> keys_values(const Tensor& x) const;   // [N,H,D] each
   Tensor output(const Tensor& attended) const;                    // [N,H,D] -> [N,C]
@@ -129,6 +131,7 @@ class BartDecoder : public nn::CausalLM {
   int64_t vocabulary_size() const override { return c_.vocab_size; }
   int64_t max_positions() const override;
   bool labels_in_place() const override { return true; }
+  void remember(const Tensor& rows, nn::Cache* memory) const override;
 
  private:
   BartConfig c_;

@@ -6,7 +6,7 @@
 
 #include "base/require.h"
 #include "models/decoder_gguf.h"
-#include "models/decoder.h"
+#include "models/llama.h"
 #include "nn/config.h"
 
 namespace mynah {
@@ -97,6 +97,8 @@ std::span<const GgufRule> rules(const Json&) {
 }
 
 }  // namespace
+
+DecoderConfig llama_config(const Json& json) { return llama(json); }
 
 extern const ModelEntry model_llama{
     "llama",

@@ -17,6 +17,8 @@ HeadKind head_kind(const Json& config) {
       {"LMHeadModel", HeadKind::causal_lm},
       {"ForMaskedLM", HeadKind::masked_lm},
       {"LlavaForConditionalGeneration", HeadKind::image_text},
+      {"Idefics3ForConditionalGeneration", HeadKind::image_text},
+      {"SmolVLMForConditionalGeneration", HeadKind::image_text},
       {"BlipForConditionalGeneration", HeadKind::image_text},
       {"BlipForQuestionAnswering", HeadKind::image_text},
       {"ForImageTextRetrieval", HeadKind::image_text_matching},

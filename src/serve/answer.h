@@ -17,6 +17,12 @@ std::vector<int32_t> chat_ids(const LoadedModel& model, Json messages, const Jso
                               bool generation_prompt = true);
 std::string chat_text(const LoadedModel& model, Json messages, const Json& tools, const Json& think = nullptr,
                       bool generation_prompt = true);
+// The ids of a chat whose contents may hold pictures, {"type": "image", "data": BASE64} among their parts, and what the model
+// sees beside them. Throws ApiError 400 for a model without eyes and for what is no picture; the others throw it too.
+void chat_prompt(const LoadedModel& model, Json messages, const Json& tools, const Json& think, generation::Job* job);
+// The same for a prompt as it stands with pictures in base64.
+void plain_prompt(const LoadedModel& model, const std::string& text, const std::vector<std::string>& pictures,
+                  generation::Job* job);
 // Text as it stands.
 std::vector<int32_t> plain_ids(const LoadedModel& model, const std::string& text);
 

@@ -173,7 +173,7 @@ Json messages_of(const Fields& f, const std::string& model) {
       }
     }
     if (rest.empty() && calls.empty()) continue;
-    Json message = {{"role", role}, {"content", content_text(rest, where, model)}};
+    Json message = {{"role", role}, {"content", message_content(rest, where, model)}};
     if (!calls.empty()) message["tool_calls"] = calls;
     out.push_back(std::move(message));
   }
@@ -258,7 +258,7 @@ void create(Call& call) {
       throw ApiError(400, "tool_choice.type: must be auto, any, tool or none", "tool_choice");
     }
   }
-  plan.job.prompt = chat_ids(model, std::move(messages), tools, think);
+  chat_prompt(model, std::move(messages), tools, think, &plan.job);
   form.prompt_tokens = static_cast<int64_t>(plan.job.prompt.size());
   plan.job.config = settings.config;
   plan.job.config.max_new_tokens = openai_limit(model, settings, form.prompt_tokens, most);

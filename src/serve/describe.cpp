@@ -158,8 +158,10 @@ Description describe(const std::filesystem::path& path) {
   try {
     d.embeds =
         !d.generates && b.tokenizer && nn::head_kind(Json{{"architectures", {d.architecture}}}) == nn::HeadKind::bare;
+    d.sees = nn::head_kind(Json{{"architectures", {d.architecture}}}) == nn::HeadKind::image_text;
   } catch (const Error&) {  // a head of no text
   }
+  d.generates = d.generates || d.sees;
   d.chat_template = b.gguf        ? b.gguf->get<std::string>("tokenizer.chat_template", "")
                     : b.tokenizer ? std::string(b.tokenizer->chat_template())
                                   : "";
@@ -226,6 +228,7 @@ Json capabilities_json(const Description& d) {
   Json all = Json::array();
   if (d.generates) all.push_back("completion");
   if (d.embeds) all.push_back("embedding");
+  if (d.sees) all.push_back("vision");
   if (d.generates && d.tools) all.push_back("tools");
   if (d.generates && d.fills_in) all.push_back("insert");
   if (d.generates && d.thinking) all.push_back("thinking");

@@ -25,7 +25,7 @@ struct Description {
   std::string format, family, architecture,
       quantisation;  // "gguf" or "safetensors"; "llama"; "LlamaForCausalLM"; "Q4_1"
   int64_t parameters = 0, context_length = 0, embedding_length = 0;
-  bool generates = false, embeds = false, tools = false, thinking = false, fills_in = false;
+  bool generates = false, embeds = false, tools = false, thinking = false, fills_in = false, sees = false;
   std::string chat_template;  // Jinja source; may be empty
   Json model_info;
   std::shared_ptr<bundle::Bundle> bundle;  // without its network

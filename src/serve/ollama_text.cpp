@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "generate/picture_chat.h"
 #include "serve/ollama.h"
 
 namespace mynah::serve {
@@ -161,9 +162,29 @@ class OllamaAnswer : public Listener {
   std::chrono::steady_clock::time_point start_;
 };
 
-void refuse_images(const Fields& fields, const std::string& name) {
-  if (const Json* images = fields.array("images"); images && !images->empty())
+// The pictures of a request or a message in base64.
+std::vector<std::string> images_of(const Fields& fields) {
+  std::vector<std::string> all;
+  if (const Json* images = fields.array("images"))
+    for (const Json& image : *images) {
+      if (!image.is_string()) fields.wrong("images", "array of base64 strings");
+      all.push_back(image.get<std::string>());
+    }
+  return all;
+}
+
+void require_vision(const LoadedModel& model, const std::string& name) {
+  if (!generation::sees(model.model))
     throw ApiError(400, fmt::format("\"{}\" does not support vision: it takes no image", name), "images");
+}
+
+// A message's content with its pictures before the text.
+Json content_with(const std::vector<std::string>& images, const std::string& text) {
+  if (images.empty()) return text;
+  Json parts = Json::array();
+  for (const std::string& image : images) parts.push_back({{"type", "image"}, {"data", image}});
+  parts.push_back({{"type", "text"}, {"text", text}});
+  return parts;
 }
 
 int top_scores_of(const Fields& fields) {
@@ -257,7 +278,7 @@ void generate(Call& call) {
     throw ApiError(400, "raw mode does not support template, system, or context");
   const int top = top_scores_of(f);
   for (const char* field : {"truncate", "shift"}) f.boolean(field);
-  if (prompt.empty() && suffix.empty()) {
+  if (prompt.empty() && suffix.empty() && images_of(f).empty()) {
     if (keep_alive && keep_alive->count() == 0) {
       call.service.models.find(name);
       call.service.models.unload(name);
@@ -271,23 +292,27 @@ void generate(Call& call) {
   require_generation(model, name);
   if (!suffix.empty() && !model.description.fills_in)
     throw ApiError(400, fmt::format("\"{}\" does not support insert", name), "suffix");
-  refuse_images(f, name);
+  const std::vector<std::string> images = images_of(f);
+  if (!images.empty()) require_vision(model, name);
   const OllamaSettings settings = ollama_settings(model, call.service.models, f.object("options"));
   const Json think = think_of(f, model, name);
+  generation::Job job;
   std::vector<int32_t> ids;
   if (raw) {
-    ids = plain_ids(model, prompt);
+    plain_prompt(model, prompt, images, &job);
+    ids = std::move(job.prompt);
   } else if (!suffix.empty()) {
     ids = model.model.tokenizer()->encode_ids(model.go_template->fill_in(prompt, suffix), true, true);
   } else {
     Json messages = Json::array();
     const std::string system = f.text_or("system", "");
     if (!system.empty()) messages.push_back({{"role", "system"}, {"content", system}});
-    messages.push_back({{"role", "user"}, {"content", prompt}});
+    messages.push_back({{"role", "user"}, {"content", content_with(images, prompt)}});
     if (const std::string own = f.text_or("template", ""); !own.empty()) {
       ids = ids_by_template(model, own, messages, think);
     } else {
-      ids = chat_ids(model, messages, nullptr, think);
+      chat_prompt(model, messages, nullptr, think, &job);
+      ids = std::move(job.prompt);
     }
   }
   if (context) {
@@ -299,8 +324,10 @@ void generate(Call& call) {
     ids.insert(ids.begin(), before.begin(), before.end());
   }
   if (f.boolean("_debug_render_only").value_or(false)) return answer_rendered(call, model, name, ids);
-  Headers headers = fit_prompt(f, settings, settings.num_ctx, &ids);
+  // A prompt with pictures is not cut: its tokens belong to them.
+  Headers headers = job.media.empty() ? fit_prompt(f, settings, settings.num_ctx, &ids) : Headers();
   Plan plan = plan_of(model, settings, ids);
+  plan.job.media = std::move(job.media);
   plan.job.top_scores = top;
   plan.job.config.format = format_of(f);
   plan.parser.thinking = !raw && think.is_boolean() ? think.get<bool>() : !raw && think.is_string();
@@ -319,7 +346,7 @@ void generate(Call& call) {
 }
 
 // Ollama's messages in the form of chat templates.
-Json messages_of(const Json& list, const std::string& name) {
+Json messages_of(const Json& list, const LoadedModel& model, const std::string& name) {
   Json out = Json::array();
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string where = fmt::format("messages[{}].", i);
@@ -332,8 +359,9 @@ Json messages_of(const Json& list, const std::string& name) {
       throw ApiError(400, fmt::format("\"{}role\" is \"{}\", expected system, user, assistant or tool", where, role),
                      "messages");
     if (role == "developer") role = "system";
-    refuse_images(m, name);
-    Json message = {{"role", role}, {"content", m.text_or("content", "")}};
+    const std::vector<std::string> images = images_of(m);
+    if (!images.empty()) require_vision(model, name);
+    Json message = {{"role", role}, {"content", content_with(images, m.text_or("content", ""))}};
     if (const auto thinking = m.text("thinking"); thinking && !thinking->empty())
       message["reasoning_content"] = *thinking;
     if (const Json* calls = m.array("tool_calls"); calls && !calls->empty()) {
@@ -380,7 +408,7 @@ void chat(Call& call) {
   auto lease = call.service.models.acquire(name, keep_alive);
   LoadedModel& model = *lease;
   require_generation(model, name);
-  Json messages = messages_of(*list, name);
+  Json messages = messages_of(*list, model, name);
   const Json* tools = f.array("tools");
   if (tools && !tools->empty()) {
     require_tools(model, name);
@@ -389,10 +417,12 @@ void chat(Call& call) {
   const OllamaSettings settings = ollama_settings(model, call.service.models, f.object("options"));
   const Json think = think_of(f, model, name);
   const Json given_tools = tools ? *tools : Json();
-  std::vector<int32_t> ids = chat_ids(model, messages, given_tools, think);
+  generation::Job job;
+  chat_prompt(model, messages, given_tools, think, &job);
+  std::vector<int32_t> ids = std::move(job.prompt);
   if (f.boolean("_debug_render_only").value_or(false)) return answer_rendered(call, model, name, ids);
   Headers headers;
-  if (settings.num_ctx > 0 && static_cast<int64_t>(ids.size()) >= settings.num_ctx &&
+  if (job.media.empty() && settings.num_ctx > 0 && static_cast<int64_t>(ids.size()) >= settings.num_ctx &&
       f.boolean("truncate").value_or(true)) {
     // The oldest messages go, system ones and the last stay.
     int dropped = 0;
@@ -408,9 +438,10 @@ void chat(Call& call) {
     warn("serve: a chat outgrew the context of {} tokens, its {} oldest messages were dropped", settings.num_ctx,
          dropped);
   }
-  const Headers cut = fit_prompt(f, settings, settings.num_ctx, &ids);
+  const Headers cut = job.media.empty() ? fit_prompt(f, settings, settings.num_ctx, &ids) : Headers();
   headers.insert(headers.end(), cut.begin(), cut.end());
   Plan plan = plan_of(model, settings, ids);
+  plan.job.media = std::move(job.media);
   plan.job.top_scores = top;
   plan.job.config.format = format_of(f);
   plan.parser.thinking = think.is_boolean() ? think.get<bool>() : think.is_string();

@@ -44,6 +44,9 @@ std::string model_name(const Call& call, const Fields& fields, bool required = t
 OllamaSettings openai_settings(const LoadedModel& model, const Fields& fields);
 // Content of a message: text, or parts of text; others are refused by name.
 std::string content_text(const Json& content, const std::string& where, const std::string& model);
+// Content of a message that may hold pictures: a text, or parts {"type": "text", "text"} and {"type": "image", "data":
+// BASE64} (see chat_prompt). OpenAI's and Anthropic's spellings. Nothing is fetched: addresses are refused.
+Json message_content(const Json& content, const std::string& where, const std::string& model);
 // OpenAI's messages in the form of chat templates.
 Json openai_messages(const Json& list, const std::string& model);
 // GenerationConfig::format of response_format, also in the form that Hugging Face's client sends; empty without one.

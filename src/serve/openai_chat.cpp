@@ -334,6 +334,49 @@ std::string content_text(const Json& content, const std::string& where, const st
   return text;
 }
 
+namespace {
+
+// The picture of a part in base64; null if it is none.
+Json picture_of(const Json& part, const std::string& type, const std::string& where) {
+  if (type != "image_url" && type != "image" && type != "input_image") return nullptr;
+  Json data;
+  if (const auto source = part.find("source"); source != part.end() && source->is_object()) {
+    data = source->value("data", source->value("url", Json()));
+  } else {
+    for (const char* key : {"image_url", "image", "data", "url"})
+      if (const auto it = part.find(key); data.is_null() && it != part.end())
+        data = it->is_object() ? it->value("url", Json()) : *it;
+  }
+  if (!data.is_string())
+    throw ApiError(400, fmt::format("\"{}content\" holds an image without its bytes in base64", where), "messages");
+  const auto& text = data.get_ref<const std::string&>();
+  if (text.starts_with("http://") || text.starts_with("https://"))
+    throw ApiError(400,
+                   fmt::format("\"{}content\" names an image by its address, expected its bytes in base64 (a data: URL): "
+                               "this server fetches nothing",
+                               where),
+                   "messages");
+  return data;
+}
+
+}  // namespace
+
+Json message_content(const Json& content, const std::string& where, const std::string& model) {
+  Json parts = Json::array();
+  bool any = false;
+  if (content.is_array())
+    for (const Json& part : content) {
+      const std::string type = part.is_object() ? Fields(part, where + "content.").text_or("type", "") : "";
+      const Json picture = picture_of(part, type, where);
+      any = any || !picture.is_null();
+      if (picture.is_null())
+        parts.push_back({{"type", "text"}, {"text", content_text(Json::array({part}), where, model)}});
+      else
+        parts.push_back({{"type", "image"}, {"data", picture}});
+    }
+  return any ? parts : Json(content_text(content, where, model));
+}
+
 Json openai_messages(const Json& list, const std::string& model) {
   Json out = Json::array();
   for (size_t i = 0; i < list.size(); ++i) {
@@ -347,7 +390,7 @@ Json openai_messages(const Json& list, const std::string& model) {
       throw ApiError(400, fmt::format("\"{}role\" is \"{}\", expected system, user, assistant or tool", where, role),
                      "messages");
     const auto content = list[i].find("content");
-    Json message = {{"role", role}, {"content", content == list[i].end() ? "" : content_text(*content, where, model)}};
+    Json message = {{"role", role}, {"content", content == list[i].end() ? Json("") : message_content(*content, where, model)}};
     if (const auto name = m.text("name")) message["name"] = *name;
     if (const auto id = m.text("tool_call_id")) message["tool_call_id"] = *id;
     if (const auto thinking = m.text("reasoning_content")) message["reasoning_content"] = *thinking;
@@ -467,12 +510,15 @@ void openai_chat(Call& call) {
   settings.config.format = tools.forced ? tool_format(tools.tools, tools.name) : response_format(f);
   Json think = asked_to_think(f, model, name);
   if (tools.forced) think = model.description.thinking ? Json(false) : Json();
-  const std::vector<int32_t> ids = chat_ids(model, messages, tools.tools, think);
+  generation::Job prompt;
+  chat_prompt(model, messages, tools.tools, think, &prompt);
+  const std::vector<int32_t>& ids = prompt.prompt;
   const int64_t limit = openai_limit(model, settings, static_cast<int64_t>(ids.size()), wanted);
   std::vector<Plan> plans;
   for (int i = 0; i < form.choices; ++i) {
     Plan plan;
     plan.job.prompt = ids;
+    plan.job.media = prompt.media;
     plan.job.config = settings.config;
     plan.job.config.max_new_tokens = limit;
     plan.job.penalties = settings.penalties;

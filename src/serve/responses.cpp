@@ -359,7 +359,7 @@ void create(Call& call) {
   if (const Json* reasoning = f.object("reasoning"))
     if (const auto effort = Fields(*reasoning, "reasoning.").text("effort"))
       think = effort_of(*effort, "reasoning.effort", model, name);
-  plan.job.prompt = chat_ids(model, messages, tools, think);
+  chat_prompt(model, messages, tools, think, &plan.job);
   plan.job.config = settings.config;
   plan.job.config.max_new_tokens =
       openai_limit(model, settings, static_cast<int64_t>(plan.job.prompt.size()), f.integer("max_output_tokens", 1));

@@ -151,6 +151,11 @@ std::string task_of_head(const LoadedModel& model, const Json& parameters) {
       return "text-generation";
     case nn::HeadKind::seq2seq_lm:
       return "text2text-generation";
+    case nn::HeadKind::image_text: {
+      const std::string name = model.model.architecture();
+      if (name.ends_with("ForQuestionAnswering")) return "visual-question-answering";
+      return name.starts_with("Blip") || name.starts_with("VisionEncoder") ? "image-to-text" : "image-text-to-text";
+    }
     case nn::HeadKind::masked_lm:
     case nn::HeadKind::pretraining:
       return "fill-mask";

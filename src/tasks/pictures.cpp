@@ -28,7 +28,7 @@ std::vector<Json> picture_inputs(const Json& inputs, const Json& options, bool* 
   return all.is_array() ? all.get<std::vector<Json>>() : std::vector<Json>{std::move(all)};
 }
 
-media::Image read_picture(const OpenTask& task, const Json& input) {
+media::Image read_picture(const OpenTask& task, const Json& input, media::Alpha alpha) {
   if (!input.is_string()) fail(ErrorCode::failure, "{}: an input is {}, expected the path of a picture", task.entry->name, input.dump());
   const std::string& text = input.get_ref<const std::string&>();
   if (text.starts_with("http://") || text.starts_with("https://"))
@@ -36,7 +36,7 @@ media::Image read_picture(const OpenTask& task, const Json& input) {
   std::error_code error;
   if (!is_data(text) && std::filesystem::exists(text, error)) {
     if (!std::filesystem::is_regular_file(text, error)) fail(ErrorCode::failure, "{}: {}: not a file, expected a picture", task.entry->name, text);
-    return media::read_image(text);
+    return media::read_image(text, alpha);
   }
   const size_t comma = is_data(text) ? text.find(',') : std::string::npos;
   const std::string_view encoded = std::string_view(text).substr(comma == std::string::npos ? 0 : comma + 1);
@@ -44,7 +44,7 @@ media::Image read_picture(const OpenTask& task, const Json& input) {
   // A wrong path is no base64, and short ones that are hold no picture.
   if (!is_data(text) && (!bytes || text.size() < 64)) fail(ErrorCode::not_found, "{}: {}: no such file", task.entry->name, text);
   if (!bytes) fail(ErrorCode::failure, "{}: the picture is not base64", task.entry->name);
-  return media::decode_image(std::as_bytes(std::span(*bytes)), fmt::format("{}: the picture", task.entry->name));
+  return media::decode_image(std::as_bytes(std::span(*bytes)), fmt::format("{}: the picture", task.entry->name), alpha);
 }
 
 nn::NamedTensors look(const OpenTask& task, const media::Image& picture, const nn::NamedTensors& more) {

@@ -17,7 +17,7 @@ std::vector<Json> picture_inputs(const Json& inputs, const Json& options, bool* 
 
 // The picture that an input stands for, upright RGB: a path, "data:image/...;base64,...", or base64 alone. Throws not_found; usage
 // for an address, which is not fetched; failure for anything else.
-media::Image read_picture(const OpenTask& task, const Json& input);
+media::Image read_picture(const OpenTask& task, const Json& input, media::Alpha alpha = media::Alpha::dropped);
 
 // The network's outputs for one picture, `more` being its other inputs.
 nn::NamedTensors look(const OpenTask& task, const media::Image& picture, const nn::NamedTensors& more = {});

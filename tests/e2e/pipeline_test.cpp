@@ -41,7 +41,10 @@ const std::map<std::string, std::string>& model_of_task() {
                                                          {"object-detection", "detr"},
                                                          {"image-segmentation", "segformer"},
                                                          {"image-feature-extraction", "vit_model"},
-                                                         {"depth-estimation", "dpt"}};
+                                                         {"depth-estimation", "dpt"},
+                                                         {"image-to-text", "vit_words"},
+                                                         {"image-text-to-text", "llava"},
+                                                         {"visual-question-answering", "blip_answers"}};
   return all;
 }
 

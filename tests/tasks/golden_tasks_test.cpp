@@ -33,9 +33,9 @@ const Json& cases() {
 // Inputs that name files do so from tests/golden on: "media/picture.png".
 Json with_paths(const Json& inputs) {
   if (inputs.is_string() && inputs.get_ref<const std::string&>().starts_with("media/")) return (kFolder.parent_path() / inputs.get<std::string>()).string();
-  if (!inputs.is_array()) return inputs;
-  Json out = Json::array();
-  for (const Json& input : inputs) out.push_back(with_paths(input));
+  Json out = inputs;
+  if (inputs.is_structured())
+    for (Json& part : out) part = with_paths(part);
   return out;
 }
 
@@ -103,7 +103,7 @@ TEST_P(GoldenTasks, AnswersAsTheReference) {
     ++count;
     const std::string what = c["model"].get<std::string>() + " " + c["inputs"].dump() + " " + c["options"].dump();
     try {
-      EXPECT_EQ(difference(open_case(c)(with_paths(c["inputs"]), c["options"]), c["output"]), "") << what;
+      EXPECT_EQ(difference(open_case(c)(with_paths(c["inputs"]), with_paths(c["options"])), with_paths(c["output"])), "") << what;
     } catch (const std::exception& error) {
       ADD_FAILURE() << what << ": " << error.what();
     }
