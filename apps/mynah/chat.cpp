@@ -18,6 +18,8 @@
 #include "command.h"
 #include "generation_options.h"
 #include "numbers.h"
+#include "serve/describe.h"
+#include "store/store.h"
 
 namespace mynah::app {
 namespace {
@@ -112,6 +114,7 @@ class Chat {
   void clear() {
     messages_.clear();
     if (!o_.system.empty()) messages_.push_back({"system", o_.system});
+    messages_.insert(messages_.end(), o_.examples.begin(), o_.examples.end());
   }
 
   // False to leave.
@@ -174,7 +177,7 @@ class Chat {
   // The oldest exchange goes when the conversation outgrows the context.
   std::vector<int32_t> fitting_prompt(int64_t answer) {
     for (;;) {
-      std::vector<int32_t> ids = chat_prompt(model_, messages_);
+      std::vector<int32_t> ids = prompt_ids(o_, model_, messages_);
       const int64_t context = o_.context ? *o_.context : model_.context_length();
       const size_t first = !messages_.empty() && messages_[0].role == "system" ? 1 : 0;
       if (context <= 0 || static_cast<int64_t>(ids.size()) + std::min<int64_t>(answer, context / 4) <= context ||
@@ -284,8 +287,52 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
   c.seed = seed ? *seed : (static_cast<uint64_t>(std::random_device{}()) << 32) | std::random_device{}();
   c.max_new_tokens = max_tokens.value_or(1024);
   if (!format.empty()) c.format = read_format(format);
+  if (repeat_penalty) c.repetition_penalty = static_cast<float>(*repeat_penalty);
+  c.stop_strings.insert(c.stop_strings.end(), stops.begin(), stops.end());
   if (context) c.max_new_tokens = std::min(*c.max_new_tokens, *context);
   return c;
+}
+
+void apply_modelfile(ChatOptions& o) {
+  const store::Store store;
+  const auto stored = store.find(o.model);
+  std::error_code error;
+  if (!stored || std::filesystem::exists(o.model, error)) return;  // a path wins
+  const serve::ModelSettings s = serve::settings_of(store, *stored);
+  if (o.system.empty()) o.system = s.system;
+  if (!s.template_text.empty() && !serve::is_jinja(s.template_text)) {
+    try {
+      o.go_template = serve::GoTemplate::parse(s.template_text, o.model);
+    } catch (const Error& unreadable) {
+      fmt::print(stderr, "{}: its template asks for more than is here; the one that its weights carry is used\n", o.model);
+    }
+  }
+  if (s.messages.is_array())
+    for (const Json& m : s.messages)
+      if (m.is_object() && m.contains("role") && m["role"].is_string() && m.contains("content") && m["content"].is_string())
+        o.examples.push_back({m["role"].get<std::string>(), m["content"].get<std::string>()});
+  const auto number = [&](const char* name) -> std::optional<double> {
+    const auto it = s.parameters.find(name);
+    return it != s.parameters.end() && it->is_number() ? std::optional(it->get<double>()) : std::nullopt;
+  };
+  if (!o.temperature) o.temperature = number("temperature");
+  if (!o.top_p) o.top_p = number("top_p");
+  if (const auto k = number("top_k"); k && !o.top_k) o.top_k = static_cast<int64_t>(*k);
+  if (const auto n = number("num_predict"); n && *n > 0 && !o.max_tokens) o.max_tokens = static_cast<int64_t>(*n);
+  if (const auto n = number("num_ctx"); n && *n > 0 && !o.context) o.context = static_cast<int64_t>(*n);
+  if (const auto n = number("seed"); n && *n >= 0 && !o.seed) o.seed = static_cast<uint64_t>(*n);
+  o.repeat_penalty = number("repeat_penalty");
+  if (const auto it = s.parameters.find("stop"); it != s.parameters.end())
+    for (const Json& stop : it->is_array() ? *it : Json::array({*it}))
+      if (stop.is_string() && !stop.get_ref<const std::string&>().empty()) o.stops.push_back(stop.get<std::string>());
+}
+
+std::vector<int32_t> prompt_ids(const ChatOptions& o, const Model& model, const std::vector<ChatMessage>& messages) {
+  if (!o.go_template) return chat_prompt(model, messages);
+  Json all = Json::array();
+  for (const auto& m : messages) all.push_back({{"role", m.role}, {"content", m.content}});
+  require(model.tokenizer() != nullptr, "run: {} comes without a tokenizer", o.model);
+  return model.tokenizer()->encode_ids(o.go_template->prompt(all, nullptr, nullptr), true, true);
 }
 
 int chat(ChatOptions& options, const Model& model) { return Chat(options, model).run(); }

@@ -1,10 +1,12 @@
 // A chat on the terminal, and what it shares with single answers.
 #pragma once
 #include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "mynah/generate.h"
+#include "serve/go_template.h"
 
 namespace mynah::app {
 
@@ -15,6 +17,11 @@ struct ChatOptions {
   std::optional<uint64_t> seed;
   bool raw = false, json = false, verbose = false;
   std::vector<std::string> images;  // files that the prompt is about
+  // Of a model that was made with a Modelfile.
+  std::vector<std::string> stops;
+  std::optional<double> repeat_penalty;
+  std::vector<ChatMessage> examples;  // come after the system message
+  std::shared_ptr<const serve::GoTemplate> go_template;
 
   // Sets temperature, top_k, top_p, seed, max_tokens or context from what was typed; `where` names it in the error. Throws usage for
   // what is not such a number; false for another name.
@@ -22,6 +29,11 @@ struct ChatOptions {
   // The model's own settings, else temperature 0.7, top-p 0.9, top-k 40 and a repetition penalty of 1.1 on words; then these options.
   GenerationConfig settings(const Model& opened) const;
 };
+
+// What the Modelfile of a stored model says, where no option says otherwise. Nothing for other models.
+void apply_modelfile(ChatOptions& options);
+// The prompt that the messages make: by the Modelfile's template, else the model's own.
+std::vector<int32_t> prompt_ids(const ChatOptions& options, const Model& model, const std::vector<ChatMessage>& messages);
 
 // Lines from the terminal until /bye or end of input. Ctrl-C ends an answer, not the chat.
 int chat(ChatOptions& options, const Model& model);

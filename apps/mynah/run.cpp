@@ -91,8 +91,9 @@ int answer_once(ChatOptions& o, const std::string& prompt, const Model& model, d
   } else {
     std::vector<ChatMessage> messages;
     if (!o.system.empty()) messages.push_back({"system", o.system});
+    messages.insert(messages.end(), o.examples.begin(), o.examples.end());
     messages.push_back({"user", prompt});
-    inputs.input_ids = {chat_prompt(model, messages)};
+    inputs.input_ids = {prompt_ids(o, model, messages)};
   }
   bool first = true, ends_in_newline = false;
   double first_token = 0;
@@ -213,6 +214,7 @@ int act(ChatOptions o, const std::vector<std::string>& words) {
   }
   const auto start = std::chrono::steady_clock::now();
   const Model model = open_model(o.model, Precision::automatic);
+  apply_modelfile(o);
   const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   catch_interrupts();
   if (prompt.empty() && o.images.empty()) return chat(o, model);

@@ -31,41 +31,52 @@ std::string base64(const std::vector<float>& values) {
   return out;
 }
 
-// Texts or token ids: a string, [string], [int] or [[int]].
-std::vector<std::vector<int32_t>> inputs_of(const LoadedModel& model, const Json& input, const char* name,
-                                            bool ids_allowed, bool* one = nullptr) {
-  std::vector<std::vector<int32_t>> all;
-  const auto wrong = [&]() {
-    return ApiError(400, fmt::format("invalid input type: \"{}\" is neither a string nor an array of strings", name),
-                    name);
-  };
-  const auto ids_of = [&](const Json& list) {
-    std::vector<int32_t> ids;
-    for (const Json& id : list) {
-      if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
-          id.get<int64_t>() >= model.model.tokenizer()->vocab_size())
-        throw wrong();
-      ids.push_back(id.get<int32_t>());
-    }
-    return ids;
-  };
-  if (one) *one = input.is_string();
-  if (input.is_string()) {
-    all.push_back(vector_ids(model, input.get<std::string>()));
-  } else if (input.is_array()) {
-    if (!input.empty() && input[0].is_number() && ids_allowed) return {ids_of(input)};
-    for (const Json& item : input) {
-      if (item.is_string())
-        all.push_back(vector_ids(model, item.get<std::string>()));
-      else if (item.is_array() && ids_allowed)
-        all.push_back(ids_of(item));
-      else
-        throw wrong();
-    }
-  } else {
-    throw wrong();
+ApiError wrong_input(const char* name) {
+  return ApiError(400, fmt::format("invalid input type: \"{}\" is neither a string nor an array of strings", name),
+                  name);
+}
+
+std::vector<int32_t> ids_of(const LoadedModel& model, const Json& list, const char* name) {
+  std::vector<int32_t> ids;
+  for (const Json& id : list) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= model.model.tokenizer()->vocab_size())
+      throw wrong_input(name);
+    ids.push_back(id.get<int32_t>());
   }
-  return all;
+  return ids;
+}
+
+// What vectors are asked for: texts, or token ids.
+struct VectorInput {
+  std::vector<std::string> texts;
+  std::vector<std::vector<int32_t>> ids;
+  bool empty() const { return texts.empty() && ids.empty(); }
+};
+
+// A string, [string], and where they are allowed [int] or [[int]].
+VectorInput input_of(const LoadedModel& model, const Json& input, const char* name, bool ids_allowed) {
+  if (!model.model.tokenizer()) throw ApiError(400, "the model comes without a tokenizer");
+  VectorInput out;
+  if (input.is_string())
+    out.texts.push_back(input.get<std::string>());
+  else if (!input.is_array())
+    throw wrong_input(name);
+  else if (ids_allowed && !input.empty() && input[0].is_number())
+    out.ids.push_back(ids_of(model, input, name));
+  else
+    for (const Json& item : input) {
+      if (item.is_string() && out.ids.empty())
+        out.texts.push_back(item.get<std::string>());
+      else if (item.is_array() && ids_allowed && out.texts.empty())
+        out.ids.push_back(ids_of(model, item, name));
+      else
+        throw wrong_input(name);
+    }
+  return out;
+}
+
+Vectors vectors_of_input(LoadedModel& model, const VectorInput& input, const VectorOptions& options) {
+  return input.ids.empty() ? vectors_of_texts(model, input.texts, options) : vectors_of(model, input.ids, options);
 }
 
 // The model of a request in Ollama's dialect, whose options are looked at though none of them changes a vector.
@@ -99,7 +110,7 @@ void ollama_embed(Call& call) {
     VectorOptions options;
     options.truncate = f.boolean("truncate").value_or(true);
     if (const auto n = f.integer("dimensions"); n && *n != 0) options.dimensions = n;
-    const Vectors made = vectors_of(*lease, inputs_of(*lease, *input, "input", false), options);
+    const Vectors made = vectors_of_input(*lease, input_of(*lease, *input, "input", false), options);
     for (const auto& row : made.rows) vectors.push_back(row);
     tokens = made.tokens;
   }
@@ -118,7 +129,7 @@ void ollama_embeddings(Call& call) {
   auto lease = acquire_for_vectors(call, f, name);
   const std::string prompt = f.text_or("prompt", "");
   Json row = Json::array();
-  if (!prompt.empty()) row = vectors_of(*lease, {vector_ids(*lease, prompt)}, {.normalize = false}).rows[0];
+  if (!prompt.empty()) row = vectors_of_texts(*lease, {prompt}, {false, true, std::nullopt, std::nullopt}).rows[0];
   call.send_json({{"embedding", row}});
 }
 
@@ -139,10 +150,11 @@ void tei_embed(Call& call) {
   options.normalize = f.boolean("normalize").value_or(true);
   options.truncate = f.boolean("truncate").value_or(false);
   options.dimensions = f.integer("dimensions");
-  const auto texts = inputs_of(*lease, *input, "inputs", true);
+  options.prompt_name = f.text("prompt_name");
+  const VectorInput texts = input_of(*lease, *input, "inputs", true);
   if (texts.empty()) throw ApiError(422, "\"inputs\" is empty");
   Json all = Json::array();
-  for (const auto& row : vectors_of(*lease, texts, options).rows) all.push_back(row);
+  for (const auto& row : vectors_of_input(*lease, texts, options).rows) all.push_back(row);
   call.send_json(all);
 }
 
@@ -153,7 +165,9 @@ void tei_embed_all(Call& call) {
   const Json* input = f.find("inputs");
   if (!input) throw ApiError(422, "\"inputs\" is missing");
   Json all = Json::array();
-  for (const auto& ids : inputs_of(*lease, *input, "inputs", true)) {
+  VectorInput texts = input_of(*lease, *input, "inputs", true);
+  for (const auto& text : texts.texts) texts.ids.push_back(vector_ids(*lease, text));
+  for (const auto& ids : texts.ids) {
     Json rows = Json::array();
     for (const auto& row : token_vectors(*lease, ids)) rows.push_back(row);
     all.push_back(std::move(rows));
@@ -170,9 +184,9 @@ void tei_similarity(Call& call) {
   const auto sentences = f.texts("sentences");
   if (!source || !sentences || sentences->empty())
     throw ApiError(422, "\"source_sentence\" and \"sentences\" are needed");
-  std::vector<std::vector<int32_t>> texts = {vector_ids(*lease, *source)};
-  for (const auto& s : *sentences) texts.push_back(vector_ids(*lease, s));
-  const auto rows = vectors_of(*lease, texts, {}).rows;
+  std::vector<std::string> texts = {*source};
+  texts.insert(texts.end(), sentences->begin(), sentences->end());
+  const auto rows = vectors_of_texts(*lease, texts, {}).rows;
   Json all = Json::array();
   for (size_t i = 1; i < rows.size(); ++i) all.push_back(cosine(rows[0], rows[i]));
   call.send_json(all);
@@ -183,7 +197,7 @@ void tei_rerank(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   auto lease = default_model(call, f);
-  const LoadedModel& model = *lease;
+  LoadedModel& model = *lease;
   const auto query = f.text("query");
   auto texts = f.texts("texts");
   if (!texts) texts = f.texts("documents");
@@ -210,9 +224,9 @@ void tei_rerank(Call& call) {
       scores.push_back(raw ? value : 1 / (1 + std::exp(-value)));
     }
   } else {
-    std::vector<std::vector<int32_t>> ids = {vector_ids(model, *query)};
-    for (const auto& text : *texts) ids.push_back(vector_ids(model, text));
-    const auto rows = vectors_of(model, ids, {}).rows;
+    std::vector<std::string> both = {*query};
+    both.insert(both.end(), texts->begin(), texts->end());
+    const auto rows = vectors_of_texts(model, both, {}).rows;
     for (size_t i = 1; i < rows.size(); ++i) scores.push_back(cosine(rows[0], rows[i]));
   }
   std::vector<size_t> order(scores.size());
@@ -265,9 +279,9 @@ void openai_embeddings(Call& call) {
   VectorOptions options;
   options.dimensions = f.integer("dimensions");
   auto lease = call.service.models.acquire(name, keep_alive_of(f));
-  const auto texts = inputs_of(*lease, *input, "input", true);
+  const VectorInput texts = input_of(*lease, *input, "input", true);
   if (texts.empty()) throw ApiError(400, "\"input\" is empty", "input");
-  const Vectors made = vectors_of(*lease, texts, options);
+  const Vectors made = vectors_of_input(*lease, texts, options);
   Json data = Json::array();
   for (size_t i = 0; i < made.rows.size(); ++i)
     data.push_back({{"object", "embedding"},

@@ -9,6 +9,7 @@
 #include "nn/causal_lm.h"
 #include "serve/media.h"
 #include "serve/speech.h"
+#include "serve/turn.h"
 #include "tasks/registry.h"
 
 namespace mynah::serve {
@@ -26,7 +27,7 @@ const TaskEntry& entry_of(const std::string& task) {
   }
 }
 
-Pipeline pipeline_of(LoadedModel& model, const TaskEntry& entry, const std::string& asked) {
+std::shared_ptr<const tasks::OpenTask> opened(LoadedModel& model, const TaskEntry& entry, const std::string& asked) {
   std::lock_guard lock(model.open_tasks->mutex);
   auto& task = model.open_tasks->tasks[asked];
   try {
@@ -40,7 +41,7 @@ Pipeline pipeline_of(LoadedModel& model, const TaskEntry& entry, const std::stri
                      "model");
     throw;
   }
-  return Pipeline(task);
+  return task;
 }
 
 // Values that are files become paths to them.
@@ -172,9 +173,14 @@ std::string task_of_head(const LoadedModel& model, const Json& parameters) {
   return model.scheduler ? "text-generation" : "feature-extraction";
 }
 
+std::shared_ptr<const tasks::OpenTask> task_of(LoadedModel& model, const std::string& task) {
+  return opened(model, entry_of(task), task);
+}
+
 Json run_pipeline(LoadedModel& model, const std::string& task, const Json& inputs, const Json& options) {
   try {
-    return pipeline_of(model, entry_of(task), task)(inputs, options);
+    const Turn turn;
+    return Pipeline(opened(model, entry_of(task), task))(inputs, options);
   } catch (const Error& error) {
     // What a task says about inputs and options is about the request.
     if (error.code() == ErrorCode::failure || error.code() == ErrorCode::usage) throw ApiError(400, error.what());

@@ -14,6 +14,9 @@ std::string task_of_head(const LoadedModel& model, const Json& parameters);
 // are not the task's.
 void answer_pipeline(Call& call, LoadedModel& model, const std::string& task, const Json& body);
 
+// The model opened for a task, kept with it. Throws ApiError 404 for an unknown task, 400 for a model that does not
+// fit.
+std::shared_ptr<const tasks::OpenTask> task_of(LoadedModel& model, const std::string& task);
 // The pipeline's own answer to inputs and options that are made here. Throws ApiError 400 for what the task says about
 // them.
 Json run_pipeline(LoadedModel& model, const std::string& task, const Json& inputs, const Json& options);

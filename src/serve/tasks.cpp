@@ -32,21 +32,38 @@ bool is_sentence_model(const LoadedModel& model) {
          std::filesystem::exists(path / "1_Pooling" / "config.json", error);
 }
 
-void extract_features(Call& call, const LoadedModel& model, const Json& body) {
-  const Fields f(body);
-  const Json* inputs = f.find("inputs");
-  if (!inputs) throw ApiError(400, "Error in `inputs`: field required");
+void extract_features(Call& call, LoadedModel& model, const Json& body) {
+  // The settings stand beside the inputs, or among the parameters.
+  const Json* given = Fields(body).object("parameters");
+  Json settings = given ? *given : Json::object();
+  for (const char* key :
+       {"normalize", "truncate", "truncation_direction", "dimensions", "encoding_format", "prompt_name"})
+    if (body.contains(key)) settings[key] = body[key];
+  const Fields f(settings);
   bool one = false;
-  const auto texts = texts_of(*inputs, &one);
+  const auto texts = texts_of(*Fields(body).find("inputs"), &one);
+  if (f.text_or("encoding_format", "float") != "float")
+    throw ApiError(400, "\"encoding_format\" other than float is not supported", "encoding_format");
+  if (std::string side = f.text_or("truncation_direction", "right"); side != "right" && side != "Right")
+    throw ApiError(400, "\"truncation_direction\" other than right is not supported", "truncation_direction");
   Json all = Json::array();
-  const bool pooled = is_sentence_model(model);
-  for (const auto& text : texts) {
-    const auto ids = vector_ids(model, text);
-    if (pooled) {
-      VectorOptions options{f.boolean("normalize").value_or(true), f.boolean("truncate").value_or(true),
-                            f.integer("dimensions")};
-      all.push_back(vectors_of(model, {ids}, options).rows[0]);
-    } else {
+  if (is_sentence_model(model)) {
+    const VectorOptions options{f.boolean("normalize").value_or(true), f.boolean("truncate").value_or(true),
+                                f.integer("dimensions"), f.text("prompt_name")};
+    for (const auto& row : vectors_of_texts(model, texts, options).rows) all.push_back(row);
+  } else {
+    const int64_t most = most_tokens(model);
+    const bool cut = f.boolean("truncate").value_or(false);
+    for (const auto& text : texts) {
+      auto ids = vector_ids(model, text);
+      if (most > 0 && static_cast<int64_t>(ids.size()) > most) {
+        if (!cut)
+          throw ApiError(
+              400,
+              fmt::format("the input has {} tokens, the model reads {}; \"truncate\": true cuts it", ids.size(), most),
+              "inputs");
+        ids.resize(static_cast<size_t>(most));
+      }
       Json rows = Json::array();
       for (const auto& row : token_vectors(model, ids)) rows.push_back(row);
       all.push_back(Json::array({rows}));
@@ -55,16 +72,17 @@ void extract_features(Call& call, const LoadedModel& model, const Json& body) {
   call.send_json(one ? all[0] : all, 200, {{"x-compute-type", "cpu"}});
 }
 
-void compare_sentences(Call& call, const LoadedModel& model, const Json& body) {
+void compare_sentences(Call& call, LoadedModel& model, const Json& body) {
   const Json* inputs = Fields(body).object("inputs");
-  if (!inputs) throw ApiError(400, "Error in `inputs`: field required");
+  if (!inputs) throw ApiError(400, "Error in `inputs.source_sentence`: field required", "inputs");
   const Fields f(*inputs, "inputs.");
   const auto source = f.text("source_sentence");
   const auto sentences = f.texts("sentences");
-  if (!source || !sentences) throw ApiError(400, "Error in `inputs.source_sentence`: field required");
-  std::vector<std::vector<int32_t>> ids = {vector_ids(model, *source)};
-  for (const auto& s : *sentences) ids.push_back(vector_ids(model, s));
-  const auto rows = vectors_of(model, ids, {}).rows;
+  if (!source) throw ApiError(400, "Error in `inputs.source_sentence`: field required", "inputs.source_sentence");
+  if (!sentences) throw ApiError(400, "Error in `inputs.sentences`: field required", "inputs.sentences");
+  std::vector<std::string> texts = {*source};
+  texts.insert(texts.end(), sentences->begin(), sentences->end());
+  const auto rows = vectors_of_texts(model, texts, {}).rows;
   Json all = Json::array();
   for (size_t i = 1; i < rows.size(); ++i) all.push_back(cosine(rows[0], rows[i]));
   call.send_json(all);

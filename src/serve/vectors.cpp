@@ -5,12 +5,17 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/file.h"
 #include "mynah/autograd.h"
+#include "mynah/ops.h"
 #include "nn/causal_lm.h"
+#include "serve/task_pipeline.h"
+#include "serve/turn.h"
+#include "tasks/sentence_encoder.h"
 
 namespace mynah::serve {
 namespace {
@@ -21,7 +26,8 @@ Pooling pooling_of(const LoadedModel& model) {
   if (model.scheduler) return Pooling::last;
   const auto& b = model.model.bundle();
   if (b.gguf)
-    if (const auto* value = b.gguf->find(std::string(model.description.family) + ".pooling_type")) return value->as_int() == 2 ? Pooling::first : value->as_int() == 3 ? Pooling::last : Pooling::mean;
+    if (const auto* value = b.gguf->find(std::string(model.description.family) + ".pooling_type"))
+      return value->as_int() == 2 ? Pooling::first : value->as_int() == 3 ? Pooling::last : Pooling::mean;
   const auto file = b.path / "1_Pooling" / "config.json";
   std::error_code error;
   if (!std::filesystem::exists(file, error)) return Pooling::mean;
@@ -40,31 +46,117 @@ void normalise(std::vector<float>* row) {
   for (float& v : *row) v *= scale;
 }
 
-// The last hidden states of one text [T, C].
-Tensor hidden_of(const LoadedModel& model, const std::vector<int32_t>& ids) {
+// Takes the last hidden states [T, C] of the text of this number.
+using Take = std::function<void(size_t text, const Tensor& hidden)>;
+
+constexpr int64_t kBatchTokens = 2048;
+constexpr size_t kBatchRows = 64;
+
+// Texts one after another through a decoder, which needs no padding.
+void decoder_states(const nn::CausalLM& lm, const std::vector<std::vector<int32_t>>& texts,
+                    const std::vector<size_t>& which, const Take& take) {
+  nn::TokenBatch batch;
+  for (const size_t i : which) {
+    batch.ids.insert(batch.ids.end(), texts[i].begin(), texts[i].end());
+    for (size_t t = 0; t < texts[i].size(); ++t) batch.positions.push_back(static_cast<int32_t>(t));
+    batch.lengths.push_back(static_cast<int64_t>(texts[i].size()));
+  }
+  const Tensor all = lm.body(batch, nullptr);
+  int64_t first = 0;
+  for (const size_t i : which) {
+    const auto n = static_cast<int64_t>(texts[i].size());
+    take(i, narrow(all, 0, first, n));
+    first += n;
+  }
+}
+
+// Texts side by side through an encoder, padded to the longest.
+void encoder_states(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts,
+                    const std::vector<size_t>& which, const Take& take) {
+  size_t longest = 0;
+  for (const size_t i : which) longest = std::max(longest, texts[i].size());
+  const auto rows = static_cast<int64_t>(which.size()), n = static_cast<int64_t>(longest);
+  std::vector<int64_t> ids(which.size() * longest, model.model.tokenizer()->pad_id().value_or(0)), mask(ids.size(), 0);
+  for (size_t r = 0; r < which.size(); ++r)
+    for (size_t t = 0; t < texts[which[r]].size(); ++t) {
+      ids[r * longest + t] = texts[which[r]][t];
+      mask[r * longest + t] = 1;
+    }
+  const auto made = model.model.bundle().network->forward(
+      {{"input_ids", Tensor::from(ids, {rows, n})}, {"attention_mask", Tensor::from(mask, {rows, n})}},
+      {.hidden_states = true});
+  const Tensor* all = nullptr;
+  for (const char* name : {"last_hidden_state", "encoder_last_hidden_state"})
+    if (const auto it = made.find(name); it != made.end() && !all) all = &it->second;
+  // Models with a head: the last of their hidden states.
+  for (int64_t layer = 256; layer >= 0 && !all; --layer)
+    if (const auto it = made.find(fmt::format("hidden_states.{}", layer)); it != made.end()) all = &it->second;
+  if (!all) throw ApiError(400, fmt::format("\"{}\" does not support embeddings", model.name), "model");
+  for (size_t r = 0; r < which.size(); ++r)
+    take(which[r],
+         narrow(select(*all, 0, static_cast<int64_t>(r)), 0, 0, static_cast<int64_t>(texts[which[r]].size())));
+}
+
+// Texts of like length are computed together; what else is computed changes no number.
+void each_hidden(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts, const Take& take) {
+  const Turn turn;
   NoGrad no_grad;
   const auto& network = *model.model.bundle().network;
-  if (const nn::CausalLM* lm = network.causal_lm(); lm && !network.seq2seq_lm()) {
-    nn::TokenBatch batch;
-    batch.ids = ids;
-    batch.positions.resize(ids.size());
-    std::iota(batch.positions.begin(), batch.positions.end(), 0);
-    batch.lengths = {static_cast<int64_t>(ids.size())};
-    return lm->body(batch, nullptr);
+  const nn::CausalLM* lm = network.seq2seq_lm() ? nullptr : network.causal_lm();
+  std::vector<size_t> order(texts.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return texts[a].size() < texts[b].size(); });
+  for (size_t first = 0; first < order.size();) {
+    std::vector<size_t> which;
+    while (first < order.size() && which.size() < kBatchRows &&
+           (which.empty() || static_cast<int64_t>((which.size() + 1) * texts[order[first]].size()) <= kBatchTokens))
+      which.push_back(order[first++]);
+    if (lm)
+      decoder_states(*lm, texts, which, take);
+    else
+      encoder_states(model, texts, which, take);
   }
-  const auto n = static_cast<int64_t>(ids.size());
-  Tensor input = Tensor::empty({1, n}, DType::i64), mask = Tensor::empty({1, n}, DType::i64);
-  for (int64_t i = 0; i < n; ++i) {
-    input.data<int64_t>()[i] = ids[static_cast<size_t>(i)];
-    mask.data<int64_t>()[i] = 1;
+}
+
+std::vector<std::vector<float>> rows_of(const Tensor& hidden) {
+  std::vector<std::vector<float>> rows;
+  for (int64_t i = 0; i < hidden.size(0); ++i) {
+    const float* row = hidden.data<float>() + i * hidden.stride(0);
+    rows.emplace_back(row, row + hidden.size(1));
   }
-  auto out = network.forward({{"input_ids", input}, {"attention_mask", mask}}, {.hidden_states = true});
-  for (const char* name : {"last_hidden_state", "encoder_last_hidden_state"})
-    if (const auto it = out.find(name); it != out.end()) return it->second.as_strided({n, it->second.size(2)}, {it->second.size(2), 1});
-  // Models with a head: the last of their hidden states.
-  for (int64_t layer = 256; layer >= 0; --layer)
-    if (const auto it = out.find(fmt::format("hidden_states.{}", layer)); it != out.end()) return it->second.as_strided({n, it->second.size(2)}, {it->second.size(2), 1});
-  throw ApiError(400, fmt::format("\"{}\" does not support embeddings", model.name), "model");
+  return rows;
+}
+
+std::vector<float> pooled(Pooling pooling, const std::vector<std::vector<float>>& rows) {
+  if (pooling == Pooling::last) return rows.back();
+  std::vector<float> out = rows[0];
+  if (pooling == Pooling::max)
+    for (const auto& r : rows)
+      for (size_t i = 0; i < out.size(); ++i) out[i] = std::max(out[i], r[i]);
+  if (pooling == Pooling::mean) {
+    std::vector<double> sum(out.size());
+    for (const auto& r : rows)
+      for (size_t i = 0; i < out.size(); ++i) sum[i] += r[i];
+    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(sum[i] / static_cast<double>(rows.size()));
+  }
+  return out;
+}
+
+std::vector<float> finished(std::vector<float> row, const VectorOptions& options) {
+  if (options.dimensions) {
+    if (*options.dimensions < 1 || *options.dimensions > static_cast<int64_t>(row.size()))
+      throw ApiError(400, fmt::format("\"dimensions\" is {}, expected 1 to {}", *options.dimensions, row.size()),
+                     "dimensions");
+    row.resize(static_cast<size_t>(*options.dimensions));
+  }
+  if (options.normalize) normalise(&row);
+  return row;
+}
+
+// Whether the folder lists modules of sentence-transformers, whose own steps then make the vector.
+bool has_modules(const LoadedModel& model) {
+  std::error_code error;
+  return !model.model.bundle().gguf && std::filesystem::exists(model.model.bundle().path / "modules.json", error);
 }
 
 }  // namespace
@@ -74,48 +166,70 @@ std::vector<int32_t> vector_ids(const LoadedModel& model, const std::string& tex
   return model.model.tokenizer()->encode_ids(text);
 }
 
-std::vector<std::vector<float>> token_vectors(const LoadedModel& model, const std::vector<int32_t>& ids) {
-  const Tensor hidden = hidden_of(model, ids);
-  std::vector<std::vector<float>> rows;
-  for (int64_t i = 0; i < hidden.size(0); ++i) {
-    const float* row = hidden.data<float>() + i * hidden.stride(0);
-    rows.emplace_back(row, row + hidden.size(1));
+int64_t most_tokens(const LoadedModel& model) {
+  int64_t most = model.context();
+  const auto file = model.model.bundle().path / "sentence_bert_config.json";
+  std::error_code error;
+  if (!model.model.bundle().gguf && std::filesystem::exists(file, error)) {
+    const Json json = read_json_file(file);
+    if (const auto it = json.find("max_seq_length");
+        it != json.end() && it->is_number_integer() && it->get<int64_t>() > 0)
+      most = most > 0 ? std::min(most, it->get<int64_t>()) : it->get<int64_t>();
   }
+  return most;
+}
+
+std::vector<std::vector<float>> token_vectors(const LoadedModel& model, const std::vector<int32_t>& ids) {
+  std::vector<std::vector<float>> rows;
+  each_hidden(model, {ids}, [&](size_t, const Tensor& hidden) { rows = rows_of(hidden); });
   return rows;
 }
 
-Vectors vectors_of(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts, const VectorOptions& options) {
+Vectors vectors_of(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts,
+                   const VectorOptions& options) {
   const Pooling pooling = pooling_of(model);
+  const int64_t most = most_tokens(model);
+  std::vector<std::vector<int32_t>> cut = texts;
   Vectors out;
-  for (std::vector<int32_t> ids : texts) {
-    const int64_t most = model.context();
+  for (auto& ids : cut) {
     if (most > 0 && static_cast<int64_t>(ids.size()) > most) {
       if (!options.truncate) throw ApiError(400, "the input length exceeds the context length", "input");
       const int32_t last = ids.back();
       ids.resize(static_cast<size_t>(most));
       if (!model.scheduler) ids.back() = last;  // the end mark of encoders stays
     }
-    out.tokens += static_cast<int64_t>(ids.size());
     if (ids.empty()) throw ApiError(400, "the input holds no token", "input");
-    const auto rows = token_vectors(model, ids);
-    std::vector<float> row = rows[0];
-    if (pooling == Pooling::last) row = rows.back();
-    if (pooling == Pooling::max)
-      for (const auto& r : rows)
-        for (size_t i = 0; i < row.size(); ++i) row[i] = std::max(row[i], r[i]);
-    if (pooling == Pooling::mean) {
-      std::vector<double> sum(row.size());
-      for (const auto& r : rows)
-        for (size_t i = 0; i < row.size(); ++i) sum[i] += r[i];
-      for (size_t i = 0; i < row.size(); ++i) row[i] = static_cast<float>(sum[i] / static_cast<double>(rows.size()));
-    }
-    if (options.dimensions) {
-      if (*options.dimensions < 1 || *options.dimensions > static_cast<int64_t>(row.size())) throw ApiError(400, fmt::format("\"dimensions\" is {}, expected 1 to {}", *options.dimensions, row.size()), "dimensions");
-      row.resize(static_cast<size_t>(*options.dimensions));
-    }
-    if (options.normalize) normalise(&row);
-    out.rows.push_back(std::move(row));
+    out.tokens += static_cast<int64_t>(ids.size());
   }
+  out.rows.resize(cut.size());
+  each_hidden(model, cut, [&](size_t i, const Tensor& hidden) {
+    out.rows[i] = finished(pooled(pooling, rows_of(hidden)), options);
+  });
+  return out;
+}
+
+Vectors vectors_of_texts(LoadedModel& model, const std::vector<std::string>& texts, const VectorOptions& options) {
+  std::vector<std::vector<int32_t>> ids;
+  for (const auto& text : texts) ids.push_back(vector_ids(model, text));
+  // Where the modules end in a normalisation, the vector before it is pooled here.
+  if (!has_modules(model) || !options.normalize) {
+    if (options.prompt_name)
+      throw ApiError(400, "\"prompt_name\" is not supported: the model lists no prompts", "prompt_name");
+    return vectors_of(model, ids, options);
+  }
+  const int64_t most = most_tokens(model);
+  Vectors out;
+  for (const auto& row : ids) {
+    const auto n = static_cast<int64_t>(row.size());
+    if (most > 0 && n > most && !options.truncate)
+      throw ApiError(400, "the input length exceeds the context length", "input");
+    out.tokens += most > 0 ? std::min(n, most) : n;
+  }
+  const auto task = task_of(model, "sentence-embedding");
+  const tasks::SentenceEncoder encoder(*task);
+  const Turn turn;
+  for (auto& row : encoder.encode(texts, encoder.prompt(options.prompt_name)))
+    out.rows.push_back(finished(std::move(row), options));
   return out;
 }
 

@@ -15,13 +15,19 @@ struct Vectors {
 
 struct VectorOptions {
   bool normalize = true;
-  bool truncate = true;  // else a text that does not fit is refused
-  std::optional<int64_t> dimensions;  // cut to so many, then normalised again
+  bool truncate = true;                    // else a text that does not fit is refused
+  std::optional<int64_t> dimensions;       // cut to so many, then normalised again
+  std::optional<std::string> prompt_name;  // of sentence-transformers' settings; their default one without
 };
 
-// One vector for each text: pooled as the model's own files say (1_Pooling/config.json), else the mean of the tokens; of a model
-// that generates, the last token's. Throws ApiError 400.
-Vectors vectors_of(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts, const VectorOptions& options);
+// One vector for each text: pooled as the model's own files say (1_Pooling/config.json), else the mean of the tokens;
+// of a model that generates, the last token's. Throws ApiError 400.
+Vectors vectors_of(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts,
+                   const VectorOptions& options);
+// The same for texts; a folder that lists sentence-transformers' modules is computed by them.
+Vectors vectors_of_texts(LoadedModel& model, const std::vector<std::string>& texts, const VectorOptions& options);
+// The most tokens of a text: of the model, and of sentence-transformers' settings; 0 if unlimited.
+int64_t most_tokens(const LoadedModel& model);
 std::vector<int32_t> vector_ids(const LoadedModel& model, const std::string& text);
 // A row for each token, special ones included, neither pooled nor normalised.
 std::vector<std::vector<float>> token_vectors(const LoadedModel& model, const std::vector<int32_t>& ids);

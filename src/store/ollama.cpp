@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/require.h"
+#include "store/registry_auth.h"
 #include "store/sources.h"
 
 namespace mynah::store {
@@ -28,9 +29,10 @@ RemoteFile layer_of(const Json& row, const std::string& role, const std::string&
   return file;
 }
 
-HttpResponse get_manifest(Job& job, const Name& name, const std::string& base, bool probe) {
+HttpResponse get_manifest(Job& job, const Name& name, const std::string& base, bool probe,
+                          const std::string& token = {}) {
   HttpRequest request{
-      base + "/manifests/" + name.tag, {}, {"Accept: application/vnd.docker.distribution.manifest.v2+json"}};
+      base + "/manifests/" + name.tag, token, {"Accept: application/vnd.docker.distribution.manifest.v2+json"}};
   if (probe) {
     request.tries = 1;
     request.connect_s = 4;
@@ -87,9 +89,15 @@ RemoteModel offer_of_ollama(Job& job, const Name& name) {
     base = "http://" + path;
     response = get_manifest(job, name, base, false);
   }
+  std::string token;
+  if (response.status == 401) {
+    token = registry_token(job.http, base, response.header("www-authenticate"));
+    if (!token.empty()) response = get_manifest(job, name, base, false, token);
+  }
   if (response.status != 200) fail_status(response, name.text);
   RemoteModel model;
   model.source = name.text;
+  model.token = token;
   model.revision = digest_of_text(response.body).hex();
   model.files = layers_of_manifest(response.body, name.text);
   for (auto& file : model.files) file.url = base + "/blobs/" + file.digest->with_prefix();

@@ -13,6 +13,7 @@
 #include "base/require.h"
 #include "store/http.h"
 #include "store/names.h"
+#include "store/registry_auth.h"
 
 namespace mynah::store {
 namespace {
@@ -22,7 +23,7 @@ constexpr const char* kConfigType = "application/vnd.docker.container.image.v1+j
 
 struct Sent {
   long status = 0;
-  std::string location, body, scheme_of_auth;
+  std::string location, challenge, body;
 };
 
 // One upload under way, for libcurl's callbacks.
@@ -59,7 +60,9 @@ size_t take_header(char* data, size_t size, size_t count, void* context) {
   std::string value(line.substr(colon + 1));
   const size_t begin = value.find_first_not_of(" \t"), end = value.find_last_not_of(" \t\r\n");
   value = begin == std::string::npos ? "" : value.substr(begin, end - begin + 1);
-  if (lower(line.substr(0, colon)) == "location") static_cast<Sent*>(context)->location = value;
+  const std::string name = lower(line.substr(0, colon));
+  if (name == "location") static_cast<Sent*>(context)->location = value;
+  if (name == "www-authenticate") static_cast<Sent*>(context)->challenge = value;
   return size * count;
 }
 
@@ -81,6 +84,7 @@ class Registry {
       : options_(options),
         stall_s_(settings.stall_s),
         base_(std::move(base)),
+        http_(settings, options.cancelled),
         curl_(curl_easy_init(), curl_easy_cleanup) {
     if (!curl_) fail(ErrorCode::failure, "push: libcurl cannot be initialised");
   }
@@ -96,6 +100,8 @@ class Registry {
     Upload upload{file, text, size, 0, &progress, &options_.cancelled, &sent};
     curl_slist* list = curl_slist_append(nullptr, type.empty() ? "Content-Type:" : ("Content-Type: " + type).c_str());
     list = curl_slist_append(list, "Expect:");
+    if (!token_.empty() && origin_of(url) == origin_of(base_))
+      list = curl_slist_append(list, ("Authorization: Bearer " + token_).c_str());
     const std::unique_ptr<curl_slist, void (*)(curl_slist*)> kept(list, curl_slist_free_all);
     curl_easy_setopt(c, CURLOPT_URL, url.c_str());
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -129,8 +135,14 @@ class Registry {
     if (code != CURLE_OK)
       fail(ErrorCode::network, "{}: {}; check the network and try again", host_of(url), curl_easy_strerror(code));
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &sent.status);
+    // Only requests without a body come first; they are what is refused.
+    if (sent.status == 401 && token_.empty() && size == 0) {
+      token_ = registry_token(http_, base_, sent.challenge);
+      if (!token_.empty()) return send(method, url, type, file, text, size, progress);
+    }
     if (sent.status == 401 || sent.status == 403)
-      fail(ErrorCode::auth, "push: {} answered {}, it wants an account that may write; this program has none",
+      fail(ErrorCode::auth,
+           "push: {} answered {}, it wants an account that may write; ~/.ollama/id_ed25519 is the key that is shown",
            host_of(url), sent.status);
     return sent;
   }
@@ -149,6 +161,8 @@ class Registry {
   const PullOptions& options_;
   const double stall_s_;
   const std::string base_;
+  Http http_;  // for tokens
+  std::string token_;
   std::unique_ptr<CURL, void (*)(CURL*)> curl_;
 };
 

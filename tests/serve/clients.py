@@ -168,7 +168,7 @@ def openai_chat():
     assert len(many.choices) == 3 and len(many.choices[0].logprobs.content[0].top_logprobs) == 2 and many.usage.completion_tokens > 6
     again = client.chat.completions.create(model=MODEL, messages=MESSAGES, n=3, max_tokens=6, seed=1)
     assert [c.message.content for c in again.choices] == [c.message.content for c in many.choices]
-    with client.chat.completions.stream(model=MODEL, messages=MESSAGES, max_tokens=40, temperature=0, stop=["."]) as events:
+    with client.chat.completions.stream(model=MODEL, messages=MESSAGES, max_tokens=40, temperature=0, stop=[","]) as events:
         assert events.get_final_completion().choices[0].message.content
     raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES, max_tokens=2)
     assert raw.headers["x-request-id"] and raw.parse().object == "chat.completion"
@@ -239,7 +239,7 @@ def openai_responses():
     assert events[0].type == "response.created" and events[-1].type in ("response.completed", "response.incomplete")
     assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == answer.output_text
     assert [e.sequence_number for e in events] == list(range(len(events)))
-    with client.responses.stream(model=MODEL, input="What is the capital of France?", max_output_tokens=60, temperature=0) as stream:
+    with client.responses.stream(model=MODEL, input="A city?", max_output_tokens=80, temperature=0, text={"format": {"type": "json_schema", "name": "city", "schema": SCHEMA}}) as stream:
         assert stream.get_final_response().id
     assert client.responses.retrieve(answer.id).output_text == answer.output_text
     assert client.responses.create(model=MODEL, input="And of Spain?", previous_response_id=answer.id, max_output_tokens=4).usage.input_tokens > answer.usage.input_tokens

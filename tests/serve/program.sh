@@ -38,6 +38,11 @@ printf 'FROM %s\n' "$golden/models/gguf_llama_f32/model.gguf" >"$home/Modelfile"
 printf 'FROM %s\n' "$golden/tasks/bert_classifier" >"$home/Modelfile"
 "$program" create classifier -f "$home/Modelfile" 2>/dev/null
 
+# What a Modelfile says holds in the program as in the server.
+printf 'FROM tiny\nSYSTEM Sing.\nTEMPLATE """{{ .System }}{{ .Prompt }}"""\nPARAMETER temperature 0\nPARAMETER num_predict 6\n' >"$home/Modelfile"
+"$program" create singer -f "$home/Modelfile" 2>/dev/null
+holds "run reads the Modelfile" "$("$program" run singer a </dev/null 2>/dev/null)" "$("$program" run tiny "Sing.a" --raw --temperature 0 --max-tokens 6 </dev/null 2>/dev/null)"
+
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
   -keyout "$home/key.pem" -out "$home/cert.pem" 2>/dev/null
 start --port 0 --tls-cert "$home/cert.pem" --tls-key "$home/key.pem"
@@ -88,7 +93,7 @@ holds "both say the same" "$(cat "$home/hosted")" "$(cat "$home/out")"
 "$program" run hf:none a --endpoint "$url" </dev/null 2>"$home/error" >/dev/null
 holds "a model that the endpoint has not" $? 3
 holds "its error is one line" "$(wc -l <"$home/error")" 1
-score() { sed 's/.*"score": *\([0-9.]*\).*/\1/' | grep -o '^[0-9]\.[0-9]\{4\}' | head -1; }
+score() { grep -o '"score": *[0-9.]*' | head -1 | grep -o '[0-9]\.[0-9]\{4\}'; }
 ours=$("$program" pipeline text-classification --model classifier "I love the bird" --json | tr -d '\n' | score)
 holds "pipeline --endpoint" "$("$program" pipeline text-classification --model classifier "I love the bird" --endpoint "$url" --json | tr -d '\n ' | score)" "$ours"
 holds "pipeline hf:" "$(HF_INFERENCE_ENDPOINT=$url/ "$program" pipeline text-classification --model hf:classifier "I love the bird" --json | tr -d '\n ' | wc -c | grep -c '[1-9]')" 1

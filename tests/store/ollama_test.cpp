@@ -1,6 +1,9 @@
 // Pulls from a registry that speaks Ollama's protocol, and Ollama's own store read in place.
+#include <openssl/evp.h>
+
 #include <nlohmann/json.hpp>
 
+#include "store/registry_auth.h"
 #include "store/store_fixture.h"
 
 namespace mynah::test {
@@ -151,6 +154,74 @@ TEST_F(OllamaTest, OwnStoreIsReadInPlace) {
   }
   EXPECT_TRUE(s.list().empty());
   EXPECT_EQ(error_of([&] { s.resolve("llama2:7b"); }), "not_found");
+}
+
+std::string bytes_of_hex(const std::string& hex) {
+  std::string out;
+  for (size_t i = 0; i < hex.size(); i += 2) out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  return out;
+}
+std::string ssh_field(const std::string& bytes) {
+  return std::string(3, '\0') + static_cast<char>(bytes.size()) + bytes;
+}
+std::string in_base64(const std::string& bytes) {
+  std::string out((bytes.size() + 2) / 3 * 4, '\0');
+  EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(bytes.data()),
+                  static_cast<int>(bytes.size()));
+  return out;
+}
+
+// The first test vector of RFC 8032, section 7.1, in the form of an OpenSSH key file.
+TEST(RegistryAuth, SignsAsOllamaDoes) {
+  const std::string secret = bytes_of_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"),
+                    key = bytes_of_hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+  const std::string one(std::string("\0\0\0\1", 4)), public_key = ssh_field("ssh-ed25519") + ssh_field(key);
+  const std::string inner =
+      "abcdabcd" + ssh_field("ssh-ed25519") + ssh_field(key) + ssh_field(secret + key) + ssh_field("");
+  const auto file = [&](const std::string& cipher) {
+    const std::string length{0, 0, static_cast<char>(inner.size() >> 8), static_cast<char>(inner.size())};
+    return "-----BEGIN OPENSSH PRIVATE"
+           " KEY-----\n" +
+           in_base64(std::string("openssh-key-v1\0", 15) + ssh_field(cipher) + ssh_field("none") + ssh_field("") + one +
+                     ssh_field(public_key) + length + inner) +
+           "\n-----END OPENSSH PRIVATE"
+           " KEY-----\n";
+  };
+  const std::string signature = bytes_of_hex(
+      "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24"
+      "655141438e7a100b");
+  EXPECT_EQ(store::sign_with_key(file("none"), ""), in_base64(public_key) + ":" + in_base64(signature));
+  EXPECT_EQ(store::sign_with_key(file("aes256-ctr"), ""), "");
+  EXPECT_EQ(store::sign_with_key(file("none").substr(0, 120), ""), "");
+  EXPECT_EQ(store::sign_with_key("nothing", "x"), "");
+}
+
+TEST_F(OllamaTest, TokensComeFromTheRealmOfTheSameHost) {
+  std::string realm;
+  int asked = 0;
+  HttpServer guarded([&](const Request& r) -> Response {
+    if (r.path == "/token") {
+      ++asked;
+      return {
+          200,
+          {},
+          r.query.find("scope=repository%3Alibrary%2Fllama2%3Apull") == std::string::npos ? "{}" : R"({"token":"t1"})"};
+    }
+    if (r.header("authorization") != "Bearer t1")
+      return {401,
+              {{"WWW-Authenticate",
+                "Bearer realm=\"" + realm + "\",service=\"s\",scope=\"repository:library/llama2:pull\""}},
+              "{}"};
+    return serve(r);
+  });
+  realm = guarded.url() + "/token";
+  const std::string guarded_name = "ollama:" + guarded.url() + "/library/llama2";
+  const store::Store s(settings());
+  EXPECT_EQ(s.pull(guarded_name, insecure()).files.size(), 5u);
+  EXPECT_EQ(asked, 1);
+  s.remove(guarded_name);
+  realm = "http://elsewhere.invalid/token";
+  EXPECT_EQ(error_of([&] { s.pull(guarded_name, insecure()); }), "auth");
 }
 
 }  // namespace
