@@ -138,16 +138,30 @@ Constraint::State Constraint::next(State state, int32_t token) {
   return automaton_.next(state, bytes_[static_cast<size_t>(token)]);
 }
 
+namespace {
+
+text::Grammar::Expression json_of(text::Grammar& grammar, const Json& format) { return format == "json" ? text::json_object(grammar) : text::json_schema(grammar, format); }
+
+// {"$before": a regular expression, "$then": "json" or a schema}: a thought in front of the JSON, say.
+text::Grammar::Expression behind(text::Grammar& grammar, const Json& format) {
+  if (!format["$before"].is_string() || !format.contains("$then")) fail(ErrorCode::usage, "schema: $before is {}, expected a regular expression with $then", format["$before"].dump());
+  return grammar.sequence({text::regular_expression(grammar, format["$before"].get<std::string>()), json_of(grammar, format["$then"])});
+}
+
+}  // namespace
+
 std::shared_ptr<Constraint> make_constraint(const GenerationConfig& c, const std::shared_ptr<const Tokenizer>& tokenizer, int64_t vocabulary) {
   if (c.format.empty() && c.regex.empty()) return nullptr;
+  if (!c.format.empty() && !c.regex.empty()) fail(ErrorCode::usage, "generation: give one of format and regex");
   require(tokenizer != nullptr, "generation: a format needs a tokenizer, and the model comes without one");
   text::Grammar grammar;
   text::Grammar::Expression root;
-  // With both, the expression is what stands before the JSON: a thought, say.
-  std::vector<text::Grammar::Expression> parts;
-  if (!c.regex.empty()) parts.push_back(text::regular_expression(grammar, c.regex));
-  if (!c.format.empty()) parts.push_back(c.format == "json" ? text::json_object(grammar) : text::json_schema(grammar, parse_json(c.format, "schema")));
-  root = parts.size() == 1 ? parts[0] : grammar.sequence(parts);
+  if (!c.regex.empty()) {
+    root = text::regular_expression(grammar, c.regex);
+  } else {
+    const Json format = c.format == "json" ? Json("json") : parse_json(c.format, "schema");
+    root = format.is_object() && format.contains("$before") ? behind(grammar, format) : json_of(grammar, format);
+  }
   return std::make_shared<Constraint>(text::Automaton(std::move(grammar), root), *tokenizer, c.eos_token_id, vocabulary);
 }
 

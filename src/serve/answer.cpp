@@ -61,9 +61,10 @@ void prepare_thought(const LoadedModel& model, Plan* plan) {
       std::vector<int32_t>(prompt.end() - static_cast<long>(std::min<size_t>(prompt.size(), 12)), prompt.end()), false);
   end.erase(end.find_last_not_of(" \t\r\n") + 1);
   plan->parser.starts_thinking = end.ends_with("<think>");
-  if (!plan->job.config.format.empty() && !plan->parser.only_call)
-    plan->job.config.regex =
-        std::string(plan->parser.starts_thinking ? "" : "<think>") + "([^<]|<[^/])*</think>\\s{0,4}";
+  std::string& format = plan->job.config.format;
+  if (format.empty() || plan->parser.only_call) return;
+  const std::string thought = std::string(plan->parser.starts_thinking ? "" : "<think>") + "([^<]|<[^/])*</think>\\s{0,4}";
+  format = Json{{"$before", thought}, {"$then", format == "json" ? Json("json") : parse_json(format, "schema")}}.dump();
 }
 
 }  // namespace

@@ -378,7 +378,7 @@ TEST_F(OpenAi, HuggingFaceAndTextGeneration) {
 }
 
 TEST_F(OpenAi, LmStudio) {
-  Json body = {{"model", "tiny"}, {"input", "x"}, {"temperature", 0}, {"max_output_tokens", 5}};
+  Json body = {{"model", "tiny"}, {"input", "Hello"}, {"temperature", 0}, {"max_output_tokens", 5}};
   const Json answer = post("/api/v1/chat", body).json();
   const std::string text = answer["output"][0]["content"];
   EXPECT_EQ(text, post("/v1/chat/completions", chat(5)).json()["choices"][0]["message"]["content"]);
@@ -402,7 +402,8 @@ TEST_F(OpenAi, LmStudio) {
       400);
   EXPECT_EQ(post("/api/v1/models/load", {{"model", "tiny"}}).json()["status"], "loaded");
   bool loaded = false;
-  for (const Json& m : get("/api/v1/models").json()["models"])
+  const Json listed = get("/api/v1/models").json();
+  for (const Json& m : listed["models"])
     loaded |= m["key"] == "tiny" && !m["loaded_instances"].empty();
   EXPECT_TRUE(loaded);
   EXPECT_EQ(post("/api/v1/models/unload", {{"instance_id", "tiny"}}).status, 200);
