@@ -10,7 +10,7 @@ class AllFields : public Served {};
 
 // A body that every route finds its own fields in.
 Json base_body() {
-  return {{"model", "tiny"},
+  return {{"model", "tools"},
           {"messages", Json::array({Json{{"role", "user"}, {"content", "x"}}})},
           {"prompt", "x"},
           {"inputs", "x"},
@@ -59,7 +59,7 @@ TEST_F(AllFields, WrongTypesAreTheRequestsFault) {
     std::string path = pattern;
     for (size_t at; (at = path.find('{')) != std::string::npos;)
       path.replace(at, path.find('}', at) - at + 1,
-                   pattern.starts_with("/pipeline") && at < 12 ? "text-generation" : "tiny");
+                   pattern.starts_with("/pipeline") && at < 12 ? "text-generation" : "tools");
     for (const auto& [method, what] : methods.items()) {
       if (method != "post" || !what.contains("requestBody") ||
           !what["requestBody"]["content"].contains("application/json"))
@@ -67,6 +67,8 @@ TEST_F(AllFields, WrongTypesAreTheRequestsFault) {
       for (const auto& [field, schema] :
            what["requestBody"]["content"]["application/json"]["schema"]["properties"].items())
         for (const Json& value : values) {
+          if ((field == "parameters" || field == "options") && (value.is_object() || value.is_null()))
+            continue;  // without a limit
           Json body = base_body();
           body[field] = value;
           if (pattern == "/api/create") body["model"] = field == "model" ? value : Json("made");

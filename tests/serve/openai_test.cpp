@@ -403,8 +403,7 @@ TEST_F(OpenAi, LmStudio) {
   EXPECT_EQ(post("/api/v1/models/load", {{"model", "tiny"}}).json()["status"], "loaded");
   bool loaded = false;
   const Json listed = get("/api/v1/models").json();
-  for (const Json& m : listed["models"])
-    loaded |= m["key"] == "tiny" && !m["loaded_instances"].empty();
+  for (const Json& m : listed["models"]) loaded |= m["key"] == "tiny" && !m["loaded_instances"].empty();
   EXPECT_TRUE(loaded);
   EXPECT_EQ(post("/api/v1/models/unload", {{"instance_id", "tiny"}}).status, 200);
   EXPECT_EQ(post("/api/v1/models/unload", {{"instance_id", "nothing"}}).status, 404);
