@@ -7,6 +7,10 @@
 #include <ctime>
 #include <mutex>
 #include <random>
+#include <span>
+
+#include "generate/picture_chat.h"
+#include "text/base64.h"
 
 namespace mynah::serve {
 
@@ -59,15 +63,85 @@ void prepare_thought(const LoadedModel& model, Plan* plan) {
   plan->parser.starts_thinking = end.ends_with("<think>");
   std::string& format = plan->job.config.format;
   if (format.empty() || plan->parser.only_call) return;
-  const std::string thought =
-      std::string(plan->parser.starts_thinking ? "" : "<think>") + "([^<]|<[^/])*</think>\\s{0,4}";
+  const std::string thought = std::string(plan->parser.starts_thinking ? "" : "<think>") + "([^<]|<[^/])*</think>\\s{0,4}";
   format = Json{{"$before", thought}, {"$then", format == "json" ? Json("json") : parse_json(format, "schema")}}.dump();
 }
 
 }  // namespace
 
+namespace {
+
+media::Image decoded(const LoadedModel& model, const std::string& data) {
+  std::string_view text = data;
+  if (text.starts_with("data:")) text.remove_prefix(std::min(text.size(), text.find(',') + 1));
+  std::string plain(text);
+  std::erase_if(plain, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
+  std::replace(plain.begin(), plain.end(), '-', '+');
+  std::replace(plain.begin(), plain.end(), '_', '/');
+  const auto bytes = text::decode_base64(plain);
+  if (!bytes || bytes->empty()) throw ApiError(400, "an image is not the base64 of a file", "images");
+  try {
+    return media::decode_image(std::as_bytes(std::span(*bytes)), "the image", generation::alpha_of(model.model));
+  } catch (const Error& error) {
+    throw ApiError(400, error.what(), "images");
+  }
+}
+
+[[noreturn]] void refuse_pictures(const LoadedModel& model) {
+  throw ApiError(400, fmt::format("\"{}\" does not support vision: a message holds an image", model.name), "messages");
+}
+
+void take(GenerateInputs inputs, generation::Job* job) {
+  job->prompt = inputs.input_ids.empty() ? std::vector<int32_t>() : std::move(inputs.input_ids[0]);
+  job->media = std::move(inputs.media);
+}
+
+// Pictures that are not read yet.
+bool holds_pictures(const Json& messages) {
+  for (const Json& message : messages)
+    if (const auto content = message.find("content"); content != message.end() && content->is_array())
+      for (const Json& part : *content)
+        if (part.contains("data")) return true;
+  return false;
+}
+
+}  // namespace
+
+void chat_prompt(const LoadedModel& model, Json messages, const Json& tools, const Json& think, generation::Job* job) {
+  if (!holds_pictures(messages)) {
+    job->prompt = chat_ids(model, std::move(messages), tools, think);
+    return;
+  }
+  if (!generation::sees(model.model)) refuse_pictures(model);
+  std::vector<media::Image> pictures;
+  for (Json& message : messages)
+    if (message["content"].is_array())
+      for (Json& part : message["content"])
+        if (part.value("type", "") == "image") {
+          pictures.push_back(decoded(model, part["data"].get<std::string>()));
+          part.erase("data");
+        }
+  std::function<std::string(const Json&)> render;
+  if (model.chat_template || model.go_template)
+    render = [&](const Json& all) { return chat_text(model, all, tools, think, true); };
+  take(generation::picture_chat(model.model, messages, pictures, render), job);
+}
+
+void plain_prompt(const LoadedModel& model, const std::string& text, const std::vector<std::string>& pictures,
+                  generation::Job* job) {
+  if (pictures.empty()) {
+    job->prompt = plain_ids(model, text);
+    return;
+  }
+  if (!generation::sees(model.model)) refuse_pictures(model);
+  std::vector<media::Image> images;
+  for (const std::string& picture : pictures) images.push_back(decoded(model, picture));
+  take(generation::picture_prompt(model.model, text, images), job);
+}
+
 std::string chat_text(const LoadedModel& model, Json messages, const Json& tools, const Json& think,
                       bool generation_prompt) {
+  if (holds_pictures(messages)) refuse_pictures(model);
   Json all = Json::array();
   const bool has_system =
       std::any_of(messages.begin(), messages.end(), [](const Json& m) { return m.value("role", "") == "system"; });
