@@ -50,14 +50,13 @@ BartConfig::BartConfig(const Json& c, const BartFamily& f)
       share_encoder_decoder_embeddings(nn::config_bool(c, "share_encoder_decoder_embeddings", true)),
       activation_function(activation(nn::config_string(c, "activation_function", f.activation_function))),
       family(f) {
-  for (const int64_t heads : {encoder_attention_heads, decoder_attention_heads})
-    require(d_model % heads == 0, "config.json: d_model {} is not a multiple of {} attention heads", d_model, heads);
   if (share_encoder_decoder_embeddings) decoder_vocab_size = vocab_size;
 }
 
 BartAttention::BartAttention(const Weights& w, int64_t c, int64_t h, nn::Init init, bool key_bias, int64_t memory_size)
     : heads(h), size(c), q(w, "q_proj", c, c, init), kv(w, {"k_proj", "v_proj"}, memory_size > 0 ? memory_size : c, {c, c}, init, key_bias), out(w, "out_proj", c, c, init) {
   if (!key_bias) kv.bias = {Tensor(), (w / "v_proj").tensor("bias", {c}, nn::Init::zeros())};
+  require(c % h == 0, "config.json: d_model {} is not a multiple of {} attention heads", c, h);
 }
 
 Tensor BartAttention::queries(const Tensor& x) const { return nn::split_heads(q(x), x.size(0), heads, size / heads); }

@@ -69,7 +69,7 @@ ClipPatches::ClipPatches(const Json& c, const ClipStackConfig& stack, const nn::
   positions = (w / "position_embedding").tensor("weight", {side * side + (with_class ? 1 : 0), stack.hidden_size}, stack.init());
 }
 
-Tensor ClipPatches::forward(const Tensor& pixels, bool interpolate) const {
+Tensor ClipPatches::forward(const Tensor& pixels, bool interpolate, float excess) const {
   const int64_t images = pixels.size(0), c = positions.size(1);
   const bool other = pixels.size(2) != image_size || pixels.size(3) != image_size;
   require(!other || interpolate, "forward: pixel_values are {}x{}, expected {}x{}; set interpolate_pos_encoding for other sizes", pixels.size(2), pixels.size(3),
@@ -79,7 +79,7 @@ Tensor ClipPatches::forward(const Tensor& pixels, bool interpolate) const {
   const Tensor x = special ? join_tokens({reshape(class_embedding, {1, 1, c})}, patches, images) : patches;
   Tensor places = positions;
   if (other) {
-    places = nn::resize_positions(narrow(positions, 0, special, positions.size(0) - special), {image_size / patch_size, image_size / patch_size}, pixels.size(2) / patch_size, pixels.size(3) / patch_size);
+    places = nn::resize_positions(narrow(positions, 0, special, positions.size(0) - special), {image_size / patch_size, image_size / patch_size}, pixels.size(2) / patch_size, pixels.size(3) / patch_size, excess);
     if (special) places = cat({narrow(positions, 0, 0, 1), places}, 0);
   }
   const int64_t tokens = x.size(0) / images;

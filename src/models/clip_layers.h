@@ -51,7 +51,7 @@ struct ClipStack {
 struct ClipPatches {
   ClipPatches(const Json& c, const ClipStackConfig& stack, const nn::Weights& w, bool with_class);
   // pixels [B,C,H,W] -> [B * T, C]; other sizes than image_size need `interpolate`.
-  Tensor forward(const Tensor& pixels, bool interpolate) const;
+  Tensor forward(const Tensor& pixels, bool interpolate, float excess = 0) const;
 
   int64_t channels, image_size, patch_size;
   Tensor projection, projection_bias, class_embedding, positions;

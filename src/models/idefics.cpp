@@ -73,7 +73,7 @@ struct VisionTower {
   // [images,3,H,W] -> [images * S, E], the class token's row first; the last norm is for the pooled row, which nobody
   // asks for.
   Tensor forward(const Tensor& pixels, bool interpolate) const {
-    const Tensor x = before(patches.forward(pixels, interpolate));
+    const Tensor x = before(patches.forward(pixels, interpolate, 0.1f));
     TokenBatch batch;
     batch.lengths.assign(static_cast<size_t>(pixels.size(0)), x.size(0) / pixels.size(0));
     return stack.forward(x, batch, false, nullptr);

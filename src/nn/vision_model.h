@@ -33,7 +33,8 @@ class VisionModel : public Model {
 // Patches of pixels as rows: pixels [B,C,H,W], weight [O,C,PH,PW], bias [O] or undefined -> [B * (H/PH) * (W/PW), O].
 Tensor patch_rows(const Tensor& pixels, const Tensor& weight, const Tensor& bias);
 
-// A position table [P, C] of a grid of patches resized to height x width patches, bicubic: [height * width, C].
-Tensor resize_positions(const Tensor& table, std::array<int64_t, 2> grid, int64_t height, int64_t width);
+// A position table [P, C] of a grid of patches resized to height x width patches, bicubic: [height * width, C]. `excess`: patches
+// that some references add to the size when they work out the scale, 0.1, which moves every place a little.
+Tensor resize_positions(const Tensor& table, std::array<int64_t, 2> grid, int64_t height, int64_t width, float excess = 0);
 
 }  // namespace mynah::nn

@@ -13,6 +13,7 @@
 #include "mynah/autograd.h"
 #include "mynah/ops.h"
 #include "nn/causal_lm.h"
+#include "nn/config.h"
 #include "serve/task_pipeline.h"
 #include "serve/turn.h"
 #include "tasks/sentence_encoder.h"
@@ -76,13 +77,17 @@ void encoder_states(const LoadedModel& model, const std::vector<std::vector<int3
   size_t longest = 0;
   for (const size_t i : which) longest = std::max(longest, texts[i].size());
   const auto rows = static_cast<int64_t>(which.size()), n = static_cast<int64_t>(longest);
-  std::vector<int64_t> ids(which.size() * longest, model.model.tokenizer()->pad_id().value_or(0)), mask(ids.size(), 0);
+  // A vocabulary may name a pad token that the network has no row for; what stands behind a text is not looked at.
+  const auto& b = model.model.bundle();
+  const int64_t pad = model.model.tokenizer()->pad_id().value_or(0);
+  const int64_t filler = pad < nn::config_int(b.config, "vocab_size", pad + 1) ? pad : 0;
+  std::vector<int64_t> ids(which.size() * longest, filler), mask(ids.size(), 0);
   for (size_t r = 0; r < which.size(); ++r)
     for (size_t t = 0; t < texts[which[r]].size(); ++t) {
       ids[r * longest + t] = texts[which[r]][t];
       mask[r * longest + t] = 1;
     }
-  const auto made = model.model.bundle().network->forward(
+  const auto made = b.network->forward(
       {{"input_ids", Tensor::from(ids, {rows, n})}, {"attention_mask", Tensor::from(mask, {rows, n})}},
       {.hidden_states = true});
   const Tensor* all = nullptr;

@@ -117,7 +117,7 @@ Prompts prompts_of(const t::OpenTask& task, const bundle::TextImageProcessor& pr
       if (message["content"].is_array())
         for (const Json& part : message["content"])
           if (part.is_object() && part.value("type", "") == "image")
-            pictures.push_back(t::read_picture(task, picture_of(part), processor.alpha()));
+            pictures.push_back(t::read_picture(task, picture_of(part)));
     const auto bos = task.tokenizer().bos_id();
     special = !(bos && text.starts_with(task.tokenizer().token_text(*bos)));
     texts = {std::move(text)};
@@ -130,7 +130,7 @@ Prompts prompts_of(const t::OpenTask& task, const bundle::TextImageProcessor& pr
       p.said.push_back(text);
     }
     for (const Json& each : job["images"])  // of all texts, or a list for each
-      for (const Json& picture : as_list(each)) pictures.push_back(t::read_picture(task, picture, processor.alpha()));
+      for (const Json& picture : as_list(each)) pictures.push_back(t::read_picture(task, picture));
   }
   p.inputs = processor(texts, pictures, special);
   return p;

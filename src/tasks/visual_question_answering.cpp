@@ -76,7 +76,6 @@ extern const TaskEntry task_visual_question_answering{
     .heads = {nn::HeadKind::image_text},
     .options = {{"question", t::OptionType::texts, "what is asked"},
                 t::kImageOption,
-                {"top_k", t::OptionType::integer, "accepted: generated answers have no ranks"},
                 {"padding", t::OptionType::json, "accepted: questions go one by one"},
                 {"truncation", t::OptionType::json, "accepted: questions are taken whole"},
                 t::kTimeoutOption},

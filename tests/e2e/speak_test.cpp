@@ -57,7 +57,7 @@ TEST_F(Speak, RefusesWhatCannotBeMeant) {
   EXPECT_FALSE(fs::exists(file("a.wav")));
   // Nothing plays here.
   set_environment("PATH", file("empty").string());
-  expect_refused({"speak", voice_, "a"}, {3}, {"aplay", "-o"});
+  expect_refused({"speak", voice_, "a"}, {3}, {"player", "-o"});
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ def grad(model):
     labels = inputs["input_ids"].clone()
     labels[inputs["attention_mask"] == 0] = -100
     labels[labels == IMAGE] = -100
+    labels[1, int((inputs["attention_mask"][1] == 0).sum())] = -100  # would be predicted from padding
     return dict(inputs, labels=labels)
 
 
