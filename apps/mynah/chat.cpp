@@ -258,6 +258,9 @@ bool ChatOptions::set(const std::string& name, const std::string& value, const s
   return true;
 }
 
+// Models with fewer parameters are helped out of loops.
+constexpr int64_t kSmall = 500'000'000;
+
 GenerationConfig ChatOptions::settings(const Model& opened) const {
   GenerationConfig c = generation_defaults(opened);
   const auto& tokenizer = opened.bundle().tokenizer;
@@ -270,19 +273,21 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
     c.temperature = 0.7f;
     c.top_p = 0.9f;
     c.top_k = 40;
-    // Small models fall into loops without it; never when --temperature 0 asks for the likeliest tokens. Line ends and
-    // punctuation are free to come again: verses and lists are made of them.
-    c.repetition_penalty = 1.1f;
-    if (tokenizer) c.repetition_exempt = wordless_tokens(*tokenizer);
   }
   if (temperature) {
     c.temperature = static_cast<float>(*temperature);
     c.do_sample = *temperature > 0;
-    if (!c.do_sample && !says) c.repetition_penalty = 1.0f;
   }
   if (top_p) c.top_p = static_cast<float>(*top_p);
   if (top_k) c.top_k = *top_k;
   if (top_p || top_k) c.do_sample = c.temperature > 0;
+  // Small models fall into loops without help. Line ends and punctuation are free to come again: verses and lists are made of them.
+  // Not where the likeliest tokens are asked for, nor where a format decides what must come again.
+  if (!says && c.do_sample && format.empty() && opened.parameter_count() < kSmall) {
+    c.no_repeat_ngram_size = 5;
+    c.repetition_penalty = 1.02f;
+    if (tokenizer) c.repetition_exempt = wordless_tokens(*tokenizer);
+  }
   // Without a seed every run draws anew.
   c.seed = seed ? *seed : (static_cast<uint64_t>(std::random_device{}()) << 32) | std::random_device{}();
   c.max_new_tokens = max_tokens.value_or(1024);

@@ -26,7 +26,8 @@ struct ChatOptions {
   // Sets temperature, top_k, top_p, seed, max_tokens or context from what was typed; `where` names it in the error. Throws usage for
   // what is not such a number; false for another name.
   bool set(const std::string& name, const std::string& value, const std::string& where);
-  // The model's own settings, else temperature 0.7, top-p 0.9, top-k 40 and a repetition penalty of 1.1 on words; then these options.
+  // The model's own settings, else temperature 0.7, top-p 0.9, top-k 40, and for models below 500 million
+  // parameters no five tokens twice and a repetition penalty of 1.02 on words; then these options.
   GenerationConfig settings(const Model& opened) const;
 };
 
