@@ -133,15 +133,9 @@ void transcribe(Call& call, bool translate) {
       rows.push_back({{"word", c.value("text", "")}, {"start", second_of(c, 0)}, {"end", second_of(c, 1)}});
     else
       rows.push_back({{"id", rows.size()},
-                      {"seek", 0},
                       {"start", second_of(c, 0)},
                       {"end", second_of(c, 1)},
-                      {"text", c.value("text", "")},
-                      {"tokens", Json::array()},
-                      {"temperature", 0.0},
-                      {"avg_logprob", 0.0},
-                      {"compression_ratio", 0.0},
-                      {"no_speech_prob", 0.0}});
+                      {"text", c.value("text", "")}});
   }
   Json json = {
       {"task", translate ? "translate" : "transcribe"}, {"duration", end}, {"language", form.language}, {"text", text}};
