@@ -61,6 +61,7 @@ void stream_speech(Call& call, const bundle::Speech& speech, const std::string& 
 void openai_speech(Call& call) {
   const Json body = call.body();
   const Fields f(body);
+  f.refuse("instructions", "voices have no other way of speaking");
   const std::string name = model_name(call, f);
   const auto text = f.text("input");
   if (!text) throw ApiError(400, "\"input\" is missing", "input");

@@ -153,6 +153,9 @@ TEST_F(AllFields, SoundsNeedAFormAndAModelForThem) {
   EXPECT_EQ(send(form(field("model", "tiny") + field("temperature", "hot"))).json()["error"]["param"], "temperature");
   EXPECT_EQ(post("/v1/audio/transcriptions", {{"model", "tiny"}}).status, 400);
   EXPECT_EQ(post("/v1/audio/speech", {{"model", "tiny"}, {"input", "x"}}).status, 400);
+  const auto told = post("/v1/audio/speech", {{"model", "tiny"}, {"input", "x"}, {"instructions", "sadly"}});
+  EXPECT_EQ(told.status, 400);
+  EXPECT_NE(told.body.find("instructions"), std::string::npos);
 }
 
 }  // namespace
