@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "answering.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "command.h"
@@ -52,7 +53,7 @@ std::vector<int32_t> prompt(const Model& model, const std::string& question, con
 
 // The hits that the model's context has room for, beside an answer; at least the first.
 std::vector<search::Hit> fitting(const Model& model, const Options& o, std::vector<search::Hit> hits) {
-  const int64_t room = model.context_length() > 0 ? model.context_length() - o.max_tokens : 1 << 30;
+  const int64_t room = prompt_room(model, o.max_tokens);
   const size_t all = hits.size();
   while (hits.size() > 1 && static_cast<int64_t>(prompt(model, o.question, hits).size()) > room) hits.pop_back();
   if (hits.size() < all) fmt::print(stderr, "(the model's context has room for {} of {} passages)\n", hits.size(), all);
@@ -75,10 +76,7 @@ int act(const Options& o) {
   if (!o.search_only) {
     const Model model = open_model(o.model, Precision::automatic);
     hits = fitting(model, o, std::move(hits));
-    GenerationConfig config = generation_defaults(model);
-    config.do_sample = false;
-    config.num_beams = 1;
-    config.max_new_tokens = o.max_tokens;
+    GenerationConfig config = likeliest_settings(model, o.max_tokens);
     const Generated g = Session(model).generate(prompt(model, o.question, hits), config, [&](const std::string& piece) {
       if (!o.json) print_text(piece);
       return true;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "answering.h"
 #include "base/file.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
@@ -82,12 +83,9 @@ int act(const Options& o) {
         (!candidate.middle || tokenizer.token_id(candidate.middle)))
       marks = &candidate;
 
-  GenerationConfig config = generation_defaults(model);
-  config.do_sample = false;
-  config.num_beams = 1;
-  config.max_new_tokens = o.max_tokens;
+  GenerationConfig config = likeliest_settings(model, o.max_tokens);
   if (config.eos_token_id.empty() && tokenizer.eos_id()) config.eos_token_id = {*tokenizer.eos_id()};
-  const int64_t room = (model.context_length() > 0 ? model.context_length() : 1 << 30) - o.max_tokens - 8;
+  const int64_t room = prompt_room(model, o.max_tokens + 8);
   require(room > 16, "complete: the model reads {} tokens, --max-tokens leaves no room for the file",
           model.context_length());
   auto before = tokenizer.encode_ids(place.before, false, false),

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "answering.h"
 #include "base/file.h"
 #include "base/require.h"
 #include "base/unicode.h"
@@ -40,7 +41,7 @@ std::vector<int32_t> prompt(const Model& model, const std::string& schema, const
 std::vector<int32_t> fitting_prompt(const Model& model, const Options& o, const std::string& schema,
                                     const std::string& file, const std::string& text) {
   std::vector<int32_t> ids = prompt(model, schema, text);
-  const int64_t room = model.context_length() > 0 ? model.context_length() - o.max_tokens : 1 << 30;
+  const int64_t room = prompt_room(model, o.max_tokens);
   size_t length = text.size();
   while (static_cast<int64_t>(ids.size()) > room) {
     require(length > 0,
@@ -61,10 +62,7 @@ std::vector<int32_t> fitting_prompt(const Model& model, const Options& o, const 
 int act(const Options& o) {
   const Json schema = read_json_file(o.schema);
   const Model model = open_model(o.model, Precision::automatic);
-  GenerationConfig config = generation_defaults(model);
-  config.do_sample = false;
-  config.num_beams = 1;
-  config.max_new_tokens = o.max_tokens;
+  GenerationConfig config = likeliest_settings(model, o.max_tokens);
   config.format = schema.dump();
   std::string rows;
   for (const auto& file : o.files) {

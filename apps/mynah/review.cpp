@@ -7,6 +7,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "answering.h"
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/require.h"
@@ -79,10 +80,7 @@ int act(const Options& o) {
     return 0;
   }
   const Model model = open_model(o.model, Precision::automatic);
-  GenerationConfig config = generation_defaults(model);
-  config.do_sample = false;
-  config.num_beams = 1;
-  config.max_new_tokens = o.max_tokens;
+  GenerationConfig config = likeliest_settings(model, o.max_tokens);
   ProgressOptions look;
   look.bytes = false;
   look.noun = "hunks";
@@ -91,7 +89,7 @@ int act(const Options& o) {
   Json all = Json::array();
   for (const auto& hunk : hunks) {
     const auto ids = prompt(model, hunk);
-    const int64_t room = model.context_length() > 0 ? model.context_length() - o.max_tokens : 1 << 30;
+    const int64_t room = prompt_room(model, o.max_tokens);
     if (static_cast<int64_t>(ids.size()) > room) {
       fmt::print(stderr, "{}: a hunk of {} tokens is left out, the model has room for {}\n", hunk.path, ids.size(),
                  room);

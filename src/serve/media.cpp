@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "text/base64.h"
 
@@ -17,10 +16,6 @@ constexpr size_t kFileBytes = 64u << 20;
 bool holds_any(std::string_view text, std::initializer_list<std::string_view> words) {
   return std::any_of(words.begin(), words.end(),
                      [&](std::string_view word) { return text.find(word) != std::string_view::npos; });
-}
-
-void put(std::string* out, uint32_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) *out += static_cast<char>(value >> 8 * i & 255);
 }
 
 }  // namespace
@@ -74,28 +69,6 @@ std::string MediaFiles::add_base64(std::string_view text, const std::string& whe
   const auto bytes = text::decode_base64(plain);
   if (!bytes || bytes->empty()) throw ApiError(400, fmt::format("{} is not the base64 of a file", where), where);
   return add(*bytes);
-}
-
-std::string wav_file(const std::vector<float>& samples, int64_t rate) {
-  const auto data = static_cast<uint32_t>(samples.size() * 2), per_second = static_cast<uint32_t>(rate);
-  std::string out = "RIFF";
-  put(&out, 36 + data, 4);
-  out += "WAVEfmt ";
-  put(&out, 16, 4);
-  put(&out, 1, 2);
-  put(&out, 1, 2);
-  put(&out, per_second, 4);
-  put(&out, per_second * 2, 4);
-  put(&out, 2, 2);
-  put(&out, 16, 2);
-  out += "data";
-  put(&out, data, 4);
-  for (const float x : samples)
-    put(&out,
-        static_cast<uint32_t>(
-            static_cast<uint16_t>(static_cast<int16_t>(std::lround(std::clamp(x, -1.0f, 1.0f) * 32767)))),
-        2);
-  return out;
 }
 
 }  // namespace mynah::serve

@@ -34,7 +34,4 @@ class MediaFiles {
   std::vector<int> files_;
 };
 
-// A WAV file of 16-bit samples, one channel.
-std::string wav_file(const std::vector<float>& samples, int64_t rate);
-
 }  // namespace mynah::serve

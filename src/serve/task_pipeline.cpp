@@ -129,17 +129,6 @@ Json shaped(const TaskEntry& entry, const Json& inputs, Json result, const Call&
   return result;
 }
 
-bool is_sound(const Json& result) {
-  return result.is_object() && result.contains("audio") && result.contains("sampling_rate");
-}
-
-void send_sound(const Call& call, const Json& result) {
-  const Json& rows = result["audio"];
-  const auto samples = (!rows.empty() && rows[0].is_array() ? rows[0] : rows).get<std::vector<float>>();
-  call.reply->send(
-      {200, "audio/wav", wav_file(samples, result["sampling_rate"].get<int64_t>()), {{"x-compute-type", "cpu"}}});
-}
-
 }  // namespace
 
 std::string task_of_head(const LoadedModel& model, const Json& parameters) {
@@ -202,7 +191,6 @@ void answer_pipeline(Call& call, LoadedModel& model, const std::string& asked, c
   const Json options = options_of(*entry, body.is_null() ? Json::object() : body, &files);
   const auto start = std::chrono::steady_clock::now();
   Json result = run_pipeline(model, asked, inputs, options);
-  if (is_sound(result)) return send_sound(call, result);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   call.send_json(shaped(*entry, inputs, std::move(result), call), 200,
                  {{"x-compute-type", "cpu"}, {"x-compute-time", fmt::format("{:.3f}", seconds)}});

@@ -36,9 +36,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
 }
 
 std::string show(const Json&, const Json& result, const t::Style& style) {
-  std::vector<t::ScoreRow> rows;
-  for (const Json& row : result) rows.push_back({row["score"].get<double>(), row["label"].get<std::string>()});
-  return t::score_table(rows, style);
+  return t::score_table(result, style);
 }
 
 const std::vector<t::TaskOption> kOptions = {

@@ -45,9 +45,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
 }
 
 std::string show(const Json& input, const Json& result, const t::Style& style) {
-  std::vector<t::ScoreRow> rows;
-  for (const Json& entry : result) rows.push_back({entry["score"].get<double>(), entry["label"].get<std::string>()});
-  return t::emphasised(t::picture_name(input), style) + "\n" + t::score_table(rows, style);
+  return t::emphasised(t::picture_name(input), style) + "\n" + t::score_table(result, style);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "tasks/characters.h"
@@ -33,6 +34,12 @@ std::string score_table(const std::vector<ScoreRow>& rows, const Style& style) {
     out += fmt::format("{:>9.4f}  {}  {}\n", row.score, bar, row.label);
   }
   return out;
+}
+
+std::string score_table(const Json& rows, const Style& style) {
+  std::vector<ScoreRow> table;
+  for (const Json& row : rows) table.push_back({row["score"].get<double>(), row["label"].get<std::string>()});
+  return score_table(table, style);
 }
 
 std::string marked_text(const std::string& text, std::vector<Span> spans, const Style& style) {

@@ -14,6 +14,8 @@ struct ScoreRow {
   std::string label;
 };
 std::string score_table(const std::vector<ScoreRow>& rows, const Style& style);
+// The same of a JSON list of {"label", "score"}.
+std::string score_table(const Json& rows, const Style& style);
 
 // Part [begin, end) in characters of `text`, with a name.
 struct Span {

@@ -85,9 +85,7 @@ Json answer(std::vector<Json> results, const Json& given, bool one, const Json& 
 
 std::string show(const Json& input, const Json& result, const t::Style& style) {
   const std::string text = input.is_string() ? input.get<std::string>() : input["text"].get<std::string>() + " | " + input["text_pair"].get<std::string>();
-  std::vector<t::ScoreRow> rows;
-  for (const Json& entry : result.is_array() ? result : Json::array({result})) rows.push_back({entry["score"].get<double>(), entry["label"].get<std::string>()});
-  return t::emphasised(text, style) + "\n" + t::score_table(rows, style);
+  return t::emphasised(text, style) + "\n" + t::score_table(result.is_array() ? result : Json::array({result}), style);
 }
 
 }  // namespace

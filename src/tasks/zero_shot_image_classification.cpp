@@ -2,7 +2,6 @@
 // one space (CLIP, SigLIP).
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/require.h"
 #include "nn/config.h"
@@ -61,20 +60,15 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
       for (float& x : scores) x = 1 / (1 + std::exp(-x));
     else
       scores = t::softmax(scores);
-    std::vector<size_t> order(scores.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return scores[a] > scores[b]; });
     Json rows = Json::array();
-    for (const size_t i : order) rows.push_back({{"score", scores[i]}, {"label", labels[i]}});
+    for (const size_t i : t::largest(scores, scores.size())) rows.push_back({{"score", scores[i]}, {"label", labels[i]}});
     results.push_back(std::move(rows));
   }
   return results;
 }
 
 std::string show(const Json& input, const Json& result, const t::Style& style) {
-  std::vector<t::ScoreRow> rows;
-  for (const Json& entry : result) rows.push_back({entry["score"].get<double>(), entry["label"].get<std::string>()});
-  return t::emphasised(t::picture_name(input), style) + "\n" + t::score_table(rows, style);
+  return t::emphasised(t::picture_name(input), style) + "\n" + t::score_table(result, style);
 }
 
 }  // namespace
