@@ -4,10 +4,11 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "mynah/json.h"
 
 namespace mynah::test {
 
@@ -20,7 +21,7 @@ class GoldenFile {
     if (bytes_.size() < 8) throw std::runtime_error("golden file " + name + " is missing");
     uint64_t size;
     std::memcpy(&size, bytes_.data(), 8);
-    header_ = nlohmann::json::parse(bytes_.substr(8, size));
+    header_ = Json::parse(bytes_.substr(8, size));
     data_ = 8 + size;
   }
 
@@ -37,7 +38,7 @@ class GoldenFile {
 
  private:
   std::string bytes_;
-  nlohmann::json header_;
+  Json header_;
   size_t data_ = 0;
 };
 

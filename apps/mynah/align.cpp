@@ -1,9 +1,9 @@
 // mynah align METHOD MODEL: learning from demonstrations, preferences and rewards.
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <optional>
 
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
 #include "open_model.h"
 #include "subject_options.h"
@@ -151,12 +151,12 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_align(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("align", "Teach a model preferences: sft, reward, dpo, kto, orpo, ppo, grpo, rloo");
+void add_align(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("align", "Teach a model preferences: sft, reward, dpo, kto, orpo, ppo, grpo, rloo");
   auto o = std::make_shared<Options>();
   c->add_option("method", o->method, "sft, reward, dpo, kto, orpo, ppo, grpo, rloo")
       ->required()
-      ->check(CLI::IsMember({"sft", "reward", "dpo", "kto", "orpo", "ppo", "grpo", "rloo"}));
+      ->check(cli::IsMember({"sft", "reward", "dpo", "kto", "orpo", "ppo", "grpo", "rloo"}));
   o->subject.add(*c);
   c->add_option("--train-file", o->train_file, "rows as TRL names them: prompt, chosen, rejected; or prompt, completion, label ...")->type_name("FILE");
   c->add_option("--validation-file", o->validation_file, "held-out rows")->type_name("FILE");

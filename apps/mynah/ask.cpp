@@ -1,13 +1,13 @@
 // mynah ask DIR QUESTION: searches a folder by words and by meaning, and lets a chat model answer from what was found.
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "answering.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "command.h"
 #include "mynah/generate.h"
+#include "mynah/json.h"
 #include "open_model.h"
 #include "sentence_vectors.h"
 
@@ -96,15 +96,15 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_ask(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("ask", "Answer a question from the files of a folder");
+void add_ask(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("ask", "Answer a question from the files of a folder");
   auto o = std::make_shared<Options>();
   c->add_option("folder", o->folder, "its text files are read first, if they changed")->required()->type_name("DIR");
   c->add_option("question", o->question, "what is asked")->required()->type_name("QUESTION");
   c->add_option("--model", o->model, "chat model that answers (smollm2)")->type_name("MODEL");
   c->add_option("--embedder", o->embedder, "encoder of sentences (minilm)")->type_name("MODEL");
-  c->add_option("--top-k", o->top_k, "passages that the answer is made from (5)")->check(CLI::Range(1, 50));
-  c->add_option("--max-tokens", o->max_tokens, "most tokens of the answer (256)")->check(CLI::Range(1, 100000));
+  c->add_option("--top-k", o->top_k, "passages that the answer is made from (5)")->check(cli::Range(1, 50));
+  c->add_option("--max-tokens", o->max_tokens, "most tokens of the answer (256)")->check(cli::Range(1, 100000));
   c->add_flag("--search-only", o->search_only, "show the passages, ask no model");
   c->add_flag("--json", o->json, "one JSON object: answer and sources");
   c->callback([o, &action] {

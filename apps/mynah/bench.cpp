@@ -1,16 +1,16 @@
 // mynah bench MODEL: prompt and generation speed, beside the machine's limits.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/thread_pool.h"
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "command.h"
 #include "mynah/autograd.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "open_model.h"
 #include "ops/machine.h"
@@ -104,14 +104,14 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_bench(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("bench", "Measure a model's speed beside the machine's limits");
+void add_bench(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("bench", "Measure a model's speed beside the machine's limits");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "name, folder or .gguf file; without one, only the machine is measured")->type_name("MODEL");
-  c->add_option("--prompt", o->prompt, "prompt lengths (512)")->type_name("N,...")->delimiter(',')->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
-  c->add_option("--generate", o->generate, "numbers of generated tokens (128)")->type_name("N,...")->delimiter(',')->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
-  c->add_option("--threads", o->threads, "threads (all cores)")->type_name("N")->check(CLI::Range(1, kMostThreads));
-  c->add_option("--repeat", o->repeat, "runs of each test (5)")->type_name("N")->check(CLI::Range(1, 1000));
+  c->add_option("--prompt", o->prompt, "prompt lengths (512)")->type_name("N,...")->delimiter(',')->check(cli::Range(int64_t{0}, int64_t{1} << 24));
+  c->add_option("--generate", o->generate, "numbers of generated tokens (128)")->type_name("N,...")->delimiter(',')->check(cli::Range(int64_t{0}, int64_t{1} << 24));
+  c->add_option("--threads", o->threads, "threads (all cores)")->type_name("N")->check(cli::Range(1, kMostThreads));
+  c->add_option("--repeat", o->repeat, "runs of each test (5)")->type_name("N")->check(cli::Range(1, 1000));
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print JSON");
   c->callback([o, &action] { action = [o] { return act(*o); }; });

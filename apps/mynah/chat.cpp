@@ -10,13 +10,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "command.h"
 #include "generation_options.h"
+#include "mynah/json.h"
 #include "numbers.h"
 #include "serve/describe.h"
 #include "store/store.h"

@@ -6,51 +6,48 @@
 #include <vector>
 
 #include "base/json.h"
-
-namespace CLI {
-class App;
-}
+#include "cli.h"
 
 namespace mynah::app {
 
 // Adds the subcommand's options to `parent` and its action, which runs after parsing and returns the exit code.
-using AddCommand = void (*)(CLI::App& parent, std::function<int()>& action);
+using AddCommand = void (*)(cli::App& parent, std::function<int()>& action);
 
-void add_run(CLI::App&, std::function<int()>&);
-void add_pull(CLI::App&, std::function<int()>&);
-void add_push(CLI::App&, std::function<int()>&);
-void add_list(CLI::App&, std::function<int()>&);
-void add_show(CLI::App&, std::function<int()>&);
-void add_rm(CLI::App&, std::function<int()>&);
-void add_cp(CLI::App&, std::function<int()>&);
-void add_serve(CLI::App&, std::function<int()>&);
-void add_ps(CLI::App&, std::function<int()>&);
-void add_stop(CLI::App&, std::function<int()>&);
-void add_create(CLI::App&, std::function<int()>&);
-void add_forward(CLI::App&, std::function<int()>&);
-void add_generate(CLI::App&, std::function<int()>&);
-void add_pipeline(CLI::App&, std::function<int()>&);
-void add_embed(CLI::App&, std::function<int()>&);
-void add_index(CLI::App&, std::function<int()>&);
-void add_ask(CLI::App&, std::function<int()>&);
-void add_extract(CLI::App&, std::function<int()>&);
-void add_review(CLI::App&, std::function<int()>&);
-void add_complete(CLI::App&, std::function<int()>&);
-void add_transcribe(CLI::App&, std::function<int()>&);
-void add_speak(CLI::App&, std::function<int()>&);
-void add_tokenize(CLI::App&, std::function<int()>&);
-void add_quantize(CLI::App&, std::function<int()>&);
-void add_convert(CLI::App&, std::function<int()>&);
-void add_bench(CLI::App&, std::function<int()>&);
-void add_finetune(CLI::App&, std::function<int()>&);
-void add_align(CLI::App&, std::function<int()>&);
-void add_merge(CLI::App&, std::function<int()>&);
-void add_tokenizer(CLI::App&, std::function<int()>&);
-void add_eval(CLI::App&, std::function<int()>&);
-void add_plot(CLI::App&, std::function<int()>&);
-void add_pretrain(CLI::App&, std::function<int()>&);
-void add_doctor(CLI::App&, std::function<int()>&);
-void add_completion(CLI::App&, std::function<int()>&);
+void add_run(cli::App&, std::function<int()>&);
+void add_pull(cli::App&, std::function<int()>&);
+void add_push(cli::App&, std::function<int()>&);
+void add_list(cli::App&, std::function<int()>&);
+void add_show(cli::App&, std::function<int()>&);
+void add_rm(cli::App&, std::function<int()>&);
+void add_cp(cli::App&, std::function<int()>&);
+void add_serve(cli::App&, std::function<int()>&);
+void add_ps(cli::App&, std::function<int()>&);
+void add_stop(cli::App&, std::function<int()>&);
+void add_create(cli::App&, std::function<int()>&);
+void add_forward(cli::App&, std::function<int()>&);
+void add_generate(cli::App&, std::function<int()>&);
+void add_pipeline(cli::App&, std::function<int()>&);
+void add_embed(cli::App&, std::function<int()>&);
+void add_index(cli::App&, std::function<int()>&);
+void add_ask(cli::App&, std::function<int()>&);
+void add_extract(cli::App&, std::function<int()>&);
+void add_review(cli::App&, std::function<int()>&);
+void add_complete(cli::App&, std::function<int()>&);
+void add_transcribe(cli::App&, std::function<int()>&);
+void add_speak(cli::App&, std::function<int()>&);
+void add_tokenize(cli::App&, std::function<int()>&);
+void add_quantize(cli::App&, std::function<int()>&);
+void add_convert(cli::App&, std::function<int()>&);
+void add_bench(cli::App&, std::function<int()>&);
+void add_finetune(cli::App&, std::function<int()>&);
+void add_align(cli::App&, std::function<int()>&);
+void add_merge(cli::App&, std::function<int()>&);
+void add_tokenizer(cli::App&, std::function<int()>&);
+void add_eval(cli::App&, std::function<int()>&);
+void add_plot(cli::App&, std::function<int()>&);
+void add_pretrain(cli::App&, std::function<int()>&);
+void add_doctor(cli::App&, std::function<int()>&);
+void add_completion(cli::App&, std::function<int()>&);
 
 // Data goes to stdout: one line of JSON. Throws failure when stdout cannot take it (a closed pipe, a full disk).
 void print_json(const Json& value);

@@ -1,16 +1,16 @@
 // mynah complete FILE --at LINE: what could stand at a place of a source file. Models that were taught to fill in the
 // middle read what follows the place too (arXiv:2207.14255); others continue what comes before it.
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "answering.h"
 #include "base/file.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "command.h"
 #include "mynah/generate.h"
+#include "mynah/json.h"
 #include "numbers.h"
 #include "open_model.h"
 
@@ -139,15 +139,15 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_complete(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("complete", "Complete a source file at a line");
+void add_complete(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("complete", "Complete a source file at a line");
   auto o = std::make_shared<Options>();
   c->add_option("file", o->file, "a source file; it is not changed")->required()->type_name("FILE");
   c->add_option("--at", o->at, "LINE: at its end; LINE:COLUMN: before that character")
       ->required()
       ->type_name("LINE[:COLUMN]");
   c->add_option("--model", o->model, "a code model fills in the middle, others continue (smollm2)")->type_name("MODEL");
-  c->add_option("--max-tokens", o->max_tokens, "most new tokens (128)")->check(CLI::Range(1, 100000));
+  c->add_option("--max-tokens", o->max_tokens, "most new tokens (128)")->check(cli::Range(1, 100000));
   c->add_flag("--json", o->json, "one JSON object: completion, fills_in_the_middle");
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }

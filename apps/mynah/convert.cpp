@@ -1,13 +1,12 @@
 // mynah convert IN OUT and mynah quantize IN OUT --type T.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
 #include "base/progress.h"
 #include "base/require.h"
 #include "bundle/convert.h"
+#include "cli.h"
 #include "command.h"
+#include "mynah/json.h"
 #include "open_model.h"
 #include "tensor/quantize_recipe.h"
 
@@ -50,8 +49,8 @@ int act(const Options& o, bool to_gguf) {
 
 }  // namespace
 
-void add_quantize(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("quantize", "Write a GGUF file with smaller weights");
+void add_quantize(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("quantize", "Write a GGUF file with smaller weights");
   auto o = std::make_shared<Options>();
   std::string known;
   for (const auto name : recipe_names()) known += (known.empty() ? "" : ", ") + std::string(name);
@@ -62,8 +61,8 @@ void add_quantize(CLI::App& parent, std::function<int()>& action) {
   c->callback([o, &action] { action = [o] { return act(*o, true); }; });
 }
 
-void add_convert(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("convert", "Convert between a Hugging Face folder and a GGUF file");
+void add_convert(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("convert", "Convert between a Hugging Face folder and a GGUF file");
   auto o = std::make_shared<Options>();
   c->add_option("in", o->in, "folder, .gguf file or name")->required()->type_name("IN");
   c->add_option("out", o->out, "NAME.gguf, or a folder to write")->required()->type_name("OUT");

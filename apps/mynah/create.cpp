@@ -1,12 +1,11 @@
 // mynah create NAME -f Modelfile: a model made of another with settings of its own.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
 #include "base/file.h"
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
+#include "mynah/json.h"
 #include "serve/create.h"
 #include "serve/describe.h"
 
@@ -42,8 +41,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_create(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("create", "Make a model from a Modelfile");
+void add_create(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("create", "Make a model from a Modelfile");
   auto o = std::make_shared<Options>();
   c->add_option("name", o->name, "the new name")->required()->type_name("NAME");
   c->add_option("-f,--file", o->file, "the Modelfile")->type_name("FILE");

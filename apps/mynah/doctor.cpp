@@ -3,15 +3,15 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/progress.h"
 #include "base/thread_pool.h"
+#include "cli.h"
 #include "command.h"
+#include "mynah/json.h"
 #include "ops/machine.h"
 #include "store/store.h"
 
@@ -57,7 +57,7 @@ int act(bool json) {
               {"processors", std::thread::hardware_concurrency()},
               {"memory", {{"total_bytes", memory_field("MemTotal:")}, {"available_bytes", memory_field("MemAvailable:")}}},
               {"store", {{"folder", home.string()}, {"bytes", store.disk_bytes()}, {"models", store.list().size()}, {"free_bytes", error ? 0 : space.available}, {"writable", writable}}},
-              {"libraries", {{"curl", curl_version_info(CURLVERSION_NOW)->version}, {"fmt", FMT_VERSION}, {"nlohmann_json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)}, {"compiler", __VERSION__}}},
+              {"libraries", {{"curl", curl_version_info(CURLVERSION_NOW)->version}, {"fmt", FMT_VERSION}, {"compiler", __VERSION__}}},
               {"offline", store.settings().offline}};
   Json problems = Json::array();
   if (!writable) problems.push_back(fmt::format("{} is not writable: set MYNAH_HOME to a folder of yours", there.string()));
@@ -80,8 +80,8 @@ int act(bool json) {
 
 }  // namespace
 
-void add_doctor(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("doctor", "Say what this machine offers and what is missing");
+void add_doctor(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("doctor", "Say what this machine offers and what is missing");
   auto json = std::make_shared<bool>(false);
   c->add_flag("--json", *json, "print JSON");
   c->callback([json, &action] { action = [json] { return act(*json); }; });

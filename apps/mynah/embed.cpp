@@ -1,14 +1,14 @@
 // mynah embed MODEL TEXT...: a vector for each text. The task sentence-embedding under a shorter name.
-#include <CLI/CLI.hpp>
 
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
 #include "task_command.h"
 
 namespace mynah::app {
 
-void add_embed(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("embed", "Turn texts into vectors");
+void add_embed(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("embed", "Turn texts into vectors");
   c->prefix_command();
   c->footer("mynah embed MODEL TEXT... [--json] [--OPTION VALUE ...]; the options are those of mynah pipeline sentence-embedding.\n"
             "One JSON list of numbers a line; with --json one object {\"embeddings\": [...]}.");

@@ -1,11 +1,11 @@
 // mynah eval: metrics of predicted texts, and how well a model predicts text.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <numbers>
 
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
 #include "data/rows.h"
 #include "open_model.h"
@@ -70,8 +70,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_eval(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("eval", "Score predictions, or how well a model predicts text");
+void add_eval(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("eval", "Score predictions, or how well a model predicts text");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder, .gguf file or name")->type_name("MODEL");
   c->add_option("--file", o->file, "rows with text, for MODEL")->type_name("FILE");

@@ -1,18 +1,18 @@
 // mynah extract --schema FILE TEXTFILE...: texts to JSON that satisfies a schema, by any chat model.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "answering.h"
 #include "base/file.h"
 #include "base/require.h"
 #include "base/unicode.h"
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "command.h"
 #include "mynah/generate.h"
+#include "mynah/json.h"
 #include "open_model.h"
 
 namespace mynah::app {
@@ -90,8 +90,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_extract(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("extract", "Turn texts into JSON rows of a schema");
+void add_extract(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("extract", "Turn texts into JSON rows of a schema");
   auto o = std::make_shared<Options>();
   c->add_option("--schema", o->schema, "a JSON Schema; of type array: each element is a row")
       ->required()
@@ -99,7 +99,7 @@ void add_extract(CLI::App& parent, std::function<int()>& action) {
   c->add_option("files", o->files, "text files, - for standard input")->required()->type_name("FILE");
   c->add_option("--model", o->model, "chat model (smollm2)")->type_name("MODEL");
   c->add_option("--output-file", o->output, "rows go there, whole or not at all")->type_name("FILE");
-  c->add_option("--max-tokens", o->max_tokens, "most tokens of one answer (512)")->check(CLI::Range(8, 100000));
+  c->add_option("--max-tokens", o->max_tokens, "most tokens of one answer (512)")->check(cli::Range(8, 100000));
   c->add_flag("--json", o->json, "rows are JSON in any case");
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }

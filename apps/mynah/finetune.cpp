@@ -1,6 +1,6 @@
 // mynah finetune MODEL: fine-tuning for a task, whole or with LoRA.
-#include <CLI/CLI.hpp>
 
+#include "cli.h"
 #include "command.h"
 #include "subject_options.h"
 #include "train/tasks.h"
@@ -49,8 +49,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_finetune(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("finetune", "Fine-tune a model on rows of text, for chat or for a task");
+void add_finetune(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("finetune", "Fine-tune a model on rows of text, for chat or for a task");
   auto o = std::make_shared<Options>();
   o->subject.add(*c);
   c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz)")->required()->type_name("FILE");

@@ -1,10 +1,10 @@
 // mynah forward MODEL --input x.safetensors --output y.safetensors: the reference implementation's forward pass, by its names.
 // With --image, --audio and --text instead of --input, the model's own processors make the inputs, which appear as input.NAME.
-#include <CLI/CLI.hpp>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "bundle/processor.h"
+#include "cli.h"
 #include "command.h"
 #include "formats/safetensors.h"
 #include "mynah/autograd.h"
@@ -66,8 +66,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_forward(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("forward", "Run a model on named tensors and write its outputs, hidden states and gradients");
+void add_forward(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("forward", "Run a model on named tensors and write its outputs, hidden states and gradients");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
   c->add_option("--input", o->input, "safetensors file: input_ids, attention_mask, labels ...")->type_name("FILE");

@@ -1,12 +1,12 @@
 // mynah generate MODEL (--input x.safetensors | --prompt TEXT | TEXT): token ids out, as transformers' generate() returns them.
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "command.h"
 #include "formats/safetensors.h"
 #include "generation_options.h"
+#include "mynah/json.h"
 #include "nn/inputs.h"
 #include "open_model.h"
 #include "tasks/speech_text.h"
@@ -120,8 +120,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_generate(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("generate", "Continue token ids or a text, with all settings of GenerationConfig");
+void add_generate(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("generate", "Continue token ids or a text, with all settings of GenerationConfig");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
   c->add_option("text", o->words, "the same as --prompt; several words are joined by spaces")->type_name("TEXT");

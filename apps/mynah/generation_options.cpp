@@ -1,12 +1,12 @@
 #include "generation_options.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/require.h"
+#include "cli.h"
 #include "generate/config.h"
+#include "mynah/json.h"
 #include "numbers.h"
 #include "open_model.h"
 
@@ -96,24 +96,24 @@ std::string snake(std::string name) {
 
 std::string read_format(const std::string& format) { return format == "json" ? format : read_text_file(format, 4 << 20); }
 
-void GenerationOptions::add_speech(CLI::App& command) {
+void GenerationOptions::add_speech(cli::App& command) {
   for (const Row& row : kSpeech) option(command, row.name, row.help, "VALUE", "Speech");
   for (const Row& row : kSpeechFlags) flag(command, row.name, row.help, "Speech");
 }
 
-void GenerationOptions::option(CLI::App& command, const char* name, const char* help, const char* type, const char* group) {
-  command.add_option_function<std::string>(
+void GenerationOptions::option(cli::App& command, const char* name, const char* help, const char* type, const char* group) {
+  command.add_option_function(
              std::string("--") + name, [this, key = snake(name)](const std::string& v) { values_[key] = v; }, help)
       ->type_name(type)
       ->group(group);
 }
-void GenerationOptions::flag(CLI::App& command, const char* name, const char* help, const char* group) {
+void GenerationOptions::flag(cli::App& command, const char* name, const char* help, const char* group) {
   command.add_flag_function(
              std::string("--") + name + "{true}", [this, key = snake(name)](int64_t count) { values_[key] = count > 0 ? "true" : "false"; }, help)
       ->group(group);
 }
 
-void GenerationOptions::add(CLI::App& command) {
+void GenerationOptions::add(cli::App& command) {
   for (const Row& row : kNumbers) option(command, row.name, row.help, "N", "Generation");
   for (const Row& row : kJson) option(command, row.name, row.help, "JSON", "Generation");
   for (const Row& row : kFlags) flag(command, row.name, row.help, "Generation");
@@ -121,7 +121,7 @@ void GenerationOptions::add(CLI::App& command) {
   command.add_option("--format", format_, "json, or the file of a JSON Schema that the answer keeps to")->type_name("json|FILE")->group("Generation");
   command.add_option("--regex", regex_, "a regular expression that the whole answer matches")->type_name("PATTERN")->group("Generation");
   command.add_flag("--early-stopping{true}", early_stopping_, "beams: stop when there are enough; \"never\" before none can win")
-      ->check(CLI::IsMember({"true", "false", "1", "0", "never"}))
+      ->check(cli::IsMember({"true", "false", "1", "0", "never"}))
       ->group("Generation");
 }
 
@@ -134,7 +134,7 @@ Json GenerationOptions::settings() const {
     }
     try {
       settings[name] = Json::parse(name == "temperature" && text.find(',') != std::string::npos && !text.starts_with('[') ? "[" + text + "]" : text);
-    } catch (const nlohmann::json::exception&) {
+    } catch (const Json::exception&) {
       if (is_text(name)) settings[name] = text;
       else fail(ErrorCode::usage, "--{}: \"{}\" is not a number or JSON", [&] { std::string k = name; std::replace(k.begin(), k.end(), '_', '-'); return k; }(), text);
     }

@@ -4,11 +4,8 @@
 #include <string>
 
 #include "base/json.h"
+#include "cli.h"
 #include "mynah/generate.h"
-
-namespace CLI {
-class App;
-}
 
 namespace mynah::app {
 
@@ -18,17 +15,17 @@ std::string read_format(const std::string& format);
 // Values as they were given; apply() lays them over a model's defaults.
 class GenerationOptions {
  public:
-  void add(CLI::App& command);
+  void add(cli::App& command);
   // Those of models that write down sound.
-  void add_speech(CLI::App& command);
+  void add_speech(cli::App& command);
   void apply(GenerationConfig* config) const;
   // The values by the names of GenerationConfig.
   Json settings() const;
   bool given(const std::string& name) const { return values_.count(name) != 0; }
 
  private:
-  void option(CLI::App& command, const char* name, const char* help, const char* type, const char* group);
-  void flag(CLI::App& command, const char* name, const char* help, const char* group);
+  void option(cli::App& command, const char* name, const char* help, const char* type, const char* group);
+  void flag(cli::App& command, const char* name, const char* help, const char* group);
 
   std::map<std::string, std::string> values_;
   std::string early_stopping_, assistant_, format_, regex_;

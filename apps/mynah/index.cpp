@@ -1,20 +1,19 @@
 // mynah index DIR: reads the text files of a folder, so that `mynah ask` finds passages in them.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
+#include "cli.h"
 #include "command.h"
+#include "mynah/json.h"
 #include "sentence_vectors.h"
 
 namespace mynah::app {
 
-void add_index(CLI::App& parent, std::function<int()>& action) {
+void add_index(cli::App& parent, std::function<int()>& action) {
   struct Options {
     std::string folder, embedder = "minilm";
     bool json = false;
   };
-  CLI::App* c = parent.add_subcommand("index", "Read a folder's text files for mynah ask");
+  cli::App* c = parent.add_subcommand("index", "Read a folder's text files for mynah ask");
   auto o = std::make_shared<Options>();
   c->add_option("folder", o->folder, "what is read; only what changed since the last time")
       ->required()

@@ -2,20 +2,20 @@
 #include <fmt/core.h>
 #include <signal.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "app_error.h"
 #include "base/require.h"
 #include "base/suggest.h"
 #include "base/thread_pool.h"
 #include "boolean_words.h"
+#include "cli.h"
 #include "command.h"
+#include "mynah/json.h"
 #include "ops/machine.h"
 #include "training_options.h"
 
@@ -78,17 +78,17 @@ std::vector<std::string> without_help_verb(std::vector<std::string> words) {
 }
 
 // One line for a parse error, with a suggestion for a misspelt verb or option.
-int usage_error(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
-  const CLI::App* command = app.get_subcommands().empty() ? nullptr : app.get_subcommands().front();
+int usage_error(const cli::App& app, const cli::ParseError& error, const std::vector<std::string>& words) {
+  const cli::App* command = app.parsed_subcommand();
   std::string text = error.what();
   if (!command && !words.empty() && words[0].rfind("-", 0) != 0) {
     std::vector<std::string> names;
-    for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
+    for (const cli::App* sub : app.get_subcommands()) names.push_back(sub->get_name());
     text = fmt::format("\"{}\" is not a command{}; see mynah --help", words[0], did_you_mean(words[0], names));
-  } else if (const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&error); extras && command) {
+  } else if (command && dynamic_cast<const cli::ExtrasError*>(&error)) {
     std::vector<std::string> names;
-    for (const CLI::Option* option : command->get_options())
-      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const cli::Option& option : command->get_options())
+      for (const std::string& name : option.get_lnames()) names.push_back("--" + name);
     for (const std::string& word : command->remaining()) {
       const std::string name = word.substr(0, word.find('='));
       text = fmt::format("{}: {} is not expected{}; see mynah {} --help", command->get_name(), name,
@@ -107,23 +107,23 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error, const std::ve
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("mynah: language models on the machine you have", "mynah");
+  cli::App app("mynah: language models on the machine you have", "mynah");
   app.set_version_flag("--version", std::string("mynah ") + MYNAH_VERSION);
   app.require_subcommand(0, 1);
   std::function<int()> action;
   for (const AddCommand add : kCommands) add(app, action);
-  for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough(false);
+  for (cli::App* sub : app.get_subcommands()) sub->fallthrough(false);
   std::vector<std::string> words = without_help_verb(join_boolean_values({argv + 1, argv + argc}, boolean_flags()));
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);
-  } catch (const CLI::CallForHelp&) {
-    print_text(app.get_subcommands().empty() ? app.help() : app.get_subcommands().front()->help("mynah"));
+  } catch (const cli::CallForHelp&) {
+    print_text(app.parsed_subcommand() ? app.parsed_subcommand()->help("mynah") : app.help());
     return 0;
-  } catch (const CLI::CallForVersion&) {
+  } catch (const cli::CallForVersion&) {
     print_text(std::string("mynah ") + MYNAH_VERSION + "\n");
     return 0;
-  } catch (const CLI::ParseError& error) {
+  } catch (const cli::ParseError& error) {
     return usage_error(app, error, words);
   }
   if (!action) {
@@ -143,7 +143,7 @@ void print_text(const std::string& text) {
 }
 
 void print_json(const Json& value) {
-  print_text(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  print_text(value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace mynah::app

@@ -1,8 +1,7 @@
 // mynah merge ADAPTER: the base model with the adapter's change in its weights.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
-
+#include "cli.h"
 #include "command.h"
 #include "open_model.h"
 #include "train/lora.h"
@@ -25,8 +24,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_merge(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("merge", "Write the model that a LoRA adapter and its base are together");
+void add_merge(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("merge", "Write the model that a LoRA adapter and its base are together");
   auto o = std::make_shared<Options>();
   c->add_option("adapter", o->adapter, "PEFT folder")->required()->type_name("ADAPTER");
   c->add_option("--model", o->model, "base model (default: base_model_name_or_path of the adapter)")->type_name("MODEL");

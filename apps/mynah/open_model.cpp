@@ -2,20 +2,20 @@
 
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <map>
 
 #include "base/progress.h"
 #include "base/require.h"
+#include "cli.h"
 #include "pull.h"
 #include "store/store.h"
 
 namespace mynah::app {
 
-void add_dtype_option(CLI::App& command, Precision& precision) {
+void add_dtype_option(cli::App& command, Precision& precision) {
   static const std::map<std::string, Precision> kTypes = {{"f32", Precision::f32}, {"bf16", Precision::bf16}, {"int8", Precision::int8}, {"stored", Precision::stored}};
   command
-      .add_option_function<std::string>(
+      .add_option_function(
           "--dtype",
           [&precision](const std::string& text) {
             const auto type = kTypes.find(text);

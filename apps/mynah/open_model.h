@@ -4,16 +4,13 @@
 #include <string>
 
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "mynah/model.h"
-
-namespace CLI {
-class App;
-}
 
 namespace mynah::app {
 
 // --dtype, into `precision`: f32, bf16, int8 or stored.
-void add_dtype_option(CLI::App& command, Precision& precision);
+void add_dtype_option(cli::App& command, Precision& precision);
 
 // The local path of MODEL, pulling it if it is not there (size and licence are shown first).
 std::string model_path(const std::string& model);

@@ -1,9 +1,8 @@
 // mynah pipeline TASK [--model MODEL] [INPUT...]: the tasks of Hugging Face pipelines, their options and their JSON.
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
-
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
 #include "task_command.h"
 
@@ -29,8 +28,8 @@ int act(const std::vector<std::string>& words) {
 
 }  // namespace
 
-void add_pipeline(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("pipeline", "Work on texts by task: classify, extract, answer, translate, generate ...");
+void add_pipeline(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("pipeline", "Work on texts by task: classify, extract, answer, translate, generate ...");
   // The task decides what follows it.
   c->prefix_command();
   c->footer("mynah pipeline TASK [--model MODEL] [INPUT...] [--json] [--OPTION VALUE ...]\n" + list_of_tasks());

@@ -1,7 +1,6 @@
 // mynah plot RUN...: curves of log.jsonl files as an SVG picture.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -9,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
 #include "data/rows.h"
 #include "subject_options.h"
@@ -117,8 +117,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_plot(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("plot", "Draw the curves of training runs");
+void add_plot(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("plot", "Draw the curves of training runs");
   auto o = std::make_shared<Options>();
   c->add_option("runs", o->runs, "output folders of runs, or log.jsonl files")->required()->type_name("RUN...");
   c->add_option("--output", o->output, "SVG file to write")->capture_default_str();

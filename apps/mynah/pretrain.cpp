@@ -1,7 +1,6 @@
 // mynah pretrain: a new model from a config, a tokenizer and text.
+#include "cli.h"
 #include "train/pretrain.h"
-
-#include <CLI/CLI.hpp>
 
 #include "base/require.h"
 #include "command.h"
@@ -30,8 +29,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_pretrain(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("pretrain", "Train a new model on text");
+void add_pretrain(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("pretrain", "Train a new model on text");
   auto o = std::make_shared<Options>();
   c->add_option("--config", o->config, "config.json of the model to make")->required()->type_name("FILE");
   c->add_option("--tokenizer", o->tokenizer, "folder with the tokenizer")->required()->type_name("DIR");

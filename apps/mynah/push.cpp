@@ -1,15 +1,15 @@
 // mynah push NAME: a stored model goes to a registry.
+#include "cli.h"
 #include "store/push.h"
 
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/progress.h"
 #include "chat.h"
 #include "command.h"
+#include "mynah/json.h"
 
 namespace mynah::app {
 namespace {
@@ -46,8 +46,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_push(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("push", "Send a stored model to a registry");
+void add_push(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("push", "Send a stored model to a registry");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "[http://]host[:port]/namespace/model[:tag], a name that the model has (mynah cp)")
       ->required()

@@ -4,9 +4,9 @@
 
 #include <cstdlib>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "serve/serve.h"
 
 namespace mynah::app {

@@ -1,20 +1,20 @@
 // mynah review: a git diff to comments on its lines, by any chat model.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "answering.h"
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "command.h"
 #include "diff.h"
 #include "mynah/generate.h"
+#include "mynah/json.h"
 #include "open_model.h"
 
 namespace mynah::app {
@@ -117,14 +117,14 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_review(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("review", "Comment on the lines of a git diff");
+void add_review(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("review", "Comment on the lines of a git diff");
   auto o = std::make_shared<Options>();
   c->add_option("diff", o->file, "a file with a unified diff; without one it is read from standard input")
       ->type_name("FILE");
   c->add_option("--model", o->model, "chat model (smollm2)")->type_name("MODEL");
   c->add_option("--max-tokens", o->max_tokens, "most tokens of the comments on one hunk (400)")
-      ->check(CLI::Range(32, 100000));
+      ->check(cli::Range(32, 100000));
   c->add_flag("--json", o->json, "a JSON list of {path, line, severity, comment}");
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }

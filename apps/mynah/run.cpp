@@ -3,18 +3,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "chat.h"
+#include "cli.h"
 #include "command.h"
 #include "endpoint.h"
 #include "generate/picture_chat.h"
@@ -223,15 +222,15 @@ int act(ChatOptions o, const std::vector<std::string>& words) {
 
 }  // namespace
 
-void add_run(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("run", "Answer a prompt, or chat");
+void add_run(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("run", "Answer a prompt, or chat");
   auto o = std::make_shared<ChatOptions>();
   auto words = std::make_shared<std::vector<std::string>>();
   c->add_option("model", o->model, "name, folder or .gguf file; a name that is not stored is pulled; hf:org/name is asked at Hugging Face")->required()->type_name("MODEL");
   c->add_option("prompt", *words, "the prompt; piped input is added to it; without one, a chat on a terminal")->type_name("PROMPT");
   c->add_option("--system", o->system, "system message")->type_name("TEXT");
   const auto setting = [&](const std::string& option, const char* name, const char* help) {
-    c->add_option_function<std::string>(option, [o, name, option](const std::string& text) { o->set(name, text, option); }, help)->type_name("N");
+    c->add_option_function(option, [o, name, option](const std::string& text) { o->set(name, text, option); }, help)->type_name("N");
   };
   setting("--temperature", "temperature", "0: always the likeliest token");
   setting("--top-k", "top_k", "draw from the k likeliest tokens");

@@ -6,13 +6,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
 #include "open_model.h"
 #include "serve/dialect.h"
@@ -92,13 +92,13 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_serve(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("serve", "Answer requests of Ollama, OpenAI, Hugging Face and other clients");
+void add_serve(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("serve", "Answer requests of Ollama, OpenAI, Hugging Face and other clients");
   auto o = std::make_shared<Options>();
   c->add_option("--host", o->host, "address to listen on (127.0.0.1, or OLLAMA_HOST)")->type_name("ADDRESS");
   c->add_option("--port", o->port, "port to listen on (11434, or OLLAMA_HOST); 0 takes a free one")
       ->type_name("N")
-      ->check(CLI::Range(0, 65535));
+      ->check(cli::Range(0, 65535));
   c->add_option("--api-key-file", o->key_file, "file with the keys that requests must carry, one a line")
       ->type_name("FILE");
   c->add_option("--model", o->models, "a model to load at the start; the first one answers where a request names none")

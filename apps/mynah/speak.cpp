@@ -2,17 +2,17 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "bundle/speech.h"
+#include "cli.h"
 #include "command.h"
 #include "media/sound.h"
+#include "mynah/json.h"
 #include "open_model.h"
 #include "store/process.h"
 
@@ -163,8 +163,8 @@ int speak(Options o) {
 
 }  // namespace
 
-void add_speak(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("speak", "Speak a text: into a file, to stdout or aloud");
+void add_speak(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("speak", "Speak a text: into a file, to stdout or aloud");
   auto o = std::make_shared<Options>();
   c->add_option("words", o->words,
                 "MODEL (a voice: piper-joe, a VITS folder, VOICE.onnx), then the text; without one, stdin")
@@ -176,17 +176,16 @@ void add_speak(CLI::App& parent, std::function<int()>& action) {
   c->add_option("--format", o->format, "wav, flac, opus, mp3 or pcm, where the file's name does not say")
       ->type_name("NAME");
   c->add_option("--speaker", o->speaker, "which voice of several: a number or a name")->type_name("WHO");
-  c->add_option("--speed", o->speed, "1.5 speaks faster by a half")->type_name("X")->check(CLI::Range(0.1, 10.0));
+  cli::Option* speed = c->add_option("--speed", o->speed, "1.5 speaks faster by a half")->type_name("X")->check(cli::Range(0.1, 10.0));
   c->add_option("--noise-scale", o->settings.noise_scale, "how much the voice varies")
       ->type_name("X")
-      ->check(CLI::Range(0.0, 10.0));
+      ->check(cli::Range(0.0, 10.0));
   c->add_option("--noise-scale-duration", o->settings.noise_scale_duration, "how much the rhythm varies")
       ->type_name("X")
-      ->check(CLI::Range(0.0, 10.0));
+      ->check(cli::Range(0.0, 10.0));
   c->add_option("--seed", o->settings.seed, "another one varies them in another way")->type_name("N");
   c->add_flag("--whole", o->whole, "speak the text in one go instead of sentence by sentence");
   c->add_flag("--json", o->json, "print what was done as JSON");
-  CLI::Option* speed = c->get_option("--speed");
   c->callback([o, speed, &action] {
     action = [o, given = speed->count() > 0] {
       if (given) o->settings.speaking_rate = static_cast<float>(o->speed);

@@ -2,16 +2,16 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/progress.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "command.h"
 #include "model_json.h"
+#include "mynah/json.h"
 #include "open_model.h"
 #include "serve/describe.h"
 
@@ -105,16 +105,16 @@ Json model_json(const store::Model& m) {
   return {{"name", m.name}, {"model", m.name}, {"modified_at", m.pulled_at}, {"size", m.size_bytes()}, {"digest", m.digest}, {"source", m.source}, {"revision", m.revision}, {"license", m.licence}};
 }
 
-void add_list(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("list", "List the models in the store")->alias("ls");
+void add_list(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("list", "List the models in the store")->alias("ls");
   auto o = std::make_shared<Options>();
   c->add_flag("--quiet", o->quiet, "names only");
   c->add_flag("--json", o->json, "print JSON");
   c->callback([o, &action] { action = [o] { return act_list(*o); }; });
 }
 
-void add_show(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("show", "Describe a model");
+void add_show(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("show", "Describe a model");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->name, "name, folder or .gguf file")->required()->type_name("MODEL");
   c->add_flag("--template", o->chat_template, "print the chat template");
@@ -122,8 +122,8 @@ void add_show(CLI::App& parent, std::function<int()>& action) {
   c->callback([o, &action] { action = [o] { return act_show(*o); }; });
 }
 
-void add_rm(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("rm", "Remove models from the store");
+void add_rm(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("rm", "Remove models from the store");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->names, "stored names")->required()->type_name("MODEL");
   c->add_flag("--dry-run", o->dry_run, "only say what would be removed");
@@ -131,8 +131,8 @@ void add_rm(CLI::App& parent, std::function<int()>& action) {
   c->callback([o, &action] { action = [o] { return act_rm(*o); }; });
 }
 
-void add_cp(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("cp", "Give a stored model a second name");
+void add_cp(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("cp", "Give a stored model a second name");
   auto o = std::make_shared<Options>();
   c->add_option("from", o->name, "a stored name")->required()->type_name("MODEL");
   c->add_option("to", o->to, "the new name")->required()->type_name("NAME");

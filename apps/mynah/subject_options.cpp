@@ -15,7 +15,7 @@ std::vector<std::string> comma_list(const std::string& text) {
   return parts;
 }
 
-void SubjectFlags::add(CLI::App& c) {
+void SubjectFlags::add(cli::App& c) {
   command_ = &c;
   c.add_option("model", model_, "folder, .gguf file or name")->type_name("MODEL");
   c.add_option("--lora-r", lora_.r, "train low-rank adapters of this rank instead of the weights")->capture_default_str()->group("LoRA");
@@ -48,7 +48,7 @@ train::SubjectOptions SubjectFlags::subject(uint64_t seed) const {
   return s;
 }
 
-void SftFlags::add(CLI::App& c) {
+void SftFlags::add(cli::App& c) {
   c.add_option("--max-length", values.max_length, "tokens of a row; longer ones are cut")->capture_default_str();
   c.add_option("--truncation-mode", values.truncation_mode, "keep_start or keep_end")->capture_default_str();
   c.add_flag("--packing{true}", values.packing, "put several rows into one; they do not see each other");

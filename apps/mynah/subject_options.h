@@ -1,8 +1,8 @@
 // Which model is trained and how much of it: MODEL and the LoRA flags, shared by finetune and align.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <string>
 
+#include "cli.h"
 #include "train/sft.h"
 #include "train/subject.h"
 
@@ -10,7 +10,7 @@ namespace mynah::app {
 
 class SubjectFlags {
  public:
-  void add(CLI::App& command);
+  void add(cli::App& command);
   // Pulls MODEL if it is a name. Without MODEL the adapter's base is meant.
   train::SubjectOptions subject(uint64_t seed) const;
   const std::string& model() const { return model_; }
@@ -18,17 +18,17 @@ class SubjectFlags {
  private:
   std::string model_, adapter_, targets_, saved_;
   train::LoraOptions lora_;
-  CLI::App* command_ = nullptr;
+  cli::App* command_ = nullptr;
 };
 
 // The flags of SFT, for finetune and align sft.
 struct SftFlags {
-  void add(CLI::App& command);
+  void add(cli::App& command);
   train::SftOptions options() const;
 
   train::SftOptions values;
   bool completion_only = true;
-  CLI::Option* completion_only_option = nullptr;
+  cli::Option* completion_only_option = nullptr;
 };
 
 // "a,b" -> {"a", "b"}.

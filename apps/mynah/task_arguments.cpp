@@ -1,12 +1,12 @@
 #include "task_arguments.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 
 #include "base/require.h"
 #include "base/suggest.h"
 #include "boolean_words.h"
+#include "cli.h"
 #include "generation_options.h"
 #include "open_model.h"
 
@@ -34,7 +34,7 @@ const char* value_name(OptionType type) {
 
 std::vector<std::string> comma_list(const std::string& text) {
   std::vector<std::string> names;
-  for (const std::string& part : CLI::detail::split(text, ',')) {
+  for (const std::string& part : cli::split(text, ',')) {
     const size_t begin = part.find_first_not_of(" \t\n"), end = part.find_last_not_of(" \t\n");
     if (begin != std::string::npos) names.push_back(part.substr(begin, end - begin + 1));
   }
@@ -84,7 +84,7 @@ class TaskCommand {
     app_.add_flag("--json", out_.json, "print the reference's JSON");
     app_.add_option("--input-file", out_.input_file, "inputs, one a line (.jsonl: JSON texts or objects)")->type_name("FILE");
     app_.add_option("--output-file", out_.output_file, "with --input-file: results, one JSON a line")->type_name("FILE");
-    app_.add_option("--batch-size", out_.batch_size, "inputs of a file that are worked on together")->type_name("N")->check(CLI::Range(1, 100000));
+    app_.add_option("--batch-size", out_.batch_size, "inputs of a file that are worked on together")->type_name("N")->check(cli::Range(1, 100000));
     if (entry.draw) app_.add_option("--save", out_.save, "write the picture with the result drawn into it (.png, .jpg)")->type_name("FILE");
     for (const TaskOption& option : entry.options) add(option);
     if (entry.generates) generation_.add(app_);
@@ -103,7 +103,7 @@ class TaskCommand {
     std::reverse(words.begin(), words.end());
     try {
       app_.parse(words);
-    } catch (const CLI::ParseError& error) {
+    } catch (const cli::ParseError& error) {
       fail(ErrorCode::usage, "pipeline {}: {}; see mynah pipeline {} --help", entry_.name, error.what(), entry_.name);
     }
     for (const std::string& word : app_.remaining()) take(word);
@@ -121,7 +121,7 @@ class TaskCommand {
     if (option.type == OptionType::boolean)
       app_.add_flag_function(name + "{true}", [this, key = std::string(option.name)](int64_t count) { out_.options[key] = count > 0; }, option.help)->group(group);
     else
-      app_.add_option_function<std::string>(name, [this, option](const std::string& text) { set_option(option, text, out_.options); }, option.help)
+      app_.add_option_function(name, [this, option](const std::string& text) { set_option(option, text, out_.options); }, option.help)
           ->type_name(value_name(option.type))
           ->group(group)
           ->trigger_on_parse();
@@ -133,8 +133,8 @@ class TaskCommand {
       return;
     }
     std::vector<std::string> known;
-    for (const CLI::Option* option : app_.get_options())
-      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    for (const cli::Option& option : app_.get_options())
+      for (const std::string& name : option.get_lnames()) known.push_back("--" + name);
     const std::string name = word.substr(0, word.find('='));
     fail(ErrorCode::usage, "pipeline {}: {} is not expected{}; see mynah pipeline {} --help", entry_.name, name, did_you_mean(name, known), entry_.name);
   }
@@ -142,7 +142,7 @@ class TaskCommand {
   const TaskEntry& entry_;
   TaskArguments out_;
   GenerationOptions generation_;
-  CLI::App app_;
+  cli::App app_;
 };
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/progress.h"
@@ -14,6 +13,7 @@
 #include "base/unicode.h"
 #include "command.h"
 #include "endpoint.h"
+#include "mynah/json.h"
 #include "mynah/pipeline.h"
 #include "open_model.h"
 #include "serve/media.h"
@@ -73,7 +73,7 @@ bool colors() {
   return isatty(STDOUT_FILENO) && !(no && *no);
 }
 
-std::string as_line(const Json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"; }
+std::string as_line(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 int run_file(const Pipeline& pipe, const TaskEntry& entry, const TaskArguments& a) {
   std::ifstream in(a.input_file, std::ios::binary);

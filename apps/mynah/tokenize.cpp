@@ -1,12 +1,12 @@
 // mynah tokenize MODEL: one JSON object for each line of stdin.
-#include <CLI/CLI.hpp>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "cli.h"
 #include "command.h"
+#include "mynah/json.h"
 #include "open_model.h"
 
 namespace mynah::app {
@@ -75,8 +75,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_tokenize(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("tokenize", "Encode or decode lines of stdin; one JSON object per line");
+void add_tokenize(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("tokenize", "Encode or decode lines of stdin; one JSON object per line");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder (tokenizer files suffice), .gguf file or name")->required()->type_name("MODEL");
   c->add_flag("--pair", o->pair, "lines are JSON arrays of two strings");

@@ -1,12 +1,12 @@
 // mynah tokenizer train: a tokenizer from text.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <map>
 
 #include "base/file.h"
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
 #include "data/rows.h"
 #include "subject_options.h"
@@ -62,10 +62,10 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_tokenizer(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("tokenizer", "Make tokenizers: tokenizer train");
+void add_tokenizer(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("tokenizer", "Make tokenizers: tokenizer train");
   c->require_subcommand(1);
-  CLI::App* t = c->add_subcommand("train", "Make a tokenizer from text files");
+  cli::App* t = c->add_subcommand("train", "Make a tokenizer from text files");
   auto o = std::make_shared<Options>();
   t->add_option("files", o->files, "text (also .gz); a line with its newline is a unit")->required()->type_name("FILE...");
   t->add_option("--type", o->trainer.type, "bpe, wordpiece, unigram or char")->capture_default_str();

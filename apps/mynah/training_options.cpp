@@ -1,9 +1,9 @@
 #include "training_options.h"
 
 #include <csignal>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 
 namespace mynah::app {
 namespace {
@@ -20,7 +20,7 @@ constexpr const char* kGroup = "Training";
 
 }  // namespace
 
-void TrainingOptions::add(CLI::App& c) {
+void TrainingOptions::add(cli::App& c) {
   train::Arguments& a = arguments_;
   const auto option = [&](const char* name, auto& value, const char* help) { return c.add_option(name, value, help)->capture_default_str()->take_last()->group(kGroup); };
   option("--max-steps", a.max_steps, "updates (-1: --num-train-epochs)");
@@ -50,7 +50,7 @@ void TrainingOptions::add(CLI::App& c) {
   c.add_flag("--load-best-model-at-end{true}", a.load_best_model_at_end, "keep the weights with the best eval_loss")->group(kGroup);
   option("--early-stopping-patience", a.early_stopping_patience, "evaluations without a better eval_loss before the end (0: never)");
   resume_option_ = c.add_option("--resume-from-checkpoint", resume_, "go on from this checkpoint, or the newest in --output-dir")->expected(0, 1)->type_name("[DIR]")->group(kGroup);
-  c.add_option_function<std::string>("--output-dir", [&a](const std::string& dir) { a.output_dir = dir; }, "where the model, log.jsonl and checkpoints go")
+  c.add_option_function("--output-dir", [&a](const std::string& dir) { a.output_dir = dir; }, "where the model, log.jsonl and checkpoints go")
       ->type_name("DIR")
       ->required()
       ->group(kGroup);

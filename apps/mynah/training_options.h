@@ -1,9 +1,9 @@
 // The options of TrainingArguments as command-line flags, shared by pretrain, finetune and align.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
+#include "cli.h"
 #include "train/arguments.h"
 
 namespace mynah::app {
@@ -17,7 +17,7 @@ struct TrainingDefaults {
 class TrainingOptions {
  public:
   // Adds the flags; this object must outlive the parse.
-  void add(CLI::App& command);
+  void add(cli::App& command);
   // What was given, over the defaults; Ctrl-C and SIGTERM then end the run after the step at hand. Throws usage.
   train::Arguments arguments(const TrainingDefaults& defaults = {}) const;
 
@@ -27,7 +27,7 @@ class TrainingOptions {
   std::vector<std::string> resume_;
   double min_lr_ = 0;
   bool no_shuffle_ = false;
-  CLI::Option *resume_option_ = nullptr, *min_lr_option_ = nullptr, *rate_option_ = nullptr, *norm_option_ = nullptr, *logging_option_ = nullptr;
+  cli::Option *resume_option_ = nullptr, *min_lr_option_ = nullptr, *rate_option_ = nullptr, *norm_option_ = nullptr, *logging_option_ = nullptr;
 };
 
 // Flags of the training commands that may carry true or false as the next word.

@@ -2,15 +2,15 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/require.h"
+#include "cli.h"
 #include "command.h"
 #include "generate/config.h"
 #include "generation_options.h"
+#include "mynah/json.h"
 #include "open_model.h"
 #include "tasks/transcription.h"
 
@@ -30,7 +30,7 @@ struct Options {
 std::vector<std::string> formats_of(const Options& o) {
   std::vector<std::string> out;
   if (o.format == "all") return {std::begin(tasks::kTranscriptFormats), std::end(tasks::kTranscriptFormats)};
-  for (const std::string& name : CLI::detail::split(o.format, ',')) {
+  for (const std::string& name : cli::split(o.format, ',')) {
     if (std::find(std::begin(tasks::kTranscriptFormats), std::end(tasks::kTranscriptFormats), name) == std::end(tasks::kTranscriptFormats))
       fail(ErrorCode::usage, "--output-format: \"{}\" is not a format; there are txt, srt, vtt, tsv, json and all", name);
     out.push_back(name);
@@ -78,8 +78,8 @@ int act(const Options& o) {
 
 }  // namespace
 
-void add_transcribe(CLI::App& parent, std::function<int()>& action) {
-  CLI::App* c = parent.add_subcommand("transcribe", "Write down what is said in sounds, as text or subtitles");
+void add_transcribe(cli::App& parent, std::function<int()>& action) {
+  cli::App* c = parent.add_subcommand("transcribe", "Write down what is said in sounds, as text or subtitles");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder or name (whisper-base)")->required()->type_name("MODEL");
   c->add_option("sounds", o->sounds, "WAV, FLAC, Ogg or MP3 files")->required()->type_name("SOUND");

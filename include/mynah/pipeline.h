@@ -5,15 +5,14 @@
 //   answer = classify({"I love it", "I do not"}, {{"top_k", 2}});
 #pragma once
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "mynah/json.h"
 #include "mynah/model.h"
 
 namespace mynah {
 
-using Json = nlohmann::ordered_json;
 
 namespace tasks {
 struct OpenTask;

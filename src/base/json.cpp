@@ -1,7 +1,5 @@
 #include "base/json.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/file.h"
 #include "base/require.h"
 
@@ -25,19 +23,12 @@ Json parse_json(std::string_view text, std::string_view where) {
     }
   }
   try {
-    return Json::parse(text.begin(), text.end());
-  } catch (const nlohmann::json::parse_error& e) {
-    fail(ErrorCode::integrity, "{}: byte {}: not valid JSON", where, e.byte);
-  } catch (const nlohmann::json::exception&) {
-    fail(ErrorCode::integrity, "{}: JSON holds a number that is too large", where);
+    return Json::parse(text);
+  } catch (const Json::parse_error& e) {
+    fail(ErrorCode::integrity, "{}: byte {}: {}", where, e.byte, e.overflow ? "a number that is too large" : "not valid JSON");
   }
 }
 
 Json read_json_file(const std::filesystem::path& path) { return parse_json(read_text_file(path), path.string()); }
-
-void append_member(Json& object, std::string_view key, Json value) {
-  std::vector<Json::object_t::value_type>& members = object.get_ref<Json::object_t&>();
-  members.emplace_back(std::string(key), std::move(value));
-}
 
 }  // namespace mynah

@@ -1,8 +1,8 @@
 // The chat template of a model with its variables.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "mynah/json.h"
 
 namespace mynah::bundle {
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -13,6 +12,7 @@
 #include "bundle/gguf_names.h"
 #include "formats/checkpoint.h"
 #include "formats/safetensors.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "tensor/quantize.h"

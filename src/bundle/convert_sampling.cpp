@@ -1,13 +1,13 @@
 #include "bundle/convert_sampling.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
 
 #include "base/log.h"
 #include "bundle/bundle.h"
 #include "bundle/some_of.h"
+#include "mynah/json.h"
 
 namespace mynah::bundle {
 namespace {

@@ -1,7 +1,6 @@
 #include "bundle/convert_tokenizer.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -10,6 +9,7 @@
 #include "bundle/gguf_pre_names.h"
 #include "bundle/some_of.h"
 #include "formats/quote.h"
+#include "mynah/json.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/json_cursor.h"
 #include "text/json_fields.h"

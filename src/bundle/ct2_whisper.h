@@ -3,7 +3,6 @@
 #pragma once
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "formats/tensor_source.h"

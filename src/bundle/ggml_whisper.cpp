@@ -87,10 +87,9 @@ struct Special {
 
 // GPT-2's tokenizer from the bytes of its tokens: each is what its two best parts make, the best being those of lowest rank.
 std::shared_ptr<const Tokenizer> tokenizer_of(const GgmlWhisperFile& file, const Special& special) {
-  using Sorted = nlohmann::json;  // finds its keys; the ordered kind looks through all of them for each new one
   const auto count = std::min<size_t>(file.vocabulary().size(), static_cast<size_t>(special.end));
   std::map<std::string_view, int32_t> ranks;
-  Sorted vocabulary = Sorted::object(), merges = Sorted::array(), added = Sorted::array();
+  Json vocabulary = Json::object(), merges = Json::array(), added = Json::array();
   std::vector<std::string> spelled(count);
   for (size_t i = 0; i < count; ++i) {
     text::append_byte_spelling(spelled[i], file.vocabulary()[i]);
@@ -119,15 +118,15 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const GgmlWhisperFile& file, const
   }
   for (const auto& [id, text] : special.tokens)
     added.push_back({{"id", id}, {"content", text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}});
-  const Sorted bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  return Tokenizer::from_json(Sorted({{"version", "1.0"},
+  const Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  return Tokenizer::from_json(Json({{"version", "1.0"},
                                     {"added_tokens", added},
                                     {"normalizer", nullptr},
                                     {"pre_tokenizer", bytes},
                                     {"post_processor", nullptr},
                                     {"decoder", bytes},
                                     {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", merges}}}})
-                                  .dump(-1, ' ', false, Sorted::error_handler_t::replace));
+                                  .dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 // Tokens that are never said: what stands for noises, music and speakers in subtitles (OpenAI's non_speech_tokens).
@@ -160,7 +159,7 @@ Json settings_of(const GgmlWhisperFile& file, const Special& s, const Tokenizer&
               {"no_timestamps_token_id", s.no_timestamps},
               {"prev_sot_token_id", s.previous},
               {"return_timestamps", false},
-              {"suppress_tokens", suppressed},
+              {"suppress_tokens", std::vector<int64_t>(suppressed.begin(), suppressed.end())},
               {"begin_suppress_tokens", {tokenizer.encode_ids(" ", false, false).at(0), s.end}},
               {"is_multilingual", s.multilingual}};
   // As OpenAI's own code where a model names none: every head of the later half.

@@ -1,9 +1,9 @@
 #include "bundle/gguf_names.h"
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 

@@ -1,10 +1,9 @@
 // The tokenizer and the scalar metadata of a GGUF file.
 #include <charconv>
-#include <nlohmann/json.hpp>
-#include <unordered_set>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "mynah/json.h"
 
 namespace mynah::bundle {
 
@@ -72,13 +71,12 @@ Json scalar(const formats::GgufValue& value) {
 Json gguf_metadata(const formats::GgufFile& file) {
   const std::string prefix = file.get<std::string>("general.architecture") + ".";
   Json all = Json::object();
-  std::unordered_set<std::string_view> seen;
   for (const bool own : {true, false})
     for (const auto& value : file.metadata()) {
       std::string_view key = value.key();
       if (key.starts_with(prefix) != own || value.type() == formats::GgufType::array) continue;  // arrays are vocabularies
       if (own) key.remove_prefix(prefix.size());
-      if (seen.insert(key).second) append_member(all, key, scalar(value));
+      all.emplace(key, scalar(value));
     }
   return all;
 }

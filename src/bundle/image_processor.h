@@ -4,7 +4,6 @@
 // together from their keys.
 #pragma once
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <span>
 
 #include "base/json.h"

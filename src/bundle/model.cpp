@@ -1,9 +1,9 @@
 // The public handle of an opened model.
 #include "mynah/model.h"
 
-#include <nlohmann/json.hpp>
 
 #include "bundle/bundle.h"
+#include "mynah/json.h"
 
 namespace mynah {
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/file.h"
@@ -18,6 +17,7 @@
 #include "bundle/recognised.h"
 #include "bundle/some_of.h"
 #include "formats/checkpoint.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "bundle/some_of.h"
 #include "formats/onnx.h"
 #include "mynah/autograd.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 
 namespace mynah::bundle {

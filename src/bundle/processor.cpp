@@ -1,7 +1,6 @@
 #include "bundle/processor.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
@@ -13,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "bundle/text_image_processor.h"
 #include "formats/ggml_whisper.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {

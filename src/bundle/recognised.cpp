@@ -1,8 +1,8 @@
 #include "bundle/recognised.h"
 
-#include <nlohmann/json.hpp>
 
 #include "models/recognise.h"
+#include "mynah/json.h"
 
 namespace mynah::bundle {
 

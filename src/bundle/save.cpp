@@ -1,11 +1,11 @@
 // A trained model as a folder in Hugging Face layout.
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "bundle/convert_tokenizer.h"
 #include "formats/safetensors.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 
 namespace mynah::bundle {

@@ -1,7 +1,6 @@
 // Sound -> input_features or input_values, as the feature extractor named in a model's preprocessor_config.json makes
 // them (transformers 4.57). Known: Whisper's log-mel windows, the samples of Wav2Vec2 and SpeechT5, AST's filter banks.
 #pragma once
-#include <nlohmann/json.hpp>
 #include <span>
 #include <vector>
 

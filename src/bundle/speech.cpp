@@ -1,12 +1,12 @@
 #include "bundle/speech.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "base/unicode.h"
 #include "bundle/phonemes.h"
 #include "bundle/some_of.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {
@@ -19,7 +19,7 @@ constexpr double kPauseSeconds = 0.2;  // between sentences, as Piper's program 
 std::vector<int32_t> ids_of(const Json& value, const std::string& where, const std::string& phoneme) {
   std::vector<int32_t> ids;
   for (const Json& id : value.is_array() ? value : Json::array({value})) {
-    if (!id.is_number_integer() || id < 0 || id > INT32_MAX)
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX)
       fail(ErrorCode::integrity, "{}: phoneme \"{}\" is {}, expected token ids", where, phoneme, value.dump());
     ids.push_back(id.get<int32_t>());
   }

@@ -1,10 +1,10 @@
 #include "bundle/text_image_processor.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "bundle/processor.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 

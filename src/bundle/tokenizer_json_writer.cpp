@@ -1,6 +1,5 @@
 // The tokenizer of a GGUF file as tokenizer.json and tokenizer_config.json.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "base/file.h"
@@ -9,6 +8,7 @@
 #include "bundle/bundle.h"
 #include "bundle/convert_tokenizer.h"
 #include "bundle/gguf_pre_names.h"
+#include "mynah/json.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/string_table.h"
 

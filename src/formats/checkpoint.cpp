@@ -2,7 +2,6 @@
 
 #include <array>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/require.h"
@@ -11,6 +10,7 @@
 #include "formats/quote.h"
 #include "formats/safetensors.h"
 #include "formats/torch_pickle.h"
+#include "mynah/json.h"
 
 namespace mynah::formats {
 namespace {
@@ -53,7 +53,7 @@ class ShardedSource final : public TensorSource {
   // The names come ordered by name: an index may have many thousand, and order means nothing across files.
   std::map<std::string, std::string> read_weight_map(const std::filesystem::path& path) const {
     const std::string text = read_text_file(path, 100u << 20);
-    const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const auto json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
       fail(ErrorCode::integrity, "{}: got no object \"weight_map\" of tensor and file names; the index is damaged",
            where_);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "base/file.h"
@@ -51,7 +50,7 @@ void check(const std::filesystem::path& path, std::span<const OutputTensor> tens
 std::string quoted_json(const std::string& text, const std::filesystem::path& path) {
   try {
     return Json(text).dump();
-  } catch (const nlohmann::json::exception&) {
+  } catch (const Json::exception&) {
     fail(ErrorCode::usage, "{}: the name or metadata value {} is not UTF-8", path.string(), quote(text));
   }
 }

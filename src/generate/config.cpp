@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
+#include "mynah/json.h"
 
 namespace mynah {
 namespace generation {
@@ -184,7 +184,9 @@ void apply(const Json& settings, GenerationConfig* config, bool strict) {
     if (!strict && (name.ends_with("_token_id") || name.ends_with("_tokens"))) {
       const auto none = [](const Json& v) { return v.is_number() && v.get<double>() < 0; };
       if (none(value)) continue;
-      if (value.is_array()) value.erase(std::remove_if(value.begin(), value.end(), none), value.end());
+      if (value.is_array())
+        for (size_t i = value.size(); i-- > 0;)
+          if (none(value[i])) value.erase(i);
     }
     if (value.is_null()) continue;
     if (!set(name, value, strict, config) && strict) fail(ErrorCode::usage, "generation: {} is not a known setting", name);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bitset>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/json.h"

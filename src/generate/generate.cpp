@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "bundle/bundle.h"
@@ -13,6 +12,7 @@
 #include "generate/speculation.h"
 #include "generate/text_out.h"
 #include "mynah/autograd.h"
+#include "mynah/json.h"
 
 namespace mynah {
 namespace {

@@ -8,7 +8,6 @@
 #include <list>
 #include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <thread>
 
@@ -19,6 +18,7 @@
 #include "generate/scores.h"
 #include "generate/stop_filter.h"
 #include "mynah/autograd.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/seq2seq_lm.h"
 

@@ -1,9 +1,9 @@
 // ALBERT. Paper: arXiv:1909.11942. BERT with small embeddings that a linear map widens, and layers that share their weights: each
 // of num_hidden_groups groups is run num_hidden_layers / num_hidden_groups times.
-#include <nlohmann/json.hpp>
 
 #include "models/bert_encoder.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

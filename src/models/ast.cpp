@@ -1,10 +1,10 @@
 // Audio spectrogram transformer: a ViT that looks at mel spectra through overlapping patches. Paper: arXiv:2104.01778.
 // Shapes: B sounds, T frames, M mel bins.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/vit_layers.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/inputs.h"

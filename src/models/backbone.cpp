@@ -1,9 +1,9 @@
 #include "models/backbone.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 
 namespace mynah {
 

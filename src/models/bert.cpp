@@ -1,9 +1,9 @@
 // BERT (also MiniLM, BGE, E5). Paper: arXiv:1810.04805. Checkpoints known to work: all-MiniLM-L6-v2.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/bert_decoder.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -3,7 +3,6 @@
 // tower in one matrix, its last norm over all rows and once more over the pooled one; no token types. Shapes: B texts
 // and images, T tokens, P rows of an image, C the text's width, E the image's.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 
@@ -13,6 +12,7 @@
 #include "models/model_entry.h"
 #include "models/parts.h"
 #include "models/vit_layers.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/losses.h"
 #include "nn/vision_model.h"

@@ -1,13 +1,13 @@
 // CLIP: a text tower and an image tower whose outputs meet in one space. Paper: arXiv:2103.00020.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 
 #include "base/require.h"
 #include "models/clip_layers.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/inputs.h"
 #include "nn/losses.h"

@@ -1,9 +1,9 @@
 #include "models/clip_layers.h"
 
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/vit_layers.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/vision_model.h"
 

@@ -3,11 +3,11 @@
 // perhaps a convolution beside the first layer. Shapes: N tokens of all sequences, S sequences, T the longest, R rows of the table.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/bert_encoder.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/losses.h"
 

@@ -1,9 +1,9 @@
 #include "models/decoder.h"
 
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/decoder_layers.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/dropout.h"
 

@@ -1,9 +1,9 @@
 #include "models/decoder_gguf.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/rope_gguf.h"
 

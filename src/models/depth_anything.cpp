@@ -1,6 +1,5 @@
 // Depth Anything: DPT's neck over DINOv2. Papers: arXiv:2401.10891, arXiv:2406.09414. Checkpoints: LiheYoung/depth-anything-small-hf,
 // depth-anything/Depth-Anything-V2-Small-hf, -Metric-.
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
@@ -8,6 +7,7 @@
 #include "models/dinov2_body.h"
 #include "models/dpt_neck.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/vision_model.h"
 

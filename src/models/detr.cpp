@@ -4,7 +4,6 @@
 // names and all of it under transformers' names: so the reference trains them.
 // Shapes: B images, Q queries, C hidden, h and w the size of the last map.
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
 #include <optional>
 
@@ -14,6 +13,7 @@
 #include "models/maps.h"
 #include "models/model_entry.h"
 #include "models/resnet_layers.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/detection_loss.h"
 #include "nn/inputs.h"

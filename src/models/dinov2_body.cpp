@@ -1,7 +1,7 @@
 #include "models/dinov2_body.h"
 
-#include <nlohmann/json.hpp>
 
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/vision_model.h"
 

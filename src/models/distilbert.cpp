@@ -1,8 +1,8 @@
 // DistilBERT. Paper: arXiv:1910.01108. BERT's layers under other names and keys, without token types and pooler.
-#include <nlohmann/json.hpp>
 
 #include "models/bert_encoder.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 
 namespace mynah {
 namespace {

@@ -2,13 +2,13 @@
 // Intel/dpt-large, dpt-large-ade. Differs from ViT: its position table follows the picture, bilinear.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/dpt_neck.h"
 #include "models/model_entry.h"
 #include "models/vit_layers.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/vision_model.h"
 

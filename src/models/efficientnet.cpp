@@ -2,12 +2,12 @@
 // again. Paper: arXiv:1905.11946. Checkpoints: google/efficientnet-b0 to b7.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/maps.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/layers.h"

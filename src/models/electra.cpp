@@ -1,10 +1,10 @@
 // ELECTRA: discriminators and generators. Paper: arXiv:2003.10555. BERT with embeddings that may be narrower than its layers, heads of
 // its own, and pretraining that tells replaced tokens from original ones.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/bert_encoder.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -2,10 +2,10 @@
 // (7B), groups (40B, 180B, 11B), a key and a value for each query (RW, which has slopes in place of rotation). BLOOM
 // (arXiv:2211.05100): slopes, a norm after the embedding. GPT-NeoX and Pythia (arXiv:2204.06745): part of each head turns, each part
 // has its norm. GPT-J: neighbouring elements turn together, separate matrices.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/decoder_gguf.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

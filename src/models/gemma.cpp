@@ -3,9 +3,9 @@
 // (arXiv:2503.19786; its text part, and EmbeddingGemma, which looks both ways): normed queries and keys, five layers of six slide and
 // turn by another base. The output head is the embedding.
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "models/decoder_gguf.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -2,10 +2,10 @@
 // before each part, matrices stored as [in, out]. GPT ("Improving language understanding by generative pre-training", Radford et al.,
 // 2018): norms after each sum. GPT-Neo (GPT-3's alternating local attention, arXiv:2005.14165): ordinary matrices, unscaled attention.
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/decoder.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {
@@ -79,7 +79,7 @@ std::vector<int64_t> neo_windows(const Json& json, int64_t layers, int64_t windo
   std::vector<int64_t> all;
   require(types.is_array(), "config.json: attention_types must be [[[TYPE, ...], TIMES], ...]");
   for (const Json& part : types) {
-    require(part.is_array() && part.size() == 2 && part[0].is_array() && part[1].is_number_integer() && part[1] <= layers,
+    require(part.is_array() && part.size() == 2 && part[0].is_array() && part[1].is_number_integer() && part[1].get<int64_t>() <= layers,
             "config.json: attention_types holds {}, expected [[TYPE, ...], TIMES]", part.dump());
     for (int64_t i = 0; i < part[1].get<int64_t>(); ++i)
       for (const Json& type : part[0]) {

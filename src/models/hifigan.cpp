@@ -1,8 +1,8 @@
 #include "models/hifigan.h"
 
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -3,13 +3,13 @@
 // arXiv:2306.16527. Shapes: B texts of T tokens (N = B * T rows), I images for each text, S rows of an image, C the
 // decoder's width, E the images'.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/clip_layers.h"
 #include "models/decoder_layers.h"
 #include "models/model_entry.h"
 #include "models/parts.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/dropout.h"
 

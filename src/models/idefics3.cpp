@@ -4,7 +4,6 @@
 // decoder's.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
@@ -12,6 +11,7 @@
 #include "models/llama.h"
 #include "models/model_entry.h"
 #include "models/parts.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/vision_model.h"
 

@@ -2,11 +2,11 @@
 // it by one switch: Mistral (sliding window; arXiv:2310.06825), OLMo (layer norms without parameters, clamped projections;
 // arXiv:2402.00838), OLMo 2 (norms after each part, normed queries and keys; arXiv:2501.00656), Granite (constant factors),
 // SmolLM 3 (layers without rotation). Paper: arXiv:2302.13971. Checkpoints known to work: SmolLM2-135M-Instruct.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/decoder_gguf.h"
 #include "models/llama.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -1,11 +1,11 @@
 // LLaVA: what a CLIP tower sees goes through two linear maps and stands among a decoder's embeddings, in place of
 // <image> tokens. Papers: arXiv:2304.08485, arXiv:2310.03744. Any text family of decoder.h and any image tower (CLIP,
 // SigLIP, ViT) may be its parts. Shapes: B texts, T tokens, I images of P patches, C the decoder's width.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/parts.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

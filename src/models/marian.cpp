@@ -1,9 +1,9 @@
 // Marian (OPUS-MT), Pegasus and M2M-100 (also NLLB). Papers: arXiv:1804.00344, arXiv:1912.08777, arXiv:2010.11125, arXiv:2207.04672.
 // BART with sinusoidal positions, which are computed whether or not a file holds them, and without a norm on the embeddings.
-#include <nlohmann/json.hpp>
 
 #include "models/bart_layers.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 
 namespace mynah {
 namespace {

@@ -1,7 +1,7 @@
 // Mixtral (arXiv:2401.04088): Mistral with experts in place of the feed-forward part, two of eight for each token.
-#include <nlohmann/json.hpp>
 
 #include "models/decoder_gguf.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -1,11 +1,11 @@
 // ModernBERT. Paper: arXiv:2412.13663. Norms first and without biases, rotary positions, gated units; most layers see only
 // local_attention / 2 tokens to each side, with a rope base of their own. Shapes: N tokens of all sequences, C hidden, H heads.
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/encoder_model.h"
 #include "nn/layers.h"

@@ -1,9 +1,9 @@
 // MPNet (all-mpnet-base-v2). Paper: arXiv:2004.09297. RoBERTa with other names, no token types, and one table of relative position
 // biases that all layers add to their scores: 32 buckets up to distance 128, whatever the config says.
-#include <nlohmann/json.hpp>
 
 #include "models/bert_encoder.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/relative_buckets.h"
 

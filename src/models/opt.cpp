@@ -1,9 +1,9 @@
 // OPT (arXiv:2205.01068): learned positions that skip padding, biases, relu; the 350M size norms after each sum and keeps narrower
 // embeddings behind projections.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/decoder.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -1,10 +1,10 @@
 #include "models/parts.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -1,8 +1,8 @@
 // Phi-1, 1.5 and 2 (arXiv:2309.05463): parallel parts, biases everywhere, part of each head turns, plain feed-forward. Phi-3 and 4
 // (arXiv:2404.14219): Llama with joined projections, and rope that knows short and long contexts.
-#include <nlohmann/json.hpp>
 
 #include "models/decoder_gguf.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

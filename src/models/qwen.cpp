@@ -1,10 +1,10 @@
 // Qwen2 and Qwen2.5 (arXiv:2407.10671): Llama with biases on queries, keys and values. Qwen3 (arXiv:2505.09388): no biases, queries
 // and keys normed before they turn; Qwen3-MoE: experts in place of the feed-forward part. Late layers may slide.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/decoder_gguf.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -1,8 +1,8 @@
 #include "models/recognise.h"
 
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 
 namespace mynah {
 namespace {

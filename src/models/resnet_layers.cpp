@@ -1,9 +1,9 @@
 #include "models/resnet_layers.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -1,9 +1,9 @@
 // RoBERTa, XLM-RoBERTa and CamemBERT. Papers: arXiv:1907.11692, arXiv:1911.02116, arXiv:1911.03894. BERT's layers; positions start
 // behind the padding id and padding keeps that id's position; heads of their own.
-#include <nlohmann/json.hpp>
 
 #include "models/bert_encoder.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

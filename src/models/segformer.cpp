@@ -2,12 +2,12 @@
 // Paper: arXiv:2105.15203. Checkpoints: nvidia/mit-b0 to b5 (classifiers), nvidia/segformer-b0 to b5.
 // Shapes: B images, N rows of all images, C hidden, h and w the size of a map.
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/maps.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/layers.h"

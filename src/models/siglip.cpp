@@ -1,11 +1,11 @@
 // SigLIP: CLIP's towers without a class token, trained by a sigmoid per pair. Paper: arXiv:2303.15343.
 // Differs from CLIP: attention pooling of patches, bidirectional text pooled at its last place, a bias beside the scale.
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/clip_layers.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/inputs.h"
 #include "nn/losses.h"

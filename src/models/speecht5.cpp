@@ -4,7 +4,6 @@
 // decoder writes at once (reduction_factor).
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/random.h"
@@ -13,6 +12,7 @@
 #include "models/model_entry.h"
 #include "models/speecht5_layers.h"
 #include "mynah/autograd.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/conv1d.h"

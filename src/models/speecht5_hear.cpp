@@ -1,11 +1,11 @@
 // SpeechT5 that writes down what it hears: Wav2Vec2's convolutions before the encoder, tokens before and behind the
 // decoder. Paper: arXiv:2110.07205. Shapes: B sounds, T frames of each, N rows, C hidden.
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/speecht5_layers.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/inputs.h"

@@ -1,9 +1,9 @@
 // StableLM (arXiv:2402.17834): Llama with layer norms, part of each head turns, optionally both parts of a layer in parallel and each
 // head's own norm of queries and keys. Starcoder 2 (arXiv:2402.19173): layer norms, biases, a plain feed-forward part. Cohere Command
 // R: layer norms without bias, parallel parts, neighbouring elements of heads turn together, scaled logits.
-#include <nlohmann/json.hpp>
 
 #include "models/decoder_gguf.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

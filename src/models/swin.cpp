@@ -2,12 +2,12 @@
 // Paper: arXiv:2103.14030. Checkpoints: microsoft/swin-tiny-patch4-window7-224 to -large.
 // Shapes: B images, N rows of all images, C hidden, T places of a window, S windows of all images.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/maps.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/layers.h"

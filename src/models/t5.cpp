@@ -4,11 +4,11 @@
 // Shapes: N tokens of all sequences, C hidden (d_model), H heads, D head size (d_kv).
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/dropout.h"
 #include "nn/encoder_model.h"

@@ -1,9 +1,9 @@
 // TrOCR's decoder, which writes what a picture of text says: BART's layers that attend to an image encoder's rows. Used
 // inside a VisionEncoderDecoderModel. Paper: arXiv:2109.10282.
-#include <nlohmann/json.hpp>
 
 #include "models/bart_layers.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah {

@@ -1,11 +1,11 @@
 // A decoder that attends to an image encoder's rows: any image tower (ViT, DeiT, Swin ...) with any decoder that has
 // cross-attention (GPT-2, BERT), as in vit-gpt2-image-captioning. Paper of the scheme: arXiv:1907.12461. Shapes: B
 // images of P rows, T tokens, E the encoder's width, C the decoder's.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/parts.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/losses.h"
 #include "nn/seq2seq_lm.h"

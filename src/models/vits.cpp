@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/hifigan.h"
 #include "models/model_entry.h"
 #include "mynah/autograd.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/inputs.h"
 #include "nn/speech.h"

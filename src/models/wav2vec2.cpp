@@ -1,12 +1,12 @@
 // Wav2Vec 2.0, MMS (language adapters) and HuBERT: a stack of convolutions over samples, then a transformer; CTC and classifiers.
 // Papers: arXiv:2006.11477, arXiv:2305.13516, arXiv:2106.07447. Shapes: B sounds, T frames of each, N = B * T rows, C hidden.
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/wav2vec2_layers.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/ctc_loss.h"

@@ -3,11 +3,11 @@
 #include "models/whisper.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/whisper_decoding.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/inputs.h"

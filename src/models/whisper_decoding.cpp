@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/whisper.h"
 #include "models/whisper_alignment.h"
 #include "models/whisper_rules.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/inputs.h"
 

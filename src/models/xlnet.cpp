@@ -3,11 +3,11 @@
 // Shapes: B batch, T tokens, M earlier tokens in memory, K = M + T keys, G predicted positions, C hidden, H heads, D head size.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/model_entry.h"
+#include "mynah/json.h"
 #include "nn/causal_lm.h"
 #include "nn/config.h"
 #include "nn/losses.h"

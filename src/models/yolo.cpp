@@ -1,12 +1,12 @@
 // YOLO detectors of the shapes of v5 (anchors) and v8 (without), written from descriptions of their layers and of the names in their
 // weights. The config is read off the weights (models/recognise.h). Papers: arXiv:1804.02767 (anchors), arXiv:2006.04388
 // (distributions of distances).
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/yolo_layers.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/inputs.h"
 

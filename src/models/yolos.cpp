@@ -1,11 +1,11 @@
 // YOLOS: a ViT whose last tokens are detections. Paper: arXiv:2106.00666. Differs from ViT: 100 detection tokens after the
 // patches, position tables that follow the size of the picture, in some checkpoints one after every layer.
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/box_predictor.h"
 #include "models/model_entry.h"
 #include "models/vit_layers.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/detection_loss.h"
 #include "nn/inputs.h"

@@ -1,11 +1,11 @@
 // YOLOX: a one-stage detector without anchors, its head decoupled. Paper: arXiv:2107.08430. Checkpoints: YOLOX-nano to -x of
 // github.com/Megvii-BaseDetection/YOLOX (.pth with {"model": ...}), or their weights in other files; the config is read off the
 // weights (models/recognise.h).
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/yolo_layers.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/inputs.h"
 

@@ -1,10 +1,10 @@
 // Decoder-only language models: what a family implements, and the reference's forward pass made from it.
 #pragma once
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
 
+#include "mynah/json.h"
 #include "nn/inputs.h"
 #include "nn/layers.h"
 #include "nn/model.h"

@@ -1,9 +1,9 @@
 #include "nn/config.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 
 namespace mynah::nn {
 namespace {
@@ -30,7 +30,7 @@ std::vector<int64_t> config_ints(const Json& config, const char* key, std::vecto
   const Json* v = find(config, key);
   if (!v) return otherwise;
   const bool integers = v->is_array() && !v->empty() && std::all_of(v->begin(), v->end(), [](const Json& e) {
-    return e.is_number_integer() && e > 0 && e < (int64_t{1} << 31);
+    return e.is_number_integer() && e.get<int64_t>() > 0 && e.get<int64_t>() < (int64_t{1} << 31);
   });
   require(integers, "config.json: {} is {}, expected a list of positive integers", key, v->dump());
   return v->get<std::vector<int64_t>>();

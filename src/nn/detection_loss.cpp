@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "mynah/autograd.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 

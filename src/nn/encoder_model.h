@@ -1,9 +1,9 @@
 // Encoders (BERT and its relatives): what a family implements, and the reference's forward pass made from it for every head.
 #pragma once
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <vector>
 
+#include "mynah/json.h"
 #include "nn/inputs.h"
 #include "nn/model.h"
 #include "nn/token_batch.h"

@@ -1,9 +1,9 @@
 #include "nn/head_kind.h"
 
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah::nn {

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
 #include <optional>
 
 #include "base/require.h"
+#include "mynah/json.h"
 
 namespace mynah::nn {
 namespace {

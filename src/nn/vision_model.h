@@ -2,9 +2,9 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <vector>
 
+#include "mynah/json.h"
 #include "nn/inputs.h"
 #include "nn/model.h"
 

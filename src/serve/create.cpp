@@ -25,7 +25,7 @@ Json parameter_value(size_t line, const std::string& name, const std::string& te
   Json value;
   try {
     value = Json::parse(text);
-  } catch (const nlohmann::json::exception&) {
+  } catch (const Json::exception&) {
     value = text;
   }
   if (name == "stop" && !value.is_string()) value = text;

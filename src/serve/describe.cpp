@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "formats/checkpoint.h"
 #include "mynah/error.h"
+#include "mynah/json.h"
 #include "nn/head_kind.h"
 #include "serve/go_template.h"
 #include "serve/media.h"
@@ -69,9 +69,9 @@ Json info_of_gguf(const formats::GgufFile& file, bool verbose) {
   for (const auto& value : file.metadata()) {
     if (value.key() == "tokenizer.chat_template") continue;
     if (value.is_array() && value.size() > 5 && !verbose)
-      append_member(info, value.key(), nullptr);
+      info.emplace(value.key(), nullptr);
     else
-      append_member(info, value.key(), value_json(value));
+      info.emplace(value.key(), value_json(value));
   }
   return info;
 }

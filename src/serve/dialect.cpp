@@ -133,7 +133,7 @@ ApiError as_api_error(const std::exception_ptr& error, int failure_status) {
         break;
     }
     return ApiError(status, e.what());
-  } catch (const nlohmann::json::exception&) {  // a value of another type than the handler took for granted
+  } catch (const Json::exception&) {  // a value of another type than the handler took for granted
     return ApiError(400, "a field of the request has another type than expected");
   } catch (const std::bad_alloc&) {
     return ApiError(503, "there is not enough memory for this request now");
@@ -180,6 +180,6 @@ Answer error_answer(Dialect dialect, const ApiError& error) {
   return answer;
 }
 
-std::string to_text(const Json& value) { return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+std::string to_text(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace mynah::serve

@@ -1,7 +1,6 @@
 // The APIs that are spoken on one port, told apart by the path alone, and how each of them says what went wrong.
 #pragma once
 #include <exception>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>

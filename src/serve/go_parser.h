@@ -1,7 +1,6 @@
 // The tree that a template in Go's language is parsed into.
 #pragma once
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -44,7 +44,7 @@ std::string shown(const Json& v) {
   if (v.is_string()) return v.get<std::string>();
   if (v.is_null()) return "";
   if (v.is_number_float()) return fmt::format("{}", v.get<double>());
-  return v.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return v.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 // Equality and order as Go has them, with null for the empty value of any kind.
@@ -238,7 +238,7 @@ class Renderer {
     if (name == "not") return !holds(a[0]);
     if (name == "len")
       return a[0].is_string() ? a[0].get_ref<const std::string&>().size() : a[0].is_null() ? 0 : a[0].size();
-    if (name == "json") return a[0].dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    if (name == "json") return a[0].dump(-1, ' ', false, Json::error_handler_t::replace);
     if (name == "printf") return formatted(a);
     if (name == "index") {
       Json v = a[0];

@@ -1,3 +1,4 @@
+#include "mynah/json.h"
 #include "serve/metrics.h"
 
 #include <fmt/core.h>
@@ -5,7 +6,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 namespace mynah::serve {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "mynah/json.h"
 #include "serve/media.h"
 #include "store/names.h"
 

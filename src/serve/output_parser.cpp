@@ -1,9 +1,9 @@
 #include "serve/output_parser.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "mynah/error.h"
+#include "mynah/json.h"
 #include "serve/answer.h"
 
 namespace mynah::serve {

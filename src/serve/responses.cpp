@@ -293,10 +293,8 @@ void create(Call& call) {
   if (const auto before = f.text("previous_response_id")) {
     std::lock_guard lock(call.service.responses.mutex);
     messages = find(call.service.responses, *before, form.owner)->messages;
-    messages.erase(
-        std::remove_if(messages.begin(), messages.end(),
-                       [](const Json& m) { return m.value("role", "") == "system" && m.value("instructions", false); }),
-        messages.end());
+    for (size_t i = messages.size(); i-- > 0;)
+      if (messages[i].value("role", "") == "system" && messages[i].value("instructions", false)) messages.erase(i);
   }
   if (const auto instructions = f.text("instructions"); instructions && !instructions->empty())
     messages.insert(messages.begin(), Json{{"role", "system"}, {"content", *instructions}, {"instructions", true}});

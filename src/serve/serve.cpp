@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/log.h"
 #include "base/require.h"
+#include "mynah/json.h"
 #include "serve/ollama.h"
 #include "serve/router.h"
 

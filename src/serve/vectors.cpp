@@ -6,11 +6,11 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/file.h"
 #include "mynah/autograd.h"
+#include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/causal_lm.h"
 #include "nn/config.h"

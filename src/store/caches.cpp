@@ -1,6 +1,5 @@
 // Models that other tools have fetched already, used where they lie.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/json.h"

@@ -1,6 +1,5 @@
 // The Hugging Face hub protocol: repository information, then GET {endpoint}/{id}/resolve/{commit}/{file}.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "base/require.h"

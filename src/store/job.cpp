@@ -1,7 +1,6 @@
 #include "store/job.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "base/log.h"

@@ -1,5 +1,4 @@
 // The registry protocol that Ollama speaks: GET /v2/{namespace}/{model}/manifests/{tag}, then one blob per layer.
-#include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "base/require.h"

@@ -1,8 +1,8 @@
 #include "tasks/ctc_text.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "mynah/json.h"
 #include "nn/config.h"
 
 namespace mynah::tasks {

@@ -29,7 +29,7 @@ bool takes_token_types(const OpenTask& task) {
   const Json& config = task.bundle().config;
   const std::string type = nn::config_string(config, "model_type", "");
   // Most networks have a table of types; these look types up among the words or count them.
-  const bool has_them = (config.contains("type_vocab_size") && config["type_vocab_size"].is_number() && config["type_vocab_size"] > 0) || type == "gpt2" || type == "xlnet";
+  const bool has_them = (config.contains("type_vocab_size") && config["type_vocab_size"].is_number() && config["type_vocab_size"].get<double>() > 0) || type == "gpt2" || type == "xlnet";
   return has_them && gives_token_types(task.tokenizer_config, type);
 }
 

@@ -206,7 +206,7 @@ bool is_example(const Json& value) { return value.is_object() && value.contains(
 std::string show(const Json& input, const Json& result, const t::Style& style) {
   std::string out = t::emphasised(input["question"].get<std::string>(), style) + "\n";
   const Json answers = result.is_array() ? result : Json::array({result});
-  if (!answers.empty() && answers[0]["start"] < answers[0]["end"])
+  if (!answers.empty() && answers[0]["start"].get<int64_t>() < answers[0]["end"].get<int64_t>())
     out += t::marked_text(input["context"].get<std::string>(), {{answers[0]["start"].get<int64_t>(), answers[0]["end"].get<int64_t>(), ""}}, style) + "\n";
   for (const Json& a : answers) {
     const std::string text = a["answer"].get<std::string>();

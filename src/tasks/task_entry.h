@@ -2,7 +2,6 @@
 // CMake collects them.
 #pragma once
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +9,7 @@
 
 #include "bundle/bundle.h"
 #include "bundle/image_processor.h"
+#include "mynah/json.h"
 
 namespace mynah {
 namespace tasks {

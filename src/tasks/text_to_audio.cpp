@@ -52,7 +52,7 @@ nn::SpeechSettings settings_of(const bundle::Speech& speech, const Json& options
   for (const auto& [name, value] : all.items()) {
     if (value.is_null()) continue;
     if (name == "seed") {
-      if (!value.is_number_integer() || value < 0)
+      if (!value.is_number_integer() || value.get<int64_t>() < 0)
         fail(ErrorCode::usage, "text-to-audio: seed is {}, expected 0 or a positive integer", value.dump());
       s.seed = value.get<uint64_t>();
     } else if (name == "speaker_id") {

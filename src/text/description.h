@@ -1,7 +1,6 @@
 // A tokenizer on its way from files to parts.
 #pragma once
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "base/json.h"

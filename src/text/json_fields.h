@@ -1,6 +1,5 @@
 // Reading fields of the small JSON objects that describe a tokenizer's parts, with errors that name the field.
 #pragma once
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 

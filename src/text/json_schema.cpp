@@ -1,12 +1,13 @@
 #include "text/json_schema.h"
 
+#include <charconv>
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "text/grammar_regex.h"
 
 namespace mynah::text {
@@ -22,6 +23,33 @@ template <class... Args>
 // Keywords that say nothing about which documents are right, or nothing beside what is read.
 const std::set<std::string> kAnnotations = {"$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "deprecated",
                                             "readOnly", "writeOnly", "strict", "name"};
+
+// What a path like #/$defs/person names within `root` (JSON Pointer, RFC 6901); null for what is not there.
+const Json* follow(const Json& root, std::string_view path) {
+  const Json* at = &root;
+  path.remove_prefix(1);  // "#"
+  while (!path.empty()) {
+    path.remove_prefix(1);  // "/"
+    std::string key(path.substr(0, path.find('/')));
+    path.remove_prefix(key.size());
+    for (size_t i = 0; (i = key.find('~', i)) != std::string::npos; ++i) {
+      const char escaped = i + 1 < key.size() ? key[i + 1] : ' ';
+      if (escaped != '0' && escaped != '1') return nullptr;
+      key.replace(i, 2, escaped == '0' ? "~" : "/");
+    }
+    if (at->is_array()) {
+      size_t index = 0;
+      const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), index);
+      if (error != std::errc() || end != key.data() + key.size() || index >= at->size()) return nullptr;
+      at = &(*at)[index];
+    } else if (at->contains(key)) {
+      at = &(*at)[key];
+    } else {
+      return nullptr;
+    }
+  }
+  return at;
+}
 
 class Builder {
  public:
@@ -112,12 +140,8 @@ class Builder {
     const auto [it, fresh] = references_.try_emplace(path);
     if (!fresh) return it->second;
     const Expression rule = it->second = g_.rule();
-    const Json* target = nullptr;
-    try {
-      target = &root_.at(Json::json_pointer(path.substr(1)));
-    } catch (const nlohmann::json::exception&) {
-      refuse("$ref {} leads nowhere", path);
-    }
+    const Json* target = follow(root_, path);
+    if (!target) refuse("$ref {} leads nowhere", path);
     g_.define(rule, schema(*target, depth + 1));
     return rule;
   }

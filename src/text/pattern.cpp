@@ -4,10 +4,10 @@
 
 #include <ctime>
 #include <mutex>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "mynah/json.h"
 #include "text/json_fields.h"
 #include "text/pieces.h"
 

@@ -1,8 +1,8 @@
 #include "text/template.h"
 
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "text/template_interpreter.h"
 #include "text/template_lexer.h"
 

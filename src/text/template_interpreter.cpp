@@ -1,8 +1,8 @@
 #include "text/template_interpreter.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "mynah/json.h"
 #include "text/template_builtins.h"
 #include "text/template_operators.h"
 

@@ -1,8 +1,8 @@
 // Printing values: repr(), and JSON in both directions.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "mynah/json.h"
 #include "text/template_objects.h"
 #include "text/template_string.h"
 

@@ -1,10 +1,10 @@
 #include "text/tokenizer_folder.h"
 
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/require.h"
+#include "mynah/json.h"
 #include "text/json_fields.h"
 #include "text/tiktoken_file.h"
 #include "text/tokenizer_classes.h"

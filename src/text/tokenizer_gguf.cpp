@@ -1,8 +1,8 @@
 // Tokenizers from the tokenizer.ggml.* keys of GGUF files.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "text/bpe.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/json_fields.h"

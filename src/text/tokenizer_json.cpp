@@ -1,8 +1,8 @@
 // Reading tokenizer.json.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/require.h"
+#include "mynah/json.h"
 #include "text/bpe.h"
 #include "text/bpe_files.h"
 #include "text/description.h"

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "mynah/json.h"
 #include "text/byte_level.h"
 #include "text/normalizer.h"
 #include "text/pieces.h"

@@ -89,7 +89,7 @@ ChoiceScores choice_scores(const bundle::Bundle& b, const std::filesystem::path&
     const std::string prompt = data::text_field(row, "prompt", where);
     const Json &choices = data::field(row, "choices", where), &label = data::field(row, "label", where);
     require(choices.is_array() && choices.size() >= 2, "{}: \"choices\" is {}, expected two texts or more", where, choices.dump().substr(0, 80));
-    require(label.is_number_integer() && label >= 0 && label < choices.size(), "{}: \"label\" is {}, expected 0..{}", where, label.dump(), choices.size() - 1);
+    require(label.is_number_integer() && label.get<int64_t>() >= 0 && label.get<uint64_t>() < choices.size(), "{}: \"label\" is {}, expected 0..{}", where, label.dump(), choices.size() - 1);
     size_t best = 0, best_norm = 0, best_bytes = 0;
     std::vector<double> by_sum, by_character, by_byte;
     for (const Json& choice : choices) {

@@ -1,7 +1,6 @@
 // Numbers that a trainer reports beside the loss: each logged row holds their means since the last one.
 #pragma once
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>

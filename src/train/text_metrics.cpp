@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "mynah/json.h"
 
 namespace mynah::train {
 namespace {

@@ -212,7 +212,7 @@ TEST_F(Convert, QuantisesToEveryTypeItNames) {
     const Json sizes =
         run_well({"quantize", golden("llama_base").string(), gguf.string(), "--type", type, "--json"}).json();
     EXPECT_EQ(sizes["output_bytes"], fs::file_size(gguf));
-    EXPECT_LT(sizes["output_bytes"], sizes["input_bytes"]);
+    EXPECT_LT(sizes["output_bytes"].get<int64_t>(), sizes["input_bytes"].get<int64_t>());
     std::string level = show(gguf)["details"]["quantization_level"];
     std::transform(level.begin(), level.end(), level.begin(), [](unsigned char c) { return std::tolower(c); });
     EXPECT_EQ(level, shown);
@@ -225,7 +225,7 @@ TEST_F(Convert, ShowsWhatAFileIs) {
   EXPECT_EQ(info["details"]["format"], "gguf");
   EXPECT_EQ(info["details"]["family"], "llama");
   EXPECT_EQ(info["model_info"]["general.architecture"], "llama");
-  EXPECT_GT(info["model_info"]["general.parameter_count"], 1000);
+  EXPECT_GT(info["model_info"]["general.parameter_count"].get<int64_t>(), 1000);
   EXPECT_EQ(show(golden("gpt2_base"))["details"]["format"], "safetensors");
   EXPECT_NE(run_well({"show", golden("llama_base").string()}).out.find("LlamaForCausalLM"), std::string::npos);
 }

@@ -5,16 +5,15 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "mynah/json.h"
 #include "mynah/tensor.h"
 
 namespace mynah::e2e {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 using NamedTensors = std::map<std::string, Tensor>;
 
 struct Result {

@@ -38,7 +38,7 @@ TEST_F(Speak, SaysWhatItDid) {
   EXPECT_EQ(read_file(file("a.wav")).size(), 44 + 2 * j["samples"].get<size_t>());
   const Json slow =
       run_well({"speak", voice_, "the bird", "-o", file("b.wav").string(), "--json", "--speed", "0.5"}).json();
-  EXPECT_GT(slow["samples"], j["samples"]);
+  EXPECT_GT(slow["samples"].get<int64_t>(), j["samples"].get<int64_t>());
   const Json other =
       run_well({"speak", voice_, "the bird", "-o", file("c.wav").string(), "--json", "--speaker", "2"}).json();
   EXPECT_NE(read_file(file("c.wav")), read_file(file("a.wav")));

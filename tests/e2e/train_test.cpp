@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "base/json.h"
 #include "program.h"
 
 namespace mynah::e2e {
@@ -18,10 +19,7 @@ std::vector<std::string> case_names() {
   return names;
 }
 
-Json read_json(const fs::path& path) {
-  std::ifstream in(path);
-  return Json::parse(in);
-}
+Json read_json(const fs::path& path) { return read_json_file(path); }
 
 std::vector<Json> read_rows(const fs::path& path) {
   std::vector<Json> rows;

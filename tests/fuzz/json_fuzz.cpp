@@ -1,6 +1,5 @@
 // Parses the bytes as JSON; what is accepted must survive being written and read again.
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "mynah/error.h"

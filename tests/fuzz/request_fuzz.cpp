@@ -1,9 +1,9 @@
 // Reads the bytes as a request's JSON, as a Modelfile and as an answer that is taken apart: only errors that name what is wrong,
 // and the same parts however the answer is cut.
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "mynah/error.h"
+#include "mynah/json.h"
 #include "serve/create.h"
 #include "serve/fields.h"
 #include "serve/output_parser.h"

@@ -1,8 +1,8 @@
 // Parses the bytes as a chat template and renders it with one conversation.
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "mynah/error.h"
+#include "mynah/json.h"
 #include "text/template.h"
 
 using namespace mynah;

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "base/thread_pool.h"
@@ -211,11 +210,11 @@ TEST(Formats, AlwaysParse) {
     c.max_new_tokens = 8 + 9 * static_cast<int64_t>(seed);
     c.format = "json";
     const Generated any = Session(model).generate(prompt, c);
-    EXPECT_TRUE(nlohmann::json::accept(any.text)) << any.text;
+    EXPECT_TRUE(Json::accept(any.text)) << any.text;
     c.format = kSchema;
     c.max_new_tokens = *c.max_new_tokens + 20;
     const Generated person = Session(model).generate(prompt, c);
-    const auto json = nlohmann::json::parse(person.text, nullptr, false);
+    const auto json = Json::parse(person.text, nullptr, false);
     ASSERT_TRUE(json.is_object()) << person.text;
     EXPECT_TRUE(json["name"].is_string());
     EXPECT_LE(json["age"].get<int>(), 150);

@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 
 #include "mynah/error.h"
+#include "mynah/json.h"
 
 namespace mynah::test {
 namespace {

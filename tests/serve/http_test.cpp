@@ -2,6 +2,7 @@
 #include <sys/un.h>
 #include <zlib.h>
 
+#include "serve/page.h"
 #include "serve/served.h"
 #include "store/digest.h"
 
@@ -22,12 +23,32 @@ TEST_F(Http, RootAndHealth) {
   EXPECT_EQ(root.status, 200);
   EXPECT_EQ(root.body, "Ollama is running");
   EXPECT_EQ(root.headers.at("content-type").rfind("text/plain", 0), 0u);
-  EXPECT_NE(get("/", "Accept: text/html\r\n").body.find("<html"), std::string::npos);
   EXPECT_EQ(get("/health").status, 200);
   const Reply headless = ask(head("HEAD", "/"));
   EXPECT_EQ(headless.status, 200);
   EXPECT_EQ(headless.headers.at("content-length"), "17");
   EXPECT_NE(get("/metrics").body.find("mynah_http_requests_total"), std::string::npos);
+}
+
+TEST_F(Http, BrowsersGetAPageThatLoadsNothingFromElsewhere) {
+  const Reply page = get("/", "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n");
+  EXPECT_EQ(page.headers.at("content-type"), "text/html; charset=utf-8");
+  EXPECT_EQ(page.headers.at("vary"), "Accept");
+  EXPECT_EQ(page.body, serve::page_html());
+  const std::string policy = page.headers.at("content-security-policy");
+  EXPECT_EQ(policy.rfind("default-src 'none'; script-src 'sha256-", 0), 0u) << policy;
+  EXPECT_EQ(policy.find("unsafe"), std::string::npos);
+  for (const char* outside : {"src=\"http", "src='http", "href=\"http", "url(", "@import", "innerHTML", "outerHTML",
+                              "insertAdjacentHTML", "document.write", "eval("})
+    EXPECT_EQ(page.body.find(outside), std::string::npos) << outside;
+  EXPECT_EQ(get("/", "Accept: */*\r\n").body, "Ollama is running");
+}
+
+// printf 1 | openssl dgst -sha256 -binary | base64, and the same of 2.
+TEST(Page, ThePolicyNamesDigestsOfScriptAndStyle) {
+  const std::string policy = serve::page_policy("<style>2</style><script>1</script>");
+  EXPECT_NE(policy.find("script-src 'sha256-a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s=';"), std::string::npos) << policy;
+  EXPECT_NE(policy.find("style-src 'sha256-1HNeOiZeFu7gP1lxi5tdAwGcB9i2xR+Q2jpmbuwTqzU=';"), std::string::npos) << policy;
 }
 
 TEST_F(Http, UnknownPathsAndMethodsInTheDialectsForm) {

@@ -204,9 +204,9 @@ TEST_F(Ollama, ModelsAreMadeCopiedAndRemoved) {
   const Json answer = post("/api/generate", {{"model", "mine"}, {"prompt", "x"}, {"stream", false}}).json();
   EXPECT_EQ(answer["eval_count"], 3);
   EXPECT_GT(
-      answer["prompt_eval_count"],
+      answer["prompt_eval_count"].get<int>(),
       post("/api/generate", {{"model", "tiny"}, {"prompt", "x"}, {"stream", false}, {"options", {{"num_predict", 1}}}})
-          .json()["prompt_eval_count"]);
+          .json()["prompt_eval_count"].get<int>());
   EXPECT_EQ(post("/api/copy", {{"source", "mine"}, {"destination", "yours"}}).status, 200);
   EXPECT_EQ(post("/api/copy", {{"source", "none"}, {"destination", "yours"}}).status, 404);
   const std::string gone = Json{{"model", "mine"}}.dump();

@@ -393,7 +393,7 @@ TEST_F(OpenAi, LmStudio) {
   EXPECT_EQ(streamed, text);
   body.erase("stream");
   body["previous_response_id"] = answer["response_id"];
-  EXPECT_GT(post("/api/v1/chat", body).json()["stats"]["input_tokens"], answer["stats"]["input_tokens"]);
+  EXPECT_GT(post("/api/v1/chat", body).json()["stats"]["input_tokens"].get<int>(), answer["stats"]["input_tokens"].get<int>());
   body["previous_response_id"] = "resp_none";
   EXPECT_EQ(post("/api/v1/chat", body).status, 404);
   EXPECT_EQ(

@@ -12,12 +12,12 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <thread>
 
 #include "base/unicode.h"
+#include "mynah/json.h"
 #include "mynah/model.h"
 #include "serve/router.h"
 #include "serve/serve.h"

@@ -77,7 +77,7 @@ TEST_F(Tasks, TheHeadChoosesTheTask) {
   const Json chosen =
       post("/models/org/classifier", {{"inputs", "a"}, {"parameters", {{"candidate_labels", {"x", "y"}}}}}).json();
   ASSERT_EQ(chosen.size(), 2u) << chosen;
-  EXPECT_TRUE(chosen[0].contains("label") && chosen[0]["score"] >= chosen[1]["score"]);
+  EXPECT_TRUE(chosen[0].contains("label") && chosen[0]["score"].get<double>() >= chosen[1]["score"].get<double>());
   EXPECT_EQ(post("/models/org/classifier", {{"inputs", {"a", "b"}}, {"parameters", {{"candidate_labels", {"x", "y"}}}}})
                 .json()[1]["sequence"],
             "b");

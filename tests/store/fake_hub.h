@@ -1,7 +1,7 @@
 // A hub of one repository, org/model, whose large files lie on another server, as on the real one.
 #pragma once
-#include <nlohmann/json.hpp>
 
+#include "mynah/json.h"
 #include "store/store_fixture.h"
 
 namespace mynah::test {
@@ -59,10 +59,10 @@ class FakeHub {
     return response;
   }
 
-  nlohmann::json information() const {
-    nlohmann::json siblings = nlohmann::json::array();
+  Json information() const {
+    Json siblings = Json::array();
     for (const auto& [name, bytes] : files) {
-      nlohmann::json row{{"rfilename", name}};
+      Json row{{"rfilename", name}};
       if (blobs) {
         row["size"] = bytes.size();
         row["blobId"] = git_name(bytes);

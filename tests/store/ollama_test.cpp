@@ -1,8 +1,8 @@
 // Pulls from a registry that speaks Ollama's protocol, and Ollama's own store read in place.
 #include <openssl/evp.h>
 
-#include <nlohmann/json.hpp>
 
+#include "mynah/json.h"
 #include "store/registry_auth.h"
 #include "store/store_fixture.h"
 
@@ -20,12 +20,12 @@ class OllamaTest : public StoreTest {
               {"license", "MIT License\n\ntext"}};
   }
   std::string manifest() const {
-    nlohmann::json rows = nlohmann::json::array();
+    Json rows = Json::array();
     for (const auto& [role, bytes] : layers)
       rows.push_back({{"mediaType", "application/vnd.ollama.image." + role},
                       {"digest", digest_of(role, bytes)},
                       {"size", bytes.size()}});
-    return nlohmann::json{{"schemaVersion", 2},
+    return Json{{"schemaVersion", 2},
                           {"config",
                            {{"mediaType", "application/vnd.docker.container.image.v1+json"},
                             {"digest", store::digest_of_text("{}").with_prefix()},

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "mynah/error.h"
+#include "mynah/json.h"
 
 namespace mynah {
 namespace {

@@ -3,13 +3,13 @@
 
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/json.h"
 #include "mynah/tokenizer.h"
 
 using namespace mynah;
-using nlohmann::json;
+using json = mynah::Json;
 
 namespace {
 
@@ -46,10 +46,7 @@ std::vector<std::string> words(const std::string& text) {
 }
 
 const json& golden() {
-  static const json file = [] {
-    std::ifstream in(std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/folders.json");
-    return json::parse(in);
-  }();
+  static const json file = read_json_file(std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/folders.json");
   return file;
 }
 

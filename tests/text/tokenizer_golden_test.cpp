@@ -2,22 +2,18 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "mynah/tokenizer.h"
 
 using namespace mynah;
-using nlohmann::json;
+using json = mynah::Json;
 
 namespace {
 
 std::string golden(const std::string& name) { return std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/" + name; }
 
-json read_json(const std::string& name) {
-  std::ifstream in(golden(name));
-  EXPECT_TRUE(in.good()) << name;
-  return json::parse(in);
-}
+json read_json(const std::string& name) { return read_json_file(golden(name)); }
 
 void expect_equal(const Encoding& got, const json& want) {
   EXPECT_EQ(got.ids, want.at("ids").get<std::vector<int32_t>>());

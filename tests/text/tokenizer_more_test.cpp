@@ -2,21 +2,21 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "mynah/tokenizer.h"
 #include "text/base64.h"
 #include "text/pre_tokenizer.h"
 
 using namespace mynah;
-using nlohmann::json;
+using json = mynah::Json;
 
 namespace {
 
 std::string folder() { return std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/"; }
 
 const json& golden() {
-  static const json file = json::parse(std::ifstream(folder() + "more.json"));
+  static const json file = read_json_file(folder() + "more.json");
   return file;
 }
 

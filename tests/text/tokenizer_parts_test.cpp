@@ -2,11 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "base/unicode.h"
 #include "mynah/error.h"
+#include "mynah/json.h"
 #include "text/bpe.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/json_cursor.h"
@@ -76,7 +76,7 @@ TEST(Scanner, EqualsTheRegularExpression) {
       ASSERT_EQ(slow.scanner(), nullptr);
       for (int i = 0; i < 1500; ++i) {
         const std::string text = random_text(random);
-        ASSERT_EQ(words(fast, text), words(slow, text)) << expression << "\n" << nlohmann::json(text).dump();
+        ASSERT_EQ(words(fast, text), words(slow, text)) << expression << "\n" << Json(text).dump();
       }
     }
   EXPECT_GE(known, 9);
@@ -163,7 +163,7 @@ TEST(Normalizer, FormsEqualTheLibrarys) {
     for (int i = 0; i < 5000; ++i) {
       std::string text;
       for (size_t n = random() % 10; n > 0; --n) unicode::append(text, codes[random() % codes.size()]);
-      ASSERT_EQ(normalizer->normalized(text), unicode::normalize(text, form)) << name << nlohmann::json(text).dump();
+      ASSERT_EQ(normalizer->normalized(text), unicode::normalize(text, form)) << name << Json(text).dump();
     }
   }
 }

@@ -3,13 +3,13 @@
 
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "mynah/error.h"
+#include "base/json.h"
 #include "mynah/tokenizer.h"
 
 using namespace mynah;
-using nlohmann::json;
+using json = mynah::Json;
 
 namespace {
 
@@ -66,9 +66,8 @@ std::vector<Encoding> of_words(const Tokenizer& tokenizer, const json& row) {
 
 TEST(TokenizerWindows, MatchTheReference) {
   const std::string folder = std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/";
-  std::ifstream in(folder + "windows.json");
   std::map<std::string, std::shared_ptr<const Tokenizer>> tokenizers;
-  for (const json& row : json::parse(in)) {
+  for (const json& row : read_json_file(folder + "windows.json")) {
     auto& tokenizer = tokenizers[row.at("tokenizer")];
     if (!tokenizer) tokenizer = Tokenizer::from_folder(folder + row.at("tokenizer").get<std::string>());
     SCOPED_TRACE(row.dump().substr(0, 300));
