@@ -45,8 +45,8 @@ class Peer:
             return json.load(answer)
 
     def greedy(self, ids, count):
-        answer = self.ask("/completion", {"prompt": ids, "n_predict": count, "temperature": 0, "return_tokens": True, "ignore_eos": True, "cache_prompt": False})
-        return answer["tokens"]
+        answer = self.ask("/completion", {"prompt": ids, "n_predict": count, "temperature": 0, "return_tokens": True, "cache_prompt": False})
+        return answer["tokens"][:answer["tokens_predicted"]]
 
     def log_probabilities(self, ids, size):
         answer = self.ask("/completion", {"prompt": ids, "n_predict": 1, "temperature": 0, "n_probs": size, "ignore_eos": False, "cache_prompt": False})
@@ -69,12 +69,15 @@ def main():
                 return subprocess.run(command, check=True, capture_output=True, text=True).stdout
             for prompt in PROMPTS:
                 ids = json.loads(subprocess.run([mynah, "tokenize", model], input=json.dumps(prompt), capture_output=True, text=True, check=True).stdout)["ids"]
-                a = json.loads(ours(ids, "generate", ["--max-new-tokens", str(count), "--eos-token-id", "-1", "--json"]))["sequences"][0][len(ids):]
+                a = json.loads(ours(ids, "generate", ["--max-new-tokens", str(count), "--json"]))["sequences"][0][len(ids):]
                 b = peer.greedy(ids, count)
-                place = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), None)
+                if len(a) < count:
+                    end = a.pop()  # the peer may or may not give it
+                    b = b[:-1] if b[-1:] == [end] else b
+                place = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), None if len(a) == len(b) else min(len(a), len(b)))
                 if place is None:
                     equal += 1
-                    print(f"{prompt!r}: {count} tokens equal")
+                    print(f"{prompt!r}: {len(a)} tokens equal")
                     continue
                 prefix = ids + a[:place]
                 ours(prefix, "forward", ["--output", f"{folder}/y.safetensors", "--dtype", "stored"])

@@ -95,6 +95,9 @@ function(mynah_kernels)
       # GCC 12's own AVX-512 headers set off the uninitialized warnings.
       target_compile_options(mynah_kernels_${isa} PRIVATE -mtune=icelake-server -Wno-uninitialized -Wno-maybe-uninitialized)
     endif()
+    if(MYNAH_SANITIZE)  # every vector operation is a check then: optimising them costs minutes a file
+      target_compile_options(mynah_kernels_${isa} PRIVATE -O1 -fno-sanitize=undefined)
+    endif()
     list(APPEND isa_objects $<TARGET_OBJECTS:mynah_kernels_${isa}>)
     list(APPEND isa_targets mynah_kernels_${isa})
   endforeach()

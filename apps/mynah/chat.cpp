@@ -224,17 +224,18 @@ class Chat {
   uint64_t attempt_ = 0;
 };
 
-// Tokens without a letter or a digit, and marks such as the end of a turn, by id.
-std::vector<int32_t> wordless_tokens(const Tokenizer& tokenizer) {
+// Sorted ids of the tokens whose text satisfies `fits`, and of the special ones.
+template <class Fits>
+std::vector<int32_t> tokens_that(const Tokenizer& tokenizer, Fits fits) {
   std::vector<int32_t> ids;
-  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    const std::string bytes = tokenizer.token_bytes(id);
-    if (tokenizer.is_special(id) || std::none_of(bytes.begin(), bytes.end(), [](char c) {
-          return static_cast<unsigned char>(c) >= 128 || std::isalnum(static_cast<unsigned char>(c));
-        }))
-      ids.push_back(id);
-  }
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+    if (tokenizer.is_special(id) || fits(tokenizer.token_bytes(id))) ids.push_back(id);
   return ids;
+}
+
+bool ends_a_line(std::string_view text) { return text.find('\n') != std::string_view::npos; }
+bool ends_a_thought(std::string_view text) {
+  return text.ends_with('.') || text.ends_with('!') || text.ends_with('?') || text.ends_with("```") || text.find("\n\n") != std::string_view::npos;
 }
 
 }  // namespace
@@ -268,11 +269,13 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
   const Json& own = opened.bundle().generation_config;
   const bool says =
       own.contains("do_sample") || own.contains("temperature") || own.contains("top_p") || own.contains("top_k");
+  const bool small = !says && opened.parameter_count() < kSmall;
   if (!says) {
     c.do_sample = true;
-    c.temperature = 0.7f;
+    c.temperature = small ? 0.5f : 0.7f;
     c.top_p = 0.9f;
     c.top_k = 40;
+    if (small) c.min_p = 0.05f;
   }
   if (temperature) {
     c.temperature = static_cast<float>(*temperature);
@@ -281,12 +284,17 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
   if (top_p) c.top_p = static_cast<float>(*top_p);
   if (top_k) c.top_k = *top_k;
   if (top_p || top_k) c.do_sample = c.temperature > 0;
-  // Small models fall into loops without help. Line ends and punctuation are free to come again: verses and lists are made of them.
-  // Not where the likeliest tokens are asked for, nor where a format decides what must come again.
-  if (!says && c.do_sample && format.empty() && opened.parameter_count() < kSmall) {
-    c.no_repeat_ngram_size = 5;
-    c.repetition_penalty = 1.02f;
-    if (tokenizer) c.repetition_exempt = wordless_tokens(*tokenizer);
+  // Small models fall into loops without help, and seldom find an end: after some 100 tokens the end of a thought becomes ever more
+  // likely to be the end of the answer. Line ends are free to come again: verses and lists are made of them. Not where the likeliest
+  // tokens are asked for, nor where a format decides what must come again; who names a length gets it.
+  if (small && c.do_sample && format.empty()) {
+    c.no_repeat_ngram_size = 4;
+    c.repetition_penalty = 1.07f;
+    if (tokenizer) c.repetition_exempt = tokens_that(*tokenizer, ends_a_line);
+    if (tokenizer && !max_tokens) {
+      c.exponential_decay_length_penalty = {100, 1.02f};
+      c.decay_after = tokens_that(*tokenizer, ends_a_thought);
+    }
   }
   // Without a seed every run draws anew.
   c.seed = seed ? *seed : (static_cast<uint64_t>(std::random_device{}()) << 32) | std::random_device{}();

@@ -47,13 +47,14 @@ struct GenerationConfig {
   // What the scores go through first.
   float guidance_scale = 1.0f;                  // > 1: away from what the model says without the prompt; arXiv:2306.17806
   float repetition_penalty = 1.0f, encoder_repetition_penalty = 1.0f;
-  std::vector<int32_t> repetition_exempt;       // sorted ids that repetition_penalty leaves alone: line ends, punctuation
+  std::vector<int32_t> repetition_exempt;       // sorted ids that repetition_penalty leaves alone, such as line ends
   int64_t no_repeat_ngram_size = 0, encoder_no_repeat_ngram_size = 0;
   std::vector<std::vector<int32_t>> bad_words_ids;
   std::vector<std::pair<std::vector<int32_t>, float>> sequence_bias;
   std::optional<int32_t> forced_bos_token_id;
   std::vector<int32_t> forced_eos_token_id, suppress_tokens, begin_suppress_tokens;
   std::optional<std::pair<int64_t, float>> exponential_decay_length_penalty;  // start (generated tokens), factor
+  std::vector<int32_t> decay_after;             // sorted ids after which that penalty acts, such as sentence ends; none: after all
   std::optional<WatermarkingConfig> watermarking_config;
   bool renormalize_logits = false, remove_invalid_values = false;
   // When it ends.

@@ -92,7 +92,8 @@ void process(const GenerationConfig& c, const Progress& at, std::span<float> sco
   if (!c.forced_eos_token_id.empty() && length == at.max_length - 1) force(c.forced_eos_token_id, scores);
   if (c.remove_invalid_values)
     for (float& s : scores) s = std::isnan(s) ? 0 : std::clamp(s, std::numeric_limits<float>::lowest(), std::numeric_limits<float>::max());
-  if (c.exponential_decay_length_penalty && generated > c.exponential_decay_length_penalty->first)
+  if (c.exponential_decay_length_penalty && generated > c.exponential_decay_length_penalty->first &&
+      (c.decay_after.empty() || std::binary_search(c.decay_after.begin(), c.decay_after.end(), at.tokens.back())))
     favour_end(c, generated - c.exponential_decay_length_penalty->first, scores);
   for (const int32_t id : c.suppress_tokens) ban(scores, id);
   const int64_t begin = at.prompt_length > 1 || !c.forced_bos_token_id ? at.prompt_length : at.prompt_length + 1;
