@@ -43,6 +43,8 @@ size_t receive(char* data, size_t size, size_t count, void* to) {
   return r.error || r.stopped ? 0 : size * count;
 }
 
+constexpr const char* kJsonType = "Content-Type: application/json";
+
 [[noreturn]] void fail_with(long status, const std::string& body) {
   std::string message = body;
   try {
@@ -64,11 +66,13 @@ Remote::Remote(const std::string& url) {
   url_ = fmt::format("{}://{}:{}", parsed.scheme, host, parsed.port);
 }
 
-std::string Remote::perform(const std::string& method, const std::string& path, const Json& body, const std::function<bool(const Json&)>* line) const {
+Remote::Answer Remote::perform(const std::string& method, const std::string& path, const std::vector<std::string>& lines, const std::string* body,
+                               const std::function<bool(const Json&)>* line) const {
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(), curl_easy_cleanup);
   Receiver received{curl.get(), {}, line, nullptr};
-  const std::string url = url_ + path, text = body.is_null() ? "" : body.dump();
-  curl_slist* headers = curl_slist_append(nullptr, "Content-Type: application/json");
+  const std::string url = url_ + path;
+  curl_slist* headers = curl_slist_append(nullptr, "Expect:");  // bodies go at once
+  for (const std::string& one : lines) headers = curl_slist_append(headers, one.c_str());
   if (const char* key = std::getenv("MYNAH_API_KEY")) headers = curl_slist_append(headers, (std::string("Authorization: Bearer ") + key).c_str());
   const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> kept(headers, curl_slist_free_all);
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
@@ -76,9 +80,9 @@ std::string Remote::perform(const std::string& method, const std::string& path, 
   curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers);
   curl_easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT, 10L);
   curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
-  if (!body.is_null()) {
-    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(text.size()));
-    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, text.c_str());
+  if (body) {
+    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
+    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, body->data());
   }
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, receive);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &received);
@@ -87,15 +91,26 @@ std::string Remote::perform(const std::string& method, const std::string& path, 
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
   if (result != CURLE_OK && !received.stopped) fail(ErrorCode::network, "server: {} does not answer: {}; is \"mynah serve\" running?", url_, curl_easy_strerror(result));
-  if (status >= 400) fail_with(status, received.body);
-  return received.body;
+  const char* type = nullptr;
+  curl_easy_getinfo(curl.get(), CURLINFO_CONTENT_TYPE, &type);
+  return {static_cast<int>(status), type ? type : "", std::move(received.body)};
 }
 
 Json Remote::call(const std::string& method, const std::string& path, const Json& body) const {
-  const std::string text = perform(method, path, body, nullptr);
-  return text.empty() ? Json() : parse_json(text, "server");
+  const std::string text = body.is_null() ? "" : body.dump();
+  const Answer answer = perform(method, path, {kJsonType}, body.is_null() ? nullptr : &text, nullptr);
+  if (answer.status >= 400) fail_with(answer.status, answer.body);
+  return answer.body.empty() ? Json() : parse_json(answer.body, "server");
 }
 
-void Remote::stream(const std::string& path, const Json& body, const std::function<bool(const Json&)>& line) const { perform("POST", path, body, &line); }
+void Remote::stream(const std::string& path, const Json& body, const std::function<bool(const Json&)>& line) const {
+  const std::string text = body.dump();
+  const Answer answer = perform("POST", path, {kJsonType}, &text, &line);
+  if (answer.status >= 400) fail_with(answer.status, answer.body);
+}
+
+Remote::Answer Remote::ask(const std::string& method, const std::string& path, const std::vector<std::string>& headers, const std::string* body) const {
+  return perform(method, path, headers, body, nullptr);
+}
 
 }  // namespace mynah::app

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 
@@ -17,8 +18,18 @@ class Remote {
   // Posts `body` and hands over the answer's lines of JSON as they come; `line` returns false to stop.
   void stream(const std::string& path, const Json& body, const std::function<bool(const Json&)>& line) const;
 
+  struct Answer {
+    int status = 0;
+    std::string type, body;
+  };
+  // Any request, whatever the answer's status. `headers`: whole lines, "Name: value". Throws network.
+  Answer ask(const std::string& method, const std::string& path, const std::vector<std::string>& headers, const std::string* body) const;
+
+  const std::string& url() const { return url_; }
+
  private:
-  std::string perform(const std::string& method, const std::string& path, const Json& body, const std::function<bool(const Json&)>* line) const;
+  Answer perform(const std::string& method, const std::string& path, const std::vector<std::string>& headers, const std::string* body,
+                 const std::function<bool(const Json&)>* line) const;
   std::string url_;
 };
 

@@ -21,10 +21,10 @@ namespace mynah::app {
 namespace {
 
 struct Options {
-  std::string host, key_file, tls_certificate, tls_key, unix_socket;
+  std::string host, key_file, tls_certificate, tls_key, unix_socket, record;
   std::optional<int> port;
   std::vector<std::string> models;
-  bool insecure = false;
+  bool insecure = false, no_log = false;
 };
 
 // Listening sockets that systemd hands over (sd_listen_fds(3)).
@@ -66,6 +66,8 @@ int act(const Options& o) {
   options.server.inherited_sockets = inherited_sockets();
   options.api_key_file = o.key_file;
   options.insecure = o.insecure;
+  options.log_requests = !o.no_log;
+  options.record = o.record;
   for (const std::string& model : o.models) model_path(model);  // pulls what is not here
   options.models.served = o.models;
   try {
@@ -108,6 +110,8 @@ void add_serve(cli::App& parent, std::function<int()>& action) {
   c->add_option("--tls-key", o->tls_key, "its private key in PEM, when it is not in the same file")->type_name("FILE");
   c->add_option("--unix", o->unix_socket, "listen on this socket in the file system instead of host and port")
       ->type_name("PATH");
+  c->add_option("--record", o->record, "keep requests and their answers here, prompts and all, for mynah replay")->type_name("DIR");
+  c->add_flag("--no-log", o->no_log, "write no line for each request into MYNAH_HOME/logs (mynah logs)");
   c->add_flag("--insecure", o->insecure, "listen beyond this machine without keys");
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }

@@ -88,7 +88,7 @@ struct Sequence {
   Constraint::State state = 0;             // where the answer is in it
   std::string text;
   std::vector<TokenScore> prompt_scores;
-  bool started = false, cancelled = false;
+  bool started = false;
   Clock::time_point submitted, admitted, first_token;
 
   bool decoding() const { return computed >= prompt_length; }
@@ -239,10 +239,15 @@ void Scheduler::State::run() {
 // Waits for something to do and brings requests into free slots, one owner after another. False at the end.
 bool Scheduler::State::take_requests(std::unique_lock<std::mutex>& lock) {
   wake.wait(lock, [&] { return stop || waiting_count > 0 || !running.empty(); });
+  // Cancelled answers give up their slots first: those that are admitted may take long to begin.
   std::vector<std::unique_ptr<Sequence>> dropped;
   for (const uint64_t number : cancels) {
-    for (auto& s : running)
-      if (s->number == number) s->cancelled = true;
+    for (auto it = running.begin(); it != running.end(); ++it)
+      if ((*it)->number == number) {
+        dropped.push_back(std::move(*it));
+        running.erase(it);
+        break;
+      }
     for (auto& [owner, queue] : waiting)
       for (auto it = queue.begin(); it != queue.end(); ++it)
         if ((*it)->number == number) {
@@ -269,12 +274,13 @@ bool Scheduler::State::take_requests(std::unique_lock<std::mutex>& lock) {
     --waiting_count;
     running.back()->admitted = Clock::now();
     admitted.push_back(running.back().get());
+    if (seq2seq || !running.back()->job.media.empty()) break;  // what is encoded for it takes time: the others have a step in between
   }
   totals.running = static_cast<int64_t>(running.size());
   const bool end = stop;
   lock.unlock();
   for (auto& s : dropped) {
-    s->admitted = Clock::now();
+    if (s->admitted == Clock::time_point()) s->admitted = Clock::now();  // it never left the queue
     finish(*s, FinishReason::cancelled, nullptr);
   }
   if (end) {
@@ -289,8 +295,6 @@ bool Scheduler::State::take_requests(std::unique_lock<std::mutex>& lock) {
       finish(*s, FinishReason::cancelled, std::current_exception());
     }
   }
-  for (auto& s : running)
-    if (s->cancelled && s->job.on_end) finish(*s, FinishReason::cancelled, nullptr);
   if (std::erase_if(running, [](const auto& s) { return !s->job.on_end; }) > 0) {
     std::lock_guard relock(mutex);
     totals.running = static_cast<int64_t>(running.size());

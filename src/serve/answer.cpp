@@ -6,11 +6,10 @@
 #include <cmath>
 #include <ctime>
 #include <mutex>
-#include <random>
 #include <span>
 
 #include "generate/picture_chat.h"
-#include "text/base64.h"
+#include "serve/media.h"
 
 namespace mynah::serve {
 
@@ -18,11 +17,12 @@ namespace {
 
 // Shared by the answers of one request.
 struct Launched {
-  Launched(Service& s, Models::Lease l, ReplyPtr r, std::shared_ptr<Listener> who)
-      : service(s), lease(std::move(l)), reply(std::move(r)), listener(std::move(who)) {}
+  Launched(const Call& call, Models::Lease l, std::shared_ptr<Listener> who)
+      : service(call.service), lease(std::move(l)), reply(call.reply), notes(call.request->notes), listener(std::move(who)) {}
   Service& service;
   Models::Lease lease;
   ReplyPtr reply;
+  std::shared_ptr<RequestNotes> notes;
   std::shared_ptr<Listener> listener;
   std::mutex mutex;
   std::vector<uint64_t> numbers;
@@ -39,8 +39,15 @@ struct Launched {
   }
 };
 
-void count(Metrics& m, const generation::Ended& e) {
+void count(Metrics& m, RequestNotes& notes, const generation::Ended& e) {
   const Generated& g = e.generated;
+  notes.change([&](RequestNotes::Values& v) {
+    v.prompt_tokens += g.prompt_tokens;
+    v.reused_tokens += g.reused_tokens;
+    v.generated_tokens += static_cast<int64_t>(g.ids.size());
+    v.queue_seconds = std::max(v.queue_seconds, e.queue_seconds);
+    v.first_token_seconds = std::max(v.first_token_seconds, e.first_token_seconds);
+  });
   m.prompt_tokens += static_cast<uint64_t>(g.prompt_tokens);
   m.reused_tokens += static_cast<uint64_t>(g.reused_tokens);
   m.generated_tokens += g.ids.size();
@@ -72,16 +79,9 @@ void prepare_thought(const LoadedModel& model, Plan* plan) {
 namespace {
 
 media::Image decoded(const LoadedModel& model, const std::string& data) {
-  std::string_view text = data;
-  if (text.starts_with("data:")) text.remove_prefix(std::min(text.size(), text.find(',') + 1));
-  std::string plain(text);
-  std::erase_if(plain, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
-  std::replace(plain.begin(), plain.end(), '-', '+');
-  std::replace(plain.begin(), plain.end(), '_', '/');
-  const auto bytes = text::decode_base64(plain);
-  if (!bytes || bytes->empty()) throw ApiError(400, "an image is not the base64 of a file", "images");
+  const std::string bytes = decode_media(data, "an image", "images");
   try {
-    return media::decode_image(std::as_bytes(std::span(*bytes)), "the image", generation::alpha_of(model.model));
+    return media::decode_image(std::as_bytes(std::span(bytes)), "the image", generation::alpha_of(model.model));
   } catch (const Error& error) {
     throw ApiError(400, error.what(), "images");
   }
@@ -215,11 +215,19 @@ int64_t limit_tokens(const LoadedModel& model, int64_t prompt, int64_t context, 
   return std::max<int64_t>(0, wanted < 0 ? room : std::min(wanted, room));
 }
 
-uint64_t random_seed() { return (static_cast<uint64_t>(std::random_device{}()) << 32) | std::random_device{}(); }
+namespace {
+thread_local std::mt19937_64* chance = nullptr;  // of the request that this thread handles
+uint64_t machine_seed() { return (static_cast<uint64_t>(std::random_device{}()) << 32) | std::random_device{}(); }
+}  // namespace
+
+uint64_t random_seed() { return chance ? (*chance)() : machine_seed(); }
+
+SeedScope::SeedScope(uint64_t seed) : random_(seed) { chance = &random_; }
+SeedScope::~SeedScope() { chance = nullptr; }
 
 std::string random_id(std::string_view prefix, size_t length) {
   static constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-  static thread_local std::mt19937_64 random(random_seed());
+  static thread_local std::mt19937_64 random(machine_seed());  // nobody may foretell ids
   std::string id(prefix);
   while (length-- > 0) id += kLetters[random() % 36];
   return id;
@@ -254,11 +262,10 @@ std::string tool_format(const Json& tools, const std::string& name) {
   return calls.size() == 1 ? calls[0].dump() : Json{{"anyOf", calls}}.dump();
 }
 
-void launch(Service& service, Models::Lease lease, const Call& call, std::vector<Plan> plans,
-            std::shared_ptr<Listener> listener) {
+void launch(const Call& call, Models::Lease lease, std::vector<Plan> plans, std::shared_ptr<Listener> listener) {
   generation::Scheduler& scheduler = *lease->scheduler;
   const auto counts = scheduler.counts();
-  auto shared = std::make_shared<Launched>(service, std::move(lease), call.reply, std::move(listener));
+  auto shared = std::make_shared<Launched>(call, std::move(lease), std::move(listener));
   int choice = 0;
   for (Plan& plan : plans) {
     if (plan.parser.thinking) prepare_thought(*shared->lease, &plan);
@@ -274,7 +281,7 @@ void launch(Service& service, Models::Lease lease, const Call& call, std::vector
       shared->listener->on_delta(choice, text, step);
     };
     plan.job.on_end = [shared, parser, content, choice](generation::Ended&& ended) {
-      count(shared->service.metrics, ended);
+      count(shared->service.metrics, *shared->notes, ended);
       if (ended.error) {
         shared->listener->on_error(choice, as_api_error(ended.error, 500));
         return;

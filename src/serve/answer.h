@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,19 @@ void check_tools(const Json& tools);
 GenerationConfig base_config(const LoadedModel& model);
 // A limit of new tokens within the context; `wanted` < 0: as many as there is room for.
 int64_t limit_tokens(const LoadedModel& model, int64_t prompt, int64_t context, int64_t wanted);
+// Random numbers for what a request leaves to chance.
 uint64_t random_seed();
+// While it lives, random_seed() on this thread draws from this seed: the same request says the same again.
+class SeedScope {
+ public:
+  explicit SeedScope(uint64_t seed);
+  ~SeedScope();
+  SeedScope(const SeedScope&) = delete;
+  SeedScope& operator=(const SeedScope&) = delete;
+
+ private:
+  std::mt19937_64 random_;
+};
 // "call_" or "chatcmpl-" and random letters.
 std::string random_id(std::string_view prefix, size_t length);
 // 2026-01-31T12:00:00.123456789Z
@@ -74,7 +87,6 @@ class Listener {
 
 // Starts the plans. The answers are cancelled when the client leaves; the model is held until the last one has ended.
 // Throws ApiError 503 (429 for a key's own limit) when the queue is full.
-void launch(Service& service, Models::Lease lease, const Call& call, std::vector<Plan> plans,
-            std::shared_ptr<Listener> listener);
+void launch(const Call& call, Models::Lease lease, std::vector<Plan> plans, std::shared_ptr<Listener> listener);
 
 }  // namespace mynah::serve

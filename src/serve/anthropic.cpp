@@ -212,7 +212,7 @@ void create(Call& call) {
   MessageForm form;
   form.stream = f.boolean("stream").value_or(false);
   form.model = f.text_or("model", name);
-  auto lease = call.service.models.acquire(name);
+  auto lease = call.acquire(name);
   LoadedModel& model = *lease;
   require_generation(model, name);
   Json tools = tools_of(f);
@@ -267,7 +267,7 @@ void create(Call& call) {
   plan.parser.thinking = think.is_boolean() && think.get<bool>();
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
-  launch(call.service, std::move(lease), call, std::move(plans),
+  launch(call, std::move(lease), std::move(plans),
          std::make_shared<MessageAnswer>(call.reply, std::move(form)));
 }
 
@@ -276,7 +276,7 @@ void count_tokens(Call& call) {
   const Fields f(body);
   const std::string name = model_name(call, f);
   Json messages = messages_of(f, name);
-  auto lease = call.service.models.acquire(name);
+  auto lease = call.acquire(name);
   require_generation(*lease, name);
   call.send_json({{"input_tokens", chat_ids(*lease, std::move(messages), tools_of(f)).size()}});
 }

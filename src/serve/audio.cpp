@@ -1,20 +1,25 @@
-// OpenAI's POST /v1/audio/transcriptions and /v1/audio/translations, over the task automatic-speech-recognition.
+// OpenAI's POST /v1/audio/transcriptions and /v1/audio/translations.
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <span>
 
+#include "media/sound.h"
+#include "nn/seq2seq_lm.h"
 #include "serve/media.h"
 #include "serve/multipart.h"
 #include "serve/openai.h"
 #include "serve/task_pipeline.h"
+#include "tasks/transcription.h"
 
 namespace mynah::serve {
 namespace {
 
 struct Form {
   std::string model, language, prompt, format = "json", file;
+  double temperature = 0;
   bool stream = false, words = false, segments = false;
 };
 
@@ -43,7 +48,7 @@ Form form_of(const Call& call) {
       const double t = std::strtod(value.c_str(), &end);
       if (value.empty() || *end != 0 || !(t >= 0 && t <= 1))
         throw ApiError(400, "\"temperature\" must be a number from 0 to 1", "temperature");
-      if (t > 0) throw ApiError(400, "\"temperature\" above 0 is not supported", "temperature");
+      form.temperature = t;
     } else if (part.name == "timestamp_granularities[]" || part.name == "timestamp_granularities") {
       if (value == "word")
         form.words = true;
@@ -64,84 +69,93 @@ Form form_of(const Call& call) {
                    fmt::format("\"response_format\" is \"{}\", expected json, text, srt, vtt or verbose_json",
                                form.format.substr(0, 40)),
                    "response_format");
-  if (!form.prompt.empty()) throw ApiError(400, "\"prompt\" is not supported", "prompt");
   return form;
 }
 
-std::string clock(double seconds, char point) {
-  const auto ms = static_cast<int64_t>(std::llround(std::max(0.0, seconds) * 1000));
-  return fmt::format("{:02}:{:02}:{:02}{}{:03}", ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, point, ms % 1000);
-}
-
-double second_of(const Json& chunk, size_t which) {
-  const Json& t = chunk["timestamp"];
-  return t.is_array() && t.size() > which && t[which].is_number() ? t[which].get<double>()
-         : which == 0                                             ? 0
-                                                                  : second_of(chunk, 0);
-}
-
-std::string subtitles(const Json& chunks, bool vtt) {
-  std::string text = vtt ? "WEBVTT\n\n" : "";
-  int number = 0;
-  for (const Json& c : chunks) {
-    if (!vtt) text += fmt::format("{}\n", ++number);
-    std::string said = c.value("text", "");
-    said.erase(0, std::min(said.find_first_not_of(' '), said.size()));
-    const char point = vtt ? '.' : ',';
-    text += fmt::format("{} --> {}\n{}\n\n", clock(second_of(c, 0), point), clock(second_of(c, 1), point), said);
+// What the windows of a model like Whisper's say, segment by segment.
+tasks::Transcription heard(const Call& call, const LoadedModel& model, const Form& form, bool translate, const media::Sound& sound,
+                           const std::function<void(const tasks::TranscribedSegment&)>& on_segment) {
+  GenerationConfig config = tasks::transcription_defaults(model.model);
+  if (translate) config.speech.task = "translate";
+  if (!form.language.empty()) config.speech.language = {form.language};
+  if (form.temperature > 0) {  // else other temperatures are tried where an answer looks wrong
+    config.speech.temperature = {static_cast<float>(form.temperature)};
+    config.seed = random_seed();
   }
-  return text;
+  config.speech.return_token_timestamps = form.words;
+  return tasks::transcribe(model.model, sound, config, form.prompt, [&](const tasks::TranscribedSegment& s) {
+    on_segment(s);
+    return !call.reply->gone();
+  });
+}
+
+// What other models write down: one segment of all words, timed where that is asked for.
+tasks::Transcription spelled(const Call& call, LoadedModel& model, const Form& form, bool timed, const media::Sound& sound) {
+  if (!form.language.empty() || !form.prompt.empty() || form.temperature > 0)
+    throw ApiError(400, fmt::format("\"{}\" takes no language, prompt or temperature", form.model), !form.language.empty() ? "language" : !form.prompt.empty() ? "prompt" : "temperature");
+  MediaFiles files;
+  const Json result = run_pipeline(call, model, "automatic-speech-recognition", files.add(form.file), timed ? Json{{"return_timestamps", "word"}} : Json::object());
+  tasks::Transcription out;
+  out.task = "transcribe";
+  out.duration = static_cast<double>(sound.samples.size()) / static_cast<double>(sound.rate);
+  out.text = result.value("text", "");
+  tasks::TranscribedSegment all{0, out.duration, out.text, {}, {}};
+  if (const auto chunks = result.find("chunks"); chunks != result.end())
+    for (const Json& c : *chunks) all.words.push_back({c["timestamp"][0].get<double>(), c["timestamp"][1].get<double>(), c.value("text", "")});
+  if (!all.words.empty()) {
+    all.start = all.words.front().start;
+    all.end = all.words.back().end;
+  }
+  out.segments.push_back(std::move(all));
+  return out;
+}
+
+// The object of "verbose_json": segments, words or both, with their times.
+Json verbose(const tasks::Transcription& t, const Form& form) {
+  Json words = Json::array(), segments = Json::array();
+  for (const auto& s : t.segments) {
+    segments.push_back({{"id", segments.size()}, {"start", s.start}, {"end", s.end}, {"text", s.text}, {"tokens", s.tokens}});
+    for (const auto& w : s.words) words.push_back({{"word", w.text}, {"start", w.start}, {"end", w.end}});
+  }
+  Json json = {{"task", t.task}, {"duration", t.duration}, {"language", t.language.empty() ? form.language : t.language}, {"text", t.text}};
+  if (form.words) json["words"] = words;
+  if (form.segments || !form.words) json["segments"] = segments;
+  json["usage"] = {{"type", "duration"}, {"seconds", static_cast<int64_t>(std::ceil(t.duration))}};
+  return json;
 }
 
 void transcribe(Call& call, bool translate) {
   const Form form = form_of(call);
-  auto lease = call.service.models.acquire(form.model);
-  MediaFiles files;
-  const Json sound = files.add(form.file);
-  const bool whisper = lease->model.bundle().network->seq2seq_lm() != nullptr;
-  Json options = Json::object();
-  if (whisper) {
-    if (translate) options["task"] = "translate";
-    if (!form.language.empty()) options["language"] = form.language;
-  } else if (translate) {
-    throw ApiError(400, fmt::format("\"{}\" does not translate", form.model), "model");
-  }
+  auto lease = call.acquire(form.model);
+  const nn::Seq2SeqLM* lm = lease->model.bundle().network->seq2seq_lm();
+  const bool windows = lm && lm->decoding();
+  if (translate && !windows) throw ApiError(400, fmt::format("\"{}\" does not translate", form.model), "model");
+  const media::Sound sound = media::decode_sound(std::as_bytes(std::span(form.file)), "the file");
   const bool timed = form.format == "srt" || form.format == "vtt" || form.format == "verbose_json";
-  if (timed) options["return_timestamps"] = form.words ? Json("word") : whisper ? Json(true) : Json("word");
-  const Json result = run_pipeline(*lease, "automatic-speech-recognition", sound, options);
-  std::string text = result.value("text", "");
-  text.erase(0, std::min(text.find_first_not_of(' '), text.size()));
-  const Json chunks = result.contains("chunks") ? result["chunks"] : Json::array();
-  if (form.stream) {
-    EventStream events(call.reply);
-    events.data({{"type", "transcript.text.delta"}, {"delta", text}});
-    events.data({{"type", "transcript.text.done"}, {"text", text}});
+  EventStream events(call.reply);
+  const auto tell = [&](const std::string& piece) {
+    if (form.stream) events.data({{"type", "transcript.text.delta"}, {"delta", piece}});
+  };
+  tasks::Transcription t;
+  try {
+    t = windows ? heard(call, *lease, form, translate, sound,
+                        [&](const tasks::TranscribedSegment& s) { tell(events.begun() ? s.text : s.text.substr(std::min(s.text.find_first_not_of(' '), s.text.size()))); })
+                : spelled(call, *lease, form, timed, sound);
+  } catch (...) {
+    if (!events.begun()) throw;
+    events.data(error_json(call.dialect, as_api_error(std::current_exception())));
     return events.done();
   }
-  if (form.format == "text") return call.reply->send({200, "text/plain; charset=utf-8", text + "\n", {}});
-  if (form.format == "srt" || form.format == "vtt")
-    return call.reply->send({200,
-                             form.format == "vtt" ? "text/vtt; charset=utf-8" : "text/plain; charset=utf-8",
-                             subtitles(chunks, form.format == "vtt"),
-                             {}});
-  if (form.format == "json") return call.send_json({{"text", text}});
-  Json rows = Json::array();
-  double end = 0;
-  for (const Json& c : chunks) {
-    end = std::max(end, second_of(c, 1));
-    if (form.words)
-      rows.push_back({{"word", c.value("text", "")}, {"start", second_of(c, 0)}, {"end", second_of(c, 1)}});
-    else
-      rows.push_back({{"id", rows.size()},
-                      {"start", second_of(c, 0)},
-                      {"end", second_of(c, 1)},
-                      {"text", c.value("text", "")}});
+  if (form.stream) {
+    if (!windows) tell(t.text);
+    events.data({{"type", "transcript.text.done"}, {"text", t.text}});
+    return events.done();
   }
-  Json json = {
-      {"task", translate ? "translate" : "transcribe"}, {"duration", end}, {"language", form.language}, {"text", text}};
-  json[form.words ? "words" : "segments"] = rows;
-  json["usage"] = {{"type", "duration"}, {"seconds", static_cast<int64_t>(std::ceil(end))}};
-  call.send_json(json);
+  if (form.format == "text") return call.reply->send({200, "text/plain; charset=utf-8", t.text + "\n", {}});
+  if (form.format == "srt" || form.format == "vtt")
+    return call.reply->send({200, form.format == "vtt" ? "text/vtt; charset=utf-8" : "text/plain; charset=utf-8", tasks::transcript_file(t, form.format), {}});
+  if (form.format == "json") return call.send_json({{"text", t.text}});
+  call.send_json(verbose(t, form));
 }
 
 void transcriptions(Call& call) { transcribe(call, false); }

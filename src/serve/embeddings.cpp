@@ -87,7 +87,7 @@ Models::Lease acquire_for_vectors(const Call& call, const Fields& f, const std::
       if (!value.is_null()) set_ollama_option(Fields(*options), key, &scratch);
   }
   try {
-    return call.service.models.acquire(name, keep_alive_of(f));
+    return call.acquire(name, keep_alive_of(f));
   } catch (const ApiError& error) {
     if (error.status != 404) throw;
     throw ApiError(404, fmt::format("model \"{}\" not found, try pulling it first", name), "model");
@@ -107,7 +107,7 @@ void ollama_embed(Call& call) {
   Json vectors = Json::array();
   int64_t tokens = 0;
   if (input && !(input->is_string() && input->get<std::string>().empty())) {
-    VectorOptions options;
+    VectorOptions options(call.left());
     options.truncate = f.boolean("truncate").value_or(true);
     if (const auto n = f.integer("dimensions"); n && *n != 0) options.dimensions = n;
     const Vectors made = vectors_of_input(*lease, input_of(*lease, *input, "input", false), options);
@@ -129,7 +129,11 @@ void ollama_embeddings(Call& call) {
   auto lease = acquire_for_vectors(call, f, name);
   const std::string prompt = f.text_or("prompt", "");
   Json row = Json::array();
-  if (!prompt.empty()) row = vectors_of_texts(*lease, {prompt}, {false, true, std::nullopt, std::nullopt}).rows[0];
+  if (!prompt.empty()) {
+    VectorOptions options(call.left());
+    options.normalize = false;
+    row = vectors_of_texts(*lease, {prompt}, options).rows[0];
+  }
   call.send_json({{"embedding", row}});
 }
 
@@ -137,7 +141,7 @@ Models::Lease default_model(Call& call, const Fields& f) {
   const std::string name = f.text_or("model", call.service.models.default_name());
   if (name.empty())
     throw ApiError(404, "the server has no model of its own: start it with --model, or name a \"model\"");
-  return call.service.models.acquire(name);
+  return call.acquire(name);
 }
 
 void tei_embed(Call& call) {
@@ -146,7 +150,7 @@ void tei_embed(Call& call) {
   auto lease = default_model(call, f);
   const Json* input = f.find("inputs");
   if (!input) throw ApiError(422, "\"inputs\" is missing");
-  VectorOptions options;
+  VectorOptions options(call.left());
   options.normalize = f.boolean("normalize").value_or(true);
   options.truncate = f.boolean("truncate").value_or(false);
   options.dimensions = f.integer("dimensions");
@@ -169,7 +173,7 @@ void tei_embed_all(Call& call) {
   for (const auto& text : texts.texts) texts.ids.push_back(vector_ids(*lease, text));
   for (const auto& ids : texts.ids) {
     Json rows = Json::array();
-    for (const auto& row : token_vectors(*lease, ids)) rows.push_back(row);
+    for (const auto& row : token_vectors(*lease, ids, call.left())) rows.push_back(row);
     all.push_back(std::move(rows));
   }
   call.send_json(all);
@@ -186,7 +190,7 @@ void tei_similarity(Call& call) {
     throw ApiError(422, "\"source_sentence\" and \"sentences\" are needed");
   std::vector<std::string> texts = {*source};
   texts.insert(texts.end(), sentences->begin(), sentences->end());
-  const auto rows = vectors_of_texts(*lease, texts, {}).rows;
+  const auto rows = vectors_of_texts(*lease, texts, VectorOptions(call.left())).rows;
   Json all = Json::array();
   for (size_t i = 1; i < rows.size(); ++i) all.push_back(cosine(rows[0], rows[i]));
   call.send_json(all);
@@ -226,7 +230,7 @@ void tei_rerank(Call& call) {
   } else {
     std::vector<std::string> both = {*query};
     both.insert(both.end(), texts->begin(), texts->end());
-    const auto rows = vectors_of_texts(model, both, {}).rows;
+    const auto rows = vectors_of_texts(model, both, VectorOptions(call.left())).rows;
     for (size_t i = 1; i < rows.size(); ++i) scores.push_back(cosine(rows[0], rows[i]));
   }
   std::vector<size_t> order(scores.size());
@@ -261,7 +265,7 @@ void tei_predict(Call& call) {
   const bool many = inputs->is_array() && !inputs->empty() && (*inputs)[0].is_array();
   Json all = Json::array();
   for (const Json& one : many ? *inputs : Json::array({*inputs}))
-    all.push_back(run_pipeline(*lease, "text-classification", texts_of(one), options));
+    all.push_back(run_pipeline(call, *lease, "text-classification", texts_of(one), options));
   call.send_json(many ? all : all[0]);
 }
 
@@ -276,9 +280,9 @@ void openai_embeddings(Call& call) {
   const std::string format = f.text_or("encoding_format", "float");
   if (format != "float" && format != "base64")
     throw ApiError(400, "\"encoding_format\" must be float or base64", "encoding_format");
-  VectorOptions options;
+  VectorOptions options(call.left());
   options.dimensions = f.integer("dimensions");
-  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  auto lease = call.acquire(name, keep_alive_of(f));
   const VectorInput texts = input_of(*lease, *input, "input", true);
   if (texts.empty()) throw ApiError(400, "\"input\" is empty", "input");
   const Vectors made = vectors_of_input(*lease, texts, options);

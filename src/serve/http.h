@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "serve/notes.h"
+
 namespace mynah::serve {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -24,6 +26,8 @@ struct Request {
   bool http_1_0 = false;
   std::string id;     // for logs and X-Request-Id
   std::string owner;  // stands for the API key; empty without keys
+  bool left = false;  // the client did not wait for the end; known once it is answered
+  std::shared_ptr<RequestNotes> notes = std::make_shared<RequestNotes>();
 
   ~Request();
   Request() = default;

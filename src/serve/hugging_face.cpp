@@ -102,7 +102,7 @@ void root_decode(Call& call) {
   const Json body = call.body();
   const Json* ids = Fields(body).array("ids");
   if (!ids) throw ApiError(422, "\"ids\" is missing");
-  auto lease = call.service.models.acquire(own_model(call));
+  auto lease = call.acquire(own_model(call));
   if (!lease->model.tokenizer()) throw ApiError(400, "the model comes without a tokenizer");
   const bool skip = Fields(body).boolean("skip_special_tokens").value_or(true);
   Json all = Json::array();

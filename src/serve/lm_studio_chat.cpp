@@ -91,9 +91,7 @@ class ChatAnswer : public Listener {
   }
   void keep(const std::string& content) {
     form_.messages.push_back({{"role", "assistant"}, {"content", content}});
-    std::lock_guard lock(service_.responses.mutex);
-    service_.responses.entries.push_front({id_, form_.owner, Json::object(), std::move(form_.messages), Json::array()});
-    if (service_.responses.entries.size() > kKeptResponses) service_.responses.entries.pop_back();
+    service_.responses.keep({id_, form_.owner, Json::object(), std::move(form_.messages), Json::array()});
   }
 
   Service& service_;
@@ -103,24 +101,30 @@ class ChatAnswer : public Listener {
   bool started_ = false;
 };
 
-// The message that `input` is: a text, or parts of which none may be a picture.
-std::string input_text(const Fields& f, const std::string& model) {
+// The content of the message that `input` is: a text, or texts and pictures in their order.
+Json input_content(const Fields& f, const std::string& model) {
   const Json* input = f.find("input");
   if (!input) throw ApiError(400, "\"input\" is missing", "input");
-  if (input->is_string()) return input->get<std::string>();
+  if (input->is_string()) return *input;
   if (!input->is_array()) f.wrong("input", "string or array of parts");
   std::string text;
+  Json parts = Json::array();
+  bool pictures = false;
   for (const Json& part : *input) {
     if (!part.is_object()) throw ApiError(400, "\"input\" holds what is no part", "input");
     const Fields p(part, "input.");
     const std::string type = p.text_or("type", "");
-    if (type == "image")
-      throw ApiError(400, fmt::format("\"{}\" does not support vision: \"input\" holds an image", model), "input");
+    if (type == "image") {
+      parts.push_back({{"type", "image"}, {"url", p.text_or("data_url", "")}});
+      pictures = true;
+      continue;
+    }
     if (type != "message" && type != "text")
       throw ApiError(400, fmt::format("\"input\" holds a part of type \"{}\"", type.substr(0, 40)), "input");
     text += (text.empty() ? "" : "\n") + p.text_or("content", "");
+    parts.push_back({{"type", "text"}, {"text", p.text_or("content", "")}});
   }
-  return text;
+  return pictures ? message_content(parts, "input.", model) : Json(text);
 }
 
 void chat(Call& call) {
@@ -145,8 +149,8 @@ void chat(Call& call) {
   }
   if (const auto system = f.text("system_prompt"); system && !system->empty())
     form.messages.insert(form.messages.begin(), Json{{"role", "system"}, {"content", *system}});
-  form.messages.push_back({{"role", "user"}, {"content", input_text(f, name)}});
-  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  form.messages.push_back({{"role", "user"}, {"content", input_content(f, name)}});
+  auto lease = call.acquire(name, keep_alive_of(f));
   LoadedModel& model = *lease;
   require_generation(model, name);
   OllamaSettings settings = openai_settings(model, f);
@@ -166,7 +170,7 @@ void chat(Call& call) {
                             : Json(*word);
   }
   Plan plan;
-  plan.job.prompt = chat_ids(model, form.messages, nullptr, think);
+  chat_prompt(model, form.messages, nullptr, think, &plan.job);
   plan.job.config = settings.config;
   plan.job.config.max_new_tokens =
       openai_limit(model, settings, static_cast<int64_t>(plan.job.prompt.size()), f.integer("max_output_tokens", 1));
@@ -175,17 +179,11 @@ void chat(Call& call) {
   form.load_seconds = lease.load_seconds;
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
-  launch(call.service, std::move(lease), call, std::move(plans),
+  launch(call, std::move(lease), std::move(plans),
          std::make_shared<ChatAnswer>(call.service, call.reply, std::move(form)));
 }
 
-Json model_json(const Call& call, const KnownModel& known) {
-  Description d;
-  try {
-    d = describe(known.path);
-  } catch (const std::exception&) {
-    return {};
-  }
+Json model_json(const Call& call, const KnownModel& known, const Description& d) {
   Json instances = Json::array();
   for (const auto& m : call.service.models.loaded())
     if (m.path == known.path)
@@ -206,24 +204,13 @@ Json model_json(const Call& call, const KnownModel& known) {
           {"loaded_instances", instances},
           {"max_context_length", d.context_length},
           {"format", d.format},
-          {"capabilities", {{"vision", false}, {"trained_for_tool_use", d.tools}}},
+          {"capabilities", {{"vision", d.sees}, {"trained_for_tool_use", d.tools}}},
           {"description", nullptr}};
 }
 
 void models(Call& call) {
   Json all = Json::array();
-  const auto add = [&](const KnownModel& known) {
-    if (Json json = model_json(call, known); !json.is_null()) all.push_back(std::move(json));
-  };
-  for (const auto& known : call.service.models.served())
-    if (!known.stored) add(known);
-  const auto& store = call.service.models.store();
-  for (const auto& m : store.list()) {
-    try {
-      add({m.name, store.materialise(m), m});
-    } catch (const Error&) {  // damaged: not listed
-    }
-  }
+  call.service.models.each_described([&](const KnownModel& known, const Description& d) { all.push_back(model_json(call, known, d)); });
   call.send_json({{"models", all}});
 }
 
@@ -234,7 +221,7 @@ void load(Call& call) {
   for (const char* field : {"eval_batch_size", "num_experts", "context_length"}) f.integer(field, 1);
   for (const char* field : {"flash_attention", "offload_kv_cache_to_gpu"}) f.boolean(field);
   const bool echo = f.boolean("echo_load_config").value_or(false);
-  const auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  const auto lease = call.acquire(name, keep_alive_of(f));
   Json json = {{"type", lease->scheduler ? "llm" : "embedding"},
                {"instance_id", name},
                {"load_time_seconds", lease.load_seconds},

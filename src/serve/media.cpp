@@ -55,10 +55,10 @@ std::string MediaFiles::add(std::string_view bytes) {
   return fmt::format("/proc/self/fd/{}", file);
 }
 
-std::string MediaFiles::add_base64(std::string_view text, const std::string& where) {
+std::string decode_media(std::string_view text, const std::string& what, const std::string& field) {
   if (text.starts_with("http://") || text.starts_with("https://"))
     throw ApiError(
-        400, fmt::format("{} is an address, expected the bytes in base64: this server fetches nothing", where), where);
+        400, fmt::format("{} is an address, expected the bytes in base64: this server fetches nothing", what), field);
   if (text.starts_with("data:"))
     text.remove_prefix(
         std::min(text.size(), text.find(',') == std::string_view::npos ? text.size() : text.find(',') + 1));
@@ -67,8 +67,10 @@ std::string MediaFiles::add_base64(std::string_view text, const std::string& whe
   std::replace(plain.begin(), plain.end(), '-', '+');
   std::replace(plain.begin(), plain.end(), '_', '/');
   const auto bytes = text::decode_base64(plain);
-  if (!bytes || bytes->empty()) throw ApiError(400, fmt::format("{} is not the base64 of a file", where), where);
-  return add(*bytes);
+  if (!bytes || bytes->empty()) throw ApiError(400, fmt::format("{} is not the base64 of a file", what), field);
+  return *bytes;
 }
+
+std::string MediaFiles::add_base64(std::string_view text, const std::string& where) { return add(decode_media(text, where, where)); }
 
 }  // namespace mynah::serve

@@ -17,6 +17,10 @@ bool reads_sounds(std::string_view task);
 // The task of families that generate text from sounds or pictures, by their name in config.json; empty for others.
 std::string task_of_media(std::string_view family);
 
+// The bytes of a picture or sound that JSON holds in base64, with blanks, of either alphabet, bare or as a data: URL. Throws ApiError
+// 400 about `field` for an address (nothing is fetched) and for what is no base64; `what` names it.
+std::string decode_media(std::string_view text, const std::string& what, const std::string& field);
+
 // The files of one request; they exist as long as it does.
 class MediaFiles {
  public:
@@ -26,8 +30,7 @@ class MediaFiles {
   MediaFiles& operator=(const MediaFiles&) = delete;
   // The path under which these bytes can be read. Throws ApiError 413 above 64 MB, 503 when there is no memory.
   std::string add(std::string_view bytes);
-  // The same for base64, bare or as a data: URL. Throws ApiError 400 naming `where` for an address (nothing is fetched)
-  // and for what is no base64.
+  // The same for base64, by decode_media.
   std::string add_base64(std::string_view text, const std::string& where);
 
  private:

@@ -64,12 +64,17 @@ std::string Metrics::text(const Models& models, int64_t connections) const {
   }
   int64_t running = 0, waiting = 0;
   size_t cache = 0;
-  std::string per_model;
+  std::string memory, requests, slots, tokens;
   for (const auto& m : models.loaded()) {
     running += m.counts.running;
     waiting += m.counts.waiting;
     cache += m.counts.cache_bytes;
-    per_model += fmt::format("mynah_model_memory_bytes{{model=\"{}\",part=\"weights\"}} {}\nmynah_model_memory_bytes{{model=\"{}\",part=\"cache\"}} {}\n", escaped(m.name), m.bytes, escaped(m.name), m.counts.cache_bytes);
+    const std::string model = escaped(m.name);
+    memory += fmt::format("mynah_model_memory_bytes{{model=\"{0}\",part=\"weights\"}} {1}\nmynah_model_memory_bytes{{model=\"{0}\",part=\"cache\"}} {2}\n", model, m.bytes, m.counts.cache_bytes);
+    if (m.slots == 0) continue;
+    requests += fmt::format("mynah_model_requests{{model=\"{0}\",state=\"running\"}} {1}\nmynah_model_requests{{model=\"{0}\",state=\"waiting\"}} {2}\n", model, m.counts.running, m.counts.waiting);
+    slots += fmt::format("mynah_model_slots{{model=\"{}\"}} {}\n", model, m.slots);
+    tokens += fmt::format("mynah_model_tokens_total{{model=\"{0}\",kind=\"prompt\"}} {1}\nmynah_model_tokens_total{{model=\"{0}\",kind=\"generated\"}} {2}\n", model, m.counts.prompt_tokens, m.counts.generated_tokens);
   }
   one("mynah_http_connections", "gauge", "Open connections.", connections);
   one("mynah_requests_running", "gauge", "Answers being generated.", running);
@@ -84,7 +89,11 @@ std::string Metrics::text(const Models& models, int64_t connections) const {
   one("mynah_requests_cancelled_total", "counter", "Answers whose client left.", cancelled.load());
   one("mynah_requests_rejected_total", "counter", "Requests refused with 429 or 503.", rejected.load());
   one("mynah_auth_failures_total", "counter", "Requests without a valid key.", auth_failures.load());
-  out += "# HELP mynah_model_memory_bytes Memory of loaded models.\n# TYPE mynah_model_memory_bytes gauge\n" + per_model;
+  const auto each = [&](const char* name, const char* type, const char* help, const std::string& rows) { out += fmt::format("# HELP {} {}\n# TYPE {} {}\n{}", name, help, name, type, rows); };
+  each("mynah_model_memory_bytes", "gauge", "Memory of loaded models.", memory);
+  each("mynah_model_requests", "gauge", "Requests of loaded models that generate.", requests);
+  each("mynah_model_slots", "gauge", "Answers that a loaded model computes together.", slots);
+  each("mynah_model_tokens_total", "counter", "Computed tokens of loaded models, as they come.", tokens);
   request_seconds.write(&out, "mynah_http_request_duration_seconds", "Time of requests.");
   queue_seconds.write(&out, "mynah_request_queue_seconds", "Time in the queue.");
   first_token_seconds.write(&out, "mynah_time_to_first_token_seconds", "Time to the first token.");

@@ -78,6 +78,26 @@ std::vector<KnownModel> Models::served() const {
   return all;
 }
 
+void Models::each_described(const std::function<void(const KnownModel&, const Description&)>& take) const {
+  const auto add = [&](const std::function<KnownModel()>& known) {
+    std::optional<std::pair<KnownModel, Description>> found;
+    try {
+      KnownModel model = known();
+      Description d = describe(model.path);
+      if (model.stored)
+        if (const std::string own = settings_of(store_, *model.stored).template_text; !own.empty()) apply_template(&d, own);
+      found.emplace(std::move(model), std::move(d));
+    } catch (const std::exception& error) {
+      info("serve: a model is not listed: {}", error.what());
+      return;
+    }
+    take(found->first, found->second);
+  };
+  for (const KnownModel& known : served())
+    if (!known.stored) add([&] { return known; });
+  for (const store::Model& m : store_.list()) add([&] { return KnownModel{m.name, store_.materialise(m), m}; });
+}
+
 KnownModel Models::find(const std::string& name) const {
   if (name.empty()) throw ApiError(400, "model is required", "model");
   const std::string key = store::name_key(name);
@@ -229,14 +249,17 @@ std::vector<Models::Status> Models::loaded() const {
   for (const auto& [path, slot] : slots_) {
     if (!slot->model) continue;
     const LoadedModel& m = *slot->model;
-    Status s{m.name, m.digest, m.path, m.file_bytes, m.context(), details_json(m.description), {}, {}};
+    Status s{m.name, m.digest, m.path, m.file_bytes, m.context(), details_json(m.description), {}, 0, {}};
     const auto left =
         slot->keep_alive.count() < 0 ? std::chrono::milliseconds(std::chrono::hours(24 * 365 * 100))
         : slot->users > 0
             ? slot->keep_alive
             : std::chrono::duration_cast<std::chrono::milliseconds>(slot->idle_since + slot->keep_alive - now);
     s.expires = std::chrono::system_clock::now() + left;
-    if (m.scheduler) s.counts = m.scheduler->counts();
+    if (m.scheduler) {
+      s.counts = m.scheduler->counts();
+      s.slots = options_.scheduler.slots;
+    }
     all.push_back(std::move(s));
   }
   std::sort(all.begin(), all.end(), [](const Status& a, const Status& b) { return a.expires > b.expires; });

@@ -73,6 +73,8 @@ class Models {
   // Throws ApiError 404 for a name that is not stored here. Never opens a path that the command line has not named.
   KnownModel find(const std::string& name) const;
   std::vector<KnownModel> served() const;
+  // Those of the command line, then the stored ones, each with what its files say; what cannot be opened is left out.
+  void each_described(const std::function<void(const KnownModel&, const Description&)>& take) const;
   // The first model of the command line; empty without one.
   std::string default_name() const { return options_.served.empty() ? "" : options_.served.front(); }
 
@@ -111,6 +113,7 @@ class Models {
     int64_t context = 0;
     Json details;
     std::chrono::system_clock::time_point expires;
+    int64_t slots = 0;  // answers computed together; 0: it does not generate
     generation::Scheduler::Counts counts;
   };
   std::vector<Status> loaded() const;

@@ -13,10 +13,11 @@
 namespace mynah::serve {
 namespace {
 
-std::string name_of(const Fields& f, const char* first = "model") {
-  std::string name = f.text_or(first, "");
+std::string name_of(const Call& call, const Fields& f) {
+  std::string name = f.text_or("model", "");
   if (name.empty()) name = f.text_or("name", "");
   if (name.empty()) throw ApiError(400, "model is required", "model");
+  call.note_model(name);
   return name;
 }
 
@@ -96,7 +97,7 @@ void ps(Call& call) {
 void show(Call& call) {
   const Json body = call.body();
   const Fields f(body);
-  const std::string name = name_of(f);
+  const std::string name = name_of(call, f);
   const KnownModel known = call.service.models.find(name);
   Json json = show_json(call.service.models.store(), known.path, known.stored ? &*known.stored : nullptr,
                         f.boolean("verbose").value_or(false));
@@ -110,6 +111,7 @@ void copy(Call& call) {
   const Fields f(body);
   const std::string from = f.text_or("source", ""), to = f.text_or("destination", "");
   if (from.empty() || to.empty()) throw ApiError(400, "source and destination are required");
+  call.note_model(to);
   if (!call.service.models.store().find(from)) throw ApiError(404, fmt::format("model '{}' not found", from), "source");
   if (!store::valid_stored_name(to))
     throw ApiError(400, fmt::format("destination \"{}\" is invalid", to), "destination");
@@ -119,7 +121,7 @@ void copy(Call& call) {
 
 void remove(Call& call) {
   const Json body = call.body();
-  const std::string name = name_of(Fields(body));
+  const std::string name = name_of(call, Fields(body));
   if (!call.service.models.store().find(name)) throw ApiError(404, fmt::format("model '{}' not found", name), "model");
   call.service.models.unload(name);
   call.service.models.store().remove(name);
@@ -148,7 +150,7 @@ std::function<void(const store::Progress&)> told(const std::shared_ptr<StatusRep
 void push(Call& call) {
   const Json body = call.body();
   const Fields f(body);
-  const std::string name = name_of(f);
+  const std::string name = name_of(call, f);
   const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
   store::PullOptions options;
   options.insecure = f.boolean("insecure").value_or(false);
@@ -190,7 +192,7 @@ std::string pull_name(const store::Store& store, const std::string& name) {
 void pull(Call& call) {
   const Json body = call.body();
   const Fields f(body);
-  const std::string name = name_of(f);
+  const std::string name = name_of(call, f);
   const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
   store::PullOptions options;
   options.insecure = f.boolean("insecure").value_or(false);

@@ -284,10 +284,10 @@ void generate(Call& call) {
       call.service.models.unload(name);
       return answer_loaded(call, name, false, true);
     }
-    call.service.models.acquire(name, keep_alive);
+    call.acquire(name, keep_alive);
     return answer_loaded(call, name, false, false);
   }
-  auto lease = call.service.models.acquire(name, keep_alive);
+  auto lease = call.acquire(name, keep_alive);
   LoadedModel& model = *lease;
   require_generation(model, name);
   if (!suffix.empty() && !model.description.fills_in)
@@ -342,7 +342,7 @@ void generate(Call& call) {
   auto listener = std::make_shared<OllamaAnswer>(call.reply, std::move(form), std::move(headers));
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
-  launch(call.service, std::move(lease), call, std::move(plans), listener);
+  launch(call, std::move(lease), std::move(plans), listener);
 }
 
 // Ollama's messages in the form of chat templates.
@@ -402,10 +402,10 @@ void chat(Call& call) {
       call.service.models.unload(name);
       return answer_loaded(call, name, true, true);
     }
-    call.service.models.acquire(name, keep_alive);
+    call.acquire(name, keep_alive);
     return answer_loaded(call, name, true, false);
   }
-  auto lease = call.service.models.acquire(name, keep_alive);
+  auto lease = call.acquire(name, keep_alive);
   LoadedModel& model = *lease;
   require_generation(model, name);
   Json messages = messages_of(*list, model, name);
@@ -451,7 +451,7 @@ void chat(Call& call) {
   auto listener = std::make_shared<OllamaAnswer>(call.reply, std::move(form), std::move(headers));
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
-  launch(call.service, std::move(lease), call, std::move(plans), listener);
+  launch(call, std::move(lease), std::move(plans), listener);
 }
 
 }  // namespace

@@ -502,7 +502,7 @@ void openai_chat(Call& call) {
     if (*wanted == 0) throw ApiError(400, "\"max_tokens\" is 0, expected at least 1", "max_tokens");
     wanted.reset();
   }
-  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  auto lease = call.acquire(name, keep_alive_of(f));
   LoadedModel& model = *lease;
   require_generation(model, name);
   const ToolChoice tools = tool_choice(f, model, name);
@@ -536,7 +536,7 @@ void openai_chat(Call& call) {
                      {"quant", model.description.quantisation},
                      {"format", model.description.format},
                      {"context_length", model.context()}};
-  launch(call.service, std::move(lease), call, std::move(plans),
+  launch(call, std::move(lease), std::move(plans),
          std::make_shared<ChatAnswer>(call.reply, std::move(form)));
 }
 

@@ -208,7 +208,7 @@ void openai_completions(Call& call) {
     else form.scores = static_cast<int>(*f.integer("logprobs", 0, 20));
   }
   const auto wanted = f.integer("max_tokens", 0);
-  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  auto lease = call.acquire(name, keep_alive_of(f));
   LoadedModel& model = *lease;
   require_generation(model, name);
   if (!f.text_or("suffix", "").empty()) throw ApiError(400, fmt::format("\"{}\" does not support insert: \"suffix\" cannot be honoured", name), "suffix");
@@ -232,7 +232,7 @@ void openai_completions(Call& call) {
     }
   form.model = call.path.empty() ? f.text_or("model", name) : name;
   form.tokenizer = model.model.tokenizer();
-  launch(call.service, std::move(lease), call, std::move(plans), std::make_shared<TextAnswer>(call.reply, std::move(form)));
+  launch(call, std::move(lease), std::move(plans), std::make_shared<TextAnswer>(call.reply, std::move(form)));
 }
 
 }  // namespace mynah::serve

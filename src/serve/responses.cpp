@@ -183,11 +183,7 @@ class ResponseAnswer : public Listener {
            {"type", "function"},
            {"function", {{"name", call.name}, {"arguments", parse_json(call.arguments, "arguments")}}}});
     messages.push_back(std::move(message));
-    StoredResponses& all = service_.responses;
-    std::lock_guard lock(all.mutex);
-    all.entries.push_front(
-        {response["id"].get<std::string>(), form_.owner, response, std::move(messages), form_.input});
-    if (all.entries.size() > kKeptResponses) all.entries.pop_back();
+    service_.responses.keep({response["id"].get<std::string>(), form_.owner, response, std::move(messages), form_.input});
   }
 
   Service& service_;
@@ -231,7 +227,7 @@ void add_input(const Fields& f, const std::string& model, Json* messages) {
                        fmt::format("\"{}role\" is \"{}\", expected user, assistant, system or developer", where, role),
                        "input");
       messages->push_back(
-          {{"role", role}, {"content", item.contains("content") ? content_text(item["content"], where, model) : ""}});
+          {{"role", role}, {"content", item.contains("content") ? message_content(item["content"], where, model) : Json("")}});
     } else if (type == "function_call") {
       Json arguments = Json::object();
       try {
@@ -300,7 +296,7 @@ void create(Call& call) {
     messages.insert(messages.begin(), Json{{"role", "system"}, {"content", *instructions}, {"instructions", true}});
   add_input(f, name, &messages);
   form.input = input_items(f);
-  auto lease = call.service.models.acquire(name, keep_alive_of(f));
+  auto lease = call.acquire(name, keep_alive_of(f));
   LoadedModel& model = *lease;
   require_generation(model, name);
   Json tools;
@@ -392,7 +388,7 @@ void create(Call& call) {
   form.messages = std::move(messages);
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
-  launch(call.service, std::move(lease), call, std::move(plans),
+  launch(call, std::move(lease), std::move(plans),
          std::make_shared<ResponseAnswer>(call.service, call.reply, std::move(form)));
 }
 
@@ -436,6 +432,32 @@ void remove(Call& call) {
 }
 
 }  // namespace
+
+namespace {
+
+size_t bytes_of(const Json& value) {
+  size_t bytes = sizeof(Json);
+  if (value.is_string()) bytes += value.get_ref<const std::string&>().size();
+  else if (value.is_object())
+    for (const auto& [key, item] : value.items()) bytes += key.size() + bytes_of(item);
+  else if (value.is_array())
+    for (const Json& item : value) bytes += bytes_of(item);
+  return bytes;
+}
+
+}  // namespace
+
+void StoredResponses::keep(Entry entry) {
+  entry.bytes = bytes_of(entry.response) + bytes_of(entry.messages) + bytes_of(entry.input);
+  std::lock_guard lock(mutex);
+  entries.push_front(std::move(entry));
+  size_t count = 0, bytes = 0;
+  for (auto it = entries.begin(); it != entries.end();) {
+    bytes += it->bytes;
+    if (++count > kMost || bytes > kMostBytes) it = entries.erase(it);
+    else ++it;
+  }
+}
 
 std::span<const Route> responses_routes() {
   static const Route routes[] = {{"POST", "/v1/responses", create},

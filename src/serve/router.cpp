@@ -4,8 +4,10 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/log.h"
+#include "serve/answer.h"
 #include "serve/speech.h"
 
 namespace mynah::serve {
@@ -66,6 +68,18 @@ void unpack(Request* request) {
   request->body = std::move(out);
 }
 
+// The number that all chance of a request comes from: its own, or one that a replay gives.
+uint64_t seed_of(const Request& request) {
+  uint64_t seed = random_seed();
+  if (const auto given = request.header(kSeedHeader); !given.empty()) {
+    const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), seed);
+    if (error != std::errc() || end != given.data() + given.size())
+      throw ApiError(400, fmt::format("{} must be a whole number of at most 64 bits", kSeedHeader));
+  }
+  request.notes->change([&](RequestNotes::Values& v) { v.seed = seed; });
+  return seed;
+}
+
 }  // namespace
 
 const std::vector<Route>& all_routes() {
@@ -121,11 +135,13 @@ BodyRule Router::body_rule(const Request& request) {
 
 void Router::handle(std::shared_ptr<Request> request, ReplyPtr reply) {
   const Dialect dialect = dialect_of(request->path);
+  if (service_.recorder) reply = service_.recorder->watch(request, std::move(reply));
   const ReplyPtr kept = reply;
   try {
     Match found = match(*request);
     if (!found.route) throw ApiError(404, "there is nothing at this path");
     unpack(request.get());
+    const SeedScope chance(seed_of(*request));
     Call call{service_, request, std::move(reply), dialect, std::move(found.parts)};
     found.route->handle(call);
   } catch (...) {
@@ -147,12 +163,40 @@ Headers Router::common_headers(const Request& request) {
   return headers;
 }
 
+namespace {
+
+// What the log says of a request: the pattern of its path, never its text.
+Json log_entry(const Request& request, const char* method, const std::string& route, int status, double seconds) {
+  const RequestNotes::Values notes = request.notes->values();
+  Json entry = {{"time", utc_time(std::chrono::system_clock::now())},
+                {"id", request.id},
+                {"peer", request.peer},
+                {"method", method},
+                {"route", route},
+                {"status", status},
+                {"seconds", seconds}};
+  if (!request.owner.empty()) entry["key"] = request.owner.substr(0, 8);  // of its digest
+  if (!notes.model.empty()) entry["model"] = notes.model;
+  if (notes.prompt_tokens > 0) {
+    entry["prompt_tokens"] = notes.prompt_tokens;
+    entry["reused_tokens"] = notes.reused_tokens;
+    entry["generated_tokens"] = notes.generated_tokens;
+    entry["queue_seconds"] = notes.queue_seconds;
+    entry["first_token_seconds"] = notes.first_token_seconds;
+  }
+  if (request.left) entry["client_left"] = true;
+  return entry;
+}
+
+}  // namespace
+
 void Router::finished(const Request& request, int status, double seconds) {
   const Match found = match(request);
   const std::string route = found.route ? found.route->pattern : "other";
   service_.metrics.request(route, status, seconds);
-  info("serve: {} {} {} {} {:.3f} s", request.id, found.route || !found.allowed.empty() ? request.method : "?", route,
-       status, seconds);
+  const char* method = found.route || !found.allowed.empty() ? request.method.c_str() : "?";
+  if (service_.log) service_.log->write(log_entry(request, method, route, status, seconds));
+  info("serve: {} {} {} {} {:.3f} s", request.id, method, route, status, seconds);
 }
 
 }  // namespace mynah::serve

@@ -31,6 +31,16 @@ std::vector<std::string> comma_list(const std::string& text) {
   return all;
 }
 
+// A store that cannot be written to is served without a log.
+std::unique_ptr<RequestLog> open_log(const store::Store& store) {
+  try {
+    return std::make_unique<RequestLog>(RequestLog::folder(store.settings().home));
+  } catch (const Error& error) {
+    warn("{}; requests are not logged", error.what());
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 void ServeOptions::read_environment(const std::function<const char*(const char*)>& variable) {
@@ -105,6 +115,8 @@ void serve(const ServeOptions& options, const std::function<void(uint16_t)>& rea
   std::filesystem::create_directories(uploads, error);
   listen.upload_folder = uploads.string();
   Service service(store, options.models, rules, options.version);
+  if (options.log_requests) service.log = open_log(store);
+  if (!options.record.empty()) service.recorder = std::make_unique<Recorder>(options.record, service.background);
   Router router(service);
   Server server(listen, router);
   service.connections = [&server] { return server.open_connections(); };

@@ -16,6 +16,8 @@ struct ServeOptions {
   std::string api_key_file;
   bool insecure = false;  // listen beyond loopback without a key
   std::vector<std::string> hosts, origins;
+  bool log_requests = true;  // in MYNAH_HOME/logs
+  std::string record;        // a folder for requests and their answers; empty: none are kept
   std::string version;
 
   // Values of OLLAMA_* and MYNAH_* variables (the latter win). Throws usage for a value that cannot be meant.

@@ -49,6 +49,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr int kHandlerThreads = 512;
 constexpr size_t kWritePiece = 64 << 10;
+constexpr size_t kAheadBytes = 64 << 10;  // of what a client sends before its answer has ended
 
 Clock::duration seconds(double s) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
@@ -504,25 +505,39 @@ asio::awaitable<bool> Server::State::Connection::one_request(int64_t number) {
     watched.expires_at(asio::steady_timer::time_point::max());
     co_await watched.async_wait(kAwait);
   }
+  {
+    std::lock_guard lock(exchange->mutex);
+    request->left = exchange->left;
+  }
   state.application.finished(*request, exchange->status, std::chrono::duration<double>(Clock::now() - start).count());
   if (!written) co_return false;
   if (refusal && has_body) co_await linger();
   co_return exchange->keep_alive && !state.draining;
 }
 
-// Waits for the client to leave while its answer is made.
+// Waits for the client to leave while its answer is made. What it sends meanwhile is its next request, or the line end that some
+// clients put behind a body: it is kept, and the end may come behind it.
 asio::awaitable<void> Server::State::Connection::watch(std::shared_ptr<Exchange> exchange) {
   const auto self = shared_from_this();
-  if (buffer.size() == 0) {  // else it has sent its next request already
+  for (bool there = true; there && buffer.size() < kAheadBytes;) {
+    error_code ec;
+    size_t n = 0;
     if (stream.encrypted()) {
-      const auto [ec, n] = co_await stream.async_read_some(buffer.prepare(4096), kAwait);
-      buffer.commit(n);
-      if (ec && ec != asio::error::operation_aborted) exchange->client_left(ec == asio::error::connection_reset);
-    } else if (const auto [ec] = co_await socket.async_wait(asio::socket_base::wait_read, kAwait); !ec) {
+      std::tie(ec, n) = co_await stream.async_read_some(buffer.prepare(4096), kAwait);
+    } else {
+      std::tie(ec) = co_await socket.async_wait(asio::socket_base::wait_read, kAwait);
       char byte;
-      const ssize_t n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-      if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) exchange->client_left(n < 0);
+      const ssize_t first = ec ? 0 : ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+      if (!ec && first == 0) ec = asio::error::eof;
+      if (!ec && first < 0 && errno != EAGAIN && errno != EINTR) ec = asio::error::connection_reset;
+      if (!ec && first > 0) {
+        const auto space = buffer.prepare(4096);  // a connection that only waits holds no buffer
+        n = static_cast<size_t>(std::max<ssize_t>(0, ::recv(socket.native_handle(), space.data(), space.size(), MSG_DONTWAIT)));
+      }
     }
+    buffer.commit(n);
+    there = !ec;
+    if (ec && ec != asio::error::operation_aborted) exchange->client_left(ec == asio::error::connection_reset);
   }
   watching = false;
   watched.cancel();

@@ -14,19 +14,25 @@
 #include "serve/http.h"
 #include "serve/metrics.h"
 #include "serve/models.h"
+#include "serve/record.h"
+#include "serve/request_log.h"
 #include "serve/workers.h"
 
 namespace mynah::serve {
 
-constexpr size_t kKeptResponses = 512;
-
-// Answers of POST /v1/responses that may be asked for again or gone on from, the latest ones, each for its own key.
+// Answers of POST /v1/responses and /api/v1/chat that may be asked for again or gone on from, the latest ones, each for its own key.
 struct StoredResponses {
+  static constexpr size_t kMost = 512, kMostBytes = 256u << 20;  // of all of them: conversations may hold pictures
+
   struct Entry {
     std::string id, owner;
     Json response, messages;  // the answer as sent; the conversation up to and with it
     Json input;               // the items that it answered
+    size_t bytes = 0;         // about what it takes
   };
+  // Drops the oldest ones where there is no room for all.
+  void keep(Entry entry);
+
   std::mutex mutex;
   std::list<Entry> entries;  // the latest first
 };
@@ -36,6 +42,8 @@ struct Service {
   Access access;
   Metrics metrics;
   StoredResponses responses;
+  std::unique_ptr<RequestLog> log;     // null: requests are not written down
+  std::unique_ptr<Recorder> recorder;  // null: nor kept with their answers
   std::string version;
   std::function<int64_t()> connections;
   Workers background{4};  // work that no request waits for; ends before the rest goes
@@ -53,6 +61,23 @@ struct Call {
   std::vector<std::string> path;  // the parts that the pattern leaves open, decoded
 
   Json body() const { return parse_request(request->body); }
+  // Says whether nobody waits for the answer any more.
+  std::function<bool()> left() const {
+    return [reply = reply] { return reply->gone(); };
+  }
+  // Models::acquire for the model that answers; it is noted for the log.
+  Models::Lease acquire(const std::string& name, std::optional<std::chrono::milliseconds> keep_alive = std::nullopt) const {
+    auto lease = service.models.acquire(name, keep_alive);
+    note_model(name, true);
+    return lease;
+  }
+  // `answers`: not only looked up or changed.
+  void note_model(const std::string& name, bool answers = false) const {
+    request->notes->change([&](RequestNotes::Values& v) {
+      v.model = name.substr(0, 200);
+      v.answered = answers;
+    });
+  }
   void send_json(const Json& json, int status = 200, Headers headers = {}) const {
     reply->send({status, "application/json", to_text(json), std::move(headers)});
   }

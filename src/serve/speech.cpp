@@ -79,7 +79,7 @@ void openai_speech(Call& call) {
   if (stream != "audio")
     throw ApiError(400, fmt::format("stream_format \"{}\" is not supported; expected audio", stream), "stream_format");
   const auto speed = f.number("speed", 0.25, 4.0);
-  const auto lease = call.service.models.acquire(name);
+  const auto lease = call.acquire(name);
   if (!speaks(*lease)) throw ApiError(400, fmt::format("\"{}\" does not speak", name), "model");
   const bundle::Speech speech(lease->model.bundle());
   nn::SpeechSettings settings;

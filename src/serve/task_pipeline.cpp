@@ -166,9 +166,9 @@ std::shared_ptr<const tasks::OpenTask> task_of(LoadedModel& model, const std::st
   return opened(model, entry_of(task), task);
 }
 
-Json run_pipeline(LoadedModel& model, const std::string& task, const Json& inputs, const Json& options) {
+Json run_pipeline(const Call& call, LoadedModel& model, const std::string& task, const Json& inputs, const Json& options) {
   try {
-    const Turn turn;
+    const Turn turn(call.left());
     return Pipeline(opened(model, entry_of(task), task))(inputs, options);
   } catch (const Error& error) {
     // What a task says about inputs and options is about the request.
@@ -190,7 +190,7 @@ void answer_pipeline(Call& call, LoadedModel& model, const std::string& asked, c
   }
   const Json options = options_of(*entry, body.is_null() ? Json::object() : body, &files);
   const auto start = std::chrono::steady_clock::now();
-  Json result = run_pipeline(model, asked, inputs, options);
+  Json result = run_pipeline(call, model, asked, inputs, options);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   call.send_json(shaped(*entry, inputs, std::move(result), call), 200,
                  {{"x-compute-type", "cpu"}, {"x-compute-time", fmt::format("{:.3f}", seconds)}});

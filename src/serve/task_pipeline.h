@@ -19,6 +19,6 @@ void answer_pipeline(Call& call, LoadedModel& model, const std::string& task, co
 std::shared_ptr<const tasks::OpenTask> task_of(LoadedModel& model, const std::string& task);
 // The pipeline's own answer to inputs and options that are made here. Throws ApiError 400 for what the task says about
 // them.
-Json run_pipeline(LoadedModel& model, const std::string& task, const Json& inputs, const Json& options);
+Json run_pipeline(const Call& call, LoadedModel& model, const std::string& task, const Json& inputs, const Json& options);
 
 }  // namespace mynah::serve

@@ -48,8 +48,11 @@ void extract_features(Call& call, LoadedModel& model, const Json& body) {
     throw ApiError(400, "\"truncation_direction\" other than right is not supported", "truncation_direction");
   Json all = Json::array();
   if (is_sentence_model(model)) {
-    const VectorOptions options{f.boolean("normalize").value_or(true), f.boolean("truncate").value_or(true),
-                                f.integer("dimensions"), f.text("prompt_name")};
+    VectorOptions options(call.left());
+    options.normalize = f.boolean("normalize").value_or(true);
+    options.truncate = f.boolean("truncate").value_or(true);
+    options.dimensions = f.integer("dimensions");
+    options.prompt_name = f.text("prompt_name");
     for (const auto& row : vectors_of_texts(model, texts, options).rows) all.push_back(row);
   } else {
     const int64_t most = most_tokens(model);
@@ -65,7 +68,7 @@ void extract_features(Call& call, LoadedModel& model, const Json& body) {
         ids.resize(static_cast<size_t>(most));
       }
       Json rows = Json::array();
-      for (const auto& row : token_vectors(model, ids)) rows.push_back(row);
+      for (const auto& row : token_vectors(model, ids, call.left())) rows.push_back(row);
       all.push_back(Json::array({rows}));
     }
   }
@@ -82,7 +85,7 @@ void compare_sentences(Call& call, LoadedModel& model, const Json& body) {
   if (!sentences) throw ApiError(400, "Error in `inputs.sentences`: field required", "inputs.sentences");
   std::vector<std::string> texts = {*source};
   texts.insert(texts.end(), sentences->begin(), sentences->end());
-  const auto rows = vectors_of_texts(model, texts, {}).rows;
+  const auto rows = vectors_of_texts(model, texts, VectorOptions(call.left())).rows;
   Json all = Json::array();
   for (size_t i = 1; i < rows.size(); ++i) all.push_back(cosine(rows[0], rows[i]));
   call.send_json(all);
@@ -129,7 +132,7 @@ void answer_task(Call& call, const std::string& name, const std::string& asked) 
   const Json object = body.is_null() ? Json::object() : body;
   const Fields f(object);
   respect_waiting(call, name, object);
-  auto lease = call.service.models.acquire(name);
+  auto lease = call.acquire(name);
   const Json* given = f.object("parameters");
   const Json parameters = given ? *given : Json();
   const Json* inputs = f.find("inputs");

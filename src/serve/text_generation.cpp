@@ -304,7 +304,7 @@ void generate_text(Call& call, Models::Lease lease, const std::vector<std::strin
   }
   if (form.stream && plans.size() > 1) throw invalid("`best_of` and several `inputs` cannot be streamed");
   auto listener = std::make_shared<TextGenerationAnswer>(call.reply, call.dialect, form, std::move(settings), inputs, std::move(prompts), model.model.tokenizer());
-  launch(call.service, std::move(lease), call, std::move(plans), listener);
+  launch(call, std::move(lease), std::move(plans), listener);
 }
 
 void tgi_generate(Call& call, const std::string& name, bool stream) {
@@ -313,13 +313,13 @@ void tgi_generate(Call& call, const std::string& name, bool stream) {
   const auto input = f.text("inputs");
   if (!input) throw invalid("`inputs` is missing");
   const Json* parameters = f.object("parameters");
-  generate_text(call, call.service.models.acquire(name), {*input}, parameters ? *parameters : Json(), {name, stream || f.boolean("stream").value_or(false), false, TextShape::object, false});
+  generate_text(call, call.acquire(name), {*input}, parameters ? *parameters : Json(), {name, stream || f.boolean("stream").value_or(false), false, TextShape::object, false});
 }
 
 void tgi_tokenize(Call& call, const std::string& name) {
   const Json body = call.body();
   const Fields f(body);
-  auto lease = call.service.models.acquire(name);
+  auto lease = call.acquire(name);
   if (!lease->model.tokenizer()) throw ApiError(400, "the model comes without a tokenizer");
   const bool special = f.boolean("add_special_tokens").value_or(true);
   const auto inputs = f.texts("inputs");
@@ -338,7 +338,7 @@ void tgi_chat_tokenize(Call& call, const std::string& name) {
   const Fields f(body);
   const Json* list = f.array("messages");
   if (!list || list->empty()) throw invalid("`messages` is missing");
-  auto lease = call.service.models.acquire(name);
+  auto lease = call.acquire(name);
   const std::string text = chat_text(*lease, openai_messages(*list, name), nullptr);
   call.send_json({{"tokenize_response", pieces_of(*lease, text, false, false)}, {"templated_text", text}});
 }

@@ -103,8 +103,8 @@ void encoder_states(const LoadedModel& model, const std::vector<std::vector<int3
 }
 
 // Texts of like length are computed together; what else is computed changes no number.
-void each_hidden(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts, const Take& take) {
-  const Turn turn;
+void each_hidden(const LoadedModel& model, const std::vector<std::vector<int32_t>>& texts, const ClientLeft& left, const Take& take) {
+  const Turn turn(left);
   NoGrad no_grad;
   const auto& network = *model.model.bundle().network;
   const nn::CausalLM* lm = network.seq2seq_lm() ? nullptr : network.causal_lm();
@@ -112,6 +112,7 @@ void each_hidden(const LoadedModel& model, const std::vector<std::vector<int32_t
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return texts[a].size() < texts[b].size(); });
   for (size_t first = 0; first < order.size();) {
+    stop_if_left(left);
     std::vector<size_t> which;
     while (first < order.size() && which.size() < kBatchRows &&
            (which.empty() || static_cast<int64_t>((which.size() + 1) * texts[order[first]].size()) <= kBatchTokens))
@@ -184,9 +185,9 @@ int64_t most_tokens(const LoadedModel& model) {
   return most;
 }
 
-std::vector<std::vector<float>> token_vectors(const LoadedModel& model, const std::vector<int32_t>& ids) {
+std::vector<std::vector<float>> token_vectors(const LoadedModel& model, const std::vector<int32_t>& ids, const ClientLeft& left) {
   std::vector<std::vector<float>> rows;
-  each_hidden(model, {ids}, [&](size_t, const Tensor& hidden) { rows = rows_of(hidden); });
+  each_hidden(model, {ids}, left, [&](size_t, const Tensor& hidden) { rows = rows_of(hidden); });
   return rows;
 }
 
@@ -207,7 +208,7 @@ Vectors vectors_of(const LoadedModel& model, const std::vector<std::vector<int32
     out.tokens += static_cast<int64_t>(ids.size());
   }
   out.rows.resize(cut.size());
-  each_hidden(model, cut, [&](size_t i, const Tensor& hidden) {
+  each_hidden(model, cut, options.left, [&](size_t i, const Tensor& hidden) {
     out.rows[i] = finished(pooled(pooling, rows_of(hidden)), options);
   });
   return out;
@@ -232,9 +233,14 @@ Vectors vectors_of_texts(LoadedModel& model, const std::vector<std::string>& tex
   }
   const auto task = task_of(model, "sentence-embedding");
   const tasks::SentenceEncoder encoder(*task);
-  const Turn turn;
-  for (auto& row : encoder.encode(texts, encoder.prompt(options.prompt_name)))
-    out.rows.push_back(finished(std::move(row), options));
+  const std::string prompt = encoder.prompt(options.prompt_name);
+  const Turn turn(options.left);
+  constexpr size_t kPiece = 64;  // texts between two looks at the client
+  for (size_t first = 0; first < texts.size(); first += kPiece) {
+    stop_if_left(options.left);
+    const std::vector<std::string> piece(texts.begin() + static_cast<long>(first), texts.begin() + static_cast<long>(std::min(texts.size(), first + kPiece)));
+    for (auto& row : encoder.encode(piece, prompt)) out.rows.push_back(finished(std::move(row), options));
+  }
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "serve/models.h"
+#include "serve/turn.h"
 
 namespace mynah::serve {
 
@@ -14,10 +15,14 @@ struct Vectors {
 };
 
 struct VectorOptions {
+  VectorOptions() = default;
+  explicit VectorOptions(ClientLeft client_left) : left(std::move(client_left)) {}
+
   bool normalize = true;
   bool truncate = true;                    // else a text that does not fit is refused
   std::optional<int64_t> dimensions;       // cut to so many, then normalised again
   std::optional<std::string> prompt_name;  // of sentence-transformers' settings; their default one without
+  ClientLeft left;                         // looked at between batches
 };
 
 // One vector for each text: pooled as the model's own files say (1_Pooling/config.json), else the mean of the tokens;
@@ -30,7 +35,7 @@ Vectors vectors_of_texts(LoadedModel& model, const std::vector<std::string>& tex
 int64_t most_tokens(const LoadedModel& model);
 std::vector<int32_t> vector_ids(const LoadedModel& model, const std::string& text);
 // A row for each token, special ones included, neither pooled nor normalised.
-std::vector<std::vector<float>> token_vectors(const LoadedModel& model, const std::vector<int32_t>& ids);
+std::vector<std::vector<float>> token_vectors(const LoadedModel& model, const std::vector<int32_t>& ids, const ClientLeft& left);
 
 float cosine(const std::vector<float>& a, const std::vector<float>& b);
 

@@ -143,6 +143,60 @@ TEST_F(Serve, AnswersAndEndsWhenTold) {
   expect_refused({"ps"}, {4}, {"serve"});
 }
 
+TEST_F(Serve, LogsTopAndReplay) {
+  expect_refused({"logs"}, {3}, {"mynah serve"});
+  std::string recorded;
+  {
+    Running server(file(""), {"--port", "0", "--model", golden("gguf_llama_f32").string(), "--record", file("records").string()});
+    set_environment("OLLAMA_HOST", "127.0.0.1:" + std::to_string(server.port()));
+    server.ask(post("/api/generate", R"({"model":"model.gguf","prompt":"secret-prompt","stream":false,"options":{"num_predict":4}})", "X-Request-Id: first\r\n"));
+    server.ask(post("/v1/chat/completions", R"({"model":"model.gguf","messages":[{"role":"user","content":"a"}],"max_tokens":6,"stream":true,"temperature":1.2})"));
+    server.ask(post("/api/show", R"({"model":"none"})"));
+    const Json top = run_well({"top", "--json", "--interval", "0.1"}).json();
+    EXPECT_EQ(top["models"].size(), 1u);
+    EXPECT_EQ(top["models"][0]["slots"], 16);
+    EXPECT_EQ(top["models"][0]["running"], 0);
+    EXPECT_EQ(top["requests"]["waiting"], 0);
+    EXPECT_GT(top["memory_bytes"].get<int64_t>(), 1000000);
+    EXPECT_GT(top["first_token_seconds"].get<double>(), 0);
+    const std::string screen = run_well({"top", "--interval", "0.1"}).out;
+    for (const char* word : {"model.gguf", "0/16", "tokens/s", "QUEUE"}) EXPECT_NE(screen.find(word), std::string::npos) << screen;
+    const Result same = run_well({"replay", file("records").string()});
+    EXPECT_EQ(same.lines().size(), 2u);
+    for (const std::string& line : same.lines()) EXPECT_NE(line.find(": the same, "), std::string::npos) << line;
+    for (const auto& entry : fs::directory_iterator(file("records"))) recorded = entry.path().string();
+    std::string changed = read_file(recorded);
+    changed.replace(changed.find("\"status\":200"), 12, "\"status\":201");
+    write_file(file("changed.json"), changed);
+    const Result differs = run({"replay", file("changed.json").string(), recorded, "--json"});
+    EXPECT_EQ(differs.code, 1);
+    EXPECT_EQ(differs.json()[0]["difference"], "status 200, recorded 201");
+    EXPECT_EQ(differs.json()[1]["same"], true);
+    server.signal(SIGTERM);
+    EXPECT_EQ(server.wait(), 0);
+  }
+  const auto lines = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"logs", "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    std::vector<Json> all;
+    for (const std::string& line : run_well(words).lines()) all.push_back(Json::parse(line));
+    return all;
+  };
+  EXPECT_EQ(lines({"--id", "first"}).at(0)["model"], "model.gguf");
+  EXPECT_EQ(lines({"--route", "/api/show", "--status", "4xx"}).size(), 1u);
+  EXPECT_EQ(lines({"--status", "200", "-n", "1"}).size(), 1u);
+  EXPECT_EQ(lines({"--since", "1h"}).size(), lines({"-n", "0"}).size());
+  EXPECT_EQ(run_well({"logs"}).out.find("secret"), std::string::npos);
+  EXPECT_NE(run_well({"logs", "--id", "first"}).out.find("POST /api/generate"), std::string::npos);
+  expect_refused({"logs", "--status", "many"}, {2}, {"5xx"});
+  expect_refused({"logs", "--since", "soon"}, {2}, {"10m"});
+  expect_refused({"replay", recorded}, {4});
+  expect_refused({"replay", file("none").string()}, {3}, {"none"});
+  write_file(file("no-record.json"), "{}");
+  expect_refused({"replay", file("no-record.json").string()}, {1}, {"--record"});
+  expect_refused({"top"}, {4}, {"serve"});
+}
+
 TEST_F(Serve, StreamsReachTheirEndAfterASignal) {
   Running server(file(""), {"--port", "0", "--model", golden("gguf_llama_f32").string()});
   const int s = server.connect();

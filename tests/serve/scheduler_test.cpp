@@ -55,25 +55,61 @@ TEST_F(Load, SharedBeginningsAreComputedOnce) {
 }
 
 TEST_F(Load, ACancelledAnswerFreesItsSlot) {
-  for (const bool stream : {true, false}) {
-    Json body = chat("x", 4000);
-    body["stream"] = stream;
-    body["logit_bias"] = {{"257", -100}};  // no end
-    auto client = std::make_unique<Client>(port());
-    client->send(with_body("POST", "/v1/chat/completions", body.dump()));
-    ASSERT_TRUE(wait_for_running(1));
-    if (stream) {
-      EXPECT_TRUE(client->read_until("data: "));
+  // What a client may have sent behind its request.
+  const std::string behind[] = {"", "\r\n", head("GET", "/health"), head("GET", "/health") + "GET /hea"};
+  for (const bool stream : {true, false})
+    for (const std::string& more : behind) {
+      Json body = chat("x", 4000);
+      body["stream"] = stream;
+      body["logit_bias"] = {{"257", -100}};  // no end
+      auto best = std::chrono::milliseconds::max();
+      for (int attempt = 0; attempt < 3; ++attempt) {  // other work of the machine may cost one of them its time
+        auto client = std::make_unique<Client>(port());
+        client->send(with_body("POST", "/v1/chat/completions", body.dump()));
+        ASSERT_TRUE(wait_for_running(1));
+        if (stream) {
+          EXPECT_TRUE(client->read_until("data: "));
+        }
+        client->send(more);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        client.reset();
+        const auto start = std::chrono::steady_clock::now();
+        ASSERT_TRUE(wait_for_running(0, 2000)) << stream << more;
+        best = std::min(best, std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start));
+      }
+      EXPECT_LT(best.count(), 100) << stream << more;
     }
-    client.reset();
-    const auto start = std::chrono::steady_clock::now();
-    EXPECT_TRUE(wait_for_running(0, 2000)) << stream;
-    RecordProperty(
-        "milliseconds",
-        static_cast<int>(
-            std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count()));
-  }
   EXPECT_EQ(post("/v1/chat/completions", chat("y", 3)).status, 200);
+}
+
+TEST_F(Load, RequestsSentAheadAreAnsweredInTurn) {
+  Client client(port());
+  std::string ahead = with_body("POST", "/v1/chat/completions", chat("x", 200).dump());
+  client.send(ahead);
+  ASSERT_TRUE(wait_for_running(1));
+  ahead.clear();
+  for (int i = 0; i < 900; ++i) ahead += head("GET", "/health", "X-Long: " + std::string(100, 'x') + "\r\n");  // more than a server keeps
+  client.send(ahead);
+  EXPECT_EQ(client.receive().status, 200);
+  for (int i = 0; i < 900; ++i) ASSERT_EQ(client.receive().body, "{\"status\":\"ok\"}") << i;
+}
+
+TEST_F(Load, VectorsThatNobodyWaitsForAreNotComputed) {
+  Json texts = Json::array();
+  for (int i = 0; i < 40000; ++i) texts.push_back(std::string(60, static_cast<char>('a' + i % 26)));
+  post("/api/embed", {{"model", "bert"}, {"input", "x"}});
+  {
+    Client client(port());
+    client.send(with_body("POST", "/api/embed", Json{{"model", "bert"}, {"input", texts}}.dump()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  const std::string left = "mynah_http_requests_total{route=\"/api/embed\",code=\"499\"} 1";
+  bool seen = false;
+  for (int i = 0; i < 400 && !seen; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    seen = get("/metrics").body.find(left) != std::string::npos;
+  }
+  EXPECT_TRUE(seen);
 }
 
 TEST_F(Load, AReaderThatStopsMakesOnlyItselfWait) {
