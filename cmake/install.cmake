@@ -12,4 +12,5 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/mynahConfigVersion.cmake CO
 install(FILES ${CMAKE_BINARY_DIR}/mynahConfig.cmake ${CMAKE_BINARY_DIR}/mynahConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mynah)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/mynah DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${CMAKE_SOURCE_DIR}/models/tiny.gguf ${CMAKE_SOURCE_DIR}/models/README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/mynah/models)
 install(TARGETS mynah_app RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

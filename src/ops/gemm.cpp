@@ -55,6 +55,7 @@ class Scratch {
 };
 
 thread_local Scratch scratch_a, scratch_b;
+thread_local bool in_bf16 = false;
 
 Element element_of(DType dtype, const char* which) {
   require(is_floating(dtype), "gemm: {} is {}, expected f32, bf16 or f16", which, name(dtype));
@@ -217,18 +218,22 @@ void no_products(const Product& p) {
 
 }  // namespace
 
+ProductScope::ProductScope(bool bf16) : before_(in_bf16) { in_bf16 = bf16; }
+ProductScope::~ProductScope() { in_bf16 = before_; }
+
 void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView& b, float* c, int64_t ldc,
           bool accumulate, const float* bias) {
   require(m >= 0 && n >= 0 && k >= 0, "gemm: sizes {} x {} x {}, expected none below 0", m, n, k);
   if (m == 0 || n == 0) return;
   const GemmSource rows{a.data, element_of(a.dtype, "A"), m, a.row_stride, a.column_stride};
   const GemmSource columns{b.data, element_of(b.dtype, "B"), n, b.column_stride, b.row_stride};
-  const Arithmetic arithmetic = columns.element == Element::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+  const bool rounded = in_bf16 && columns.element == Element::f32;
+  const Arithmetic arithmetic = rounded || columns.element == Element::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
   const int64_t group = arithmetic == Arithmetic::bf16 ? kernels::gemm().bf16_group : 1;
   const Product p{m, n, k, rows, columns, arithmetic, group, c, ldc, accumulate, bias};
   if (k == 0)
     no_products(p);
-  else if (m <= kFewRows && (columns.k_stride == 1 || columns.lane_stride == 1))
+  else if (m <= kFewRows && !rounded && (columns.k_stride == 1 || columns.lane_stride == 1))
     few_rows(p);
   else
     many_rows(p);

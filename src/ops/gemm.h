@@ -26,6 +26,19 @@ struct MatrixView {
 void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView& b, float* c, int64_t ldc,
           bool accumulate = false, const float* bias = nullptr);
 
+// While one exists on this thread, gemm() multiplies with an f32 matrix B as if both matrices had been rounded to bf16: sums stay f32. What
+// training with --bf16 computes in; weights and gradients remain f32. Scopes nest, the innermost counts.
+class ProductScope {
+ public:
+  explicit ProductScope(bool bf16);
+  ~ProductScope();
+  ProductScope(const ProductScope&) = delete;
+  ProductScope& operator=(const ProductScope&) = delete;
+
+ private:
+  bool before_;
+};
+
 constexpr int64_t kFewRows = 8;
 
 // B packed once for many products with it, with the bits of gemm(): what gemm() does at every call for more than kFewRows rows.

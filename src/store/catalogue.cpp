@@ -38,6 +38,7 @@ constexpr CatalogueEntry kEntries[] = {
     {"rampart", "Rampart: personal data in texts", "CC-BY-4.0", kRampart},
     {"whisper-base", "Whisper base: speech in 99 languages to text", "MIT", kWhisperBase},
     {"piper-joe", "Piper's English voice Joe, medium quality", "CC0-1.0", kPiperJoe},
+    {"tiny", "a million weights that learnt from Shakespeare's plays", "Apache-2.0", {}, "tiny.gguf"},
 };
 
 }  // namespace

@@ -20,6 +20,7 @@ struct CatalogueEntry {
   const char* title;
   const char* licence;
   std::span<const CatalogueSource> sources;
+  const char* shipped = nullptr;  // a file that comes with the program, see shipped.h; then there are no sources
 };
 
 std::span<const CatalogueEntry> catalogue_entries();

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/require.h"
+#include "store/shipped.h"
 #include "store/sources.h"
 
 namespace mynah::store {
@@ -61,6 +62,14 @@ Model pull_catalogue(Job& job, const CatalogueEntry& entry, const Model* previou
   fail(code, "{}: no source delivers it: {}", entry.name, reasons);
 }
 
+std::filesystem::path required_file(const CatalogueEntry& entry) {
+  std::filesystem::path path = shipped_file(entry);
+  if (path.empty())
+    fail(ErrorCode::not_found, "{}: comes with mynah as models/{}, which is not where this program looks ({}); install mynah again", entry.name,
+         entry.shipped, shipped_models().empty() ? "there is no such folder" : shipped_models().string());
+  return path;
+}
+
 // A short name that leads nowhere may be one of the catalogue, misspelt.
 bool may_be_misspelt(const Name& name, const Error& error) {
   return (error.code() == ErrorCode::not_found || error.code() == ErrorCode::network) && name.kind == Name::Kind::hub &&
@@ -87,6 +96,9 @@ Model Store::pull(std::string_view text, const PullOptions& options) const {
       materialise(*previous);
       return *previous;
     }
+    if (name->kind == Name::Kind::catalogue)
+      if (const CatalogueEntry& entry = *find_in_catalogue(name->text); entry.shipped)
+        return create(entry.name, entry.name, entry.licence, {{entry.shipped, "", required_file(entry), std::nullopt, std::nullopt}});
     Job job(settings_, folder, options);
     Model model;
     try {
@@ -119,6 +131,14 @@ Plan Store::plan(std::string_view text, const PullOptions& options) const {
   plan.name = name->text;
   if (name->kind == Name::Kind::catalogue) {
     const auto* entry = find_in_catalogue(name->text);
+    if (entry->shipped) {
+      plan.complete = previous && folder.intact(*previous);
+      plan.source = entry->shipped;
+      plan.licence = entry->licence;
+      plan.size_bytes = std::filesystem::file_size(required_file(*entry));
+      plan.files = {entry->shipped};
+      return plan;
+    }
     const auto& source = entry->sources.front();
     plan.complete = previous && folder.intact(*previous);
     plan.source = source.name;

@@ -10,6 +10,7 @@
 #include "store/folder.h"
 #include "store/names.h"
 #include "store/partial.h"
+#include "store/shipped.h"
 #include "store/sources.h"
 
 namespace mynah::store {
@@ -99,7 +100,9 @@ std::optional<Resolved> Store::resolve(std::string_view name) const {
   const auto parsed = parse_name(name);
   std::vector<Name> names;
   if (parsed && parsed->kind == Name::Kind::catalogue) {
-    for (const auto& source : find_in_catalogue(parsed->text)->sources) names.push_back(name_of_source(source));
+    const CatalogueEntry& entry = *find_in_catalogue(parsed->text);
+    if (auto path = shipped_file(entry); !path.empty()) return Resolved{std::move(path), Resolved::Place::path, std::nullopt};
+    for (const auto& source : entry.sources) names.push_back(name_of_source(source));
   } else if (parsed) {
     names.push_back(*parsed);
   }

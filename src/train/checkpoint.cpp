@@ -14,6 +14,7 @@
 #include "formats/safetensors.h"
 #include "mynah/ops.h"
 #include "store/digest.h"
+#include "store/names.h"
 
 namespace mynah::train {
 namespace {
@@ -78,7 +79,8 @@ void write_checkpoint(const fs::path& output_dir, const CheckpointContent& conte
     write_json(partial / "trainer_state.json", content.state);
     Json files = Json::object();
     std::vector<fs::path> names;
-    for (const auto& entry : fs::directory_iterator(partial)) names.push_back(entry.path().filename());
+    for (const auto& entry : fs::recursive_directory_iterator(partial))
+      if (entry.is_regular_file()) names.push_back(entry.path().lexically_relative(partial));
     std::sort(names.begin(), names.end());
     for (const fs::path& name : names) files[name.string()] = store::digest_of_file(partial / name).with_prefix();
     write_json(partial / kManifest, {{"step", step}, {"files", files}});
@@ -127,7 +129,8 @@ void verify_checkpoint(const fs::path& folder) {
   if (!manifest.is_object() || files == manifest.end() || !files->is_object() || !files->contains("trainer_state.json"))
     fail(ErrorCode::integrity, "{}: no list of files; not a complete checkpoint of mynah", (folder / kManifest).string());
   for (const auto& [name, digest] : files->items()) {
-    const fs::path path = folder / fs::path(name).filename();
+    if (!store::valid_file_name(name)) fail(ErrorCode::integrity, "{}: \"{}\" is no file of a checkpoint; the checkpoint is damaged, take another one", folder.string(), name);
+    const fs::path path = folder / name;
     if (!fs::exists(path)) fail(ErrorCode::integrity, "{}: missing; the checkpoint is damaged, take another one", path.string());
     const std::string now = store::digest_of_file(path).with_prefix();
     if (!digest.is_string() || digest.get<std::string>() != now)

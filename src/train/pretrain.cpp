@@ -10,8 +10,11 @@
 #include "base/unicode.h"
 #include "bundle/bundle.h"
 #include "nn/config.h"
+#include "nn/head_kind.h"
 #include "train/denoising.h"
 #include "train/lm.h"
+#include "train/permutation_lm.h"
+#include "train/replaced_tokens.h"
 #include "train/subject.h"
 #include "train/text_corpus.h"
 #include "train/trainer.h"
@@ -129,17 +132,53 @@ Json complete_config(Json config, const Tokenizer& tokenizer, const std::string&
   return config;
 }
 
+// The network to be trained with the tokenizer and template of `text`: made from a config, or a checkpoint's.
+std::shared_ptr<bundle::Bundle> start(Json config, const std::string& config_place, const std::filesystem::path& model, const bundle::Bundle& text, uint64_t seed) {
+  const auto b = model.empty() ? bundle::create(complete_config(std::move(config), *text.tokenizer, config_place), seed)
+                               : bundle::open(model, {.precision = Precision::f32, .trainable = true}, {.network = true, .tokenizer = false});
+  const int64_t vocabulary = nn::config_int(b->config, "vocab_size", text.tokenizer->vocab_size());
+  require(vocabulary >= text.tokenizer->vocab_size(), "{}: vocab_size is {}, the tokenizer has {} tokens", model.string(), vocabulary, text.tokenizer->vocab_size());
+  b->tokenizer = text.tokenizer;
+  b->chat_template = text.chat_template;
+  b->text_path = text.text_path;
+  return b;
+}
+
+// The head that an objective trains, where a config names none.
+Json with_head(Json config, const std::string& objective, const std::string& where) {
+  if (!config.is_object() || config.contains("architectures") || (objective != "mlm" && objective != "rtd")) return config;
+  const nn::HeadKind wanted = objective == "mlm" ? nn::HeadKind::masked_lm : nn::HeadKind::replaced_tokens;
+  for (const auto& name : bundle::find_entry(config, where).architectures) {
+    Json named = config;
+    named["architectures"] = {name};
+    if (nn::head_kind(named) == wanted) return named;
+  }
+  return config;
+}
+
+void check_options(const PretrainOptions& o) {
+  check(o.arguments);
+  static constexpr std::string_view kObjectives[] = {"clm", "mlm", "span", "denoising", "rtd", "plm"};
+  if (std::find(std::begin(kObjectives), std::end(kObjectives), o.objective) == std::end(kObjectives))
+    fail(ErrorCode::usage, "--objective: \"{}\", expected clm, mlm, span, denoising, rtd or plm", o.objective);
+  if (o.config.empty() == o.model.empty()) fail(ErrorCode::usage, "pretrain: --config FILE or --model MODEL is needed, and not both");
+  if (!o.generator.empty() && !o.generator_config.empty()) fail(ErrorCode::usage, "pretrain: --generator and --generator-config are given, expected one");
+  if (o.objective != "rtd" && !(o.generator.empty() && o.generator_config.empty())) fail(ErrorCode::usage, "pretrain: a generator belongs to --objective rtd");
+  if (o.tokenizer.empty() && o.model.empty()) fail(ErrorCode::usage, "pretrain: --tokenizer DIR is needed");
+  if (!(o.validation_fraction >= 0 && o.validation_fraction < 1)) fail(ErrorCode::usage, "--validation-fraction: {}, expected 0 or more and below 1", o.validation_fraction);
+  for (const auto& [flag, share] : {std::pair{"mlm-probability", o.mlm_probability}, {"mask-ratio", o.mask_ratio}, {"plm-probability", o.plm_probability}})
+    if (!(share > 0 && share < 1)) fail(ErrorCode::usage, "--{}: {}, expected above 0 and below 1", flag, share);
+  if (!(o.poisson_lambda > 0 && o.poisson_lambda <= 100)) fail(ErrorCode::usage, "--poisson-lambda: {}, expected above 0 and at most 100", o.poisson_lambda);
+  if (o.max_span_length < 1) fail(ErrorCode::usage, "--max-span-length: {}, expected 1 or more", o.max_span_length);
+  if (!(o.discriminator_weight >= 0)) fail(ErrorCode::usage, "--discriminator-weight: {}, expected 0 or more", o.discriminator_weight);
+}
+
 }  // namespace
 
 void pretrain(const PretrainOptions& o) {
-  check(o.arguments);
-  if (o.objective != "clm" && o.objective != "mlm" && o.objective != "span") fail(ErrorCode::usage, "--objective: \"{}\", expected clm, mlm or span", o.objective);
-  if (!(o.validation_fraction >= 0 && o.validation_fraction < 1)) fail(ErrorCode::usage, "--validation-fraction: {}, expected 0 or more and below 1", o.validation_fraction);
-  const auto text = bundle::open_text_only(o.tokenizer);
-  const auto b = bundle::create(complete_config(read_json_file(o.config), *text->tokenizer, o.config.string()), o.arguments.seed);
-  b->tokenizer = text->tokenizer;
-  b->chat_template = text->chat_template;
-  b->text_path = text->text_path;
+  check_options(o);
+  const auto text = bundle::open_text_only(o.tokenizer.empty() ? o.model : o.tokenizer);
+  const auto b = start(o.model.empty() ? with_head(read_json_file(o.config), o.objective, o.config.string()) : Json(), o.config.string(), o.model, *text, o.arguments.seed);
 
   const auto eos = b->tokenizer->eos_id();
   Corpus train = read_corpus(o.train_files, *b->tokenizer, eos ? *eos : -1), held_out;
@@ -152,15 +191,26 @@ void pretrain(const PretrainOptions& o) {
   const int64_t context = nn::config_int(b->config, "max_position_embeddings", nn::config_int(b->config, "n_positions", lm ? lm->max_positions() : 0, 0), 0);
   if (block <= 0) block = context > 0 ? std::min<int64_t>(context, 1024) : 512;
   require(context <= 0 || block <= context, "--block-size: {}, the model has {} positions", block, context);
+  require(block >= 8 || o.objective == "clm", "--block-size: {}, expected 8 or more", block);
   require(static_cast<int64_t>(train.tokens.size()) > block, "{}: {} tokens, more than --block-size {} are needed", o.train_files.front().string(),
           train.tokens.size(), block);
 
+  if (o.objective == "rtd") {
+    const bool given = !o.generator_config.empty();
+    const auto generator = start(!o.generator.empty() ? Json() : given ? with_head(read_json_file(o.generator_config), "mlm", o.generator_config.string()) : generator_config(b->config),
+                                 given ? o.generator_config.string() : "the generator's config", o.generator, *text, o.arguments.seed);
+    const ReplacedTokens made = make_replaced_tokens(o, *b, *generator, std::move(train), std::move(held_out), block);
+    run(o.arguments, made.trained, *made.objective);
+    return;
+  }
   std::unique_ptr<Objective> objective;
   if (o.objective == "clm") {
     if (!lm || lm->kind() != nn::HeadKind::causal_lm || b->network->seq2seq_lm())
-      fail(ErrorCode::usage, "--objective clm: {} does not predict next tokens; use mlm or span", b->architecture());
+      fail(ErrorCode::usage, "--objective clm: {} does not predict next tokens; use mlm, span, denoising, rtd or plm", b->architecture());
     const bool random_windows = train.ends.size() == 1 && is_character_tokenizer(*b->tokenizer) && o.arguments.shuffle;
     objective = std::make_unique<NextToken>(o.arguments, *lm, std::move(train), std::move(held_out), block, random_windows);
+  } else if (o.objective == "plm") {
+    objective = make_permutation_lm(o, *b, std::move(train), std::move(held_out), block);
   } else {
     objective = make_denoising(o, *b, std::move(train), std::move(held_out), block);
   }

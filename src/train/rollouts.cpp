@@ -8,6 +8,7 @@
 #include "data/rows.h"
 #include "formats/safetensors.h"
 #include "mynah/generate.h"
+#include "ops/gemm.h"
 #include "mynah/ops.h"
 #include "train/objective.h"
 #include "train/row_encoder.h"
@@ -119,6 +120,7 @@ class Sampled : public Rollouts {
     config.seed = a_.seed + static_cast<uint64_t>(k) * 0x9E3779B97F4A7C15u;
     std::vector<std::vector<int32_t>> prompts;
     for (const size_t row : chosen) prompts.push_back(prompts_[row]);
+    const ops::ProductScope products(false);  // generation has its own precision
     const std::vector<Generated> answers = generate(Model(policy_), prompts, config);
     std::vector<Completed> completed;
     std::vector<Rollout> rollouts;

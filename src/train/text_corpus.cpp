@@ -37,6 +37,8 @@ Corpus read_corpus(const std::vector<std::filesystem::path>& files, const Tokeni
   const auto add = [&](const std::string& text, bool row) {
     const std::vector<int32_t> ids = tokenizer.encode_ids(text, false);
     corpus.bytes += static_cast<int64_t>(text.size());
+    for (const int32_t id : ids)
+      if (tokenizer.is_special(id)) corpus.bytes -= static_cast<int64_t>(tokenizer.token_text(id).size());
     corpus.tokens.insert(corpus.tokens.end(), ids.begin(), ids.end());
     if (row && end_token >= 0) corpus.tokens.push_back(end_token);
     corpus.ends.push_back(static_cast<int64_t>(corpus.tokens.size()));

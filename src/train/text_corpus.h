@@ -12,7 +12,7 @@ namespace mynah::train {
 struct Corpus {
   std::vector<int32_t> tokens;
   std::vector<int64_t> ends;   // where each document ends in `tokens`
-  int64_t bytes = 0;           // of text
+  int64_t bytes = 0;           // of text; special tokens that stand in it have none
 
   // The documents from token `begin` on are cut off and given back; a document that begins before it is divided.
   Corpus split_off(int64_t begin);

@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "base/require.h"
 #include "mynah/autograd.h"
+#include "ops/gemm.h"
 #include "train/checkpoint.h"
 #include "train/memory.h"
 #include "train/run_log.h"
@@ -145,7 +146,10 @@ class Run {
       optimizer_->step();
       optimizer_->zero_grad();
     };
-    const StepResult result = objective_.accumulate(step_, &metrics_, update);
+    const StepResult result = [&] {
+      const ops::ProductScope products(a_.bf16);
+      return objective_.accumulate(step_, &metrics_, update);
+    }();
     if (!std::isfinite(result.loss)) stop_for(fmt::format("the loss is {}", result.loss));
     update();
     ++step_;
@@ -181,6 +185,7 @@ class Run {
 
   void evaluate() {
     Json row = {{"step", step_}};
+    const ops::ProductScope products(a_.bf16);
     const Json results = objective_.evaluate();
     row.update(results);
     row["eval_num_tokens"] = tokens_;

@@ -259,6 +259,33 @@ TEST_F(GemmTest, OneChainOfFusedMultiplyAddsInOrder) {
   }
 }
 
+TEST_F(GemmTest, AScopeMultipliesF32AsIfBothSidesWereBf16) {
+  const auto bits = [](const std::vector<float>& x, const std::vector<float>& y) { return std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0; };
+  for (Isa isa : instruction_sets()) {
+    kernels::set_isa(isa);
+    for (int64_t m : {1, 8, 9, 70})
+      for (Form form : {Form::rows, Form::columns, Form::strided}) {
+        const int64_t n = 75, k = 133;
+        const Matrix a(m, k, DType::f32, form, random_), b(k, n, DType::f32, form, random_);
+        std::vector<uint16_t> rounded;
+        for (int64_t i = 0; i < k; ++i)
+          for (int64_t j = 0; j < n; ++j) rounded.push_back(to_bf16(static_cast<float>(b.at(i, j))));
+        std::vector<float> plain(static_cast<size_t>(m * n)), scoped(plain.size()), expected(plain.size()), inner(plain.size());
+        gemm(m, n, k, a.view(), b.view(), plain.data(), n);
+        gemm(m, n, k, a.view(), {rounded.data(), DType::bf16, n, 1}, expected.data(), n);
+        {
+          const ProductScope scope(true);
+          gemm(m, n, k, a.view(), b.view(), scoped.data(), n);
+          const ProductScope off(false);
+          gemm(m, n, k, a.view(), b.view(), inner.data(), n);
+        }
+        EXPECT_TRUE(bits(scoped, expected)) << kernels::isa_name(isa) << " " << m;
+        EXPECT_TRUE(bits(inner, plain)) << kernels::isa_name(isa) << " " << m;
+        EXPECT_FALSE(bits(scoped, plain)) << kernels::isa_name(isa) << " " << m;
+      }
+  }
+}
+
 TEST_F(GemmTest, InfinityAndNanArrive) {
   const float a[] = {1, 2}, inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   const float b[] = {inf, 1, nan, 1, 1, -inf};  // three columns of two

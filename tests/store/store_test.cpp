@@ -196,6 +196,25 @@ TEST_F(StoreTest, SuggestsNamesThatAreNear) {
   EXPECT_NE(message.find("did you mean smollm2?"), std::string::npos) << message;
 }
 
+TEST_F(StoreTest, WhatComesWithTheProgramIsReadInPlaceAndTakenOnRequest) {
+  store::Settings offline = settings();
+  offline.offline = true;
+  const store::Store s(offline);
+  const fs::path file = fs::path(MYNAH_TEST_DATA).parent_path() / "models/tiny.gguf";
+  const auto found = s.resolve("Tiny:latest");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->path, file);
+  EXPECT_FALSE(found->model);
+  EXPECT_TRUE(s.list().empty());
+  EXPECT_EQ(s.plan("tiny").size_bytes, fs::file_size(file));
+  EXPECT_FALSE(s.plan("tiny").complete);
+  EXPECT_EQ(s.pull("tiny").size_bytes(), fs::file_size(file));
+  EXPECT_TRUE(s.plan("tiny").complete);
+  EXPECT_EQ(s.list().size(), 1u);
+  EXPECT_EQ(s.resolve("tiny")->place, store::Resolved::Place::store);
+  EXPECT_EQ(s.pull("tiny").digest, s.show("tiny").digest);
+}
+
 TEST_F(StoreTest, HubCacheIsReadInPlace) {
   store::Store s(settings());
   const std::string base = "hub/models--org--name/", snapshot = base + "snapshots/abc/";

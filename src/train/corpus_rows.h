@@ -1,0 +1,63 @@
+// Pretraining on damaged text: rows of equally many tokens, each damaged anew in every pass by draws of its own. What is done to a row
+// and what the network must say about it is the objective's; the draws are functions of (seed, pass, row), so a resumed run makes the
+// same ones.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/random.h"
+#include "train/objective.h"
+#include "train/text_corpus.h"
+
+namespace mynah::train {
+
+// Uniform numbers of one row, one after another.
+class Draws {
+ public:
+  Draws(uint64_t seed, uint64_t row) : seed_(seed), row_(row) {}
+  float operator()() { return uniform(seed_, row_, next_++, RandomPurpose::data_order); }
+  // 0 .. n - 1
+  int64_t below(int64_t n);
+  template <class Value>
+  void shuffle(std::vector<Value>* values) {
+    for (auto i = static_cast<int64_t>(values->size()) - 1; i > 0; --i) {
+      const int64_t other = below(i + 1);
+      std::swap((*values)[static_cast<size_t>(i)], (*values)[static_cast<size_t>(other)]);
+    }
+  }
+
+ private:
+  uint64_t seed_, row_, next_ = uint64_t{1} << 32;  // far from the draws of the order of rows
+};
+
+struct CorpusRow {
+  std::span<const int32_t> tokens;
+  Draws draw;
+};
+
+class CorpusRows : public BatchObjective {
+ public:
+  bool has_evaluation() const override { return rows_of(held_out_) > 0; }
+  // Held-out rows are damaged the same way every time.
+  Json evaluate() override;
+
+ protected:
+  // Throws failure when the text does not fill one row.
+  CorpusRows(const Arguments& arguments, Corpus train, Corpus held_out, int64_t row_tokens);
+
+  int64_t batches_per_epoch() const override { return batches_.count(); }
+  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override;
+  virtual std::unique_ptr<MicroBatch> damaged(std::vector<CorpusRow> rows) const = 0;
+
+ private:
+  int64_t rows_of(const Corpus& corpus) const { return static_cast<int64_t>(corpus.tokens.size()) / row_tokens_; }
+  std::unique_ptr<MicroBatch> take(const Corpus& corpus, const std::vector<int64_t>& rows, uint64_t pass) const;
+
+  Corpus train_, held_out_;
+  int64_t row_tokens_;
+  RowBatches batches_;
+};
+
+}  // namespace mynah::train
