@@ -1,8 +1,10 @@
 // mynah finetune MODEL: fine-tuning for a task, whole or with LoRA.
 
 #include "cli.h"
+#include "base/require.h"
 #include "command.h"
 #include "subject_options.h"
+#include "train/media_tasks.h"
 #include "train/tasks.h"
 #include "training_options.h"
 
@@ -13,7 +15,8 @@ struct Options {
   SubjectFlags subject;
   SftFlags sft;
   TrainingOptions training;
-  std::string task, train_file, validation_file, loss_type = "nll";
+  std::string task, train_file, validation_file, loss_type = "nll", augment;
+  bool from_scratch = false;
   train::TaskOptions task_options;
 };
 
@@ -26,8 +29,23 @@ const char* head_of(train::Task task) {
   }
 }
 
+// Pictures and sounds.
+int act_on_media(const Options& o, train::MediaTask task, train::SubjectOptions s) {
+  const train::Arguments a = o.training.arguments();
+  s.seed = a.seed;
+  s.head = train::media_head(task, s.model);
+  s.labels = train::find_media_labels(task, s.model, o.train_file).names;
+  const train::Subject subject = train::open_subject(s);
+  const auto objective = train::make_media_task(task, a, {train::augmentation(o.augment)}, *subject.bundle, o.train_file, o.validation_file);
+  train::run(a, subject.trained, *objective);
+  return 0;
+}
+
 int act(const Options& o) {
   train::SubjectOptions s = o.subject.subject(0);
+  s.from_scratch = o.from_scratch;
+  if (const auto media = train::find_media_task(o.task, s.model)) return act_on_media(o, *media, std::move(s));
+  if (!o.augment.empty()) fail(ErrorCode::usage, "finetune: --augment changes pictures, and this task reads text");
   const train::Task task = train::find_task(o.task, s.model);
   const bool sft = task == train::Task::language_model;
   const train::Arguments a = o.training.arguments(sft ? TrainingDefaults{2e-5, 1, 10} : TrainingDefaults{});
@@ -50,14 +68,17 @@ int act(const Options& o) {
 }  // namespace
 
 void add_finetune(cli::App& parent, std::function<int()>& action) {
-  cli::App* c = parent.add_subcommand("finetune", "Fine-tune a model on rows of text, for chat or for a task");
+  cli::App* c = parent.add_subcommand("finetune", "Fine-tune a model on rows of text, pictures or sounds, for chat or for a task");
   auto o = std::make_shared<Options>();
   o->subject.add(*c);
-  c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz)")->required()->type_name("FILE");
+  c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz); of pictures also a folder with one for each label")->required()->type_name("FILE");
   c->add_option("--validation-file", o->validation_file, "held-out rows")->type_name("FILE");
-  c->add_option("--task", o->task, "text-generation, text-classification, token-classification, question-answering, seq2seq (default: the model's)");
+  c->add_option("--task", o->task, "text-generation, text-classification, token-classification, question-answering, seq2seq, image-classification, "
+                "object-detection, audio-classification, automatic-speech-recognition, contrastive (default: the model's)");
   c->add_option("--loss-type", o->loss_type, "of text: nll or dft")->capture_default_str();
   c->add_option("--doc-stride", o->task_options.doc_stride, "tokens that windows of a long context share")->capture_default_str();
+  c->add_option("--augment", o->augment, "change pictures at random: a comma list of flip, crop, color, mosaic");
+  c->add_flag("--from-scratch", o->from_scratch, "draw all weights anew: MODEL is a folder with config.json and what processes its inputs");
   o->sft.add(*c);
   o->training.add(*c);
   c->callback([o, &action] { action = [o] { return act(*o); }; });

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "base/process.h"
 #include "base/require.h"
 #include "bundle/speech.h"
 #include "cli.h"
@@ -14,7 +15,7 @@
 #include "media/sound.h"
 #include "mynah/json.h"
 #include "open_model.h"
-#include "store/process.h"
+#include "sound_programs.h"
 
 namespace mynah::app {
 namespace {
@@ -78,7 +79,7 @@ class ToStdout : public Output {
 
 class ToPlayer : public Output {
  public:
-  explicit ToPlayer(int64_t rate) : rate_(rate), player_(command()) { player_.write(media::endless_wav_header(rate)); }
+  explicit ToPlayer(int64_t rate) : rate_(rate), player_(player_command("speak")) { player_.write(media::endless_wav_header(rate)); }
   bool take(std::span<const float> samples) override {
     return player_.write(media::encode_sound({rate_, {samples.begin(), samples.end()}}, media::SoundFormat::pcm));
   }
@@ -89,17 +90,8 @@ class ToPlayer : public Output {
   }
 
  private:
-  static std::vector<std::string> command() {
-    if (const auto aplay = store::find_program("aplay")) return {aplay->string(), "-q", "-"};
-    if (const auto play = store::find_program("paplay")) return {play->string()};
-    if (const auto play = store::find_program("pw-play")) return {play->string(), "-"};
-    if (const auto play = store::find_program("ffplay"))
-      return {play->string(), "-loglevel", "quiet", "-nodisp", "-autoexit", "-"};
-    fail(ErrorCode::not_found,
-         "speak: no player found; install one (Debian: apt-get install alsa-utils) or name a file: -o speech.wav");
-  }
   int64_t rate_;
-  store::ProgramInput player_;
+  ProgramInput player_;
 };
 
 std::unique_ptr<Output> output_for(const Options& o, int64_t rate) {

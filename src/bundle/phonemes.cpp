@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "base/process.h"
 #include "base/require.h"
 #include "base/unicode.h"
-#include "store/process.h"
 
 namespace mynah::bundle {
 namespace {
@@ -65,7 +65,7 @@ std::string without_flags(std::string_view line) {
 }  // namespace
 
 std::vector<std::string> phonemes_of(const std::string& voice, const std::vector<std::string>& clauses) {
-  const auto program = store::find_program("espeak-ng");
+  const auto program = find_program("espeak-ng");
   if (!program)
     fail(ErrorCode::not_found,
          "espeak-ng: not found, and this voice speaks the phonemes that it gives; install it (Debian: apt-get install "
@@ -96,7 +96,7 @@ std::vector<std::string> phonemes_of(const std::string& voice, const std::vector
   }
   std::string output;
   try {
-    output = store::run_filter({program->string(), "-q", "--ipa", "-b", "1", "-v", voice}, input, 64u << 20, 60);
+    output = run_filter({program->string(), "-q", "--ipa", "-b", "1", "-v", voice}, input, 64u << 20, 60);
   } catch (const Error&) {
     fail(ErrorCode::failure, "espeak-ng: does not speak \"{}\"; espeak-ng --voices lists what it speaks", voice);
   }

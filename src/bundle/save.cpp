@@ -43,11 +43,13 @@ void save_text(const Bundle& b, const fs::path& folder) {
     tokenizer_to_folder(*b.gguf, folder);
     return;
   }
-  if (b.text_path.empty() || !fs::is_directory(b.text_path)) return;
+  // Models without a text have processors beside their weights.
+  const fs::path from = b.text_path.empty() ? b.path : b.text_path;
+  if (from.empty() || !fs::is_directory(from)) return;
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt",
                            "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "source.spm", "target.spm", "chat_template.jinja",
                            "preprocessor_config.json", "processor_config.json"})
-    if (fs::exists(b.text_path / name) && !(fs::exists(folder) && fs::equivalent(b.text_path, folder))) copy_text_file(b.text_path / name, folder / name);
+    if (fs::exists(from / name) && !(fs::exists(folder) && fs::equivalent(from, folder))) copy_text_file(from / name, folder / name);
 }
 
 void save(const Bundle& b, const fs::path& folder) {

@@ -27,6 +27,16 @@ void append_media(const PromptMedia& media, int64_t first, int64_t count, nn::To
   rows->push_back(narrow(media.rows, 0, begin - media.places.begin(), end - begin));
 }
 
+Decoder::Piece Decoder::with_past(const Piece& piece, std::vector<int32_t>* tokens) const {
+  nn::Cache& cache = piece.memory->cache;
+  const int64_t limit = lm_.position_switch().length, before = cache.length(), start = piece.memory->offset;
+  if (before == 0 || before + start > limit || before + start + static_cast<int64_t>(piece.tokens.size()) <= limit) return piece;
+  *tokens = cache.ids;
+  tokens->insert(tokens->end(), piece.tokens.begin(), piece.tokens.end());
+  cache.truncate(0);
+  return {piece.memory, *tokens, piece.every, before};
+}
+
 void Decoder::append(const Piece& piece, int64_t from, int64_t count) {
   const int64_t length = static_cast<int64_t>(piece.tokens.size());
   batch_.lengths.push_back(count);
@@ -34,14 +44,27 @@ void Decoder::append(const Piece& piece, int64_t from, int64_t count) {
   if (piece.memory->source) batch_.memory_caches.push_back(piece.memory->source.get());
   if (piece.memory->media) append_media(*piece.memory->media, piece.memory->cache.length(), count, &batch_, &media_);
   const int64_t position = piece.memory->cache.length() + piece.memory->offset - from;
+  batch_.reach.push_back(position + length);
+  if (lm_.position_switch().anew) {
+    std::vector<int32_t>& ids = piece.memory->cache.ids;
+    ids.insert(ids.end(), piece.tokens.begin() + from, piece.tokens.begin() + from + count);
+  }
   for (int64_t i = from; i < from + count; ++i) {
-    if (piece.every || i + 1 == length) wanted_.push_back(static_cast<int64_t>(batch_.ids.size()));
+    if ((piece.every && i >= piece.quiet) || i + 1 == length) wanted_.push_back(static_cast<int64_t>(batch_.ids.size()));
     batch_.ids.push_back(piece.tokens[static_cast<size_t>(i)]);
     batch_.positions.push_back(static_cast<int32_t>(position + i));
   }
 }
 
 Tensor Decoder::run(std::span<const Piece> pieces) {
+  if (!lm_.position_switch().anew) return compute(pieces);
+  std::vector<std::vector<int32_t>> texts(pieces.size());
+  std::vector<Piece> whole;
+  for (size_t i = 0; i < pieces.size(); ++i) whole.push_back(with_past(pieces[i], &texts[i]));
+  return compute(whole);
+}
+
+Tensor Decoder::compute(std::span<const Piece> pieces) {
   std::vector<Tensor> logits;
   int64_t done = 0;  // of the piece that is cut
   for (size_t next = 0; next < pieces.size();) {
@@ -49,6 +72,7 @@ Tensor Decoder::run(std::span<const Piece> pieces) {
     batch_.positions.clear();
     batch_.lengths.clear();
     batch_.caches.clear();
+    batch_.reach.clear();
     batch_.memory_caches.clear();
     batch_.media_rows.clear();
     batch_.media = {};

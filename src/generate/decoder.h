@@ -48,6 +48,7 @@ class Decoder {
     Memory* memory;
     std::span<const int32_t> tokens;  // what follows the memory; not empty
     bool every = false;               // logits after each token, not only the last
+    int64_t quiet = 0;                // but after none of the first so many
   };
 
   Memory memory(std::shared_ptr<const nn::Cache> source = {}) const { return {lm_.new_cache(), std::move(source)}; }
@@ -56,6 +57,9 @@ class Decoder {
   const nn::CausalLM& model() const { return lm_; }
 
  private:
+  // The piece, or all that its memory holds and the piece behind it where the model reads a text of this length anew.
+  Piece with_past(const Piece& piece, std::vector<int32_t>* tokens) const;
+  Tensor compute(std::span<const Piece> pieces);
   void append(const Piece& piece, int64_t from, int64_t count);
 
   const nn::CausalLM& lm_;

@@ -93,8 +93,9 @@ Generated Session::State::answer(const Prompt& prompt, const GenerationConfig& c
   settings.stop_strings.clear();
   Run run(lm, settings, tokenizer);
   // The last prompt token is always computed: its logits are needed.
-  const size_t known = prompt.source || lm.sees_ahead() ? 0 : std::min(s.cached.size(), keys.size() - 1);
-  const int64_t reused = std::mismatch(s.cached.begin(), s.cached.begin() + static_cast<long>(known), keys.begin()).first - s.cached.begin();
+  const bool shares = !prompt.source && lm.may_share(static_cast<int64_t>(s.cached.size()), static_cast<int64_t>(keys.size()));
+  const size_t known = !shares ? 0 : std::min(s.cached.size(), keys.size() - 1);
+  const int64_t reused = s.cache.reach(std::mismatch(s.cached.begin(), s.cached.begin() + static_cast<long>(known), keys.begin()).first - s.cached.begin());
   s.cached.resize(static_cast<size_t>(reused));
   s.cache.truncate(reused);
   Running sequence(run, prompt);

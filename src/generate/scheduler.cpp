@@ -91,7 +91,7 @@ struct Sequence {
   bool started = false;
   Clock::time_point submitted, admitted, first_token;
 
-  bool decoding() const { return computed >= prompt_length; }
+  bool decoding() const { return generated() > 0 && computed + 1 == static_cast<int64_t>(tokens.size()); }
   // What stands for its tokens where beginnings are compared.
   const std::vector<int32_t>& keys() const { return media ? own_keys : tokens; }
   int64_t generated() const { return static_cast<int64_t>(tokens.size()) - prompt_length; }
@@ -341,12 +341,12 @@ void Scheduler::State::reuse(Sequence& s) {
   const nn::Cache* from = nullptr;
   std::list<Kept>::iterator used = kept.end();
   for (auto it = kept.begin(); it != kept.end(); ++it) {
-    if (it->owner != s.job.owner) continue;
-    if (const int64_t n = common_prefix(prompt, it->tokens); n > best) best = n, from = &it->cache, used = it;
+    if (it->owner != s.job.owner || !lm.may_share(static_cast<int64_t>(it->tokens.size()), s.prompt_length)) continue;
+    if (const int64_t n = it->cache.reach(common_prefix(prompt, it->tokens)); n > best) best = n, from = &it->cache, used = it;
   }
   for (const auto& other : running) {
-    if (other.get() == &s || !other->cache || other->job.owner != s.job.owner) continue;
-    const int64_t n = common_prefix(prompt, {other->keys().data(), static_cast<size_t>(other->computed)});
+    if (other.get() == &s || !other->cache || other->job.owner != s.job.owner || !lm.may_share(static_cast<int64_t>(other->tokens.size()), s.prompt_length)) continue;
+    const int64_t n = other->cache->reach(common_prefix(prompt, {other->keys().data(), static_cast<size_t>(other->computed)}));
     if (n > best) best = n, from = other->cache.get(), used = kept.end();
   }
   if (best < kLeastReuse) return;
@@ -357,11 +357,11 @@ void Scheduler::State::reuse(Sequence& s) {
 
 // Whether a sequence ahead is computing a beginning that this one will share.
 bool Scheduler::State::waits_for_another(const Sequence& s) const {
-  if (seq2seq || s.job.prompt_scores) return false;
+  if (seq2seq || s.job.prompt_scores || lm.cache_shape().state > 0) return false;
   const std::span<const int32_t> prompt(s.keys().data(), static_cast<size_t>(s.prompt_length) - 1);
   for (const auto& other : running) {
     if (other.get() == &s) return false;  // only those ahead
-    if (other->decoding() || other->job.owner != s.job.owner) continue;
+    if (other->decoding() || other->job.owner != s.job.owner || !lm.may_share(other->prompt_length, s.prompt_length)) continue;
     const int64_t shared = common_prefix(prompt, {other->keys().data(), static_cast<size_t>(other->prompt_length)});
     if (shared >= kLeastReuse && shared > other->computed) return true;
   }
@@ -380,6 +380,7 @@ bool Scheduler::State::step() {
   batch.positions.clear();
   batch.lengths.clear();
   batch.caches.clear();
+  batch.reach.clear();
   batch.memory_caches.clear();
   batch.media_rows.clear();
   batch.media = {};
@@ -396,12 +397,21 @@ bool Scheduler::State::step() {
     for (int64_t i = 0; i < rows; ++i) batch.positions.push_back(static_cast<int32_t>(s.computed + i));
     batch.lengths.push_back(rows);
     batch.caches.push_back(s.cache.get());
+    batch.reach.push_back(static_cast<int64_t>(s.tokens.size()));
     batch.memory_caches.push_back(s.memory.get());
-    parts.push_back({&s, rows, s.computed + rows >= s.prompt_length});
+    parts.push_back({&s, rows, s.computed + rows >= static_cast<int64_t>(s.tokens.size())});
     return rows;
   };
-  for (const auto& s : running)
-    if (s->started && s->decoding() && (!s->job.ready || s->job.ready())) add(*s, 1);
+  const auto [limit, anew] = lm.position_switch();
+  for (const auto& s : running) {
+    if (!s->started || !s->decoding() || (s->job.ready && !s->job.ready())) continue;
+    if (anew && s->computed == limit) {  // all of it is read again, like a prompt
+      s->computed = 0;
+      s->cache->truncate(0);
+    } else {
+      add(*s, 1);
+    }
+  }
   int64_t piece = prompt_rate > 0 ? static_cast<int64_t>(prompt_rate * kStepSeconds) / 16 * 16 : 2 * kLeastPiece;
   piece = std::clamp(piece, kLeastPiece, kMostPiece);
   int64_t prompt_rows = 0;
@@ -411,7 +421,7 @@ bool Scheduler::State::step() {
       if (waits_for_another(*s)) continue;
       reuse(*s);
     }
-    const int64_t rows = std::min(s->prompt_length - s->computed, piece - prompt_rows);
+    const int64_t rows = std::min(static_cast<int64_t>(s->tokens.size()) - s->computed, piece - prompt_rows);
     if (rows <= 0) continue;
     prompt_rows += add(*s, rows);
   }
@@ -430,7 +440,7 @@ bool Scheduler::State::step() {
   std::vector<std::pair<Sequence*, int64_t>> scored;  // rows of prompts whose scores were asked for: their target's index
   int64_t row = 0;
   for (const Part& p : parts) {
-    if (p.sequence->job.prompt_scores && p.sequence->computed < p.sequence->prompt_length)
+    if (p.sequence->job.prompt_scores && p.sequence->generated() == 0)
       for (int64_t i = 0; i < p.rows; ++i)
         if (p.sequence->computed + i + 1 < p.sequence->prompt_length) {
           scored.emplace_back(p.sequence, p.sequence->computed + i + 1);
@@ -556,7 +566,7 @@ void Scheduler::State::finish(Sequence& s, FinishReason reason, std::exception_p
 }
 
 void Scheduler::State::keep(Sequence& s) {
-  if (seq2seq || s.computed < kLeastReuse) return;
+  if (seq2seq || s.computed < kLeastReuse || !lm.may_share(s.computed, static_cast<int64_t>(s.tokens.size()))) return;
   std::vector<int32_t> tokens(s.keys().begin(), s.keys().begin() + s.computed);
   // What is a beginning of this one is no longer needed.
   std::erase_if(kept, [&](const Kept& k) {

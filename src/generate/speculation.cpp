@@ -47,7 +47,7 @@ class DraftModel : public Proposer {
     std::vector<int32_t> all = context_of(s), shown = s.tokens, guess;
     Draft& d = drafts_.try_emplace(s.row, Draft{decoder_.memory(), {}}).first->second;
     const size_t known = std::min(d.tokens.size(), all.size() - 1);
-    const auto same = std::mismatch(d.tokens.begin(), d.tokens.begin() + static_cast<long>(known), all.begin()).first - d.tokens.begin();
+    const auto same = d.memory.cache.reach(std::mismatch(d.tokens.begin(), d.tokens.begin() + static_cast<long>(known), all.begin()).first - d.tokens.begin());
     d.memory.cache.truncate(same);
     std::vector<int32_t> pending(all.begin() + same, all.end());
     const int64_t context = decoder_.model().max_positions();
@@ -86,7 +86,8 @@ class DraftModel : public Proposer {
 }  // namespace
 
 std::unique_ptr<Proposer> make_proposer(const GenerationConfig& c, const nn::CausalLM& model) {
-  if (c.num_beams > 1 || c.guidance_scale != 1.0f || c.output_logits || model.seq2seq_lm()) return nullptr;
+  // A recurrent state cannot take a wrong guess back.
+  if (c.num_beams > 1 || c.guidance_scale != 1.0f || c.output_logits || model.seq2seq_lm() || model.cache_shape().state > 0) return nullptr;
   if (c.prompt_lookup_num_tokens > 0) return std::make_unique<PromptLookup>(c.prompt_lookup_num_tokens, c.max_matching_ngram_size);
   if (!c.assistant_model) return nullptr;
   const nn::CausalLM& draft = c.assistant_model->bundle().causal_lm();
@@ -100,7 +101,10 @@ void speculate(Run& run, Proposer& proposer, std::span<Running* const> sequences
   inputs.reserve(sequences.size());
   std::vector<Decoder::Piece> pieces;
   for (Running* s : sequences) {
-    const int64_t room = s->prompt->max_length - static_cast<int64_t>(s->tokens.size()) - 1;
+    int64_t room = s->prompt->max_length - static_cast<int64_t>(s->tokens.size()) - 1;
+    // A guess may not carry the text over the length where what came before is seen otherwise.
+    const int64_t limit = run.decoder.model().position_switch().length, length = s->memory.cache.length() + s->memory.offset + 1;
+    if (length <= limit) room = std::min(room, limit - length);
     guesses.push_back(s->pending.size() == 1 && room > 0 ? proposer.propose(*s, room) : std::vector<int32_t>());
     inputs.push_back(s->pending);
     inputs.back().insert(inputs.back().end(), guesses.back().begin(), guesses.back().end());

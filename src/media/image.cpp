@@ -7,7 +7,9 @@
 
 #include "base/file.h"
 #include "base/require.h"
+#include "media/animation.h"
 #include "media/decoders.h"
+#include "media/media_program.h"
 
 namespace mynah::media {
 
@@ -53,7 +55,6 @@ Image decode_webp(std::span<const std::byte> bytes, const std::string& where, Al
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   WebPBitstreamFeatures features{};
   if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK) fail(ErrorCode::integrity, "{}: damaged WebP", where);
-  require(features.has_animation == 0, "{}: an animated WebP, expected a still picture", where);
   Image out;
   prepare(out, static_cast<uint64_t>(features.width), static_cast<uint64_t>(features.height), where);
   if (alpha == Alpha::on_white && features.has_alpha) {
@@ -66,12 +67,44 @@ Image decode_webp(std::span<const std::byte> bytes, const std::string& where, Al
   return out;
 }
 
-Image decode_image(std::span<const std::byte> bytes, const std::string& where, Alpha alpha) {
+namespace {
+
+enum class Kind { jpeg, png, webp, other };
+
+Kind kind_of(std::span<const std::byte> bytes) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with("\xff\xd8\xff")) return decode_jpeg(bytes, where);
-  if (text.starts_with("\x89PNG\r\n\x1a\n")) return decode_png(bytes, where, alpha);
-  if (text.size() > 12 && text.starts_with("RIFF") && text.substr(8, 4) == "WEBP") return decode_webp(bytes, where, alpha);
-  fail(ErrorCode::failure, "{}: not a picture that is known, expected JPEG, PNG or WebP", where);
+  if (text.starts_with("\xff\xd8\xff")) return Kind::jpeg;
+  if (text.starts_with("\x89PNG\r\n\x1a\n")) return Kind::png;
+  if (text.size() > 12 && text.starts_with("RIFF") && text.substr(8, 4) == "WEBP") return Kind::webp;
+  return Kind::other;
+}
+
+Image first_frame(std::span<const std::byte> bytes, const std::string& where) {
+  Image first;
+  decode_animation(bytes, where, [&](Frame&& frame) {
+    first = std::move(frame.image);
+    return false;
+  });
+  return first;
+}
+
+}  // namespace
+
+bool is_still_picture(std::span<const std::byte> bytes) { return kind_of(bytes) != Kind::other; }
+
+Image decode_image(std::span<const std::byte> bytes, const std::string& where, Alpha alpha) {
+  switch (kind_of(bytes)) {
+    case Kind::jpeg: return decode_jpeg(bytes, where);
+    case Kind::png: return decode_png(bytes, where, alpha);
+    case Kind::webp: return is_animated_webp(bytes) ? first_frame(bytes, where) : decode_webp(bytes, where, alpha);
+    case Kind::other: break;
+  }
+  if (has_media_program() && !bytes.empty()) try {
+      return program_picture(bytes, where);
+    } catch (const Error& e) {
+      fail(e.code(), "{}; not a picture that is known", e.what());
+    }
+  fail(ErrorCode::failure, "{}: not a picture that is known, expected JPEG, PNG or WebP{}", where, media_program_hint());
 }
 
 Image read_image(const std::filesystem::path& path, Alpha alpha) {

@@ -21,8 +21,12 @@ enum class Alpha { dropped, on_white };
 // Turned upright as the EXIF orientation of a JPEG says, 16 bits cut to the high 8, greys and palettes
 // made RGB. `where` names the source in errors. Throws integrity for damaged data, failure for other formats and for more than
 // 178,956,970 pixels.
+// An animation gives its first frame. Other formats go through mynah-media where it is.
 Image decode_image(std::span<const std::byte> bytes, const std::string& where, Alpha alpha = Alpha::dropped);
 Image read_image(const std::filesystem::path& path, Alpha alpha = Alpha::dropped);
+
+// Whether these bytes begin as JPEG, PNG or WebP.
+bool is_still_picture(std::span<const std::byte> bytes);
 
 // PNG of RGB pixels, or of one channel [height][width].
 std::vector<std::byte> encode_png(int64_t width, int64_t height, int channels, const uint8_t* pixels);

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "base/file.h"
 #include "base/require.h"
+#include "media/media_program.h"
 
 namespace mynah::media {
 namespace {
@@ -55,11 +57,14 @@ constexpr sf_count_t kMaxSeconds = 24 * 3600;
 
 }  // namespace
 
-Sound decode_sound(std::span<const std::byte> bytes, const std::string& where, Mix mix) {
+namespace {
+
+// Absent for what libsndfile does not know.
+std::optional<Sound> decode_known(std::span<const std::byte> bytes, const std::string& where, Mix mix) {
   Memory memory{bytes, {}, 0};
   SF_INFO info{};
   const File file(sf_open_virtual(&kMemoryIo, SFM_READ, &info, &memory));
-  if (!file) fail(ErrorCode::failure, "{}: not a sound that is known: {}; expected WAV, FLAC, Ogg or MP3", where, sf_strerror(nullptr));
+  if (!file) return std::nullopt;
   require(info.channels >= 1 && info.channels <= 64 && info.samplerate >= 1 && info.samplerate <= 768'000, "{}: {} channels at {} Hz, expected up to 64 and 768000",
           where, info.channels, info.samplerate);
   require(info.frames <= kMaxSeconds * info.samplerate, "{}: {} seconds of sound, expected at most {}", where, info.frames / info.samplerate, kMaxSeconds);
@@ -80,10 +85,24 @@ Sound decode_sound(std::span<const std::byte> bytes, const std::string& where, M
   return out;
 }
 
+[[noreturn]] void unknown(const std::string& where) {
+  fail(ErrorCode::failure, "{}: not a sound that is known, expected WAV, FLAC, Ogg or MP3{}", where, media_program_hint());
+}
+
+}  // namespace
+
+Sound decode_sound(std::span<const std::byte> bytes, const std::string& where, Mix mix) {
+  if (auto known = decode_known(bytes, where, mix)) return std::move(*known);
+  if (bytes.empty() || !has_media_program()) unknown(where);
+  return program_sound(bytes, where, mix);
+}
+
 Sound read_sound(const std::filesystem::path& path, Mix mix) {
   if (!std::filesystem::exists(path)) fail(ErrorCode::not_found, "{}: no such file", path.string());
   const auto file = MappedFile::open(path);
-  return decode_sound(file->bytes(), path.string(), mix);
+  if (auto known = decode_known(file->bytes(), path.string(), mix)) return std::move(*known);
+  if (file->bytes().empty() || !has_media_program()) unknown(path.string());
+  return program_sound(path, mix);
 }
 
 Sound resample(const Sound& sound, int64_t rate) {

@@ -111,12 +111,15 @@ class Clip : public nn::Model {
     std::vector<Tensor>* wanted = options.hidden_states && !(text_ && image_) ? &states : nullptr;
     NamedTensors out;
     TowerOutput text, image;
-    if (text_) text = text_->forward(in, wanted);
-    if (image_) image = image_->forward(in, wanted);
+    // A model of both may be asked for one side alone.
+    const bool both = text_ && image_, no_text = both && !in.has("input_ids") && in.has("pixel_values"), no_image = both && in.has("input_ids") && !in.has("pixel_values");
+    if (text_ && !no_text) text = text_->forward(in, wanted);
+    if (image_ && !no_image) image = image_->forward(in, wanted);
     for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = states[i];
-    if (text_ && image_) {
-      out["text_embeds"] = unit_rows(text_projection_(text.pooled));
-      out["image_embeds"] = unit_rows(image_projection_(image.pooled));
+    if (both) {
+      if (!no_text) out["text_embeds"] = unit_rows(text_projection_(text.pooled));
+      if (!no_image) out["image_embeds"] = unit_rows(image_projection_(image.pooled));
+      if (no_text || no_image) return out;
       out["logits_per_text"] = linear(out["text_embeds"], out["image_embeds"]) * exp(logit_scale_);
       out["logits_per_image"] = transpose(out["logits_per_text"], 0, 1);
       if (in.flag("return_loss")) out["loss"] = contrastive_loss(out);

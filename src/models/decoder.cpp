@@ -151,7 +151,7 @@ Tensor Decoder::embed(const nn::TokenBatch& batch) const {
 Tensor Decoder::body(const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
   Tensor x = embed(batch);
   DecoderContext context{batch, {}, slope_bias(c_, batch)};
-  for (const nn::Rope& r : c_.ropes) context.turns.push_back(r.tables(batch.positions, batch.lengths));
+  for (const nn::Rope& r : c_.ropes) context.turns.push_back(r.tables(batch.positions, batch.lengths, batch.reach));
   for (const Layer& layer : layers_) {
     if (states) states->push_back(x);
     x = layer.forward(c_, x, context);

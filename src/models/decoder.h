@@ -75,6 +75,7 @@ struct DecoderConfig {
 
   std::vector<nn::Rope> ropes;            // none: positions come from a table or from slopes
   std::vector<int> rope_of_layer;         // index into ropes, -1 for no rotation; empty: the first everywhere
+  bool reads_anew = false;                // PositionSwitch::anew
   bool interleaved_rope = false;          // neighbouring elements turn together, not those half a head apart
   int64_t position_rows = 0, position_offset = 0;        // of the table of positions
   bool positions_skip_padding = false;    // positions count what the mask shows (hidden tokens have -1)
@@ -116,6 +117,10 @@ class Decoder : public nn::CausalLM {
   Tensor auxiliary_loss(const nn::TokenBatch& batch) const override;
   float auxiliary_weight() const override { return c_.experts ? c_.experts->balance_weight : 0; }
   bool packs() const override { return c_.packs; }
+  PositionSwitch position_switch() const override {
+    const int64_t length = c_.ropes.empty() ? 0 : c_.ropes.front().switch_length();
+    return {length, c_.reads_anew && length > 0};
+  }
   bool takes_media() const override { return true; }
   void remember(const Tensor& rows, nn::Cache* memory) const override;
   nn::CacheShape memory_shape() const override { return {static_cast<int>(c_.num_hidden_layers), c_.num_attention_heads, c_.head_dim}; }

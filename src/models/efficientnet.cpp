@@ -35,6 +35,7 @@ struct Config {
         hidden(nn::config_int(c, "hidden_dim", 2560)),
         act(activation(nn::config_string(c, "hidden_act", "swish"))),
         eps(static_cast<float>(nn::config_number(c, "batch_norm_eps", 0.001))),
+        momentum(static_cast<float>(nn::config_number(c, "batch_norm_momentum", 0.99))),
         initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))) {
     for (const auto* list : {&kernels, &outs, &strides, &repeats, &expansions})
       require(list->size() == ins.size(), "config.json: lists of {} and {} entries, expected one for each of the in_channels", list->size(), ins.size());
@@ -62,7 +63,7 @@ struct Config {
   double squeeze;
   int64_t hidden;
   Activation act;
-  float eps, initializer_range;
+  float eps, momentum, initializer_range;
   bool pools_most = false;
   nn::Init init() const { return nn::Init::with_std(initializer_range); }
 };
@@ -81,15 +82,15 @@ struct Block {
     const int64_t inner = in * expansion;
     if (expansion != 1) {
       expand = MapConvolution(w / "expansion", "expand_conv", in, inner, 1, c.init(), 1, false);
-      expand_norm = MapNorm(w / "expansion", "expand_bn", inner, c.eps);
+      expand_norm = MapNorm(w / "expansion", "expand_bn", inner, c.eps, c.momentum);
     }
     depthwise = MapConvolution(w / "depthwise_conv", "depthwise_conv", inner, inner, kernel, c.init(), inner, false);
-    depthwise_norm = MapNorm(w / "depthwise_conv", "depthwise_norm", inner, c.eps);
+    depthwise_norm = MapNorm(w / "depthwise_conv", "depthwise_norm", inner, c.eps, c.momentum);
     const int64_t few = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(in) * c.squeeze));
     reduce = MapConvolution(w / "squeeze_excite", "reduce", inner, few, 1, c.init());
     widen = MapConvolution(w / "squeeze_excite", "expand", few, inner, 1, c.init());
     project = MapConvolution(w / "projection", "project_conv", inner, out, 1, c.init(), 1, false);
-    project_norm = MapNorm(w / "projection", "project_bn", out, c.eps);
+    project_norm = MapNorm(w / "projection", "project_bn", out, c.eps, c.momentum);
   }
   Tensor forward(const Tensor& x) const {
     Tensor y = expand.defined() ? activate(expand_norm(expand.forward(x)), act) : x;
@@ -114,7 +115,7 @@ class EfficientNet : public nn::VisionModel {
     const Weights w = weights / "efficientnet", encoder = w / "encoder";
     const int64_t first = c_.rounded(32);
     stem_ = MapConvolution(w / "embeddings", "convolution", c_.num_channels, first, 3, c_.init(), 1, false);
-    stem_norm_ = MapNorm(w / "embeddings", "batchnorm", first, c_.eps);
+    stem_norm_ = MapNorm(w / "embeddings", "batchnorm", first, c_.eps, c_.momentum);
     int64_t number = 0, out = first;
     for (size_t i = 0; i < c_.ins.size(); ++i) {
       int64_t in = c_.rounded(c_.ins[i]);
@@ -127,7 +128,7 @@ class EfficientNet : public nn::VisionModel {
       }
     }
     top_ = MapConvolution(encoder, "top_conv", out, c_.hidden, 1, c_.init(), 1, false);
-    top_norm_ = MapNorm(encoder, "top_bn", c_.hidden, c_.eps);
+    top_norm_ = MapNorm(encoder, "top_bn", c_.hidden, c_.eps, c_.momentum);
     if (kind() == HeadKind::image_classification) classifier_ = nn::Linear(weights, "classifier", c_.hidden, nn::label_count(json), c_.init());
   }
 

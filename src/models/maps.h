@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "mynah/ops.h"
+#include "nn/batch_norm.h"
 #include "nn/weights.h"
 
 namespace mynah {
@@ -22,9 +23,10 @@ Tensor resize_aligned(const Tensor& maps, int64_t height, int64_t width);
 // "<name>.weight" [out, in / groups, kernel, kernel] and "<name>.bias" [out]
 struct MapConvolution {
   MapConvolution() = default;
-  MapConvolution(const nn::Weights& w, std::string_view name, int64_t in, int64_t out, int64_t kernel, nn::Init init, int64_t groups_ = 1, bool with_bias = true)
+  MapConvolution(const nn::Weights& w, std::string_view name, int64_t in, int64_t out, int64_t kernel, nn::Init init, int64_t groups_ = 1, bool with_bias = true,
+                 nn::Init bias_init = nn::Init::zeros())
       : weight((w / name).tensor("weight", {out, in / groups_, kernel, kernel}, init)), groups(groups_) {
-    if (with_bias) bias = (w / name).tensor("bias", {out}, nn::Init::zeros());
+    if (with_bias) bias = (w / name).tensor("bias", {out}, bias_init);
   }
   Tensor forward(const Tensor& x, std::array<int64_t, 2> stride = {1, 1}, std::array<int64_t, 2> padding = {0, 0}) const {
     return conv2d(x, weight, bias, {stride, padding, {1, 1}, groups});
@@ -37,19 +39,20 @@ struct MapConvolution {
   int64_t groups = 1;
 };
 
-// Batch norm by stored statistics: "<name>.weight", ".bias", ".running_mean", ".running_var" [C]
+// Batch norm: "<name>.weight", ".bias", ".running_mean", ".running_var" [C]
 struct MapNorm {
   MapNorm() = default;
-  MapNorm(const nn::Weights& w, std::string_view name, int64_t size, float epsilon)
+  MapNorm(const nn::Weights& w, std::string_view name, int64_t size, float epsilon, float momentum_ = 0.1f)
       : weight((w / name).tensor("weight", {size}, nn::Init::ones())),
         bias((w / name).tensor("bias", {size}, nn::Init::zeros())),
         mean((w / name).buffer("running_mean", {size}, nn::Init::zeros())),
         variance((w / name).buffer("running_var", {size}, nn::Init::ones())),
-        eps(epsilon) {}
-  Tensor operator()(const Tensor& x) const { return batch_norm(x, mean, variance, weight, bias, eps); }
+        eps(epsilon),
+        momentum(momentum_) {}
+  Tensor operator()(const Tensor& x) const { return nn::batch_norm(x, mean, variance, weight, bias, eps, momentum); }
 
   Tensor weight, bias, mean, variance;
-  float eps = 0;
+  float eps = 0, momentum = 0;
 };
 
 }  // namespace mynah

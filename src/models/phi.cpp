@@ -39,6 +39,7 @@ DecoderConfig phi3(const Json& json) {
   DecoderConfig c(full, kPhi3);
   c.projection = Projection::joined;
   c.joined_gate_up = true;
+  c.reads_anew = true;
   if (const int64_t window = config_limit(json, "sliding_window", 0)) c.windows.assign(static_cast<size_t>(c.num_hidden_layers), window);
   return c;
 }

@@ -4,6 +4,7 @@
 
 #include "base/require.h"
 #include "mynah/json.h"
+#include "nn/batch_norm.h"
 #include "nn/config.h"
 
 namespace mynah {
@@ -60,7 +61,7 @@ ConvConfig ConvNorm::config() const {
 
 Tensor ConvNorm::operator()(const Tensor& x, bool with_relu, const Tensor& added) const {
   if (folded && !x.requires_grad() && !(added.defined() && added.requires_grad())) return (*folded)(x, with_relu, added);
-  const Tensor y = batch_norm(conv2d(x, weight, {}, config()), mean, variance, scale, shift, kEps);
+  const Tensor y = nn::batch_norm(conv2d(x, weight, {}, config()), mean, variance, scale, shift, kEps);
   const Tensor z = added.defined() ? y + added : y;
   return with_relu ? relu(z) : z;
 }

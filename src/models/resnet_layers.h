@@ -32,7 +32,7 @@ struct ResNetForm {
   bool dilated = false;         // the last stage keeps the size and spreads its windows instead
 };
 
-// Convolution without bias, batch norm by stored statistics; folded into one where neither is trained.
+// Convolution without bias, then batch norm; folded into one where neither is trained.
 struct ConvNorm {
   ConvNorm(const nn::Weights& w, const std::string& convolution, const std::string& norm, int64_t in, int64_t out, int64_t kernel, int64_t stride_, int64_t dilation_,
            bool trains_convolution, bool trains_norm);

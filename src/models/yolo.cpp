@@ -6,6 +6,7 @@
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/yolo_layers.h"
+#include "models/yolo_loss.h"
 #include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/inputs.h"
@@ -130,7 +131,8 @@ struct Neck {
 
 // Two wide convolutions and a 1x1, v8's branches of boxes and classes.
 struct Branch {
-  Branch(const Weights& w, int64_t in, int64_t inner, int64_t out) : first(w / 0, in, inner, 3), second(w / 1, inner, inner, 3), last(w, "2", inner, out, 1, {}) {}
+  Branch(const Weights& w, int64_t in, int64_t inner, int64_t out, nn::Init bias)
+      : first(w / 0, in, inner, 3), second(w / 1, inner, inner, 3), last(w, "2", inner, out, 1, {}, 1, true, bias) {}
   Tensor operator()(const Tensor& x) const { return last.forward(second(first(x))); }
 
   YoloConv first, second;
@@ -148,13 +150,13 @@ Tensor place_rows(const std::vector<Tensor>& maps) {
 
 class Yolo : public nn::Model {
  public:
-  Yolo(const Json& json, const Weights& weights) : c_(json), backbone_(c_, weights / "model"), neck_(c_, weights / "model") {
+  Yolo(const Json& json, const Weights& weights) : json_(json), c_(json), backbone_(c_, weights / "model"), neck_(c_, weights / "model") {
     const Weights head = weights / "model" / (c_.v8 ? 22 : 24);
     for (int64_t i = 0; i < 3; ++i) {
       const int64_t in = c_.channels[static_cast<size_t>(i + 2)];
       if (c_.v8) {
-        boxes_.emplace_back(head / "cv2" / i, in, c_.box_channels, 4 * kBins);
-        classes_.emplace_back(head / "cv3" / i, in, c_.class_channels, c_.classes);
+        boxes_.emplace_back(head / "cv2" / i, in, c_.box_channels, 4 * kBins, nn::Init::ones());
+        classes_.emplace_back(head / "cv3" / i, in, c_.class_channels, c_.classes, rare());
       } else {
         anchored_.emplace_back(head / "m", std::to_string(i), in, c_.anchors * (5 + c_.classes), 1, nn::Init{});
       }
@@ -168,11 +170,15 @@ class Yolo : public nn::Model {
   // (centre, size, object, classes), v8 [B,4+L,N] (centre, size, classes); pred_boxes [B,N,4], corners in pixels of the input, and
   // scores [B,N,L].
   nn::NamedTensors forward(const nn::NamedTensors& inputs, const nn::ForwardOptions&) const override {
-    const nn::Inputs in(inputs, {"pixel_values"});
+    const nn::Inputs in(inputs, {"pixel_values", "labels.*"});
     const Tensor pixels = in.floats("pixel_values", {-1, 3, -1, -1});
     require(pixels.size(2) % 32 == 0 && pixels.size(3) % 32 == 0 && pixels.size(2) > 0 && pixels.size(3) > 0,
             "forward: pixel_values are {}x{}, expected multiples of 32", pixels.size(2), pixels.size(3));
     const std::vector<Tensor> maps = neck_.forward(backbone_.forward(pixels));
+    if (in.has("labels.0.class_labels")) {
+      require(c_.v8, "forward: only the loss of v8 is here, not that of v5");
+      return loss_of(maps, {grid_places(maps, kStrides), static_cast<double>(pixels.size(3)), static_cast<double>(pixels.size(2)), nn::read_objects(in, pixels.size(0), c_.classes)});
+    }
     return c_.v8 ? distances(maps) : anchored(maps);
   }
 
@@ -181,13 +187,24 @@ class Yolo : public nn::Model {
     return {{"predictions", predictions}, {"pred_boxes", cat({centres - sizes * 0.5f, centres + sizes * 0.5f}, 2)}, {"scores", scores}};
   }
 
-  nn::NamedTensors distances(const std::vector<Tensor>& maps) const {
+  // Logits of sides [B,N,4*K] and classes [B,N,L].
+  std::pair<Tensor, Tensor> branches(const std::vector<Tensor>& maps) const {
     std::vector<Tensor> boxes, classes;
     for (size_t i = 0; i < 3; ++i) {
       boxes.push_back(boxes_[i](maps[i]));
       classes.push_back(classes_[i](maps[i]));
     }
-    const Tensor rows = place_rows(boxes), scores = sigmoid(place_rows(classes));
+    return {place_rows(boxes), place_rows(classes)};
+  }
+
+  nn::NamedTensors loss_of(const std::vector<Tensor>& maps, const YoloInput& input) const {
+    const auto [sides, classes] = branches(maps);
+    return {{"loss", yolo_aligned_loss(json_, input, reshape(sides, {sides.size(0), sides.size(1), 4, kBins}), classes)}};
+  }
+
+  nn::NamedTensors distances(const std::vector<Tensor>& maps) const {
+    const auto [rows, logits] = branches(maps);
+    const Tensor scores = sigmoid(logits);
     const int64_t images = rows.size(0), count = rows.size(1);
     Tensor bins = Tensor::zeros({kBins});
     for (int64_t i = 0; i < kBins; ++i) bins.data<float>()[i] = static_cast<float>(i);
@@ -230,6 +247,7 @@ class Yolo : public nn::Model {
     return outputs(cat(all, 1), cat(centres_all, 1), cat(sizes_all, 1), cat(scores, 1));
   }
 
+  const Json json_;
   Config c_;
   Backbone backbone_;
   Neck neck_;

@@ -50,6 +50,9 @@ struct YoloCsp {
   std::vector<YoloBottleneck> blocks;
 };
 
+// How the logits of rare things start: probabilities of 0.01 (arXiv:1708.02002).
+inline nn::Init rare() { return {nn::Init::constant, -4.595f}; }
+
 Tensor doubled(const Tensor& x);  // twice as high and wide, nearest
 
 // Column, row and stride of every place of maps, one map after another.

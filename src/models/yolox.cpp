@@ -5,6 +5,7 @@
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "models/yolo_layers.h"
+#include "models/yolo_loss.h"
 #include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/inputs.h"
@@ -91,18 +92,18 @@ struct Neck {
 struct Head {
   Head(const Config& c, const Weights& w, int64_t level)
       : stem(w / "stems" / level, (4 << level) * c.base, c.head, 1),
-        classes(w / "cls_preds", std::to_string(level), c.head, c.classes, 1, {}),
+        classes(w / "cls_preds", std::to_string(level), c.head, c.classes, 1, {}, 1, true, rare()),
         boxes(w / "reg_preds", std::to_string(level), c.head, 4, 1, {}),
-        objects(w / "obj_preds", std::to_string(level), c.head, 1, 1, {}) {
+        objects(w / "obj_preds", std::to_string(level), c.head, 1, 1, {}, 1, true, rare()) {
     for (int64_t i = 0; i < 2; ++i) {
       class_steps.emplace_back(w / "cls_convs" / level / i, c.head, c.head, 3, 1, c.depthwise);
       box_steps.emplace_back(w / "reg_convs" / level / i, c.head, c.head, 3, 1, c.depthwise);
     }
   }
-  // [B, 4 + 1 + classes, h, w]: box, object, classes, the latter as probabilities.
+  // [B, 4 + 1 + classes, h, w]: box, and the logits of object and classes.
   Tensor forward(const Tensor& map) const {
     const Tensor x = stem(map), a = class_steps[1](class_steps[0](x)), b = box_steps[1](box_steps[0](x));
-    return cat({boxes.forward(b), sigmoid(objects.forward(b)), sigmoid(classes.forward(a))}, 1);
+    return cat({boxes.forward(b), objects.forward(b), classes.forward(a)}, 1);
   }
 
   YoloConv stem;
@@ -112,7 +113,7 @@ struct Head {
 
 class Yolox : public nn::Model {
  public:
-  Yolox(const Json& json, const Weights& w) : c_(json), backbone_(c_, w / "backbone" / "backbone"), neck_(c_, w / "backbone") {
+  Yolox(const Json& json, const Weights& w) : json_(json), c_(json), backbone_(c_, w / "backbone" / "backbone"), neck_(c_, w / "backbone") {
     for (int64_t level = 0; level < 3; ++level) heads_.emplace_back(c_, w / "head", level);
   }
 
@@ -121,7 +122,7 @@ class Yolox : public nn::Model {
   // Input: pixel_values [B,3,H,W], blue first, 0..255, sides multiples of 32. Outputs: predictions [B,N,5+L] (centre, size, object,
   // classes) as the original gives them; pred_boxes [B,N,4], corners in pixels of the input, and scores [B,N,L], object times class.
   nn::NamedTensors forward(const nn::NamedTensors& inputs, const nn::ForwardOptions&) const override {
-    const nn::Inputs in(inputs, {"pixel_values"});
+    const nn::Inputs in(inputs, {"pixel_values", "labels.*"});
     const Tensor pixels = in.floats("pixel_values", {-1, 3, -1, -1});
     require(pixels.size(2) % 32 == 0 && pixels.size(3) % 32 == 0 && pixels.size(2) > 0 && pixels.size(3) > 0,
             "forward: pixel_values are {}x{}, expected multiples of 32", pixels.size(2), pixels.size(3));
@@ -142,12 +143,19 @@ class Yolox : public nn::Model {
       strides.data<float>()[i] = place.stride;
     }
     const Tensor centres = (narrow(raw, 2, 0, 2) + at) * strides, sizes = exp(narrow(raw, 2, 2, 2)) * strides;
-    return {{"predictions", cat({centres, sizes, narrow(raw, 2, 4, raw.size(2) - 4)}, 2)},
+    const Tensor objects = narrow(raw, 2, 4, 1), classes = narrow(raw, 2, 5, c_.classes);
+    if (in.has("labels.0.class_labels")) {
+      const YoloInput targets{places, static_cast<double>(pixels.size(3)), static_cast<double>(pixels.size(2)), nn::read_objects(in, pixels.size(0), c_.classes)};
+      return {{"loss", yolox_loss(json_, targets, cat({centres, sizes}, 2), objects, classes)}};
+    }
+    const Tensor object_chances = sigmoid(objects), class_chances = sigmoid(classes);
+    return {{"predictions", cat({centres, sizes, object_chances, class_chances}, 2)},
             {"pred_boxes", cat({centres - sizes * 0.5f, centres + sizes * 0.5f}, 2)},
-            {"scores", narrow(raw, 2, 5, c_.classes) * narrow(raw, 2, 4, 1)}};
+            {"scores", class_chances * object_chances}};
   }
 
  private:
+  const Json json_;
   Config c_;
   Backbone backbone_;
   Neck neck_;

@@ -116,10 +116,17 @@ size_t LayerCache::bytes() const {
 }
 
 Cache::Cache(const CacheShape& shape) {
-  for (int i = 0; i < shape.layers; ++i) layers_.emplace_back(shape);
+  if (shape.state > 0) states_.assign(static_cast<size_t>(shape.layers), std::vector<float>(static_cast<size_t>(shape.state)));
+  for (int i = 0; shape.state == 0 && i < shape.layers; ++i) layers_.emplace_back(shape);
 }
 
 void Cache::truncate(int64_t n) {
+  if (!states_.empty()) {
+    require(n == 0 || n == read_, "cache: a recurrent state of {} tokens cannot be cut to {}", read_, n);
+    for (auto& state : states_)
+      if (n == 0) std::fill(state.begin(), state.end(), 0.0f);
+    read_ = n;
+  }
   for (LayerCache& layer : layers_) layer.truncate(n);
   if (static_cast<int64_t>(ids.size()) > n) ids.resize(static_cast<size_t>(n));
 }
@@ -127,13 +134,17 @@ void Cache::truncate(int64_t n) {
 Cache Cache::prefix(int64_t n) const {
   Cache copy;
   for (const LayerCache& layer : layers_) copy.layers_.push_back(layer.prefix(n));
+  copy.states_ = states_;
+  copy.read_ = read_;
   copy.ids.assign(ids.begin(), ids.begin() + std::min<int64_t>(n, static_cast<int64_t>(ids.size())));
+  if (!states_.empty()) copy.truncate(n);
   return copy;
 }
 
 size_t Cache::bytes() const {
   size_t total = 0;
   for (const LayerCache& layer : layers_) total += layer.bytes();
+  for (const auto& state : states_) total += state.size() * sizeof(float);
   return total;
 }
 

@@ -1,9 +1,10 @@
 // Keys and values of the tokens a decoder has seen, per layer, in blocks of 64 positions. Blocks come one by one as the
 // sequence grows, never move, and may be shared by caches with a common beginning: a shared block is copied before it
-// is written. A decoding step allocates only when a block starts.
+// is written. A decoding step allocates only when a block starts. Recurrent models keep a state per layer instead.
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "mynah/tensor.h"
@@ -15,6 +16,7 @@ struct CacheShape {
   int layers = 0;
   int64_t kv_heads = 0, head_dim = 0;
   DType dtype = DType::f32;  // f32, f16 or bf16; bf16 is multiplied as it is where the processor can, else attention computes in f32
+  int64_t state = 0;         // > 0: a layer has a recurrent state of so many f32 and no keys and values
 };
 
 class LayerCache {
@@ -53,7 +55,13 @@ class Cache {
 
   LayerCache& layer(int i) { return layers_[static_cast<size_t>(i)]; }
   const LayerCache& layer(int i) const { return layers_[static_cast<size_t>(i)]; }
-  int64_t length() const { return layers_.empty() ? 0 : layers_.front().length(); }
+  // The recurrent state of layer i: zeros before the first token. Who has changed all layers' says how many tokens went in.
+  std::span<float> state(int i) { return states_[static_cast<size_t>(i)]; }
+  void advance(int64_t tokens) { read_ += tokens; }
+  int64_t length() const { return layers_.empty() ? read_ : layers_.front().length(); }
+  // To which of the lengths up to n it can be cut: n, but a recurrent state holds on to all tokens or none.
+  int64_t reach(int64_t n) const { return layers_.empty() && n < read_ ? 0 : n; }
+  // These throw for an n that it cannot be cut to.
   void truncate(int64_t n);
   Cache prefix(int64_t n) const;
   size_t bytes() const;
@@ -63,6 +71,8 @@ class Cache {
  private:
   Cache() = default;
   std::vector<LayerCache> layers_;
+  std::vector<std::vector<float>> states_;  // in place of layers_
+  int64_t read_ = 0;                        // tokens that the states have read
 };
 
 }  // namespace mynah::nn

@@ -44,6 +44,12 @@ Matrix CausalLM::load_head(const Weights& w, std::string_view name, const Matrix
 
 void CausalLM::remember(const Tensor&, Cache*) const { fail(ErrorCode::failure, "generation: this decoder attends to no other rows"); }
 
+bool CausalLM::may_share(int64_t cached, int64_t length) const {
+  const PositionSwitch s = position_switch();
+  if (s.length == 0 || (cached <= s.length && length <= s.length)) return !sees_ahead();
+  return s.anew && cached > s.length && length > s.length && !sees_ahead();
+}
+
 NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions& options) const {
   std::vector<std::string_view> known{"input_ids", "attention_mask", "position_ids", "token_type_ids", "labels", "start_positions", "end_positions"};
   for (const std::string_view name : media_names()) known.push_back(name);

@@ -29,6 +29,15 @@ class CausalLM : public Model {
   virtual int64_t max_positions() const = 0;
   // Whether what the cache holds of a token depends on tokens behind it: then no other text may begin with a cache's prefix.
   virtual bool sees_ahead() const { return false; }
+  // The length of texts beyond which all their positions turn otherwise (longrope); 0: none. A text that grows beyond it keeps what was
+  // computed of its beginning or, `anew`, is read once more from the start.
+  struct PositionSwitch {
+    int64_t length = 0;
+    bool anew = false;
+  };
+  virtual PositionSwitch position_switch() const { return {}; }
+  // Whether a text of `length` tokens may begin with what a cache of a text of `cached` tokens holds.
+  bool may_share(int64_t cached, int64_t length) const;
   // Whether a label stands where it is predicted, not one place further as for language models (BartForCausalLM).
   virtual bool labels_in_place() const { return false; }
   // Whether positions without a mask may mean packed sequences; the reference does not ask that of all families.

@@ -162,7 +162,7 @@ std::vector<float> Rope::frequencies(int64_t length) const {
   return out;
 }
 
-std::pair<Tensor, Tensor> Rope::tables(std::span<const int32_t> positions, std::span<const int64_t> sequence_lengths) const {
+std::pair<Tensor, Tensor> Rope::tables(std::span<const int32_t> positions, std::span<const int64_t> sequence_lengths, std::span<const int64_t> reach) const {
   const int64_t n = static_cast<int64_t>(positions.size()), half = rotary_ / 2;
   int64_t total = 0;
   for (const int64_t length : sequence_lengths) total += length;
@@ -170,9 +170,9 @@ std::pair<Tensor, Tensor> Rope::tables(std::span<const int32_t> positions, std::
   Tensor cosines = Tensor::empty({n, half}), sines = Tensor::empty({n, half});
   float *c = cosines.data<float>(), *s = sines.data<float>();
   int64_t row = 0;
-  for (const int64_t length : sequence_lengths) {
-    int64_t longest = 0;
-    const int64_t end = row + length;
+  for (size_t sequence = 0; sequence < sequence_lengths.size(); ++sequence) {
+    int64_t longest = reach.empty() ? 0 : reach[sequence];
+    const int64_t end = row + sequence_lengths[sequence];
     for (int64_t i = row; i < end; ++i) longest = std::max<int64_t>(longest, positions[i] + 1);
     const std::vector<float> f = frequencies(longest);
     for (; row < end; ++row) {

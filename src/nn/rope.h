@@ -23,9 +23,9 @@ class Rope {
   // type or a missing or misshapen field.
   Rope(const Json& config, int64_t head_dim, double default_theta = 10000.0);
 
-  // cos and sin [positions, R/2], R the turned elements of a head. The lengths of `sequences` decide about types that depend on
-  // the length (dynamic, longrope): each run of positions is one sequence.
-  std::pair<Tensor, Tensor> tables(std::span<const int32_t> positions, std::span<const int64_t> sequence_lengths) const;
+  // cos and sin [positions, R/2], R the turned elements of a head. Types that depend on the length (dynamic, longrope) go by each
+  // sequence's last position or, where it is more, by its `reach` (TokenBatch; may be empty).
+  std::pair<Tensor, Tensor> tables(std::span<const int32_t> positions, std::span<const int64_t> sequence_lengths, std::span<const int64_t> reach = {}) const;
   int64_t rotary_dim() const { return rotary_; }
   int64_t max_positions() const { return max_positions_; }
   double theta() const { return theta_; }
@@ -33,6 +33,8 @@ class Rope {
   float attention_factor() const { return attention_factor_; }
   // Radians per position [R/2], as they are for types that do not depend on the length.
   std::span<const float> inverse_frequencies() const { return inverse_frequencies_; }
+  // Texts longer than this turn otherwise (longrope); 0: all turn alike.
+  int64_t switch_length() const { return type_ == Type::longrope ? original_positions_ : 0; }
 
  private:
   std::vector<float> frequencies(int64_t length) const;

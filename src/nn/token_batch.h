@@ -16,6 +16,7 @@ struct TokenBatch {
   std::vector<int32_t> positions;   // [N]
   std::vector<int64_t> lengths;     // rows of each sequence; their sum is N
   std::vector<Cache*> caches;       // one per sequence, holding what came before; or empty
+  std::vector<int64_t> reach;       // how long each sequence is together with what is still to come of a prompt that is read in pieces; or empty
   std::vector<uint8_t> key_mask;    // [N], 0 hides a token from all others; or empty. Not with caches
   std::vector<int32_t> token_types; // [N] or empty
   // Embeddings [M, C] made of pictures or sound, and the rows (ascending, M of them) where they stand in place of the table's.

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/require.h"
+#include "search/folder_files.h"
 
 namespace mynah::search {
 namespace fs = std::filesystem;
@@ -21,60 +22,6 @@ CREATE TABLE IF NOT EXISTS passage(id INTEGER PRIMARY KEY, file INTEGER, first I
 CREATE INDEX IF NOT EXISTS passages_of_file ON passage(file);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='passage', content_rowid='id', tokenize='porter unicode61');
 )";
-
-// A folder's index has a name of its own: FNV-1a of its path.
-std::string file_name(const fs::path& folder) {
-  uint64_t hash = 14695981039346656037u;
-  for (const char c : folder.string()) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return fmt::format("{}-{:016x}.sqlite", folder.filename().string().substr(0, 40), hash);
-}
-
-fs::path existing(const fs::path& folder) {
-  std::error_code error;
-  const fs::path real = fs::canonical(folder, error);
-  if (error || !fs::is_directory(real))
-    fail(ErrorCode::not_found, "{}: expected a folder; give one that exists", folder.string());
-  return real;
-}
-
-fs::path database_path(const fs::path& folder, const fs::path& store) {
-  std::error_code error;
-  fs::create_directories(store, error);
-  if (error) fail(ErrorCode::failure, "{}: cannot be made: {}", store.string(), error.message());
-  return store / file_name(folder);
-}
-
-struct Found {
-  fs::path path;
-  std::string name;
-  int64_t size, time;
-};
-
-std::vector<Found> files_below(const fs::path& folder, std::vector<std::string>* skipped) {
-  std::vector<Found> found;
-  std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error), end;
-       at != end; at.increment(error)) {
-    if (error) break;
-    const auto& entry = *at;
-    if (entry.path().filename().string().starts_with('.')) {
-      if (entry.is_directory(error)) at.disable_recursion_pending();
-      continue;
-    }
-    if (!entry.is_regular_file(error)) continue;
-    const std::string name = entry.path().lexically_relative(folder).string();
-    const uintmax_t size = entry.file_size(error);
-    if (error || size == 0) continue;
-    if (size > kMostBytes) {
-      skipped->push_back(fmt::format("{}: {} bytes, at most {} are read", name, size, kMostBytes));
-      continue;
-    }
-    found.push_back(
-        {entry.path(), name, static_cast<int64_t>(size), entry.last_write_time(error).time_since_epoch().count()});
-  }
-  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.name < b.name; });
-  return found;
-}
 
 // The question's words as FTS5 takes them, any of which may occur; words that say nothing are left out.
 std::string match_expression(const std::string& question) {
@@ -102,7 +49,7 @@ std::string match_expression(const std::string& question) {
 }  // namespace
 
 FolderIndex::FolderIndex(const fs::path& folder, const fs::path& store, const std::string& model)
-    : folder_(existing(folder)), database_(database_path(folder_, store)) {
+    : folder_(existing_folder(folder)), database_(index_path(folder_, store, "")) {
   database_.execute(kTables);
   Statement known(database_, "SELECT value FROM about WHERE key = 'model'");
   const bool same = known.step() && known.text(0) == model;
@@ -159,11 +106,11 @@ void FolderIndex::take_in(const fs::path& file, const std::string& name, int64_t
 IndexChanges FolderIndex::update(const PassageLimits& limits, const Embed& embed,
                                  const std::function<void(int64_t, int64_t)>& progress) {
   IndexChanges changes;
-  const auto found = files_below(folder_, &changes.skipped);
+  const auto found = files_below(folder_, kMostBytes, {}, &changes.skipped);
   std::map<std::string, std::array<int64_t, 3>> known;  // id, size, time
   for (Statement all(database_, "SELECT id, path, size, time FROM file"); all.step();)
     known[all.text(1)] = {all.integer(0), all.integer(2), all.integer(3)};
-  std::vector<const Found*> due;
+  std::vector<const FolderFile*> due;
   for (const auto& file : found) {
     const auto it = known.find(file.name);
     if (it == known.end() || it->second[1] != file.size || it->second[2] != file.time) due.push_back(&file);
@@ -175,7 +122,7 @@ IndexChanges FolderIndex::update(const PassageLimits& limits, const Embed& embed
     all.commit();
     changes.removed = static_cast<int64_t>(known.size());
   }
-  for (const Found* file : due) {
+  for (const FolderFile* file : due) {
     progress(changes.read, static_cast<int64_t>(due.size()));
     try {
       take_in(file->path, file->name, file->size, file->time, limits, embed);

@@ -186,7 +186,7 @@ ReplyPtr Recorder::watch(std::shared_ptr<Request> request, ReplyPtr reply) {
 
 void Recorder::keep(const Request& request, int status, std::string type, std::string body) {
   const RequestNotes::Values notes = request.notes->values();
-  if (!notes.answered || body.size() > kMostBytes || request.body.size() > kMostBytes) return;
+  if (!notes.answered || !request.header(kSeedHeader).empty() || body.size() > kMostBytes || request.body.size() > kMostBytes) return;
   const int64_t number = ++count_;
   if (number > kMostRecords) {
     if (number == kMostRecords + 1) warn("serve: {} requests are recorded, no more will be", kMostRecords);

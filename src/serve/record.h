@@ -38,7 +38,8 @@ class Recorder {
   // Throws failure when the folder cannot be made. Files are written by `background`.
   Recorder(std::filesystem::path folder, Workers& background);
 
-  // A reply that keeps what it is given. A client that leaves early, an answer that no model gave and one above 64 MB are not recorded.
+  // A reply that keeps what it is given. A client that leaves early, a replay, an answer that no model gave and one above 64 MB
+  // are not recorded.
   ReplyPtr watch(std::shared_ptr<Request> request, ReplyPtr reply);
 
  private:

@@ -135,6 +135,7 @@ std::string task_of_head(const LoadedModel& model, const Json& parameters) {
   const auto& network = *model.model.bundle().network;
   const nn::HeadKind kind = network.kind();
   if (speaks(model)) return "text-to-speech";
+  if (kind == nn::HeadKind::image_text && model.model.architecture().ends_with("ForQuestionAnswering")) return "visual-question-answering";
   if (const std::string task = task_of_media(model.description.family); !task.empty()) return task;
   switch (kind) {
     case nn::HeadKind::causal_lm:
@@ -143,7 +144,6 @@ std::string task_of_head(const LoadedModel& model, const Json& parameters) {
       return "text2text-generation";
     case nn::HeadKind::image_text: {
       const std::string name = model.model.architecture();
-      if (name.ends_with("ForQuestionAnswering")) return "visual-question-answering";
       return name.starts_with("Blip") || name.starts_with("VisionEncoder") ? "image-to-text" : "image-text-to-text";
     }
     case nn::HeadKind::masked_lm:

@@ -5,9 +5,9 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "base/require.h"
 #include "store/partial.h"
-#include "store/process.h"
 #include "store/selection.h"
 #include "store/sources.h"
 #include "store/zip.h"

@@ -6,6 +6,7 @@
 #include "base/require.h"
 #include "nn/config.h"
 #include "tasks/options.h"
+#include "tasks/picture_results.h"
 #include "tasks/pictures.h"
 #include "tasks/scores.h"
 #include "tasks/show.h"
@@ -28,19 +29,8 @@ std::string function_of(const t::OpenTask& task, const Json& options, size_t lab
 }
 
 std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
-  const auto count = static_cast<size_t>(t::integer(options, "top_k", 5, 1));
   std::vector<Json> results;
-  for (const Json& input : inputs) {
-    std::vector<float> scores = t::look(task, t::read_picture(task, input)).at("logits").to_vector();
-    const std::string function = function_of(task, options, scores.size());
-    if (function == "softmax") scores = t::softmax(scores);
-    if (function == "sigmoid")
-      for (float& x : scores) x = 1 / (1 + std::exp(-x));
-    Json rows = Json::array();
-    for (const size_t i : t::largest(scores, count))
-      rows.push_back({{"label", t::label_name(task.bundle(), static_cast<int64_t>(i))}, {"score", scores[i]}});
-    results.push_back(std::move(rows));
-  }
+  for (const Json& input : inputs) results.push_back(t::labels_of(task, t::read_picture(task, input), options));
   return results;
 }
 
@@ -49,6 +39,18 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 }
 
 }  // namespace
+
+Json tasks::labels_of(const OpenTask& task, const media::Image& picture, const Json& options) {
+  const auto count = static_cast<size_t>(integer(options, "top_k", 5, 1));
+  std::vector<float> scores = look(task, picture).at("logits").to_vector();
+  const std::string function = function_of(task, options, scores.size());
+  if (function == "softmax") scores = softmax(scores);
+  if (function == "sigmoid")
+    for (float& x : scores) x = 1 / (1 + std::exp(-x));
+  Json rows = Json::array();
+  for (const size_t i : largest(scores, count)) rows.push_back({{"label", label_name(task.bundle(), static_cast<int64_t>(i))}, {"score", scores[i]}});
+  return rows;
+}
 
 extern const TaskEntry task_image_classification{
     .name = "image-classification",

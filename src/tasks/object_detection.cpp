@@ -7,6 +7,7 @@
 #include "nn/config.h"
 #include "tasks/candidates.h"
 #include "tasks/options.h"
+#include "tasks/picture_results.h"
 #include "tasks/pictures.h"
 #include "tasks/scores.h"
 #include "tasks/show.h"
@@ -67,15 +68,8 @@ Json dense_detections(const t::OpenTask& task, const nn::NamedTensors& outputs, 
 }
 
 std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
-  const Json& config = task.bundle().config;
-  const auto threshold = static_cast<float>(t::number(options, "threshold", nn::config_number(config, "score_threshold", 0.5)));
-  const auto overlap = static_cast<float>(t::number(options, "iou_threshold", nn::config_number(config, "iou_threshold", 0.45)));
   std::vector<Json> results;
-  for (const Json& input : inputs) {
-    const media::Image picture = t::read_picture(task, input);
-    const nn::NamedTensors outputs = t::look(task, picture);
-    results.push_back(outputs.count("scores") ? dense_detections(task, outputs, picture, threshold, overlap) : set_detections(task, outputs, picture, threshold));
-  }
+  for (const Json& input : inputs) results.push_back(t::objects_in(task, t::read_picture(task, input), options));
   return results;
 }
 
@@ -106,6 +100,14 @@ media::Image draw(media::Image picture, const Json& result) {
 }
 
 }  // namespace
+
+Json tasks::objects_in(const OpenTask& task, const media::Image& picture, const Json& options) {
+  const Json& config = task.bundle().config;
+  const auto threshold = static_cast<float>(number(options, "threshold", nn::config_number(config, "score_threshold", 0.5)));
+  const auto overlap = static_cast<float>(number(options, "iou_threshold", nn::config_number(config, "iou_threshold", 0.45)));
+  const nn::NamedTensors outputs = look(task, picture);
+  return outputs.count("scores") ? dense_detections(task, outputs, picture, threshold, overlap) : set_detections(task, outputs, picture, threshold);
+}
 
 extern const TaskEntry task_object_detection{
     .name = "object-detection",

@@ -95,20 +95,7 @@ void Bpe::tokenize(std::string_view word, Workspace& work, std::vector<Token>& t
 
 void Bpe::tokenize_word(std::string_view word, Workspace& work, std::vector<Token>& tokens) const {
   if (word.empty()) return;
-  const bool cached = word.size() <= WordCache::kLongestWord;
-  WordCache::Slot* slot = nullptr;
-  if (cached) {
-    bool hit;
-    slot = &work.cache.slot(word, hit);
-    if (hit) {
-      uint32_t at = 0;
-      for (size_t i = 0; i < slot->count; ++i) {
-        tokens.push_back({slot->ids[i], at, at + slot->sizes[i]});
-        at += slot->sizes[i];
-      }
-      return;
-    }
-  }
+  if (work.cache.recall(word, 0, tokens)) return;
   std::vector<Token>& symbols = work.merge.symbols;
   symbols.clear();
   if (const int32_t whole = options_.ignore_merges ? whole_word(word, work) : -1; whole >= 0) {
@@ -119,17 +106,7 @@ void Bpe::tokenize_word(std::string_view word, Workspace& work, std::vector<Toke
     symbols.size() <= kShort ? merge_short(work.merge) : merge_long(work.merge);
   }
   tokens.insert(tokens.end(), symbols.begin(), symbols.end());
-  if (!slot || symbols.size() > WordCache::kMostTokens) return;
-  for (size_t i = 0; i < symbols.size(); ++i) {
-    const uint32_t size = symbols[i].end - symbols[i].begin;
-    if (size > UINT8_MAX) return;  // a slot that holds a word is complete: its size is written last
-    if (i == 0) slot->size = 0;
-    slot->ids[i] = symbols[i].id;
-    slot->sizes[i] = static_cast<uint8_t>(size);
-  }
-  std::memcpy(slot->word, word.data(), word.size());
-  slot->count = static_cast<uint8_t>(symbols.size());
-  slot->size = static_cast<uint8_t>(word.size());
+  work.cache.remember(word, 0, symbols);
 }
 
 int32_t Bpe::whole_word(std::string_view word, Workspace& work) const {

@@ -1,6 +1,7 @@
 #include "text/encodings.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/require.h"
 
@@ -44,6 +45,18 @@ std::pair<int64_t, int64_t> longest_first(int64_t first, int64_t second, int64_t
 
 void append(Encoding& e, const Encoding& next) {
   each_vector([](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); }, e, next);
+}
+
+void append(Encoding& e, Encoding&& next) {
+  if (e.ids.empty()) {
+    e = std::move(next);
+    return;
+  }
+  each_vector(
+      [](auto& to, auto& from) {
+        to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+      },
+      e, next);
 }
 
 std::vector<Encoding> windows(Encoding e, int64_t most, int64_t stride, Side side, bool overflow) {

@@ -8,6 +8,7 @@ namespace mynah::text {
 
 // Puts the tokens of `next` behind those of `e`.
 void append(Encoding& e, const Encoding& next);
+void append(Encoding& e, Encoding&& next);
 
 // The encoding cut to `most` tokens, then the windows over what was cut off, each with `stride` tokens of the one
 // before. Throws usage when the stride is not smaller than `most`.

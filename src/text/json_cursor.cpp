@@ -1,6 +1,10 @@
 #include "text/json_cursor.h"
 
+#include <array>
 #include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <limits>
 #include <optional>
 
 #include "base/require.h"
@@ -15,6 +19,24 @@ std::optional<uint32_t> hex4(std::string_view text, size_t at) {
   const auto [end, error] = std::from_chars(text.data() + at, text.data() + at + 4, value, 16);
   if (error != std::errc() || end != text.data() + at + 4) return std::nullopt;
   return value;
+}
+
+// value * 10^exponent, with one operation where that is possible.
+double scaled(double value, int64_t exponent) {
+  constexpr int64_t kLargest = 308;
+  static const std::array<double, kLargest + 1> powers = [] {
+    std::array<double, kLargest + 1> table;
+    char text[8];
+    for (int64_t i = 0; i <= kLargest; ++i) {
+      const int size = std::snprintf(text, sizeof text, "1e%d", static_cast<int>(i));
+      std::from_chars(text, text + size, table[static_cast<size_t>(i)]);
+    }
+    return table;
+  }();
+  for (; exponent < -kLargest && value != 0; exponent += kLargest) value /= powers[kLargest];
+  if (value == 0) return 0;
+  if (exponent < 0) return value / powers[static_cast<size_t>(-exponent)];
+  return exponent > kLargest ? std::numeric_limits<double>::infinity() : value * powers[static_cast<size_t>(exponent)];
 }
 
 }  // namespace
@@ -116,13 +138,43 @@ std::string JsonCursor::unescape(std::string_view raw) const {
   return unicode::is_valid(out) ? out : unicode::to_valid(out);
 }
 
+// Equal sums of scores decide between segmentations, so scores must be the reference's to the last bit, and it does not
+// round correctly: the digits that 64 bits hold as one whole number, then a multiplication or division by a power of
+// ten. (The reading in Rust's serde_json.)
 double JsonCursor::number() {
-  peek();
-  double value = 0;
-  const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
-  if (error != std::errc()) broken("a number");
-  at_ = static_cast<size_t>(end - text_.data());
-  return value;
+  const bool negative = peek() == '-';
+  if (negative) ++at_;
+  uint64_t digits = 0;
+  int64_t exponent = 0;
+  const auto run = [&](int64_t per_digit, int64_t per_lost_digit) {
+    const size_t begin = at_;
+    bool full = false;
+    for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
+      const auto digit = static_cast<uint64_t>(text_[at_] - '0');
+      full = full || digits > (UINT64_MAX - digit) / 10;
+      if (!full) digits = digits * 10 + digit;
+      exponent += full ? per_lost_digit : per_digit;
+    }
+    if (at_ == begin) broken("a number");
+  };
+  const auto next_is = [&](char c) { return at_ < text_.size() && text_[at_] == c; };
+  run(0, 1);
+  if (next_is('.')) {
+    ++at_;
+    run(-1, 0);
+  }
+  if (next_is('e') || next_is('E')) {
+    ++at_;
+    if (next_is('+')) ++at_;
+    int32_t power = 0;
+    const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), power);
+    if (error != std::errc()) broken("a number");
+    at_ = static_cast<size_t>(end - text_.data());
+    exponent += power;
+  }
+  const double value = scaled(static_cast<double>(digits), exponent);
+  if (!std::isfinite(value)) broken("a number that a double can hold");
+  return negative ? -value : value;
 }
 
 int64_t JsonCursor::integer() {

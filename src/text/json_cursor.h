@@ -21,6 +21,7 @@ class JsonCursor {
   bool consume(char c);
   // A string; its bytes are valid UTF-8 (lone surrogate escapes become U+FFFD).
   std::string_view string(TextArena& arena);
+  // As the reference reads it, which may be one unit of the last place off.
   double number();
   int64_t integer();
   // The source text of the next value, checked for balance only.

@@ -11,12 +11,6 @@
 
 namespace mynah::text {
 
-// A token of a word: bytes [begin, end) of it.
-struct Token {
-  int32_t id;
-  uint32_t begin, end;
-};
-
 // A linked list of symbols under merging, and a heap of candidate merges.
 struct MergeScratch {
   struct Symbol {
@@ -30,12 +24,21 @@ struct MergeScratch {
   std::vector<uint64_t> heap;
 };
 
+// The best way to a place of a word (unigram.h).
+struct PathNode {
+  double score = 0;    // of the best path from the beginning of the word to here
+  int32_t id = -1;     // of its last piece
+  uint32_t begin = 0;  // where that piece begins
+  bool reached = false;
+};
+
 // What one encoding needs for itself; kept and used again by later encodings.
 struct Workspace {
   WordCache cache;
   MergeScratch merge;
   Pieces pieces;
   std::vector<Token> tokens;
+  std::vector<PathNode> path;
   std::string spelling;
 };
 

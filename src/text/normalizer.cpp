@@ -1,5 +1,6 @@
 #include "text/normalizer.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "text/byte_level.h"
@@ -25,13 +26,33 @@ class PieceNormalizer : public Normalizer {
   virtual void edit(const Pieces& pieces, const Piece& piece, Rewriter& out) const = 0;
 };
 
-// Puts the characters that visit(code) keeps.
+// Copies runs of ASCII, to be changed by run(copy, size), and calls other(code, at, size) for every other character.
+template <class Run, class Other>
+void each_run(const Pieces& pieces, const Piece& piece, Rewriter& out, Run&& run, Other&& other) {
+  const std::string_view text = pieces.text();
+  for (size_t at = piece.begin; at < piece.end;) {
+    const size_t end = ascii_end(text, at, piece.end);
+    if (end > at) run(out.copy(at, end), end - at);
+    uint32_t size = 0;
+    if (end < piece.end) {
+      const char32_t code = unicode::decode_valid(text.data() + end, size);
+      other(code, end, size);
+    }
+    at = end + size;
+  }
+}
+
+// Puts the characters that keep(code) keeps; ASCII always.
 template <class Keep>
 void filter(const Pieces& pieces, const Piece& piece, Rewriter& out, Keep&& keep) {
-  each_character(pieces.text(), piece.begin, piece.end, [&](char32_t code, size_t at, uint32_t) {
-    if (keep(code)) out.put(code, at);
-  });
+  each_run(
+      pieces, piece, out, [](char*, size_t) {},
+      [&](char32_t code, size_t at, uint32_t) {
+        if (keep(code)) out.put(code, at);
+      });
 }
+
+bool is_ascii(std::string_view text) { return ascii_end(text, 0, text.size()) == text.size(); }
 
 class Normal : public PieceNormalizer {
  public:
@@ -49,12 +70,15 @@ class Normal : public PieceNormalizer {
 class Lowercase : public PieceNormalizer {
  protected:
   void edit(const Pieces& pieces, const Piece& piece, Rewriter& out) const override {
+    constexpr auto lower_ascii = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
     std::array<char32_t, 2> lower;
-    each_character(pieces.text(), piece.begin, piece.end, [&](char32_t code, size_t at, uint32_t size) {
-      const int count = unicode::to_lower(code, lower);
-      out.put(lower[0], at);
-      if (count > 1) out.insert(lower[1], at + size);
-    });
+    each_run(
+        pieces, piece, out, [&](char* copy, size_t size) { std::transform(copy, copy + size, copy, lower_ascii); },
+        [&](char32_t code, size_t at, uint32_t size) {
+          const int count = unicode::to_lower(code, lower);
+          out.put(lower[0], at);
+          if (count > 1) out.insert(lower[1], at + size);
+        });
   }
 };
 
@@ -163,7 +187,7 @@ class Bert : public Normalizer {
 
   void apply(Pieces& pieces) const override {
     if (clean_ || chinese_) pieces.rewrite([&](const Piece& piece, Rewriter& out) { clean(pieces, piece, out); });
-    if (strip_accents_) {
+    if (strip_accents_ && !is_ascii(pieces.text())) {
       pieces.rewrite(
           [&](const Piece& piece, Rewriter& out) { normalize_piece(pieces, piece, unicode::Form::nfd, out); });
       pieces.rewrite([&](const Piece& piece, Rewriter& out) {
@@ -175,16 +199,28 @@ class Bert : public Normalizer {
 
  private:
   void clean(const Pieces& pieces, const Piece& piece, Rewriter& out) const {
-    each_character(pieces.text(), piece.begin, piece.end, [&](char32_t code, size_t at, uint32_t size) {
-      if (clean_) {
-        if (code == 0 || code == unicode::kReplacement || is_legacy_control(code)) return;
-        if (unicode::is_space(code)) code = ' ';
-      }
-      if (!chinese_ || !is_chinese(code)) return out.put(code, at);
-      out.put(' ', at);
-      out.insert(code, at + size);
-      out.insert(U' ', at + size);
-    });
+    constexpr auto is_printable = [](char c) { return c >= ' ' && c <= '~'; };
+    const std::string_view text = pieces.text();
+    uint32_t size;
+    for (size_t at = piece.begin; at < piece.end; at += size) {
+      size_t plain = at;
+      while (plain < piece.end && is_printable(text[plain])) ++plain;
+      if (plain > at) out.copy(at, plain);
+      at = plain;
+      if (at == piece.end) break;
+      const char32_t code = unicode::decode_valid(text.data() + at, size);
+      clean_character(code, at, size, out);
+    }
+  }
+  void clean_character(char32_t code, size_t at, uint32_t size, Rewriter& out) const {
+    if (clean_) {
+      if (code == 0 || code == unicode::kReplacement || is_legacy_control(code)) return;
+      if (unicode::is_space(code)) code = ' ';
+    }
+    if (!chinese_ || !is_chinese(code)) return out.put(code, at);
+    out.put(' ', at);
+    out.insert(code, at + size);
+    out.insert(U' ', at + size);
   }
   static bool is_chinese(char32_t c) {
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||

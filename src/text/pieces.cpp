@@ -4,15 +4,9 @@
 
 namespace mynah::text {
 
-void Rewriter::note(size_t at) {
-  if (!old_.tracked_) return;
-  spans_.resize(text_.size(), old_.span(at));
-}
-
 void Rewriter::insert(char32_t code, size_t consumed) {
   unicode::append(text_, code);
-  if (!old_.tracked_) return;
-  spans_.resize(text_.size(), consumed > piece_.begin ? old_.span(consumed - 1) : Span{piece_.origin, piece_.origin});
+  if (old_.tracked_) fill(consumed > piece_.begin ? old_.span(consumed - 1) : Span{piece_.origin, piece_.origin});
 }
 
 void Rewriter::put_text(std::string_view text, size_t at) {
@@ -24,21 +18,22 @@ void Rewriter::put_text(std::string_view text, size_t at) {
 void Rewriter::insert(std::string_view text, size_t consumed) {
   text_.append(text);
   old_.check_growth(text_.size());
-  if (!old_.tracked_) return;
-  spans_.resize(text_.size(), consumed > piece_.begin ? old_.span(consumed - 1) : Span{piece_.origin, piece_.origin});
+  if (old_.tracked_) fill(consumed > piece_.begin ? old_.span(consumed - 1) : Span{piece_.origin, piece_.origin});
 }
 
-void Rewriter::copy(size_t begin, size_t end) {
+char* Rewriter::copy(size_t begin, size_t end) {
+  const size_t before = text_.size();
   text_.append(old_.text_.substr(begin, end - begin));
-  if (!old_.tracked_) return;
-  if (!old_.spans_.empty()) {
+  if (old_.tracked_ && !old_.spans_.empty()) {
     spans_.insert(spans_.end(), old_.spans_.begin() + static_cast<ptrdiff_t>(begin),
                   old_.spans_.begin() + static_cast<ptrdiff_t>(end));
-    return;
+  } else if (old_.tracked_) {
+    each_character(old_.text_, begin, end, [&](char32_t, size_t at, uint32_t size) {
+      for (uint32_t i = 0; i < size; ++i)
+        spans_.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(at + size)});
+    });
   }
-  each_character(old_.text_, begin, end, [&](char32_t, size_t at, uint32_t size) {
-    spans_.resize(spans_.size() + size, {static_cast<uint32_t>(at), static_cast<uint32_t>(at + size)});
-  });
+  return text_.data() + before;
 }
 
 void Pieces::reset(std::string_view input, bool tracked) {

@@ -2,6 +2,7 @@
 // of the input it came from. Normalizers and some pre-tokenizers rewrite the form; most pre-tokenizers only cut.
 #pragma once
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,26 +25,41 @@ struct Piece {
 
 class Pieces;
 
+// Where the run of ASCII that begins at `at` ends, at most `end`.
+inline size_t ascii_end(std::string_view text, size_t at, size_t end) {
+  constexpr uint64_t kHighBits = 0x8080808080808080u;
+  for (uint64_t eight; at + sizeof eight <= end; at += sizeof eight) {
+    std::memcpy(&eight, text.data() + at, sizeof eight);
+    if (eight & kHighBits) break;
+  }
+  while (at < end && static_cast<unsigned char>(text[at]) < 0x80) ++at;
+  return at;
+}
+
 // Builds the new form of one piece. Every character it puts says which byte of the old form it came from.
 class Rewriter {
  public:
   // A character in place of the one at old byte `at`.
   void put(char32_t code, size_t at) {
-    unicode::append(text_, code);
+    if (code < 0x80)
+      text_.push_back(static_cast<char>(code));
+    else
+      unicode::append(text_, code);
     note(at);
   }
   // A character inserted after old byte `consumed` - 1; it counts as coming from there.
   void insert(char32_t code, size_t consumed);
   void insert(std::string_view text, size_t consumed);
-  // Old bytes as they are.
-  void copy(size_t begin, size_t end);
+  // Old bytes as they are. Where the copy begins: until the next call it may be changed, byte for byte.
+  char* copy(size_t begin, size_t end);
   // A text in front of the piece, which counts as coming from the piece's first character.
   void put_text(std::string_view text, size_t at);
 
  private:
   friend class Pieces;
   Rewriter(const Pieces& old, std::string& text, std::vector<Span>& spans) : old_(old), text_(text), spans_(spans) {}
-  void note(size_t at);
+  inline void note(size_t at);
+  inline void fill(Span span);
 
   const Pieces& old_;
   std::string& text_;
@@ -125,6 +141,15 @@ class Pieces {
   size_t most_ = 0;  // bytes that the present form may reach
   bool tracked_ = false;
 };
+
+// The bytes that were put since the last call come from `span`.
+void Rewriter::fill(Span span) {
+  while (spans_.size() < text_.size()) spans_.push_back(span);
+}
+
+void Rewriter::note(size_t at) {
+  if (old_.tracked()) fill(old_.span(at));
+}
 
 // Calls visit(code, at, size) for every character of bytes [begin, end) of valid UTF-8 text.
 template <class F>

@@ -26,7 +26,7 @@ Encoding one_token(const Edge& edge, int32_t type_id, bool ids_only) {
 }
 
 void put_front(Encoding& e, Encoding first) {
-  append(first, e);
+  append(first, std::move(e));
   e = std::move(first);
 }
 
@@ -125,12 +125,15 @@ class Template : public PostProcessor {
 
   void apply(Parts& parts, bool add_special_tokens) const override {
     std::vector<Encoding> out;
-    for (const PieceOf& piece : parts.list.size() > 1 ? pair_ : single_) {
+    const std::vector<PieceOf>& pieces = parts.list.size() > 1 ? pair_ : single_;
+    for (auto piece_at = pieces.begin(); piece_at != pieces.end(); ++piece_at) {
+      const PieceOf& piece = *piece_at;
       if (piece.sequence < 0) {
         for (const Edge& special : piece.specials)
           if (add_special_tokens) out.push_back(one_token(special, piece.type_id, parts.ids_only));
       } else if (const auto i = static_cast<size_t>(piece.sequence); i < parts.list.size()) {
-        Encoding e = parts.list[i];
+        const bool again = std::any_of(piece_at + 1, pieces.end(), [&](const PieceOf& p) { return p.sequence == piece.sequence; });
+        Encoding e = again ? parts.list[i] : std::move(parts.list[i]);
         if (!is_overflow(parts, i)) set_types(e, piece.type_id);
         out.push_back(std::move(e));
       }
@@ -231,7 +234,7 @@ std::unique_ptr<PostProcessor> make_post_processor(const Json& json) {
 Encoding joined(Parts parts) {
   if (parts.list.empty()) return {};
   Encoding all = std::move(parts.list[0]);
-  for (size_t i = 1; i < parts.list.size(); ++i) append(all, parts.list[i]);
+  for (size_t i = 1; i < parts.list.size(); ++i) append(all, std::move(parts.list[i]));
   return all;
 }
 

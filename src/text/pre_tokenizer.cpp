@@ -215,14 +215,24 @@ class Whitespace : public PreTokenizer {
 class WhitespaceSplit : public PreTokenizer {
  public:
   void apply(Pieces& pieces) const override {
-    cut_at_characters(pieces, Behavior::removed, [](char32_t code) { return unicode::is_space(code); });
+    cut_at_characters(pieces, Behavior::removed, [](char32_t code) {
+      return code < 0x80 ? code == ' ' || (code >= 9 && code <= 13) : unicode::is_space(code);
+    });
   }
 };
 
 class Punctuation : public PreTokenizer {
  public:
   explicit Punctuation(Behavior behavior) : behavior_(behavior) {}
-  void apply(Pieces& pieces) const override { cut_at_characters(pieces, behavior_, is_legacy_punctuation); }
+  void apply(Pieces& pieces) const override {
+    static const std::array<bool, 128> ascii = [] {
+      std::array<bool, 128> table;
+      for (size_t code = 0; code < table.size(); ++code) table[code] = is_legacy_punctuation(static_cast<char32_t>(code));
+      return table;
+    }();
+    cut_at_characters(pieces, behavior_,
+                      [](char32_t code) { return code < ascii.size() ? ascii[code] : is_legacy_punctuation(code); });
+  }
 
  private:
   Behavior behavior_;

@@ -56,37 +56,14 @@ void SpmBpe::tokenize(std::string_view word, Workspace& work, std::vector<Token>
 
 void SpmBpe::tokenize_part(std::string_view word, uint32_t shift, Workspace& work, std::vector<Token>& tokens) const {
   if (word.empty()) return;
-  WordCache::Slot* slot = nullptr;
-  if (word.size() <= WordCache::kLongestWord) {
-    bool hit;
-    slot = &work.cache.slot(word, hit);
-    for (size_t i = 0; hit && i < slot->count; ++i) {
-      tokens.push_back({slot->ids[i], shift, shift + slot->sizes[i]});
-      shift += slot->sizes[i];
-    }
-    if (hit) return;
-  }
+  if (work.cache.recall(word, shift, tokens)) return;
   const size_t first = tokens.size();
   merge(word, work.merge.list);
   for (int32_t i = 0; i >= 0; i = work.merge.list[static_cast<size_t>(i)].next) {
     const auto& symbol = work.merge.list[static_cast<size_t>(i)];
     emit(word.substr(symbol.begin, symbol.end - symbol.begin), shift + symbol.begin, tokens);
   }
-  const size_t count = tokens.size() - first;
-  if (!slot || count > WordCache::kMostTokens) return;
-  uint32_t end = shift;
-  for (size_t i = 0; i < count; ++i) {
-    const Token& token = tokens[first + i];
-    if (token.begin != end) return;  // the cache holds only words without gaps
-    end = token.end;
-  }
-  std::memcpy(slot->word, word.data(), word.size());
-  slot->size = static_cast<uint8_t>(word.size());
-  slot->count = static_cast<uint8_t>(count);
-  for (size_t i = 0; i < count; ++i) {
-    slot->ids[i] = tokens[first + i].id;
-    slot->sizes[i] = static_cast<uint8_t>(tokens[first + i].end - tokens[first + i].begin);
-  }
+  work.cache.remember(word, shift, std::span(tokens).subspan(first));
 }
 
 void SpmBpe::merge(std::string_view word, std::vector<MergeScratch::Symbol>& list) const {

@@ -85,6 +85,11 @@ void normalize_piece(const Pieces& pieces, const Piece& piece, Form form, Rewrit
   uint32_t size;
   size_t at = piece.begin, copied = piece.begin, last = piece.begin;  // `last`: the beginning of the character before
   while (at < piece.end) {
+    if (const size_t end = ascii_end(text, at, piece.end); end > at) {
+      last = end - 1;
+      at = end;
+      continue;
+    }
     if (unicode::is_inert(unicode::decode_valid(text.data() + at, size), form)) {
       last = at;
       at += size;

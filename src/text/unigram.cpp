@@ -34,14 +34,14 @@ std::string_view Unigram::token_text(std::string_view word, const Token& token) 
   return token.id == unk_id_ ? surface : vocabulary_.text(token.id);
 }
 
-void Unigram::find_paths(std::string_view word, std::vector<Node>& nodes) const {
+void Unigram::find_paths(std::string_view word, std::vector<PathNode>& nodes) const {
   nodes.assign(word.size() + 1, {});
   uint32_t size;
   for (uint32_t begin = 0; begin < word.size(); begin += size) {
     unicode::decode_valid(word.data() + begin, size);
     const double so_far = nodes[begin].score;
     const auto offer = [&](size_t end, int32_t id, double score) {
-      Node& node = nodes[end];
+      PathNode& node = nodes[end];
       if (!node.reached || score > node.score) node = {score, id, begin, true};
     };
     bool has_character = false;
@@ -55,31 +55,38 @@ void Unigram::find_paths(std::string_view word, std::vector<Node>& nodes) const 
   }
 }
 
-void Unigram::tokenize(std::string_view word, Workspace&, std::vector<Token>& tokens) const {
-  std::vector<Node> nodes;
+void Unigram::tokenize(std::string_view word, Workspace& work, std::vector<Token>& tokens) const {
+  if (work.cache.recall(word, 0, tokens)) return;
+  std::vector<PathNode>& nodes = work.path;
   find_paths(word, nodes);
-  std::vector<Span> path;  // from the last piece to the first
-  bool unknown_behind = false;
-  for (auto end = static_cast<uint32_t>(word.size()); end > 0; end = nodes[end].begin) {
+  const auto first = static_cast<ptrdiff_t>(tokens.size());
+  bool unknown_behind = false, any_unknown = false;
+  for (auto end = static_cast<uint32_t>(word.size()); end > 0; end = nodes[end].begin) {  // from the last to the first
     const bool unknown = nodes[end].id == unk_id_;
     if (unknown && unknown_behind)
-      path.back().begin = nodes[end].begin;
+      tokens.back().begin = nodes[end].begin;
     else
-      path.push_back({nodes[end].begin, end});
+      tokens.push_back({nodes[end].id, nodes[end].begin, end});
     unknown_behind = unknown;
+    any_unknown |= unknown;
   }
-  for (size_t i = path.size(); i-- > 0;) emit(word, path[i].begin, path[i].end, tokens);
+  std::reverse(tokens.begin() + first, tokens.end());
+  if (any_unknown) {
+    const std::vector<Token> path(tokens.begin() + first, tokens.end());
+    tokens.erase(tokens.begin() + first, tokens.end());
+    for (const Token& token : path) token.id == unk_id_ ? emit_unknown(word, token, tokens) : tokens.push_back(token);
+  }
+  work.cache.remember(word, 0, std::span(tokens).subspan(static_cast<size_t>(first)));
 }
 
-void Unigram::emit(std::string_view word, uint32_t begin, uint32_t end, std::vector<Token>& tokens) const {
+void Unigram::emit_unknown(std::string_view word, const Token& unknown, std::vector<Token>& tokens) const {
+  const uint32_t begin = unknown.begin, end = unknown.end;
   const std::string_view piece = word.substr(begin, end - begin);
   if (const int32_t id = vocabulary_.find(piece); id >= 0) return tokens.push_back({id, begin, end});
   const auto id_of = [this](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
-  if (byte_fallback_ && std::all_of(piece.begin(), piece.end(), [&](char c) { return id_of(c) >= 0; })) {
-    for (const char c : piece) tokens.push_back({id_of(c), begin, end});
-  } else {
-    tokens.push_back({*unk_id_, begin, end});
-  }
+  if (!byte_fallback_ || std::any_of(piece.begin(), piece.end(), [&](char c) { return id_of(c) < 0; }))
+    return tokens.push_back(unknown);
+  for (const char c : piece) tokens.push_back({id_of(c), begin, end});
 }
 
 }  // namespace mynah::text

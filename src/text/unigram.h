@@ -22,14 +22,9 @@ class Unigram : public Model {
   std::string_view token_text(std::string_view word, const Token& token) const override;
 
  private:
-  struct Node {
-    double score = 0;    // of the best path from the beginning of the word to here
-    int32_t id = -1;     // of its last piece
-    uint32_t begin = 0;  // where that piece begins
-    bool reached = false;
-  };
-  void find_paths(std::string_view word, std::vector<Node>& nodes) const;
-  void emit(std::string_view word, uint32_t begin, uint32_t end, std::vector<Token>& tokens) const;
+  void find_paths(std::string_view word, std::vector<PathNode>& nodes) const;
+  // Appends what stands for a run of unknown characters.
+  void emit_unknown(std::string_view word, const Token& unknown, std::vector<Token>& tokens) const;
 
   Vocabulary vocabulary_;
   std::vector<double> scores_;

@@ -17,10 +17,17 @@ WordPiece::WordPiece(Vocabulary vocabulary, WordPieceOptions options)
 }
 
 void WordPiece::tokenize(std::string_view word, Workspace& work, std::vector<Token>& tokens) const {
+  if (work.cache.recall(word, 0, tokens)) return;
   const size_t before = tokens.size();
-  const Token unknown{unk_id_, 0, static_cast<uint32_t>(word.size())};
-  if (unicode::count_characters(word) > options_.max_word_characters) return tokens.push_back(unknown);
-  std::string& candidate = work.spelling;
+  if (!cut(word, work.spelling, tokens)) {
+    tokens.resize(before);
+    tokens.push_back({unk_id_, 0, static_cast<uint32_t>(word.size())});
+  }
+  work.cache.remember(word, 0, std::span(tokens).subspan(before));
+}
+
+bool WordPiece::cut(std::string_view word, std::string& candidate, std::vector<Token>& tokens) const {
+  if (unicode::count_characters(word) > options_.max_word_characters) return false;
   for (size_t begin = 0; begin < word.size();) {
     const std::string& prefix = begin == 0 ? options_.first_prefix : options_.continuing_prefix;
     candidate.assign(prefix).append(word.substr(begin, longest_));
@@ -30,14 +37,12 @@ void WordPiece::tokenize(std::string_view word, Workspace& work, std::vector<Tok
       candidate.pop_back();
       id = candidate.size() > prefix.size() ? vocabulary_.find(candidate) : -1;
     }
-    if (id < 0) {
-      tokens.resize(before);
-      return tokens.push_back(unknown);
-    }
+    if (id < 0) return false;
     const size_t size = candidate.size() - prefix.size();
     tokens.push_back({id, static_cast<uint32_t>(begin), static_cast<uint32_t>(begin + size)});
     begin += size;
   }
+  return true;
 }
 
 WordLevel::WordLevel(Vocabulary vocabulary, std::string_view unk_token)

@@ -23,6 +23,9 @@ class WordPiece : public Model {
   std::string_view continuing_prefix() const override { return options_.continuing_prefix; }
 
  private:
+  // Appends the tokens of a word; false, and perhaps some of them, when it does not come out. `candidate` is scratch.
+  bool cut(std::string_view word, std::string& candidate, std::vector<Token>& tokens) const;
+
   Vocabulary vocabulary_;
   WordPieceOptions options_;
   int32_t unk_id_;

@@ -6,8 +6,6 @@
 
 namespace mynah::train {
 
-int64_t Draws::below(int64_t n) { return std::min(n - 1, static_cast<int64_t>(static_cast<double>((*this)()) * static_cast<double>(n))); }
-
 CorpusRows::CorpusRows(const Arguments& arguments, Corpus train, Corpus held_out, int64_t row_tokens)
     : BatchObjective(arguments), train_(std::move(train)), held_out_(std::move(held_out)), row_tokens_(row_tokens),
       batches_(std::max<int64_t>(1, rows_of(train_)), arguments.per_device_train_batch_size, arguments.shuffle, arguments.seed) {

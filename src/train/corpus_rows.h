@@ -7,30 +7,12 @@
 #include <span>
 #include <vector>
 
+#include "train/draws.h"
 #include "base/random.h"
 #include "train/objective.h"
 #include "train/text_corpus.h"
 
 namespace mynah::train {
-
-// Uniform numbers of one row, one after another.
-class Draws {
- public:
-  Draws(uint64_t seed, uint64_t row) : seed_(seed), row_(row) {}
-  float operator()() { return uniform(seed_, row_, next_++, RandomPurpose::data_order); }
-  // 0 .. n - 1
-  int64_t below(int64_t n);
-  template <class Value>
-  void shuffle(std::vector<Value>* values) {
-    for (auto i = static_cast<int64_t>(values->size()) - 1; i > 0; --i) {
-      const int64_t other = below(i + 1);
-      std::swap((*values)[static_cast<size_t>(i)], (*values)[static_cast<size_t>(other)]);
-    }
-  }
-
- private:
-  uint64_t seed_, row_, next_ = uint64_t{1} << 32;  // far from the draws of the order of rows
-};
 
 struct CorpusRow {
   std::span<const int32_t> tokens;

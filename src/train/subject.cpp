@@ -1,5 +1,6 @@
 #include "train/subject.h"
 
+#include "base/json.h"
 #include "base/require.h"
 #include "nn/config.h"
 #include "nn/head_kind.h"
@@ -19,7 +20,7 @@ void change_head(const SubjectOptions& o, Json* config) {
   const auto list = config->find("architectures");
   const std::string now = list != config->end() && list->is_array() && !list->empty() ? (*list)[0].get<std::string>() : "";
   require(!now.empty(), "{}: config.json names no architecture", o.model.string());
-  (*config)["architectures"] = {family_of(now) + o.head};
+  if (!o.head.empty()) (*config)["architectures"] = {family_of(now) + o.head};
   // The end of a row is found by its padding; models without a padding token take the end token, as TRL does.
   if (o.head == "ForSequenceClassification" && (!config->contains("pad_token_id") || (*config)["pad_token_id"].is_null()))
     if (const auto tokenizer = bundle::open_tokenizer(o.model))
@@ -39,7 +40,7 @@ void change_head(const SubjectOptions& o, Json* config) {
 bundle::TrainOptions train_options(const SubjectOptions& o, Adapter* adapter) {
   bundle::TrainOptions t;
   t.seed = o.seed;
-  if (!o.head.empty()) {
+  if (!o.head.empty() || !o.labels.empty()) {
     t.new_head = true;
     t.edit_config = [&o](Json* config) { change_head(o, config); };
   }
@@ -64,12 +65,26 @@ Trained whole_model(bundle::Bundle& b) {
   Trained trained;
   for (const nn::Parameter& p : b.weights.parameters) trained.parameters.emplace_back(p.name, p.value);
   trained.save = [&b](const std::filesystem::path& folder) { bundle::save(b, folder); };
-  trained.restore = [parameters = trained.parameters](const std::filesystem::path& folder) { read_tensors(folder / "model.safetensors", parameters); };
+  // Running statistics move too.
+  NamedParameters stored = trained.parameters;
+  for (const nn::Parameter& p : b.weights.buffers) stored.emplace_back(p.name, p.value);
+  trained.restore = [stored](const std::filesystem::path& folder) { read_tensors(folder / "model.safetensors", stored); };
   return trained;
 }
 
 Subject open_subject(const SubjectOptions& o) {
   Subject s;
+  if (o.from_scratch) {
+    if (o.lora.enabled) fail(ErrorCode::usage, "--from-scratch: adapters need a model that knows something; leave LoRA away");
+    Json config = read_json_file(o.model / "config.json");
+    if (!o.head.empty() || !o.labels.empty()) change_head(o, &config);
+    s.bundle = bundle::create(config, o.seed);
+    s.bundle->path = o.model;
+    s.bundle->tokenizer = bundle::open_tokenizer(o.model);
+    if (s.bundle->tokenizer) s.bundle->text_path = o.model;
+    s.trained = whole_model(*s.bundle);
+    return s;
+  }
   if (!o.lora.enabled) {
     s.bundle = bundle::open(o.model, {.precision = Precision::f32, .trainable = true}, {}, train_options(o, nullptr));
     s.trained = whole_model(*s.bundle);

@@ -19,6 +19,7 @@ struct SubjectOptions {
   std::string head;
   std::vector<std::string> labels;  // names of a classifier's outputs; empty: as the checkpoint has them
   std::string problem_type;         // of a sequence classifier; empty: as the reference infers it
+  bool from_scratch = false;        // the folder's config.json says what is made, its weights, if any, are not read
   uint64_t seed = 42;               // of what is drawn: a new head, new adapters
 };
 

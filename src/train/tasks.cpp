@@ -214,6 +214,7 @@ Task find_task(const std::string& name, const fs::path& model) {
     if (it != names.end()) return it->second;
     std::vector<std::string> known;
     for (const auto& [key, task] : names) known.push_back(key);
+    for (const char* media : {"image-classification", "object-detection", "audio-classification", "automatic-speech-recognition", "contrastive"}) known.push_back(media);
     fail(ErrorCode::usage, "--task: \"{}\", expected one of {}", name, fmt::join(known, ", "));
   }
   const auto b = bundle::open(model, {}, {.network = false, .tokenizer = false});

@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/process.h"
 #include "bundle/phonemes.h"
 #include "bundle/piper.h"
 #include "mynah/error.h"
-#include "store/process.h"
 
 namespace mynah::bundle {
 namespace {
@@ -80,7 +80,7 @@ TEST(Piper, DamagedFilesAreRefused) {
 }
 
 TEST(Phonemes, ComeClauseByClause) {
-  if (!store::find_program("espeak-ng")) GTEST_SKIP() << "espeak-ng is not installed";
+  if (!find_program("espeak-ng")) GTEST_SKIP() << "espeak-ng is not installed";
   const auto spoken = phonemes_of("en-us", {"hello", "", "Dr. Smith", "-v"});
   ASSERT_EQ(spoken.size(), 4u);
   EXPECT_NE(spoken[0].find("h"), std::string::npos);

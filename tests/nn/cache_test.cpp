@@ -167,5 +167,29 @@ TEST(CacheTest, RefusesWhatItCannotDo) {
   EXPECT_THROW(cache.prefix(-1), Error);
 }
 
+// A recurrent state is kept whole or forgotten, and copies do not share it.
+TEST(Cache, KeepsRecurrentStates) {
+  Cache cache({.layers = 2, .state = 3});
+  EXPECT_EQ(cache.length(), 0);
+  EXPECT_EQ(cache.bytes(), 24u);
+  cache.state(1)[2] = 5;
+  cache.advance(4);
+  EXPECT_EQ(cache.length(), 4);
+  EXPECT_EQ(cache.reach(4), 4);
+  EXPECT_EQ(cache.reach(3), 0);
+  EXPECT_THROW(cache.truncate(3), Error);
+  EXPECT_THROW(cache.prefix(2), Error);
+  Cache copy = cache.prefix(4);
+  copy.state(1)[2] = 6;
+  copy.advance(1);
+  EXPECT_EQ(cache.state(1)[2], 5);
+  EXPECT_EQ(cache.length(), 4);
+  EXPECT_EQ(cache.prefix(0).state(1)[2], 0);
+  cache.truncate(0);
+  EXPECT_EQ(cache.length(), 0);
+  EXPECT_EQ(cache.state(1)[2], 0);
+  EXPECT_EQ(copy.state(1)[2], 6);
+}
+
 }  // namespace
 }  // namespace mynah::nn

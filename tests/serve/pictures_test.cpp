@@ -117,13 +117,14 @@ TEST_F(Pictures, ModelsSayWhetherTheySee) {
   const auto capabilities = [&](const char* model) { return post("/api/show", {{"model", model}}).json()["capabilities"].dump(); };
   EXPECT_NE(capabilities("llava").find("vision"), std::string::npos);
   EXPECT_EQ(capabilities("tiny").find("vision"), std::string::npos);
+  const Json first = get("/api/v1/models").json(), zeroth = get("/api/v0/models").json();
   std::map<std::string, bool> vision;
-  for (const Json& m : get("/api/v1/models").json()["models"]) vision[m["key"].get<std::string>()] = m["capabilities"]["vision"].get<bool>();
+  for (const Json& m : first["models"]) vision[m["key"].get<std::string>()] = m["capabilities"]["vision"].get<bool>();
   EXPECT_TRUE(vision.at("llava"));
   EXPECT_FALSE(vision.at("tiny"));
   EXPECT_FALSE(vision.at("bert"));
   std::map<std::string, std::string> types;
-  for (const Json& m : get("/api/v0/models").json()["data"]) types[m["id"].get<std::string>()] = m["type"].get<std::string>();
+  for (const Json& m : zeroth["data"]) types[m["id"].get<std::string>()] = m["type"].get<std::string>();
   EXPECT_EQ(types.at("llava"), "vlm");
   EXPECT_EQ(types.at("tiny"), "llm");
   EXPECT_EQ(types.at("bert"), "embeddings");

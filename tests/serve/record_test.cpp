@@ -91,7 +91,8 @@ TEST_F(Logged, SaysWhatWasAskedButNotTheWords) {
 
 TEST_F(Logged, SaysWhenTheClientLeft) {
   Client client(port());
-  client.send(with_body("POST", "/api/generate", Json{{"model", "tiny"}, {"prompt", "x"}, {"options", {{"num_predict", 4000}}}}.dump()));
+  const Json endless = {{"model", "tiny"}, {"prompt", "x"}, {"max_tokens", 4000}, {"logit_bias", {{"257", -100}}}};
+  client.send(with_body("POST", "/v1/completions", endless.dump()));
   ASSERT_TRUE(wait_for_running(1));
   client.close();
   const auto all = lines(1);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "base/unicode.h"
@@ -183,6 +184,28 @@ TEST(JsonCursor, ReadsStringsNumbersAndSkips) {
       EXPECT_EQ(cursor.skip_value(), R"([-1.5e2, {"x": ["]", "}"]}])");
   });
   EXPECT_EQ(keys, (std::vector<std::string>{"plain", "esc\xC3\xA9\n\xF0\x9F\x98\x80\xEF\xBF\xBD", ""}));
+}
+
+// What tokenizers 0.22.2 makes of the scores of a vocabulary.
+TEST(JsonCursor, ReadsNumbersAsTheReference) {
+  const std::pair<const char*, double> numbers[] = {
+      {"-3.9260880947113037", -0x1.f68a0e0000001p+1},
+      {"-10.5", -10.5},
+      {"12", 12},
+      {"-7.7132720947265625", -0x1.eda6400000001p+2},
+      {"123456789012345678901234567890", 0x1.8ee90ff6c373ep+96},
+      {"18446744073709551619.25", 0x1p+64},
+      {"-1.7976931348623157e308", -0x1.fffffffffffffp+1023},
+      {"2.2250738585072014e-308", 0x1p-1022},
+      {"-4.9e-324", -0x0.0000000000001p-1022},
+      {"-9.8765432109876543210987e-5", -0x1.9e409341bc812p-14},
+      {"1E+3", 1000},
+      {"-0.1000000000000000055511151231257827", -0x1.999999999999ap-4},
+  };
+  for (const auto& [text, value] : numbers) EXPECT_EQ(JsonCursor(text, "test").number(), value) << text;
+  EXPECT_TRUE(std::signbit(JsonCursor("-0.0", "test").number()));
+  for (const char* text : {"", "-", ".5", "1.", "1e", "1e400", "1e99999999999", "inf", "nan"})
+    EXPECT_THROW(JsonCursor(text, "test").number(), Error) << text;
 }
 
 TEST(JsonCursor, RefusesDamage) {

@@ -267,6 +267,8 @@ def write_generate(model, spec, name, folder):
             entry = spec.get("prompts", prompts_of)(model, spec, generator)
             call = {k: torch.tensor(v) for k, v in entry.items()}
             call.update(args)
+            if model.config.model_type == "mamba":
+                call["use_cache"] = False  # the reference leaves recurrent states where they are when beams change places
             if "watermarking_config" in args:
                 call["watermarking_config"] = transformers.WatermarkingConfig(**args["watermarking_config"])
             if "answers" in spec:

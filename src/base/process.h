@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace mynah::store {
+namespace mynah {
 
 // The first folder of PATH that has an executable file of this name.
 std::optional<std::filesystem::path> find_program(const std::string& name);
@@ -39,10 +39,28 @@ class ProgramInput {
   bool write(std::span<const std::byte> bytes);
   // Closes its input and waits for its end; the exit status (128 + signal when killed).
   int finish();
+  // Ends it, from any thread: write() gives false then and finish() returns.
+  void stop();
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-}  // namespace mynah::store
+// A program whose stdout is read as it comes, such as a recorder of sound; ended with its owner.
+class ProgramOutput {
+ public:
+  // stdin of it is empty, stderr is thrown away. Throws failure when it cannot be started.
+  explicit ProgramOutput(const std::vector<std::string>& arguments);
+  ~ProgramOutput();
+  ProgramOutput(const ProgramOutput&) = delete;
+  ProgramOutput& operator=(const ProgramOutput&) = delete;
+  // Waits for bytes, at most `milliseconds`. How many were read: 0 at its end; absent when none came in time.
+  std::optional<size_t> read(std::span<std::byte> into, int milliseconds);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mynah

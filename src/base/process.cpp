@@ -1,4 +1,4 @@
-#include "store/process.h"
+#include "base/process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <thread>
 
@@ -21,7 +22,7 @@
 
 extern char** environ;
 
-namespace mynah::store {
+namespace mynah {
 namespace {
 
 // Ends the child when it goes out of scope before it was reaped: asks first, insists after two seconds.
@@ -46,11 +47,7 @@ class Child {
     reaped_ = done == id_ || (done < 0 && errno == ECHILD);
     return reaped_;
   }
-  void wait() {
-    while (::waitpid(id_, &status_, 0) < 0 && errno == EINTR) {
-    }
-    reaped_ = true;
-  }
+  pid_t id() const { return id_; }
   int code() const { return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_); }
 
  private:
@@ -194,6 +191,8 @@ std::string run_filter(const std::vector<std::string>& arguments, std::string_vi
 struct ProgramInput::State {
   Descriptor out;
   std::unique_ptr<Child> child;
+  std::mutex reaping;  // a process that was reaped must not be signalled: its number may be another's by then
+  bool ended = false;
 };
 
 ProgramInput::ProgramInput(const std::vector<std::string>& arguments) : state_(std::make_unique<State>()) {
@@ -226,8 +225,48 @@ bool ProgramInput::write(std::span<const std::byte> bytes) {
 
 int ProgramInput::finish() {
   state_->out.close();
-  state_->child->wait();
-  return state_->child->code();
+  for (;; std::this_thread::sleep_for(std::chrono::milliseconds(5))) {
+    const std::lock_guard lock(state_->reaping);
+    state_->ended = state_->ended || state_->child->poll();
+    if (state_->ended) return state_->child->code();
+  }
 }
 
-}  // namespace mynah::store
+void ProgramInput::stop() {
+  const std::lock_guard lock(state_->reaping);
+  if (!state_->ended) ::kill(state_->child->id(), SIGTERM);
+}
+
+struct ProgramOutput::State {
+  Descriptor in;
+  std::unique_ptr<Child> child;
+};
+
+ProgramOutput::ProgramOutput(const std::vector<std::string>& arguments) : state_(std::make_unique<State>()) {
+  MYNAH_CHECK(!arguments.empty());
+  int from[2];
+  if (::pipe2(from, O_CLOEXEC) != 0) fail(ErrorCode::failure, "{}: no pipe: {}", arguments[0], std::strerror(errno));
+  state_->in.fd = from[0];
+  const Descriptor theirs{from[1]};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, theirs.fd, 1);
+  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  const auto destroy = [](posix_spawn_file_actions_t* a) { posix_spawn_file_actions_destroy(a); };
+  const std::unique_ptr<posix_spawn_file_actions_t, decltype(destroy)> destroyed(&actions, destroy);
+  state_->child = std::make_unique<Child>(start(arguments, environ, actions));
+}
+
+ProgramOutput::~ProgramOutput() { state_->in.close(); }
+
+std::optional<size_t> ProgramOutput::read(std::span<std::byte> into, int milliseconds) {
+  pollfd wanted{state_->in.fd, POLLIN, 0};
+  const int ready = ::poll(&wanted, 1, milliseconds);
+  if (ready == 0 || (ready < 0 && errno == EINTR)) return std::nullopt;
+  const ssize_t n = ::read(state_->in.fd, into.data(), into.size());
+  if (n < 0 && errno == EINTR) return std::nullopt;
+  return n > 0 ? static_cast<size_t>(n) : 0;
+}
+
+}  // namespace mynah

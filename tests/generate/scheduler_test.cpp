@@ -1,0 +1,93 @@
+// Answers side by side: the same ids as alone, for models whose caches cannot be cut anywhere or change as the text grows.
+#include "generate/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+
+#include "base/json.h"
+#include "generate/config.h"
+#include "mynah/generate.h"
+
+namespace mynah {
+namespace {
+
+namespace fs = std::filesystem;
+using generation::Scheduler;
+
+Model model_of(const std::string& name) { return Model::open((fs::path(MYNAH_TEST_DATA) / "golden" / "models" / name).string()); }
+
+GenerationConfig settings(const char* json) {
+  GenerationConfig c;
+  generation::apply(parse_json(json, "test"), &c, true);
+  return c;
+}
+
+std::future<Generated> submit(Scheduler& scheduler, const std::vector<int32_t>& prompt, const GenerationConfig& config) {
+  auto promise = std::make_shared<std::promise<Generated>>();
+  generation::Job job;
+  job.prompt = prompt;
+  job.config = config;
+  job.on_end = [promise](generation::Ended&& ended) { ended.error ? promise->set_exception(ended.error) : promise->set_value(std::move(ended.generated)); };
+  scheduler.submit(std::move(job));
+  return promise->get_future();
+}
+
+std::vector<int32_t> joined(std::vector<int32_t> prompt, const std::vector<int32_t>& more) {
+  prompt.insert(prompt.end(), more.begin(), more.end());
+  return prompt;
+}
+
+class Side : public testing::TestWithParam<const char*> {};
+
+// Prompts with common beginnings, below and above the length of 9 where the crossing models change; then prompts that go on from the answers.
+TEST_P(Side, BySideAsAlone) {
+  const Model model = model_of(GetParam());
+  const GenerationConfig config = settings(R"({"max_new_tokens":7,"eos_token_id":null})");
+  std::vector<std::vector<int32_t>> prompts;
+  for (int32_t length = 3; length < 28; length += 3) {
+    prompts.emplace_back();
+    for (int32_t i = 0; i < length; ++i) prompts.back().push_back(3 + (i * 5 + (i > 10 ? length : 0)) % 17);
+  }
+  Scheduler scheduler(model, {.slots = 3});
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::future<Generated>> answers;
+    for (const auto& prompt : prompts) answers.push_back(submit(scheduler, prompt, config));
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const Generated together = answers[i].get();
+      EXPECT_EQ(together.ids, Session(model).generate(prompts[i], config).ids) << round << " " << i;
+      prompts[i] = joined(joined(prompts[i], together.ids), {static_cast<int32_t>(4 + i)});
+    }
+  }
+}
+
+TEST_P(Side, BySideAsInOneConversation) {
+  const Model model = model_of(GetParam());
+  const GenerationConfig config = settings(R"({"max_new_tokens":6,"eos_token_id":null})");
+  std::vector<int32_t> prompt = {5, 9, 12, 7};
+  Session session(model);
+  for (int turn = 0; turn < 4; ++turn) {
+    const Generated answer = session.generate(prompt, config);
+    EXPECT_EQ(answer.ids, Session(model).generate(prompt, config).ids) << turn;
+    prompt = joined(joined(prompt, answer.ids), {8, static_cast<int32_t>(10 + turn)});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Side, testing::Values("mamba_base", "phi3_crossing", "llama_crossing", "llama_base", "xlnet_lm"));
+
+// A recurrent state serves a conversation that goes on, and nothing that begins likewise and goes on otherwise.
+TEST(Recurrent, StatesAreUsedAgainAsAWhole) {
+  const Model model = model_of("mamba_base");
+  const GenerationConfig config = settings(R"({"max_new_tokens":4,"eos_token_id":null})");
+  const std::vector<int32_t> prompt = {5, 9, 12, 7, 3};
+  Session session(model);
+  const Generated first = session.generate(prompt, config);
+  const std::vector<int32_t> said = joined(prompt, first.ids);
+  const Generated more = session.generate(joined(said, {6, 7}), config);
+  EXPECT_EQ(more.reused_tokens, static_cast<int64_t>(said.size()) - 1);  // the last one was not read yet
+  EXPECT_EQ(session.generate(joined(prompt, {6, 7}), config).reused_tokens, 0);
+}
+
+}  // namespace
+}  // namespace mynah
