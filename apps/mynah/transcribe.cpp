@@ -23,7 +23,7 @@ struct Options {
   std::string model, format = "txt", folder, prompt;
   std::vector<std::string> sounds;
   Precision precision = Precision::automatic;
-  bool words = false, json = false;
+  bool words = false, json = false, everywhere = false;
   GenerationOptions generation;
 };
 
@@ -60,7 +60,7 @@ int act(const Options& o) {
       if (live_out) print_text(screen ? line : line.substr(line.find("] ") + 2));
       else if (live_note) fmt::print(stderr, "{}", line);
       return true;
-    });
+    }, o.everywhere);
     all.push_back(tasks::transcript_json(t));
     for (const std::string& format : formats) {
       if (o.folder.empty()) {
@@ -87,6 +87,7 @@ void add_transcribe(cli::App& parent, std::function<int()>& action) {
   c->add_option("--output-dir,-o", o->folder, "write files named after the sounds here, each whole or not at all")->type_name("DIR");
   c->add_flag("--word-timestamps", o->words, "say when each word is said; subtitles show words one at a time");
   c->add_option("--initial-prompt", o->prompt, "text that came before: names, terms, style")->type_name("TEXT");
+  c->add_flag("--everywhere", o->everywhere, "write down what the model hears where no voice is found, too (whispering, say)");
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print {\"language\", \"duration\", \"text\", \"segments\"}");
   o->generation.add_speech(*c);

@@ -153,6 +153,9 @@ std::span<const SpokenWord> bare(std::span<const SpokenWord> words) {
     more = false;
     for (const size_t n : {3, 2, 1}) {
       if (words.size() < n || polite_length(words, words.size() - n, {{"thank", "you"}, {"for", "me"}, {"please"}, {"thanks"}, {"mynah"}, {"would", "you", "please"}}) != n) continue;
+      // "Search my files for mynah" is about the bird.
+      const std::string_view before = words.size() > n ? std::string_view(words[words.size() - n - 1].text) : "";
+      if (words.back().text == "mynah" && (before == "for" || before == "about" || before == "on")) continue;
       words = words.first(words.size() - n);
       more = true;
       break;

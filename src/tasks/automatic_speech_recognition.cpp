@@ -2,6 +2,8 @@
 // for CTC models (Wav2Vec2, HuBERT).
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <optional>
 
 #include "base/languages.h"
 #include "base/require.h"
@@ -12,6 +14,7 @@
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/seq2seq_lm.h"
+#include "tasks/ctc_beams.h"
 #include "tasks/ctc_text.h"
 #include "tasks/options.h"
 #include "tasks/show.h"
@@ -171,6 +174,23 @@ int64_t samples_per_frame(const Json& config) {
   return ratio;
 }
 
+// How texts are searched for: greedily, label by label, unless beams or a language model are asked for.
+std::optional<t::CtcBeamSettings> beam_settings(const t::OpenTask& task, const Json& options) {
+  t::CtcBeamSettings s;
+  std::optional<std::string> file = t::text(options, "language_model");
+  const int64_t width = t::integer(options, "beam_width", file ? s.beam_width : 1, 1);
+  // Where a checkpoint brings a model of its own, beams use it.
+  if (const auto own = task.bundle().path / "language_model"; !file && width > 1 && std::filesystem::is_directory(own))
+    for (const auto& entry : std::filesystem::directory_iterator(own))
+      if (entry.path().extension() == ".arpa") file = entry.path().string();
+  if (width == 1 && !file) return std::nullopt;
+  s.beam_width = width;
+  if (file) s.language_model = text::NgramModel::open(*file);
+  s.alpha = t::number(options, "lm_alpha", s.alpha);
+  s.beta = t::number(options, "lm_beta", s.beta);
+  return s;
+}
+
 // Each frame's likeliest label.
 std::vector<int32_t> labels(const Tensor& logits) {
   std::vector<int32_t> out;
@@ -182,13 +202,15 @@ std::vector<int32_t> labels(const Tensor& logits) {
   return out;
 }
 
-Json spell(const t::OpenTask& task, const media::Sound& sound, const Settings& s) {
+Json spell(const t::OpenTask& task, const media::Sound& sound, const Settings& s, const std::optional<t::CtcBeamSettings>& beams) {
   const bundle::SoundProcessor processor = bundle::sound_processor(task.bundle().path);
   const int64_t ratio = samples_per_frame(task.bundle().config), total = static_cast<int64_t>(sound.samples.size());
   const std::vector<Piece> pieces = s.chunk > 0 ? pieces_of(total, s, sound.rate, ratio) : std::vector<Piece>{{0, total, 0, 0}};
   std::vector<int32_t> frames;
+  std::vector<float> chances;  // log-probabilities of the frames, for beams
   for (const Piece& piece : pieces) {
-    const auto one = labels(contiguous(task.bundle().network->forward(processor.whole(part(sound, piece)), {}).at("logits")));
+    const Tensor logits = contiguous(task.bundle().network->forward(processor.whole(part(sound, piece)), {}).at("logits"));
+    const auto one = labels(logits);
     int64_t first = 0, end = static_cast<int64_t>(one.size());
     if (s.chunk > 0) {  // samples -> frames, as the reference rounds
       const auto of = [](int64_t n, int64_t of_samples, int64_t to) { return static_cast<int64_t>(std::nearbyint(static_cast<double>(n) / static_cast<double>(of_samples) * static_cast<double>(to))); };
@@ -197,8 +219,20 @@ Json spell(const t::OpenTask& task, const media::Sound& sound, const Settings& s
       end = std::clamp(n - of(piece.right, piece.length, n), first, end);
     }
     frames.insert(frames.end(), one.begin() + first, one.begin() + end);
+    if (!beams) continue;
+    const std::vector<float> rows = log_softmax(logits).to_vector();
+    const int64_t width = logits.size(2);
+    chances.insert(chances.end(), rows.begin() + first * width, rows.begin() + end * width);
   }
-  const t::CtcText text = t::ctc_text(task.tokenizer(), task.tokenizer_config, frames);
+  t::CtcText text;
+  if (beams) {
+    const t::CtcAlphabet alphabet = t::ctc_alphabet(task.tokenizer(), task.tokenizer_config);
+    require(frames.empty() || chances.size() / frames.size() == alphabet.tokens.size(), "automatic-speech-recognition: {} logits for {} tokens",
+            frames.empty() ? 0 : chances.size() / frames.size(), alphabet.tokens.size());
+    text = t::ctc_text(task.tokenizer(), task.tokenizer_config, t::ctc_beams(chances, alphabet, *beams).at(0));
+  } else {
+    text = t::ctc_text(task.tokenizer(), task.tokenizer_config, frames);
+  }
   Json out = {{"text", text.text}};
   if (!s.timestamps) return out;
   Json& list = out["chunks"] = Json::array();
@@ -215,12 +249,15 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
           task.entry->suggestion);
   require(task.bundle().tokenizer != nullptr, "automatic-speech-recognition: {} comes without a tokenizer", task.bundle().path.string());
   const Settings s = settings_of(options, ctc);
+  for (const char* name : {"beam_width", "language_model", "lm_alpha", "lm_beta"})
+    if (!ctc && options.contains(name) && !options[name].is_null()) fail(ErrorCode::usage, "automatic-speech-recognition: {} is for models that spell (CTC); num_beams is for those that write", name);
+  const std::optional<t::CtcBeamSettings> beams = ctc ? beam_settings(task, options) : std::nullopt;
   const int64_t rate = bundle::sound_processor(task.bundle().path).rate();
   std::vector<Json> out;
   for (const Json& input : inputs) {
     const media::Sound sound = media::resample(t::sound_of(task, input), rate);
     require(!sound.samples.empty(), "automatic-speech-recognition: a sound without samples");
-    out.push_back(ctc ? spell(task, sound, s) : write_down(task, sound, options, s));
+    out.push_back(ctc ? spell(task, sound, s, beams) : write_down(task, sound, options, s));
   }
   return out;
 }
@@ -251,6 +288,10 @@ const std::vector<t::TaskOption> kOptions = {
     {"compression_ratio_threshold", t::OptionType::number, "text that compresses better than this is tried again at the next temperature"},
     {"logprob_threshold", t::OptionType::number, "so is text whose mean log-probability is lower"},
     {"no_speech_threshold", t::OptionType::number, "such a text is left out where the probability of silence is higher"},
+    {"beam_width", t::OptionType::integer, "of models that spell (CTC): so many texts are followed at once (1; 100 with a language model)"},
+    {"language_model", t::OptionType::text, "of such models: an n-gram model of words, an ARPA file"},
+    {"lm_alpha", t::OptionType::number, "the weight of its log-probabilities (0.5)"},
+    {"lm_beta", t::OptionType::number, "what each word adds (1.5)"},
     {"generate_kwargs", t::OptionType::json, "settings of generation as one object"},
 };
 

@@ -41,27 +41,62 @@ std::vector<CtcSpan> words_of(const std::vector<CtcSpan>& characters, const std:
   return words;
 }
 
-}  // namespace
+struct Marks {
+  Marks(const Tokenizer& tokenizer, const Json& config)
+      : blank(tokenizer.pad_id() ? tokenizer.token_text(*tokenizer.pad_id()) : token_named(config, "pad_token", "<pad>")),
+        delimiter(token_named(config, "word_delimiter_token", "|")),
+        space(nn::config_string(config, "replace_word_delimiter_char", " ")),
+        unknown(tokenizer.unk_id() ? tokenizer.token_text(*tokenizer.unk_id()) : token_named(config, "unk_token", "<unk>")) {}
+  std::string blank, delimiter, space, unknown;
+};
 
-CtcText ctc_text(const Tokenizer& tokenizer, const Json& config, const std::vector<int32_t>& frames) {
-  const std::string blank = tokenizer.pad_id() ? tokenizer.token_text(*tokenizer.pad_id()) : token_named(config, "pad_token", "<pad>");
-  const std::string delimiter = token_named(config, "word_delimiter_token", "|"), space = nn::config_string(config, "replace_word_delimiter_char", " ");
-  const std::string unknown = tokenizer.unk_id() ? tokenizer.token_text(*tokenizer.unk_id()) : token_named(config, "unk_token", "<unk>");
+CtcText text_of(std::vector<CtcSpan> characters, const Json& config, const std::string& space) {
   CtcText out;
-  for (size_t i = 0; i < frames.size();) {
-    const auto text = [&](int32_t id) { return id >= 0 && id < tokenizer.vocab_size() ? tokenizer.token_text(id) : unknown; };
-    const std::string token = text(frames[i]);
-    size_t end = i + 1;
-    while (end < frames.size() && text(frames[end]) == token) ++end;
-    if (token != blank) out.characters.push_back({token == delimiter ? space : token, static_cast<int64_t>(i), static_cast<int64_t>(end)});
-    i = end;
-  }
+  out.characters = std::move(characters);
   for (const CtcSpan& c : out.characters) out.text += c.text;
   out.text = stripped(out.text);
   if (nn::config_bool(config, "do_lower_case", false))
     std::transform(out.text.begin(), out.text.end(), out.text.begin(), [](unsigned char c) { return static_cast<char>(c < 0x80 ? std::tolower(c) : c); });
   out.words = words_of(out.characters, space);
   return out;
+}
+
+}  // namespace
+
+CtcText ctc_text(const Tokenizer& tokenizer, const Json& config, const std::vector<int32_t>& frames) {
+  const Marks marks(tokenizer, config);
+  std::vector<CtcSpan> characters;
+  for (size_t i = 0; i < frames.size();) {
+    const auto text = [&](int32_t id) { return id >= 0 && id < tokenizer.vocab_size() ? tokenizer.token_text(id) : marks.unknown; };
+    const std::string token = text(frames[i]);
+    size_t end = i + 1;
+    while (end < frames.size() && text(frames[end]) == token) ++end;
+    if (token != marks.blank) characters.push_back({token == marks.delimiter ? marks.space : token, static_cast<int64_t>(i), static_cast<int64_t>(end)});
+    i = end;
+  }
+  return text_of(std::move(characters), config, marks.space);
+}
+
+CtcAlphabet ctc_alphabet(const Tokenizer& tokenizer, const Json& config) {
+  const Marks marks(tokenizer, config);
+  CtcAlphabet out;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string text = tokenizer.token_text(id);
+    if (text == marks.blank) out.blank = id;
+    if (text == marks.delimiter) out.delimiter = id;
+    out.tokens.push_back(text == marks.delimiter ? marks.space : text);
+  }
+  return out;
+}
+
+CtcText ctc_text(const Tokenizer& tokenizer, const Json& config, const CtcBeam& beam) {
+  const Marks marks(tokenizer, config);
+  std::vector<CtcSpan> characters;
+  for (const CtcToken& t : beam.tokens) {
+    const std::string text = tokenizer.token_text(t.token);
+    characters.push_back({text == marks.delimiter ? marks.space : text, t.begin, t.end});
+  }
+  return text_of(std::move(characters), config, marks.space);
 }
 
 }  // namespace mynah::tasks

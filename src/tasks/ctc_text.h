@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "mynah/tokenizer.h"
+#include "tasks/ctc_beams.h"
 
 namespace mynah::tasks {
 
@@ -20,5 +21,9 @@ struct CtcText {
 
 // `tokenizer_config`: tokenizer_config.json.
 CtcText ctc_text(const Tokenizer& tokenizer, const Json& tokenizer_config, const std::vector<int32_t>& frames);
+
+// What the tokens say; the delimiter between words is a blank.
+CtcAlphabet ctc_alphabet(const Tokenizer& tokenizer, const Json& tokenizer_config);
+CtcText ctc_text(const Tokenizer& tokenizer, const Json& tokenizer_config, const CtcBeam& beam);
 
 }  // namespace mynah::tasks

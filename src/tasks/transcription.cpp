@@ -9,6 +9,7 @@
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "bundle/processor.h"
+#include "media/voice_activity.h"
 #include "nn/seq2seq_lm.h"
 #include "tasks/speech_text.h"
 #include "tasks/speech_words.h"
@@ -63,10 +64,41 @@ std::vector<Cue> cues(const Transcription& t) {
   return out;
 }
 
+// The stretches in which somebody speaks, with what a model's times may be off. Short sounds hold too little to tell.
+class Voices {
+ public:
+  Voices(const media::Sound& sound, bool everywhere) {
+    constexpr double kShort = 0.5;
+    const auto rate = static_cast<double>(sound.rate), length = static_cast<double>(sound.samples.size()) / rate;
+    if (!is_silent(sound) && (everywhere || length < kShort)) {
+      stretches_.emplace_back(0, length);
+      return;
+    }
+    for (const media::Utterance& u : media::utterances(sound)) stretches_.emplace_back(static_cast<double>(u.begin) / rate - kSlack, static_cast<double>(u.end) / rate + kSlack);
+  }
+  bool none() const { return stretches_.empty(); }
+  bool within(double start, double end) const {
+    return std::any_of(stretches_.begin(), stretches_.end(), [&](const auto& s) { return start <= s.second && end >= s.first; });
+  }
+
+ private:
+  static constexpr double kSlack = 1;  // seconds
+  std::vector<std::pair<double, double>> stretches_;
+};
+
 }  // namespace
 
 bool is_silent(const media::Sound& sound) {
-  return std::all_of(sound.samples.begin(), sound.samples.end(), [](float s) { return std::abs(s) < 1e-4f; });
+  if (std::all_of(sound.samples.begin(), sound.samples.end(), [](float s) { return std::abs(s) < 1e-4f; })) return true;
+  constexpr double kQuiet = 0.01;
+  const auto piece = static_cast<size_t>(std::max<int64_t>(sound.rate / 10, 1));
+  for (size_t at = 0; at < sound.samples.size(); at += piece) {
+    const size_t n = std::min(piece, sound.samples.size() - at);
+    double squares = 0;
+    for (size_t i = at; i < at + n; ++i) squares += static_cast<double>(sound.samples[i]) * static_cast<double>(sound.samples[i]);
+    if (!(squares <= kQuiet * kQuiet * static_cast<double>(n))) return false;
+  }
+  return media::utterances(sound).empty();
 }
 
 GenerationConfig transcription_defaults(const Model& model) {
@@ -81,7 +113,7 @@ GenerationConfig transcription_defaults(const Model& model) {
 }
 
 Transcription transcribe(const Model& model, const media::Sound& given, GenerationConfig config, const std::string& prompt,
-                         const std::function<bool(const TranscribedSegment&)>& on_segment) {
+                         const std::function<bool(const TranscribedSegment&)>& on_segment, bool everywhere) {
   const bundle::Bundle& b = model.bundle();
   const nn::Seq2SeqLM* lm = b.network->seq2seq_lm();
   require(lm && lm->decoding() && b.tokenizer, "transcribe: {} holds a {}, which does not write down speech; whisper-base does", b.path.string(), b.architecture());
@@ -91,7 +123,8 @@ Transcription transcribe(const Model& model, const media::Sound& given, Generati
   Transcription out;
   out.task = config.speech.task.value_or("transcribe");
   out.duration = static_cast<double>(sound.samples.size()) / static_cast<double>(sound.rate);
-  if (is_silent(sound)) return out;
+  const Voices voices(sound, everywhere);
+  if (voices.none()) return out;
   if (!prompt.empty()) {
     const auto previous = b.tokenizer->token_id("<|startofprev|>");
     require(previous.has_value(), "transcribe: this model's tokenizer has no <|startofprev|>, so it takes no prompt");
@@ -108,7 +141,7 @@ Transcription transcribe(const Model& model, const media::Sound& given, Generati
   };
   config.speech.on_segment = [&](int64_t, const SpeechSegment& s) {
     const TranscribedSegment segment = put(s);
-    return stripped(segment.text).empty() || !on_segment || on_segment(segment);
+    return stripped(segment.text).empty() || !voices.within(segment.start, segment.end) || !on_segment || on_segment(segment);
   };
   GenerateInputs in;
   in.media = processor.whole(sound);
@@ -118,7 +151,7 @@ Transcription transcribe(const Model& model, const media::Sound& given, Generati
   for (const SpeechSegment& s : said.segments) {
     TranscribedSegment segment = segment_of(*b.tokenizer, s, out.language);
     segment.end = std::min(segment.end, std::max(out.duration, segment.start));
-    if (stripped(segment.text).empty()) continue;
+    if (stripped(segment.text).empty() || !voices.within(segment.start, segment.end)) continue;
     out.text += segment.text;
     out.segments.push_back(std::move(segment));
   }

@@ -30,12 +30,14 @@ struct Transcription {
 // How long sounds are written down well: the model's settings, timestamps, other tries where an answer looks wrong, silence left out.
 GenerationConfig transcription_defaults(const Model& model);
 
-// `on_segment` is called with each segment as it is found; returning false ends the work. `prompt`: text that came before. A sound of
-// nothing but silence has no segments. Throws failure for a model that does not hear.
+// `on_segment` is called with each segment as it is found; returning false ends the work. `prompt`: text that came before. Where nobody
+// speaks (media/voice_activity.h) there are no segments, whatever the model makes of the noise, unless `everywhere`. Throws failure for
+// a model that does not hear.
 Transcription transcribe(const Model& model, const media::Sound& sound, GenerationConfig config, const std::string& prompt,
-                         const std::function<bool(const TranscribedSegment&)>& on_segment);
+                         const std::function<bool(const TranscribedSegment&)>& on_segment, bool everywhere = false);
 
-// Whether there is nothing to be heard: every sample is within 1e-4 of zero.
+// Whether there is nothing to be heard: every sample is within 1e-4 of zero, or all is quiet (no 100 ms louder than 0.01 on average)
+// and nobody speaks.
 bool is_silent(const media::Sound& sound);
 
 constexpr std::string_view kTranscriptFormats[] = {"txt", "srt", "vtt", "tsv", "json"};

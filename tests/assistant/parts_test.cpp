@@ -137,6 +137,7 @@ TEST(Commands, AreUnderstood) {
       {"Read me my notes.", "read_notes"},
       {"Delete the last note.", "remove_last_note"},
       {"Delete all my notes, please.", "remove_all_notes"},
+      {"Search my files for mynah.", R"(search_files {"query":"mynah"})"},
       {"Search my files for the parser.", R"(search_files {"query":"the parser"})"},
       {"What do my documents say about birds?", R"(search_files {"query":"birds"})"},
       {"Stop.", "stop"},

@@ -1,5 +1,6 @@
 """YOLOX and detectors of the shapes of YOLO v5 and v8: small networks of this file's own, written from the papers and from descriptions
-of the layers, under the names of released weights. transformers has none of them. Folders hold weights alone, without a config.
+of the layers, under the names of released weights. transformers has none of them. Folders hold weights alone, without a config. Their
+io_grad has two images with objects, the loss (yolo_loss.py) and the gradients of the smaller weights, as they are on disk.
 
     python tools/golden/families/yolo.py OUTPUT_FOLDER
 """
@@ -11,6 +12,8 @@ from common import fresh, save, seeded
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
+
+import yolo_loss
 
 
 class Conv(nn.Module):
@@ -115,6 +118,24 @@ class Yolox(nn.Module):
                            obj_preds=out(1))
 
     def forward(self, x):
+        rows = []
+        for i, p in enumerate(self.heads(x)):
+            p = torch.cat((p[:, :4], p[:, 4:].sigmoid()), 1)
+            height, width = p.shape[-2:]
+            grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"), -1).reshape(1, -1, 2)
+            p = p.flatten(2).transpose(1, 2)
+            stride = 8 << i
+            rows.append(torch.cat(((p[..., :2] + grid) * stride, p[..., 2:4].exp() * stride, p[..., 4:]), -1))
+        return torch.cat(rows, 1)
+
+    def loss(self, x, objects):
+        maps = self.heads(x)
+        points, strides = grid(maps)
+        p = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], 1)
+        boxes = torch.cat(((p[..., :2] + points - 0.5) * strides[:, None], p[..., 2:4].exp() * strides[:, None]), 2)
+        return yolo_loss.simota(boxes, p[..., 4:5], p[..., 5:], points, strides, objects, x.shape[3], x.shape[2])
+
+    def heads(self, x):
         n, t, h = self.backbone, self.backbone.backbone, self.head
         x = torch.cat((x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]), 1)
         d3 = t.dark3(t.dark2(t.stem.conv(x)))
@@ -124,17 +145,22 @@ class Yolox(nn.Module):
         fine = n.C3_p3(torch.cat((up(middle), d3), 1))
         medium = n.C3_n3(torch.cat((n.bu_conv2(fine), middle), 1))
         coarse = n.C3_n4(torch.cat((n.bu_conv1(medium), top), 1))
-        rows = []
+        maps = []
         for i, y in enumerate((fine, medium, coarse)):
             y = h.stems[i](y)
             boxes = h.reg_convs[i](y)
-            p = torch.cat((h.reg_preds[i](boxes), h.obj_preds[i](boxes).sigmoid(), h.cls_preds[i](h.cls_convs[i](y)).sigmoid()), 1)
-            height, width = p.shape[-2:]
-            grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"), -1).reshape(1, -1, 2)
-            p = p.flatten(2).transpose(1, 2)
-            stride = 8 << i
-            rows.append(torch.cat(((p[..., :2] + grid) * stride, p[..., 2:4].exp() * stride, p[..., 4:]), -1))
-        return torch.cat(rows, 1)
+            maps.append(torch.cat((h.reg_preds[i](boxes), h.obj_preds[i](boxes), h.cls_preds[i](h.cls_convs[i](y))), 1))
+        return maps
+
+
+def grid(maps):
+    """The middles of all places in strides [N,2], and the strides [N]."""
+    points, strides = [], []
+    for i, m in enumerate(maps):
+        height, width = m.shape[-2:]
+        points.append(torch.stack(torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"), -1).reshape(-1, 2))
+        strides.append(torch.full((height * width,), float(8 << i)))
+    return torch.cat(points), torch.cat(strides)
 
 
 class Fast(nn.Module):
@@ -173,7 +199,7 @@ class Yolo(nn.Module):
             layers[24].register_buffer("anchors", torch.rand(3, 3, 2, generator=seeded("anchors")) * 3 + 0.5)
         self.model = Holder(**{str(n): layer for n, layer in layers.items()})
 
-    def forward(self, x):
+    def maps(self, x):
         layer = lambda n: getattr(self.model, str(n))
         maps = []
         for n in range(9):
@@ -188,7 +214,17 @@ class Yolo(nn.Module):
         fine = layer(n1)(torch.cat((up(middle), maps[0]), 1))
         medium = layer(n3)(torch.cat((layer(n2)(fine), middle), 1))
         coarse = layer(n5)(torch.cat((layer(n4)(medium), top), 1))
-        return self.distances((fine, medium, coarse)) if self.v8 else self.anchored((fine, medium, coarse))
+        return fine, medium, coarse
+
+    def forward(self, x):
+        maps = self.maps(x)
+        return self.distances(maps) if self.v8 else self.anchored(maps)
+
+    def loss(self, x, objects):
+        maps, head = self.maps(x), getattr(self.model, "22")
+        rows = lambda parts: torch.cat([part(m).flatten(2).transpose(1, 2) for part, m in zip(parts, maps)], 1)
+        sides = rows(head.cv2)
+        return yolo_loss.aligned(sides.reshape(*sides.shape[:2], 4, 16), rows(head.cv3), *grid(maps), objects, x.shape[3], x.shape[2])
 
     def distances(self, maps):
         head, out = getattr(self.model, "22"), []
@@ -244,11 +280,47 @@ def folded(state):
     return out
 
 
+class Folded(nn.Module):
+    """A Conv whose norm is part of its convolution."""
+
+    def __init__(self, old):
+        super().__init__()
+        c = old.conv
+        self.conv = nn.Conv2d(c.in_channels, c.out_channels, c.kernel_size, c.stride, c.padding, groups=c.groups)
+
+    def forward(self, x):
+        return F.silu(self.conv(x))
+
+
+def fold(module):
+    for name, part in module.named_children():
+        setattr(module, name, Folded(part)) if isinstance(part, Conv) else fold(part)
+    return module
+
+
+def write_gradients(folder, name, model):
+    """Of weights with at most 200 elements: the others would make large files."""
+    state = folded(model.state_dict())
+    model = fold(model)
+    model.load_state_dict(state)
+    generator = seeded(f"objects of {name}")
+    pixels = torch.rand(2, 3, 32, 64, generator=generator)
+    objects = [{"class_labels": torch.tensor([1, 0]), "boxes": torch.tensor([[0.4, 0.45, 0.5, 0.4], [0.55, 0.6, 0.3, 0.5]])},
+               {"class_labels": torch.tensor([1]), "boxes": torch.tensor([[0.7, 0.3, 0.35, 0.3]])}]
+    loss = model.loss(pixels, objects)
+    loss.backward()
+    out = {"pixel_values": pixels, "out.loss": loss.reshape(1)}
+    for i, o in enumerate(objects):
+        out |= {f"labels.{i}.{key}": value for key, value in o.items()}
+    out |= {f"out.grad.{key}": p.grad for key, p in model.named_parameters() if p.numel() <= 200}
+    save(f"{folder}/io_grad.safetensors", out)
+
+
 def corners(boxes):
     return torch.cat((boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2), -1)
 
 
-def write(root, name, model, store):
+def write(root, name, model, store, gradients=False):
     folder = fresh(root, name)
     store(randomise(model, name).state_dict(), folder)
     pixels = torch.rand(1, 3, 32, 64, generator=seeded(f"pixels of {name}"))
@@ -257,6 +329,8 @@ def write(root, name, model, store):
     rows = y.transpose(1, 2) if isinstance(model, Yolo) and model.v8 else y
     scores = rows[..., 4:] if isinstance(model, Yolo) and model.v8 else rows[..., 4:5] * rows[..., 5:]
     save(f"{folder}/io_plain.safetensors", {"pixel_values": pixels, "out.predictions": y, "out.pred_boxes": corners(rows[..., :4]), "out.scores": scores})
+    if gradients:
+        write_gradients(folder, name, model)
     for file in os.listdir(folder):
         os.chmod(f"{folder}/{file}", 0o644)
 
@@ -267,10 +341,10 @@ def as_safetensors(state, folder):
 
 def main(root):
     torch.set_num_threads(1)
-    write(root, "yolox", Yolox(2, 1, 3), lambda state, folder: torch.save({"start_epoch": 3, "model": folded(state)}, f"{folder}/yolox.pth"))
+    write(root, "yolox", Yolox(2, 1, 3), lambda state, folder: torch.save({"start_epoch": 3, "model": folded(state)}, f"{folder}/yolox.pth"), True)
     write(root, "yolox_depthwise", Yolox(2, 1, 2, depthwise=True), as_safetensors)
     write(root, "yolo_v5", Yolo(False, [2, 4, 4, 6, 8], [1, 2, 1, 1], 1, 3), lambda state, folder: as_safetensors(folded(state), folder))
-    write(root, "yolo_v8", Yolo(True, [2, 4, 4, 6, 8], [1, 1, 2, 1], 1, 3), lambda state, folder: as_safetensors(folded(state), folder))
+    write(root, "yolo_v8", Yolo(True, [2, 4, 4, 6, 8], [1, 1, 2, 1], 1, 3), lambda state, folder: as_safetensors(folded(state), folder), True)
 
 
 if __name__ == "__main__":
