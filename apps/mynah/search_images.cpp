@@ -38,6 +38,7 @@ int act(const Options& o) {
   search::PictureIndex index(o.folder, store::Settings::from_environment().home / "indexes", o.model);
   const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model_path(o.model), LoadOptions{});
   const auto picture = [&](const std::filesystem::path& file) { return unit(tasks::picture_vector(*task, media::read_image(file))); };
+  const std::vector<float> wanted = o.like.empty() ? unit(tasks::text_vector(*task, o.text)) : picture(o.like);
   ProgressOptions shown;
   shown.bytes = false;
   shown.noun = "pictures";
@@ -49,7 +50,7 @@ int act(const Options& o) {
     if (done == all) bar->finish();
   });
   for (const std::string& line : changes.skipped) fmt::print(stderr, "skipped {}\n", line);
-  const std::vector<search::PictureHit> hits = index.search(o.like.empty() ? unit(tasks::text_vector(*task, o.text)) : picture(o.like), o.top_k);
+  const std::vector<search::PictureHit> hits = index.search(wanted, o.top_k);
   Json out = Json::array();
   for (const search::PictureHit& hit : hits) {
     if (o.json)

@@ -16,6 +16,8 @@
 #include "cli.h"
 #include "command.h"
 #include "mynah/json.h"
+#include "nn/decoding.h"
+#include "nn/seq2seq_lm.h"
 #include "open_model.h"
 #include "sentence_vectors.h"
 #include "store/store.h"
@@ -176,6 +178,8 @@ int act(const Options& o) {
   TalkParts parts{tools, brain, {}, {}, o.voice_activity, 0, o.json, o.headphones};
   if (o.typed) return talk_typed(parts);
   const Model ears = open_model(o.ears, Precision::automatic);
+  const nn::Seq2SeqLM* lm = ears.bundle().network->seq2seq_lm();
+  require(ears.bundle().network->kind() == nn::HeadKind::ctc || (lm && lm->decoding()), "talk: {} holds a {}, which does not hear; whisper-base does", o.ears, ears.architecture());
   parts.hear = hearing(ears, o.language);
   std::optional<Model> voice;
   if (!o.no_voice) {

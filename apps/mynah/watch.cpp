@@ -72,7 +72,9 @@ class BoxWatcher : public Watcher {
       const std::string label = object["label"].get<std::string>();
       if (!labels_.empty() && !labels_.contains(label)) continue;
       const Json& b = object["box"];
-      boxes.push_back({label, {b["xmin"].get<double>(), b["ymin"].get<double>(), b["xmax"].get<double>(), b["ymax"].get<double>()}});
+      const double left = b["xmin"].get<double>(), top = b["ymin"].get<double>();
+      // A box is a pixel wide and high at least, or it would overlap nothing.
+      boxes.push_back({label, {left, top, std::max(b["xmax"].get<double>(), left + 1), std::max(b["ymax"].get<double>(), top + 1)}});
       found.push_back(std::move(object));
     }
     const std::vector<int64_t> tracks = tracker_.next(boxes);

@@ -19,14 +19,14 @@ struct Rule {
 
 constexpr Rule kRules[] = {
     {"what time is it now|here?", "get_time"},
-    {"what|what's is? the time now|here?", "get_time"},
+    {"what is the time now|here?", "get_time"},
     {"tell me the|what time it|is? is?", "get_time"},
     {"do you know|have what|the time it? is?", "get_time"},
     {"what|which day is it|today today?", "get_date"},
-    {"what|what's is? the|today's date|day today|now?", "get_date"},
-    {"what|what's is? today", "get_date"},
+    {"what is the|today's date|day today|now?", "get_date"},
+    {"what is today", "get_date"},
     {"tell me the|today's date|day today?", "get_date"},
-    {"what|what's is|are? {expression}", "calculate"},
+    {"what is|are {expression}", "calculate"},
     {"how much|many is|are {expression}", "calculate"},
     {"calculate|compute {expression}", "calculate"},
     {"work out {expression}", "calculate"},
@@ -49,7 +49,7 @@ constexpr Rule kRules[] = {
     {"write|take|put|jot down that? {text}", "add_note"},
     {"remember that {text}", "add_note"},
     {"add|put {text} to|on|in my|the notes|list", "add_note"},
-    {"what|what's are|is? in|on? my|the notes", "read_notes"},
+    {"what are|is in|on? my|the notes", "read_notes"},
     {"what did i note|write down?", "read_notes"},
     {"read|show|list|tell me? all? my|the notes to|me? me?", "read_notes"},
     {"delete|remove|forget|clear|erase the|my last|latest|newest note", "remove_last_note"},
@@ -68,7 +68,7 @@ constexpr Rule kRules[] = {
     {"goodbye|bye|bye-bye bye?", "goodbye"},
     {"good bye", "goodbye"},
     {"see you later|soon|tomorrow?", "goodbye"},
-    {"that|that's is? all for|now? now?", "goodbye"},
+    {"that is all for|now? now?", "goodbye"},
 };
 
 struct Slot {
@@ -172,15 +172,24 @@ std::optional<Command> understand(std::string_view heard) {
   if (all.size() > kMostWords) return std::nullopt;
   const std::span<const SpokenWord> places = bare(all);
   if (places.empty()) return std::nullopt;
+  // "what's" is two words at one place.
   std::vector<std::string> words;
-  for (const SpokenWord& w : places) words.push_back(w.text);
+  std::vector<SpokenWord> at;
+  for (const SpokenWord& w : places) {
+    const bool contracted = w.text == "what's" || w.text == "that's" || w.text == "how's";
+    words.push_back(contracted ? w.text.substr(0, w.text.size() - 2) : w.text);
+    at.push_back(w);
+    if (!contracted) continue;
+    words.push_back("is");
+    at.push_back(w);
+  }
   for (const Rule& rule : kRules) {
     std::vector<Slot> slots;
     int steps = 20'000;
     if (!matches(split(rule.pattern, ' '), words, 0, &slots, &steps)) continue;
     Command command{rule.tool, Json::object()};
     for (const Slot& slot : slots) {
-      const size_t begin = places[slot.begin].begin, end = places[slot.end - 1].end;
+      const size_t begin = at[slot.begin].begin, end = at[slot.end - 1].end;
       command.arguments[slot.name] = heard.substr(begin, end - begin);
     }
     return command;

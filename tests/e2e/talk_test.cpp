@@ -106,6 +106,17 @@ TEST_F(Talk, OtherLinesAreAnsweredByTheModel) {
   EXPECT_EQ(run(typed({"--temperature", "0"}), "Tell me a story.\n").lines().size(), 1u);
 }
 
+TEST_F(Talk, SearchesTheUsersFiles) {
+  fs::create_directories(file("files"));
+  write_file(file("files/birds.md"), "The birds sing in the park.\n");
+  const Result result = run(typed({"--files", file("files").string(), "--embedder", tiny("bert_mask")}), "Search my files for birds.\n");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json tool = turns(result).at(0)["tools"][0];
+  EXPECT_EQ(tool["name"], "search_files");
+  EXPECT_EQ(tool["arguments"]["query"], "birds");
+  EXPECT_NE(tool["result"].get<std::string>().find("[birds.md, line 1]\nThe birds sing in the park."), std::string::npos);
+}
+
 TEST_F(Talk, AConversationWithARecording) {
   std::vector<float> sound;
   add_voice(&sound, 0.5, 1.5, 120);
@@ -155,15 +166,33 @@ TEST_F(Talk, NobodySpeaks) {
   EXPECT_NE(result.err.find("nobody speaks"), std::string::npos) << result.err;
 }
 
-TEST_F(Talk, SearchesTheUsersFiles) {
-  fs::create_directories(file("files"));
-  write_file(file("files/birds.md"), "The mynah sings in the park.\n");
-  const Result result = run(typed({"--files", file("files").string(), "--embedder", tiny("bert_mask")}), "Search my files for mynah.\n");
-  ASSERT_EQ(result.code, 0) << result.err;
-  const Json tool = turns(result).at(0)["tools"][0];
-  EXPECT_EQ(tool["name"], "search_files");
-  EXPECT_EQ(tool["arguments"]["query"], "mynah");
-  EXPECT_NE(tool["result"].get<std::string>().find("[birds.md, line 1]\nThe mynah sings in the park."), std::string::npos);
+TEST_F(Talk, ThroughMicrophoneAndLoudspeaker) {
+  std::vector<float> sound;
+  add_voice(&sound, 0.5, 1.5, 120);
+  sound.insert(sound.end(), 2 * kRate, 0.0f);
+  write_file(file("said.raw"), pcm(sound));
+  fs::create_directories(file("bin"));
+  const auto program = [&](const std::string& name, const std::string& line) {
+    write_file(file("bin/" + name), "#!/bin/sh\n" + line + "\n");
+    fs::permissions(file("bin/" + name), fs::perms::owner_all);
+  };
+  program("arecord", "exec cat '" + file("said.raw").string() + "'");
+  program("aplay", "exec cat > '" + file("heard.wav").string() + "'");
+  set_environment("PATH", file("bin").string() + ":/usr/bin:/bin");
+  const Result result = run(heard());
+  EXPECT_EQ(result.code, 0) << result.err;
+  const auto all = turns(result);
+  ASSERT_EQ(all.size(), 1u) << result.out << result.err;
+  EXPECT_EQ(all[0]["answer"]["interrupted"], false);
+  EXPECT_NEAR(all[0]["heard"]["start"].get<double>(), 0.5, 0.35);
+  const std::string played = read_file(file("heard.wav"));
+  ASSERT_GT(played.size(), 44u);
+  EXPECT_EQ(played.substr(0, 4), "RIFF");
+  // Without such programs it says what is missing.
+  set_environment("PATH", file("empty").string());
+  const Result without = run(heard());
+  EXPECT_EQ(without.code, 3);
+  EXPECT_NE(without.err.find("no recorder found"), std::string::npos) << without.err;
 }
 
 TEST_F(Talk, RefusesWhatCannotBeMeant) {
@@ -175,7 +204,9 @@ TEST_F(Talk, RefusesWhatCannotBeMeant) {
   expect_refused({"talk", sound, "-o", "b.xyz"}, {2}, {"xyz"});
   expect_refused({"talk", sound, "-o", "b.wav", "--no-voice"}, {2}, {"--no-voice"});
   expect_refused({"talk", file("gone.wav").string()}, {3}, {"gone.wav"});
-  expect_refused({"talk", "--typed", "--clock", "tomorrow"}, {2}, {"--clock", "tomorrow"});
+  expect_refused({"talk", "--typed", "--model", file("llama").string(), "--clock", "tomorrow"}, {2}, {"--clock", "tomorrow"});
+  expect_refused({"talk", "--typed", "--model", file("llama").string(), "--clock", "2024-13-06 19:08"}, {2}, {"2024-13-06"});
+  expect_refused({"talk", sound, "--no-voice", "--model", file("llama").string(), "--ears", golden("bert_base").string()}, {1}, {"bert"});
 }
 
 }  // namespace

@@ -46,6 +46,58 @@ TEST_F(Watch, LabelsOfFrames) {
   EXPECT_EQ(events[0]["time"], 0.0);
 }
 
+TEST_F(Watch, BoxesAreFollowed) {
+  const std::vector<std::string> command = {"watch", frames(), "--model", tiny("yolos"), "--threshold", "0.2", "--patience", "1"};
+  std::vector<std::string> words = command;
+  words.insert(words.end(), {"--json", "-o", file("rows.csv").string(), "--save", file("drawn").string()});
+  const Result result = run(words);
+  ASSERT_EQ(result.code, 0) << result.err;
+  std::vector<Json> seen, events;
+  for (const Json& row : rows(result.out)) (row.contains("event") ? events : seen).push_back(row);
+  ASSERT_EQ(seen.size(), 7u);
+  const Json expected = run_well({"pipeline", "object-detection", "--model", tiny("yolos"), "--threshold", "0.2", "--json", media("picture.png").string()}).json();
+  ASSERT_FALSE(expected.empty());
+  ASSERT_EQ(seen[0]["objects"].size(), expected.size());
+  size_t boxes = 0;
+  for (size_t i = 0; i < seen.size(); ++i) {
+    boxes += seen[i]["objects"].size();
+    // What does not move keeps its number.
+    if (i > 0 && i < 4) {
+      EXPECT_EQ(seen[i]["objects"], seen[0]["objects"]);
+    }
+  }
+  ASSERT_FALSE(events.empty());
+  EXPECT_EQ(events[0]["event"], "appears");
+  EXPECT_EQ(events[0]["frame"], 0);
+  std::istringstream csv(read_file(file("rows.csv")));
+  std::string line;
+  std::getline(csv, line);
+  EXPECT_EQ(line, "frame,time,name,track,label,score,xmin,ymin,xmax,ymax");
+  size_t lines = 0;
+  while (std::getline(csv, line)) lines += std::count(line.begin(), line.end(), ',') == 9;
+  EXPECT_EQ(lines, boxes);
+  EXPECT_TRUE(fs::exists(file("drawn/000006.png")));
+  EXPECT_NE(read_file(file("drawn/000000.png")), read_file(media("picture.png")));
+  // For people: who came and went.
+  const Result shown = run(command);
+  EXPECT_NE(shown.out.find("00:00.000  "), std::string::npos) << shown.out;
+  EXPECT_NE(shown.out.find(" 1 appears\n"), std::string::npos) << shown.out;
+}
+
+TEST_F(Watch, AnimationsAreReadAndWritten) {
+  // Frames that are alike would be one.
+  fs::create_directories(file("moving"));
+  for (int i = 0; i < 5; ++i) fs::copy_file(media(i % 2 ? "palette.png" : "picture.png"), file("moving/" + std::to_string(i) + ".png"));
+  const Result drawn = run({"watch", file("moving").string(), "--model", tiny("vit_classifier"), "--fps", "4", "--frames", "4", "--save", file("drawn.webp").string()});
+  ASSERT_EQ(drawn.code, 0) << drawn.err;
+  const Result again = run({"watch", file("drawn.webp").string(), "--model", tiny("vit_classifier"), "--json"});
+  ASSERT_EQ(again.code, 0) << again.err;
+  std::vector<double> times;
+  for (const Json& row : rows(again.out))
+    if (!row.contains("event")) times.push_back(row["time"].get<double>());
+  EXPECT_EQ(times, (std::vector<double>{0, 0.25, 0.5, 0.75}));
+}
+
 TEST_F(Watch, OwnLabelsAskedOfClip) {
   const Result result = run({"watch", frames(), "--model", tiny("clip"), "--labels", "bird,city", "--top-k", "2", "--json", "--frames", "1"});
   ASSERT_EQ(result.code, 0) << result.err;
@@ -86,6 +138,7 @@ TEST_F(Watch, PicturesAreFound) {
   EXPECT_NEAR(like[0]["similarity"].get<double>(), 1, 1e-5);
   expect_refused({"search-images", file("album").string(), "--model", tiny("clip")}, {2}, {"text"});
   expect_refused({"search-images", file("none").string(), "bird", "--model", tiny("clip")}, {3}, {"none"});
+  expect_refused({"search-images", file("album").string(), "bird", "--model", tiny("vit_model")}, {1}, {});
 }
 
 }  // namespace
