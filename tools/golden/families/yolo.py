@@ -298,8 +298,8 @@ def fold(module):
     return module
 
 
-def write_gradients(folder, name, model):
-    """Of weights with at most 200 elements: the others would make large files."""
+def write_gradients(folder, name, model, prefix):
+    """Of weights with at most 200 elements: the others would make large files. `prefix`: of their names on disk."""
     state = folded(model.state_dict())
     model = fold(model)
     model.load_state_dict(state)
@@ -312,7 +312,7 @@ def write_gradients(folder, name, model):
     out = {"pixel_values": pixels, "out.loss": loss.reshape(1)}
     for i, o in enumerate(objects):
         out |= {f"labels.{i}.{key}": value for key, value in o.items()}
-    out |= {f"out.grad.{key}": p.grad for key, p in model.named_parameters() if p.numel() <= 200}
+    out |= {f"out.grad.{prefix}{key}": p.grad for key, p in model.named_parameters() if p.numel() <= 200}
     save(f"{folder}/io_grad.safetensors", out)
 
 
@@ -320,7 +320,7 @@ def corners(boxes):
     return torch.cat((boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2), -1)
 
 
-def write(root, name, model, store, gradients=False):
+def write(root, name, model, store, gradients=None):
     folder = fresh(root, name)
     store(randomise(model, name).state_dict(), folder)
     pixels = torch.rand(1, 3, 32, 64, generator=seeded(f"pixels of {name}"))
@@ -329,8 +329,8 @@ def write(root, name, model, store, gradients=False):
     rows = y.transpose(1, 2) if isinstance(model, Yolo) and model.v8 else y
     scores = rows[..., 4:] if isinstance(model, Yolo) and model.v8 else rows[..., 4:5] * rows[..., 5:]
     save(f"{folder}/io_plain.safetensors", {"pixel_values": pixels, "out.predictions": y, "out.pred_boxes": corners(rows[..., :4]), "out.scores": scores})
-    if gradients:
-        write_gradients(folder, name, model)
+    if gradients is not None:
+        write_gradients(folder, name, model, gradients)
     for file in os.listdir(folder):
         os.chmod(f"{folder}/{file}", 0o644)
 
@@ -341,10 +341,10 @@ def as_safetensors(state, folder):
 
 def main(root):
     torch.set_num_threads(1)
-    write(root, "yolox", Yolox(2, 1, 3), lambda state, folder: torch.save({"start_epoch": 3, "model": folded(state)}, f"{folder}/yolox.pth"), True)
+    write(root, "yolox", Yolox(2, 1, 3), lambda state, folder: torch.save({"start_epoch": 3, "model": folded(state)}, f"{folder}/yolox.pth"), "model.")
     write(root, "yolox_depthwise", Yolox(2, 1, 2, depthwise=True), as_safetensors)
     write(root, "yolo_v5", Yolo(False, [2, 4, 4, 6, 8], [1, 2, 1, 1], 1, 3), lambda state, folder: as_safetensors(folded(state), folder))
-    write(root, "yolo_v8", Yolo(True, [2, 4, 4, 6, 8], [1, 1, 2, 1], 1, 3), lambda state, folder: as_safetensors(folded(state), folder), True)
+    write(root, "yolo_v8", Yolo(True, [2, 4, 4, 6, 8], [1, 1, 2, 1], 1, 3), lambda state, folder: as_safetensors(folded(state), folder), "")
 
 
 if __name__ == "__main__":
