@@ -13,14 +13,12 @@
 #include "text/gguf_pre_tokenizers.h"
 #include "text/json_cursor.h"
 #include "text/json_fields.h"
+#include "text/space_mark.h"
 
 namespace mynah::bundle {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's spelling of a space
-enum TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
 // What tokenizer.json, or vocab.json with merges.txt, says. A vocabulary is too large for a tree of JSON values.
 struct Source {
@@ -164,7 +162,7 @@ struct Target {
 
 std::string with_marks(std::string_view text) {
   std::string out;
-  for (const char c : text) out += c == ' ' ? kSpaceMark : std::string_view(&c, 1);
+  for (const char c : text) out += c == ' ' ? text::kSpaceMark : std::string_view(&c, 1);
   return out;
 }
 
@@ -205,7 +203,7 @@ void add_tokens(const Source& s, const Tokenizer& tokenizer, int64_t vocab_size,
     if (t->spaces_to_marks && t->types[i] == kNormal) t->tokens[i] = with_marks(t->tokens[i]);
     // GGUF marks the pieces that begin a word, vocab.txt those that go on.
     if (t->model == "bert" && t->types[i] == kNormal)
-      t->tokens[i] = t->tokens[i].starts_with("##") ? t->tokens[i].substr(2) : std::string(kSpaceMark) + t->tokens[i];
+      t->tokens[i] = t->tokens[i].starts_with("##") ? t->tokens[i].substr(2) : std::string(text::kSpaceMark) + t->tokens[i];
   }
 }
 

@@ -6,6 +6,9 @@
 
 namespace mynah::bundle {
 
+// Values of tokenizer.ggml.token_type.
+enum GgufTokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
 // Writes the tokenizer of a Hugging Face folder as tokenizer.ggml.* keys, padded or cut to `vocab_size` tokens: byte-level BPE as
 // kind gpt2, BPE over characters with escaped spaces as kind llama. Of a folder without a tokenizer only the special ids of
 // generation_config.json and config.json. Warns when ids may differ; throws failure for a kind that GGUF cannot express.

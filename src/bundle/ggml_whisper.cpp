@@ -45,9 +45,9 @@ std::string renamed(const std::string& name) {
   return out;
 }
 
-class WhisperTensors final : public formats::TensorSource {
+class GgmlWhisperTensors final : public formats::TensorSource {
  public:
-  explicit WhisperTensors(std::shared_ptr<const GgmlWhisperFile> file) : TensorSource(file->where()), file_(std::move(file)) {
+  explicit GgmlWhisperTensors(std::shared_ptr<const GgmlWhisperFile> file) : TensorSource(file->where()), file_(std::move(file)) {
     for (const auto& stored : file_->tensors()) {
       formats::TensorInfo info = stored;
       info.name = renamed(stored.name);
@@ -184,7 +184,7 @@ GgmlWhisper open_ggml_whisper(const fs::path& path) {
   const GgmlWhisperFile::Sizes& n = file->sizes();
   const Special special(n.n_vocab);
   GgmlWhisper out;
-  out.source = std::make_shared<WhisperTensors>(file);
+  out.source = std::make_shared<GgmlWhisperTensors>(file);
   out.tokenizer = tokenizer_of(*file, special);
   out.generation_config = settings_of(*file, special, *out.tokenizer);
   out.config = {{"model_type", "whisper"},

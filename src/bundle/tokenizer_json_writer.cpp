@@ -10,15 +10,13 @@
 #include "bundle/gguf_pre_names.h"
 #include "mynah/json.h"
 #include "text/gguf_pre_tokenizers.h"
+#include "text/space_mark.h"
 #include "text/string_table.h"
 
 namespace mynah::bundle {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's spelling of a space
-enum TokenType : int32_t { kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5 };
 
 struct Writer {
   const GgufVocabulary& file;
@@ -46,14 +44,14 @@ std::string quoted(std::string_view text) { return Json(text).dump(); }
 
 Json escape_normalizer(bool space_prefix) {
   Json steps = Json::array();
-  if (space_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kSpaceMark}});
-  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceMark}});
+  if (space_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", text::kSpaceMark}});
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", text::kSpaceMark}});
   return {{"type", "Sequence"}, {"normalizers", steps}};
 }
 
 Json escape_decoder(bool space_prefix) {
   Json steps = Json::array();
-  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", kSpaceMark}}}, {"content", " "}});
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"String", text::kSpaceMark}}}, {"content", " "}});
   steps.push_back({{"type", "ByteFallback"}});
   steps.push_back({{"type", "Fuse"}});
   if (space_prefix) steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});

@@ -14,12 +14,12 @@
 namespace mynah::formats {
 namespace {
 
-constexpr ElementType kTypes[] = {ElementType::f32, ElementType::i8, ElementType::i16, ElementType::i32, ElementType::f16, ElementType::bf16};
+constexpr ElementType kElementTypes[] = {ElementType::f32, ElementType::i8, ElementType::i16, ElementType::i32, ElementType::f16, ElementType::bf16};
 constexpr std::string_view kTypeNames[] = {"float32", "int8", "int16", "int32", "float16", "bfloat16"};
 constexpr std::string_view kScale = "_scale";
 
 template <class... Args>
-[[noreturn]] void damaged(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
+[[noreturn]] void damaged_ctranslate2(const std::string& where, fmt::format_string<Args...> format, Args&&... args) {
   fail(ErrorCode::integrity, "{}: {}; the file is damaged or not CTranslate2's", where, fmt::format(format, std::forward<Args>(args)...));
 }
 
@@ -27,7 +27,7 @@ template <class... Args>
 std::string read_text(ByteReader& reader, const std::string& where) {
   const auto length = reader.number<uint16_t>();
   const std::string_view text = reader.text(length);
-  if (text.empty() || text.back() != '\0' || text.find('\0') != text.size() - 1) damaged(where, "byte {}: a text that does not end with its zero", reader.position());
+  if (text.empty() || text.back() != '\0' || text.find('\0') != text.size() - 1) damaged_ctranslate2(where, "byte {}: a text that does not end with its zero", reader.position());
   return std::string(text.substr(0, text.size() - 1));
 }
 
@@ -55,13 +55,13 @@ std::shared_ptr<const Ctranslate2File> Ctranslate2File::parse(std::span<const st
     for (auto rank = reader.number<uint8_t>(); rank > 0; --rank) dims.push_back(reader.number<uint32_t>());
     info.shape = checked_shape(dims, file->where_, info.name);
     const auto type = reader.number<uint8_t>();
-    if (type >= std::size(kTypes)) damaged(file->where_, "tensor {} has the unknown type {}", quote(info.name), type);
+    if (type >= std::size(kElementTypes)) damaged_ctranslate2(file->where_, "tensor {} has the unknown type {}", quote(info.name), type);
     info.type = kTypeNames[type];
-    info.dtype = readable_as(kTypes[type]);
+    info.dtype = readable_as(kElementTypes[type]);
     info.bytes = reader.number<uint32_t>();
-    if (info.bytes != checked_mul(static_cast<uint64_t>(info.shape.numel()), bytes_of(kTypes[type]), file->where_))
-      damaged(file->where_, "tensor {}: {} bytes for {} {}", quote(info.name), info.bytes, info.type, info.shape.str());
-    file->places_.push_back({kTypes[type], reader.take(info.bytes).data()});
+    if (info.bytes != checked_mul(static_cast<uint64_t>(info.shape.numel()), bytes_of(kElementTypes[type]), file->where_))
+      damaged_ctranslate2(file->where_, "tensor {}: {} bytes for {} {}", quote(info.name), info.bytes, info.type, info.shape.str());
+    file->places_.push_back({kElementTypes[type], reader.take(info.bytes).data()});
     file->tensors_.push_back(std::move(info));
   }
   const size_t stored = file->tensors_.size();
@@ -69,13 +69,13 @@ std::shared_ptr<const Ctranslate2File> Ctranslate2File::parse(std::span<const st
     const std::string alias = read_text(reader, file->where_), name = read_text(reader, file->where_);
     const auto first = file->tensors_.begin();
     const auto found = std::find_if(first, first + static_cast<long>(stored), [&](const TensorInfo& t) { return t.name == name; });
-    if (found == first + static_cast<long>(stored)) damaged(file->where_, "{} stands for {}, which is not there", quote(alias), quote(name));
+    if (found == first + static_cast<long>(stored)) damaged_ctranslate2(file->where_, "{} stands for {}, which is not there", quote(alias), quote(name));
     file->places_.push_back(file->places_[static_cast<size_t>(found - first)]);
     TensorInfo info = *found;
     info.name = alias;
     file->tensors_.push_back(std::move(info));
   }
-  if (reader.remaining() > 0) damaged(file->where_, "{} bytes are left at its end", reader.remaining());
+  if (reader.remaining() > 0) damaged_ctranslate2(file->where_, "{} bytes are left at its end", reader.remaining());
   file->pair_scales();
   file->index_tensors();
   return file;
@@ -93,9 +93,9 @@ void Ctranslate2File::pair_scales() {
     const TensorInfo& scale = tensors_[found->second];
     const bool by_row = scale.shape.numel() != 1 || (info.shape.rank() > 0 && info.shape[0] == 1);
     if (places_[i].type != ElementType::i8 && places_[i].type != ElementType::i16)
-      damaged(where_, "tensor {} is {} and has a scale", quote(info.name), info.type);
+      damaged_ctranslate2(where_, "tensor {} is {} and has a scale", quote(info.name), info.type);
     if (places_[found->second].type != ElementType::f32 || info.shape.rank() == 0 || (by_row && scale.shape.numel() != info.shape[0]))
-      damaged(where_, "tensor {}: its scale is {} {}, expected float32, one or one per row of {}", quote(info.name), scale.type, scale.shape.str(), info.shape.str());
+      damaged_ctranslate2(where_, "tensor {}: its scale is {} {}, expected float32, one or one per row of {}", quote(info.name), scale.type, scale.shape.str(), info.shape.str());
     places_[i].scale = places_[found->second].data;
     places_[i].by_row = by_row;
     info.dtype = DType::f32;
@@ -123,7 +123,7 @@ Tensor Ctranslate2File::load(size_t index) const {
   for (int64_t r = 0; r < rows; ++r) {
     float scale;
     std::memcpy(&scale, place.scale + (place.by_row ? static_cast<size_t>(r) * sizeof(float) : 0), sizeof(float));
-    if (!(std::isfinite(scale) && scale != 0)) damaged(where_, "tensor {}: its scale holds {}", quote(tensors_[index].name), scale);
+    if (!(std::isfinite(scale) && scale != 0)) damaged_ctranslate2(where_, "tensor {}: its scale holds {}", quote(tensors_[index].name), scale);
     for (int64_t i = r * each; i < (r + 1) * each; ++i)
       out.data<float>()[i] = static_cast<float>(stored.dtype() == DType::i8 ? stored.data<int8_t>()[i] : stored.data<int32_t>()[i]) / scale;
   }

@@ -14,7 +14,7 @@ constexpr GgmlType block(uint32_t id, std::string_view name, uint32_t elements, 
 }
 
 // Types without a DType are known by size only, so that the layout of a file that has them can be checked.
-constexpr std::array kTypes = {
+constexpr std::array kGgmlTypes = {
     plain(0, "F32", 4, ElementType::f32),
     plain(1, "F16", 2, ElementType::f16),
     block(2, "Q4_0", 32, 18, DType::q4_0),
@@ -55,13 +55,13 @@ constexpr std::array kTypes = {
 }  // namespace
 
 const GgmlType* find_ggml_type(uint32_t id) {
-  for (const GgmlType& type : kTypes)
+  for (const GgmlType& type : kGgmlTypes)
     if (type.id == id) return &type;
   return nullptr;
 }
 
 const GgmlType* ggml_type_of(DType dtype) {
-  for (const GgmlType& type : kTypes) {
+  for (const GgmlType& type : kGgmlTypes) {
     if (type.quantized == dtype) return &type;
     if (type.plain && readable_as(*type.plain) == dtype && bytes_of(*type.plain) == block_bytes(dtype)) return &type;
   }

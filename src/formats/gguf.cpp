@@ -15,7 +15,7 @@
 namespace mynah::formats {
 namespace {
 
-constexpr uint64_t kMaxEntries = 4194304, kMaxTensors = 262144, kMaxDims = 4;
+constexpr uint64_t kMaxEntries = 4194304, kMaxGgufTensors = 262144, kMaxGgufDims = 4;
 
 // Bytes of one number; 0 for strings, arrays and unknown types.
 size_t number_bytes(GgufType type) {
@@ -77,7 +77,7 @@ struct GgufParser {
       fail(ErrorCode::integrity, "{}: GGUF version {}, 2 or 3 expected; convert the model again", file.where(),
            file.version_);
     const auto tensors = reader.number<uint64_t>(), entries = reader.number<uint64_t>();
-    if (tensors > kMaxTensors) damaged("{} tensors, at most {} expected", tensors, kMaxTensors);
+    if (tensors > kMaxGgufTensors) damaged("{} tensors, at most {} expected", tensors, kMaxGgufTensors);
     if (entries > kMaxEntries) damaged("{} metadata entries, at most {} expected", entries, kMaxEntries);
     return {tensors, entries};
   }
@@ -129,8 +129,8 @@ struct GgufParser {
     if (!unicode::is_valid(tensor_name)) damaged("tensor {}: its name is not UTF-8", quote(tensor_name));
     info.name = tensor_name;
     const auto rank = reader.number<uint32_t>();
-    if (rank > kMaxDims) damaged("tensor {}: {} dimensions, at most {} expected", quote(tensor_name), rank, kMaxDims);
-    uint64_t dims[kMaxDims];
+    if (rank > kMaxGgufDims) damaged("tensor {}: {} dimensions, at most {} expected", quote(tensor_name), rank, kMaxGgufDims);
+    uint64_t dims[kMaxGgufDims];
     for (uint32_t i = 0; i < rank; ++i) dims[rank - 1 - i] = reader.number<uint64_t>();
     info.shape = checked_shape({dims, rank}, file.where(), tensor_name);
     const auto id = reader.number<uint32_t>();

@@ -19,7 +19,7 @@ using Items = std::vector<PickleValue>;
 // memory.
 constexpr uint64_t kMaxSteps = 4'000'000;
 constexpr uint64_t kStepsPerCopy = 16;
-constexpr size_t kMaxArguments = 16, kMaxDims = 64;
+constexpr size_t kMaxArguments = 16, kMaxPickleDims = 64;
 
 PickleValue make(Kind kind, int64_t integer = 0, std::string_view text = {}) {
   PickleValue value;
@@ -276,7 +276,7 @@ class Machine {
   }
   std::vector<uint64_t> as_sizes(const PickleValue& value) const {
     if (value.kind != Kind::tuple && value.kind != Kind::list) damaged("a shape that is no tuple");
-    if (pickle_.items(value).size() > kMaxDims) damaged("a shape of {} dimensions", pickle_.items(value).size());
+    if (pickle_.items(value).size() > kMaxPickleDims) damaged("a shape of {} dimensions", pickle_.items(value).size());
     std::vector<uint64_t> sizes;
     for (const PickleValue& item : pickle_.items(value)) sizes.push_back(as_size(item));
     return sizes;

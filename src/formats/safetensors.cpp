@@ -20,7 +20,7 @@ struct Type {
   uint32_t bits;
   std::optional<ElementType> element;  // none: only its size is known
 };
-constexpr std::array<Type, 22> kTypes = {{
+constexpr std::array<Type, 22> kSafetensorsTypes = {{
     {"F32", 32, ElementType::f32},
     {"BF16", 16, ElementType::bf16},
     {"F16", 16, ElementType::f16},
@@ -46,8 +46,8 @@ constexpr std::array<Type, 22> kTypes = {{
 }};
 
 const Type* find_type(std::string_view dtype) {
-  const auto found = std::find_if(kTypes.begin(), kTypes.end(), [&](const Type& t) { return t.name == dtype; });
-  return found == kTypes.end() ? nullptr : &*found;
+  const auto found = std::find_if(kSafetensorsTypes.begin(), kSafetensorsTypes.end(), [&](const Type& t) { return t.name == dtype; });
+  return found == kSafetensorsTypes.end() ? nullptr : &*found;
 }
 
 template <class... Args>

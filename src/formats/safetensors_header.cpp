@@ -8,7 +8,7 @@
 namespace mynah::formats {
 namespace {
 
-constexpr size_t kMaxDims = 64;
+constexpr size_t kMaxSafetensorsDims = 64;
 
 // Receives the parser's events one by one, so that a header of many megabytes never becomes a tree. `depth_` 1 is the
 // top object, 2 a tensor's object or the metadata, 3 a list inside a tensor's object.
@@ -91,7 +91,7 @@ class Handler {
     if (ignoring()) return true;
     if (!in_list_) return stop("has an unexpected number");
     auto& list = field_ == Field::shape ? header_.entries.back().shape : header_.entries.back().offsets;
-    if (list.size() >= kMaxDims) return stop("has a list of more than 64 numbers");
+    if (list.size() >= kMaxSafetensorsDims) return stop("has a list of more than 64 numbers");
     list.push_back(value);
     return true;
   }

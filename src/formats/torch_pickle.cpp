@@ -18,7 +18,7 @@ using Kind = PickleValue::Kind;
 
 // The magic number of the older layout, 0x1950a86a20f9469cfc6c, least significant byte first.
 constexpr std::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
-constexpr size_t kMaxTensors = 262144, kMaxNameBytes = 1024, kMaxDepth = 32, kMaxVisits = 4'000'000;
+constexpr size_t kMaxPickledTensors = 262144, kMaxNameBytes = 1024, kMaxDepth = 32, kMaxVisits = 4'000'000;
 // A tensor may repeat its storage's elements (an expanded view), up to so many; beyond, it is an attack on memory.
 constexpr uint64_t kMaxExpanded = 1u << 20;
 
@@ -158,7 +158,7 @@ struct TorchParser {
   }
 
   void add(const PickledTensor& tensor, std::string_view name) {
-    if (file.tensors_.size() >= kMaxTensors) damaged("more than {} tensors", kMaxTensors);
+    if (file.tensors_.size() >= kMaxPickledTensors) damaged("more than {} tensors", kMaxPickledTensors);
     TensorInfo info;
     info.name = name;
     info.type = tensor.type_name;

@@ -11,17 +11,17 @@
 namespace mynah::media {
 namespace {
 
-double to_mel(double hz) { return 1127 * std::log(1 + hz / 700); }
+double to_kaldi_mel(double hz) { return 1127 * std::log(1 + hz / 700); }
 
 // [mels][bins]
 std::vector<std::vector<double>> triangles(int64_t bins, int64_t mels, int64_t rate) {
-  const double low = to_mel(20), high = to_mel(static_cast<double>(rate / 2)),
+  const double low = to_kaldi_mel(20), high = to_kaldi_mel(static_cast<double>(rate / 2)),
                step = (high - low) / static_cast<double>(mels + 1);
   const double width = static_cast<double>(rate) / static_cast<double>((bins - 1) * 2);
   std::vector<std::vector<double>> filters(static_cast<size_t>(mels), std::vector<double>(static_cast<size_t>(bins)));
   for (int64_t m = 0; m < mels; ++m)
     for (int64_t b = 0; b < bins; ++b) {
-      const double mel = to_mel(width * static_cast<double>(b)), left = low + step * static_cast<double>(m);
+      const double mel = to_kaldi_mel(width * static_cast<double>(b)), left = low + step * static_cast<double>(m);
       filters[static_cast<size_t>(m)][static_cast<size_t>(b)] =
           std::max(0.0, std::min((mel - left) / step, (left + 2 * step - mel) / step));
     }

@@ -69,14 +69,14 @@ Image decode_webp(std::span<const std::byte> bytes, const std::string& where, Al
 
 namespace {
 
-enum class Kind { jpeg, png, webp, other };
+enum class PictureFormat { jpeg, png, webp, other };
 
-Kind kind_of(std::span<const std::byte> bytes) {
+PictureFormat kind_of(std::span<const std::byte> bytes) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with("\xff\xd8\xff")) return Kind::jpeg;
-  if (text.starts_with("\x89PNG\r\n\x1a\n")) return Kind::png;
-  if (text.size() > 12 && text.starts_with("RIFF") && text.substr(8, 4) == "WEBP") return Kind::webp;
-  return Kind::other;
+  if (text.starts_with("\xff\xd8\xff")) return PictureFormat::jpeg;
+  if (text.starts_with("\x89PNG\r\n\x1a\n")) return PictureFormat::png;
+  if (text.size() > 12 && text.starts_with("RIFF") && text.substr(8, 4) == "WEBP") return PictureFormat::webp;
+  return PictureFormat::other;
 }
 
 Image first_frame(std::span<const std::byte> bytes, const std::string& where) {
@@ -90,14 +90,14 @@ Image first_frame(std::span<const std::byte> bytes, const std::string& where) {
 
 }  // namespace
 
-bool is_still_picture(std::span<const std::byte> bytes) { return kind_of(bytes) != Kind::other; }
+bool is_still_picture(std::span<const std::byte> bytes) { return kind_of(bytes) != PictureFormat::other; }
 
 Image decode_image(std::span<const std::byte> bytes, const std::string& where, Alpha alpha) {
   switch (kind_of(bytes)) {
-    case Kind::jpeg: return decode_jpeg(bytes, where);
-    case Kind::png: return decode_png(bytes, where, alpha);
-    case Kind::webp: return is_animated_webp(bytes) ? first_frame(bytes, where) : decode_webp(bytes, where, alpha);
-    case Kind::other: break;
+    case PictureFormat::jpeg: return decode_jpeg(bytes, where);
+    case PictureFormat::png: return decode_png(bytes, where, alpha);
+    case PictureFormat::webp: return is_animated_webp(bytes) ? first_frame(bytes, where) : decode_webp(bytes, where, alpha);
+    case PictureFormat::other: break;
   }
   if (has_media_program() && !bytes.empty()) try {
       return program_picture(bytes, where);

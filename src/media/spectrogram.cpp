@@ -94,7 +94,7 @@ namespace {
 
 // Slaney's mel scale: linear below 1 kHz, logarithmic above.
 const double kLogStep = std::log(6.4) / 27;
-double to_mel(double hz) { return hz < 1000 ? 3 * hz / 200 : 15 + std::log(hz / 1000) / kLogStep; }
+double to_slaney_mel(double hz) { return hz < 1000 ? 3 * hz / 200 : 15 + std::log(hz / 1000) / kLogStep; }
 double to_hz(double mel) { return mel < 15 ? 200 * mel / 3 : 1000 * std::exp((mel - 15) * kLogStep); }
 
 }  // namespace
@@ -102,7 +102,7 @@ double to_hz(double mel) { return mel < 15 ? 200 * mel / 3 : 1000 * std::exp((me
 std::vector<std::vector<double>> mel_filters(int64_t bins, int64_t mels, double low, double high, int64_t rate) {
   require(bins > 1 && mels > 0, "mel filters: {} of {} bins", mels, bins);
   std::vector<double> edges;
-  for (int64_t i = 0; i < mels + 2; ++i) edges.push_back(to_hz(to_mel(low) + (to_mel(high) - to_mel(low)) * static_cast<double>(i) / static_cast<double>(mels + 1)));
+  for (int64_t i = 0; i < mels + 2; ++i) edges.push_back(to_hz(to_slaney_mel(low) + (to_slaney_mel(high) - to_slaney_mel(low)) * static_cast<double>(i) / static_cast<double>(mels + 1)));
   std::vector<std::vector<double>> filters(static_cast<size_t>(mels), std::vector<double>(static_cast<size_t>(bins)));
   for (size_t m = 0; m < filters.size(); ++m)
     for (int64_t b = 0; b < bins; ++b) {

@@ -63,7 +63,7 @@ class NoiseFloor {
   std::deque<Powers> blocks_;
 };
 
-struct Frame {
+struct SoundFrame {
   bool begins = false, goes_on = false;
   bool voiced = false;  // looked at only where a frame begins something
 };
@@ -83,7 +83,7 @@ struct VoiceActivity::State {
 
   std::vector<float> held;  // samples from `at` on
   int64_t at = 0, heard = 0;
-  std::deque<Frame> recent;  // the last kOnsetFrames frames
+  std::deque<SoundFrame> recent;  // the last kOnsetFrames frames
   size_t run = 0;
   bool speaking = false;
   int64_t begin = 0, active_until = 0, last_end = 0;
@@ -153,7 +153,7 @@ struct VoiceActivity::State {
     return best;
   }
 
-  Frame next_frame(const float* samples_of_it) {
+  SoundFrame next_frame(const float* samples_of_it) {
     double mean = 0, square = 0;
     for (size_t i = 0; i < frame.size(); ++i) {
       const float s = samples_of_it[i];
@@ -166,7 +166,7 @@ struct VoiceActivity::State {
       square += v * v;
     }
     const bool loud = square / static_cast<double>(size) > kQuiet * kQuiet;
-    Frame out;
+    SoundFrame out;
     std::copy(frame.begin(), frame.end(), plain.begin());
     const Powers powers = band_powers();
     const double least = kBelowLoudest * *std::max_element(powers.begin(), powers.end());
@@ -181,14 +181,14 @@ struct VoiceActivity::State {
 
   // The frame whose first sample is `at`.
   void advance(const float* samples_of_it, std::vector<Utterance>* found) {
-    const Frame f = next_frame(samples_of_it);
+    const SoundFrame f = next_frame(samples_of_it);
     recent.push_back(f);
     if (recent.size() > kOnsetFrames) recent.pop_front();
     run = f.goes_on ? run + 1 : 0;
     const int64_t end = at + size;
     if (!speaking) {
       size_t active = 0, voiced = 0;
-      for (const Frame& one : recent) {
+      for (const SoundFrame& one : recent) {
         active += one.begins;
         voiced += one.voiced;
       }

@@ -14,8 +14,8 @@ namespace mynah::search {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uintmax_t kMostBytes = 4u << 20;
-constexpr const char* kTables = R"(
+constexpr uintmax_t kMostTextBytes = 4u << 20;
+constexpr const char* kFolderTables = R"(
 CREATE TABLE IF NOT EXISTS about(key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS file(id INTEGER PRIMARY KEY, path TEXT UNIQUE, size INTEGER, time INTEGER);
 CREATE TABLE IF NOT EXISTS passage(id INTEGER PRIMARY KEY, file INTEGER, first INTEGER, last INTEGER, text TEXT, vector BLOB);
@@ -50,7 +50,7 @@ std::string match_expression(const std::string& question) {
 
 FolderIndex::FolderIndex(const fs::path& folder, const fs::path& store, const std::string& model)
     : folder_(existing_folder(folder)), database_(index_path(folder_, store, "")) {
-  database_.execute(kTables);
+  database_.execute(kFolderTables);
   Statement known(database_, "SELECT value FROM about WHERE key = 'model'");
   const bool same = known.step() && known.text(0) == model;
   if (same) return;
@@ -72,7 +72,7 @@ void FolderIndex::forget(int64_t file) {
 
 void FolderIndex::take_in(const fs::path& file, const std::string& name, int64_t size, int64_t time,
                           const PassageLimits& limits, const Embed& embed) {
-  const std::string text = read_text_file(file, kMostBytes);
+  const std::string text = read_text_file(file, kMostTextBytes);
   const auto parts =
       looks_like_text(std::string_view(text).substr(0, 8192)) ? passages(text, limits) : std::vector<Passage>();
   std::vector<std::string> texts;
@@ -106,7 +106,7 @@ void FolderIndex::take_in(const fs::path& file, const std::string& name, int64_t
 IndexChanges FolderIndex::update(const PassageLimits& limits, const Embed& embed,
                                  const std::function<void(int64_t, int64_t)>& progress) {
   IndexChanges changes;
-  const auto found = files_below(folder_, kMostBytes, {}, &changes.skipped);
+  const auto found = files_below(folder_, kMostTextBytes, {}, &changes.skipped);
   std::map<std::string, std::array<int64_t, 3>> known;  // id, size, time
   for (Statement all(database_, "SELECT id, path, size, time FROM file"); all.step();)
     known[all.text(1)] = {all.integer(0), all.integer(2), all.integer(3)};

@@ -11,8 +11,8 @@ namespace mynah::search {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uintmax_t kMostBytes = 200u << 20;
-constexpr const char* kTables = R"(
+constexpr uintmax_t kMostPictureBytes = 200u << 20;
+constexpr const char* kPictureTables = R"(
 CREATE TABLE IF NOT EXISTS about(key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS picture(id INTEGER PRIMARY KEY, path TEXT UNIQUE, size INTEGER, time INTEGER, vector BLOB);
 )";
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS picture(id INTEGER PRIMARY KEY, path TEXT UNIQUE, siz
 
 PictureIndex::PictureIndex(const fs::path& folder, const fs::path& store, const std::string& model)
     : folder_(existing_folder(folder)), database_(index_path(folder_, store, "-pictures")) {
-  database_.execute(kTables);
+  database_.execute(kPictureTables);
   Statement known(database_, "SELECT value FROM about WHERE key = 'model'");
   if (known.step() && known.text(0) == model) return;
   Transaction all(database_);
@@ -32,7 +32,7 @@ PictureIndex::PictureIndex(const fs::path& folder, const fs::path& store, const 
 
 IndexChanges PictureIndex::update(const std::function<bool(const fs::path&)>& wanted, const EmbedPicture& embed, const std::function<void(int64_t, int64_t)>& progress) {
   IndexChanges changes;
-  const auto found = files_below(folder_, kMostBytes, wanted, &changes.skipped);
+  const auto found = files_below(folder_, kMostPictureBytes, wanted, &changes.skipped);
   std::map<std::string, std::array<int64_t, 3>> known;  // id, size, time
   for (Statement all(database_, "SELECT id, path, size, time FROM picture"); all.step();) known[all.text(1)] = {all.integer(0), all.integer(2), all.integer(3)};
   std::vector<const FolderFile*> due;

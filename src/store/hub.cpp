@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/require.h"
+#include "store/json_field.h"
 #include "store/selection.h"
 #include "store/sources.h"
 
@@ -33,19 +34,14 @@ std::optional<uint64_t> number(const Json& object, const char* key) {
   return it->get<uint64_t>();
 }
 
-std::string text(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 // Large files carry {"lfs": {"sha256" or "oid", "size"}}, small ones {"blobId" or "oid", "size"}.
 RemoteFile file_of(const Json& row, const char* name_key) {
   RemoteFile file;
-  file.name = text(row, name_key);
+  file.name = text_field(row, name_key);
   file.size_bytes = number(row, "size");
-  std::string etag = text(row, "blobId").empty() ? text(row, "oid") : text(row, "blobId");
+  std::string etag = text_field(row, "blobId").empty() ? text_field(row, "oid") : text_field(row, "blobId");
   if (const auto lfs = row.find("lfs"); lfs != row.end() && lfs->is_object()) {
-    etag = text(*lfs, "sha256").empty() ? text(*lfs, "oid") : text(*lfs, "sha256");
+    etag = text_field(*lfs, "sha256").empty() ? text_field(*lfs, "oid") : text_field(*lfs, "sha256");
     if (etag.starts_with("sha256:")) etag.erase(0, 7);
     if (const auto size = number(*lfs, "size")) file.size_bytes = size;
   }
@@ -55,7 +51,7 @@ RemoteFile file_of(const Json& row, const char* name_key) {
 
 std::string licence_of(const Json& info) {
   if (const auto card = info.find("cardData"); card != info.end() && card->is_object())
-    if (const auto licence = text(*card, "license"); !licence.empty()) return licence;
+    if (const auto licence = text_field(*card, "license"); !licence.empty()) return licence;
   if (const auto tags = info.find("tags"); tags != info.end() && tags->is_array())
     for (const auto& tag : *tags)
       if (tag.is_string() && tag.get<std::string>().starts_with("license:")) return tag.get<std::string>().substr(8);
@@ -74,7 +70,7 @@ class Hub {
     const Json info = information();
     RemoteModel model;
     model.source = name_.text;
-    model.revision = text(info, "sha");
+    model.revision = text_field(info, "sha");
     if (!is_hex(model.revision, 40)) model.revision = name_.revision;
     model.licence = licence_of(info);
     model.token = job_.settings.hub_token;
@@ -119,7 +115,7 @@ class Hub {
     bool sized = true;
     if (const auto siblings = info.find("siblings"); siblings != info.end() && siblings->is_array()) {
       for (const auto& row : *siblings) {
-        if (!row.is_object() || text(row, "rfilename").empty()) continue;
+        if (!row.is_object() || text_field(row, "rfilename").empty()) continue;
         files.push_back(file_of(row, "rfilename"));
         sized &= files.back().size_bytes.has_value();
       }
@@ -139,7 +135,7 @@ class Hub {
       const Json rows = parse_json(response.body, host_of(endpoint_));
       if (!rows.is_array()) return {};
       for (const auto& row : rows)
-        if (row.is_object() && text(row, "type") == "file") files.push_back(file_of(row, "path"));
+        if (row.is_object() && text_field(row, "type") == "file") files.push_back(file_of(row, "path"));
       url = next_page(response.header("link"));
     }
     return files;

@@ -2,26 +2,22 @@
 
 #include "base/json.h"
 #include "base/require.h"
+#include "store/json_field.h"
 #include "store/registry_auth.h"
 #include "store/sources.h"
 
 namespace mynah::store {
 namespace {
 
-constexpr size_t kManifestLimit = 4u << 20;
+constexpr size_t kOllamaManifestLimit = 4u << 20;
 constexpr size_t kLayerLimit = 1000;
 constexpr std::string_view kLayerType = "application/vnd.ollama.image.";
-
-std::string text(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
 
 RemoteFile layer_of(const Json& row, const std::string& role, const std::string& name, const std::string& where) {
   RemoteFile file;
   file.name = name;
   file.role = role;
-  file.digest = Digest::parse(text(row, "digest"), where);
+  file.digest = Digest::parse(text_field(row, "digest"), where);
   const auto size = row.find("size");
   if (size == row.end() || !size->is_number_unsigned()) fail(ErrorCode::integrity, "{}: a layer without size", where);
   file.size_bytes = size->get<uint64_t>();
@@ -36,7 +32,7 @@ HttpResponse get_manifest(Job& job, const Name& name, const std::string& base, b
     request.tries = 1;
     request.connect_s = 4;
   }
-  return job.http.get(request, kManifestLimit);
+  return job.http.get(request, kOllamaManifestLimit);
 }
 
 }  // namespace
@@ -50,7 +46,7 @@ std::vector<RemoteFile> layers_of_manifest(const std::string& manifest, const st
   std::vector<RemoteFile> files;
   std::map<std::string, int> seen;
   for (const auto& row : *layers) {
-    const std::string type = row.is_object() ? text(row, "mediaType") : std::string();
+    const std::string type = row.is_object() ? text_field(row, "mediaType") : std::string();
     if (!type.starts_with(kLayerType)) continue;  // kinds of layer that came later do no harm
     const std::string role = type.substr(kLayerType.size());
     if (role == "tensor")

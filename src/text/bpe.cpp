@@ -7,15 +7,15 @@
 #include "base/require.h"
 #include "text/byte_level.h"
 #include "text/json_fields.h"
+#include "text/space_mark.h"
 
 namespace mynah::text {
 namespace {
 
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 // Appends a token that begins where the last one ended: as in the reference, characters that were left out take no
 // room.
-void append(std::vector<Token>& symbols, int32_t id, uint32_t size) {
+void append_symbol(std::vector<Token>& symbols, int32_t id, uint32_t size) {
   const uint32_t begin = symbols.empty() ? 0 : symbols.back().end;
   symbols.push_back({id, begin, begin + size});
 }
@@ -129,7 +129,7 @@ void Bpe::first_symbols(std::string_view word, MergeScratch& scratch) const {
     unicode::decode_valid(word.data() + at, size);
     add_character(word.substr(at, size), at == 0, at + size == word.size(), symbols, unknown);
   }
-  if (unknown) append(symbols, unknown->id, unknown->end);
+  if (unknown) append_symbol(symbols, unknown->id, unknown->end);
 }
 
 void Bpe::add_character(std::string_view character, bool first, bool last, std::vector<Token>& symbols,
@@ -143,9 +143,9 @@ void Bpe::add_character(std::string_view character, bool first, bool last, std::
     character = decorated;
   }
   if (const int32_t id = vocabulary_.find(character); id >= 0) {
-    if (unknown) append(symbols, unknown->id, unknown->end);
+    if (unknown) append_symbol(symbols, unknown->id, unknown->end);
     unknown.reset();
-    return append(symbols, id, size);
+    return append_symbol(symbols, id, size);
   }
   if (options_.byte_fallback && add_fallback_bytes(character, symbols)) return;
   if (options_.unk_token.empty()) return;
@@ -153,14 +153,14 @@ void Bpe::add_character(std::string_view character, bool first, bool last, std::
     unknown->end += size;
     return;
   }
-  if (unknown) append(symbols, unknown->id, unknown->end);
+  if (unknown) append_symbol(symbols, unknown->id, unknown->end);
   unknown = Token{vocabulary_.find(options_.unk_token), 0, size};
 }
 
 bool Bpe::add_fallback_bytes(std::string_view text, std::vector<Token>& symbols) const {
   const auto id_of = [this](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
   if (std::any_of(text.begin(), text.end(), [&](char c) { return id_of(c) < 0; })) return false;
-  for (const char c : text) append(symbols, id_of(c), 1);
+  for (const char c : text) append_symbol(symbols, id_of(c), 1);
   return true;
 }
 

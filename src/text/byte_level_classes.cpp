@@ -150,15 +150,15 @@ void adjust_whisper(const TokenizerFolder& folder, Description& d) {
 void adjust_neox(const TokenizerFolder& folder, Description& d) { adjust_edges(folder, d, false); }
 void adjust_cohere(const TokenizerFolder& folder, Description& d) { adjust_edges(folder, d, true); }
 
-constexpr const char* kEnd = "<|endoftext|>";
-constexpr std::array<const char*, kRoles> kGpt2Names = {kEnd, kEnd, kEnd, nullptr, nullptr, nullptr, nullptr};
+constexpr const char* kEndOfText = "<|endoftext|>";
+constexpr std::array<const char*, kRoles> kGpt2Names = {kEndOfText, kEndOfText, kEndOfText, nullptr, nullptr, nullptr, nullptr};
 constexpr std::array<const char*, kRoles> kRobertaNames = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"};
 
 constexpr TokenizerClass roberta(const char* name) {
   return {name, kRobertaNames, MaskToken::takes_spaces, "merges.txt", describe_gpt2, nullptr, adjust_roberta_plain};
 }
 
-constexpr TokenizerClass kClasses[] = {
+constexpr TokenizerClass kByteLevelClasses[] = {
     {"GPT2Tokenizer", kGpt2Names, MaskToken::as_given, "merges.txt", describe_gpt2, nullptr, adjust_gpt2},
     {"CodeGenTokenizer", kGpt2Names, MaskToken::as_given, "merges.txt", describe_gpt2, nullptr, adjust_gpt2},
     roberta("RobertaTokenizer"),
@@ -179,14 +179,14 @@ constexpr TokenizerClass kClasses[] = {
      adjust_deberta},
     {"WhisperTokenizer", kGpt2Names, MaskToken::as_given, "merges.txt", describe_gpt2, nullptr, adjust_whisper},
     {"Qwen2Tokenizer",
-     {nullptr, kEnd, kEnd, nullptr, kEnd, nullptr, nullptr},
+     {nullptr, kEndOfText, kEndOfText, nullptr, kEndOfText, nullptr, nullptr},
      MaskToken::as_given,
      "merges.txt",
      describe_qwen2,
      nullptr,
      adjust_qwen2},
     {"CLIPTokenizer",
-     {"<|startoftext|>", kEnd, kEnd, nullptr, kEnd, nullptr, nullptr},
+     {"<|startoftext|>", kEndOfText, kEndOfText, nullptr, kEndOfText, nullptr, nullptr},
      MaskToken::takes_spaces_all_normalized,
      "merges.txt",
      describe_clip,
@@ -213,7 +213,7 @@ constexpr TokenizerClass kClasses[] = {
 
 std::vector<const TokenizerClass*> byte_level_classes() {
   std::vector<const TokenizerClass*> all;
-  for (const TokenizerClass& c : kClasses) all.push_back(&c);
+  for (const TokenizerClass& c : kByteLevelClasses) all.push_back(&c);
   return all;
 }
 

@@ -221,14 +221,14 @@ class DecoderSequence : public Decoder {
   std::vector<std::unique_ptr<Decoder>> steps_;
 };
 
-std::unique_ptr<Decoder> make_sequence(const Json& list) {
+std::unique_ptr<Decoder> make_decoder_sequence(const Json& list) {
   std::vector<std::unique_ptr<Decoder>> steps;
   for (const Json& step : list)
     if (auto made = make_decoder(step)) steps.push_back(std::move(made));
   return std::make_unique<DecoderSequence>(std::move(steps));
 }
 
-std::unique_ptr<Decoder> make_metaspace(const Json& json) {
+std::unique_ptr<Decoder> make_metaspace_decoder(const Json& json) {
   const bool prepends =
       string_field(json, "prepend_scheme", "always") != "never" && bool_field(json, "add_prefix_space", true);
   return std::make_unique<MetaspaceDecoder>(character_field(json, "replacement", 0x2581), prepends);
@@ -239,7 +239,7 @@ std::unique_ptr<Decoder> make_metaspace(const Json& json) {
 std::unique_ptr<Decoder> make_decoder(const Json& json) {
   if (json.is_null()) return nullptr;
   const std::string type = string_value(need_field(json, "type"), "type");
-  if (type == "Sequence") return make_sequence(array_field(json, "decoders"));
+  if (type == "Sequence") return make_decoder_sequence(array_field(json, "decoders"));
   if (type == "ByteLevel") return make_byte_level_decoder();
   if (type == "ByteFallback") return std::make_unique<ByteFallback>();
   if (type == "Fuse") return std::make_unique<Fuse>();
@@ -250,7 +250,7 @@ std::unique_ptr<Decoder> make_decoder(const Json& json) {
   if (type == "Replace")
     return std::make_unique<ReplaceDecoder>(Pattern::from_json(need_field(json, "pattern")),
                                             string_value(need_field(json, "content"), "content"));
-  if (type == "Metaspace") return make_metaspace(json);
+  if (type == "Metaspace") return make_metaspace_decoder(json);
   if (type == "WordPiece")
     return std::make_unique<WordPieceDecoder>(string_field(json, "prefix", "##"), bool_field(json, "cleanup", true));
   if (type == "BPEDecoder") return std::make_unique<SuffixDecoder>(string_field(json, "suffix", "</w>"));

@@ -6,24 +6,15 @@
 
 #include "base/log.h"
 #include "text/json_fields.h"
+#include "text/split_patterns.h"
 
 namespace mynah::text {
 namespace {
 
-#define MYNAH_CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
-#define MYNAH_ANY_CASE "(?i:" MYNAH_CONTRACTIONS ")"
-#define MYNAH_SPACES "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define MYNAH_LLAMA3(digits) "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" MYNAH_SPACES
-#define MYNAH_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define MYNAH_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define MYNAH_GPT4O(suffix, digits)                                                                     \
-  "[^\\r\\n\\p{L}\\p{N}]?" MYNAH_UPPER "*" MYNAH_LOWER "+" suffix "|[^\\r\\n\\p{L}\\p{N}]?" MYNAH_UPPER \
-  "+" MYNAH_LOWER "*" suffix "|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" MYNAH_SPACES
 #define MYNAH_SYMBOL_WORDS                                                                             \
   "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|" \
   " ?[\\p{P}\\p{S}]+[\\r\\n]*" MYNAH_SPACES
 
-constexpr const char* kGpt2 = MYNAH_CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 constexpr const char* kBloom = " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+";
 constexpr const char* kHanKana = "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+";
 constexpr const char* kHanHangul = "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+";
@@ -54,13 +45,13 @@ struct Family {
 
 const std::vector<Family>& families() {
   static const std::vector<Family> all = {
-      {{"", "default"}, {{"[\\p{P}\\$\\+<=>\\^~\\|]+", kGpt2, "\\p{N}+", "[0-9][0-9][0-9]"}}},
+      {{"", "default"}, {{"[\\p{P}\\$\\+<=>\\^~\\|]+", kGpt2Split, "\\p{N}+", "[0-9][0-9][0-9]"}}},
       {{"gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum",
         "modern-bert", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4"},
-       {{kGpt2}}},
-      {{"jina-v1-en", "jina-v2-code", "roberta-bpe"}, {.expressions = {kGpt2}, .add_sep = true}},
+       {{kGpt2Split}}},
+      {{"jina-v1-en", "jina-v2-code", "roberta-bpe"}, {.expressions = {kGpt2Split}, .add_sep = true}},
       {{"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"},
-       {{"\\p{N}", kGpt2}}},
+       {{"\\p{N}", kGpt2Split}}},
       {{"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"},
        {.expressions = {MYNAH_ANY_CASE "|" MYNAH_LLAMA3("\\p{N}{1,3}")}, .ignore_merges = true, .add_bos = true}},
       {{"dbrx", "smaug-bpe", "chatglm-bpe"}, {{MYNAH_ANY_CASE "|" MYNAH_LLAMA3("\\p{N}{1,3}")}}},
@@ -83,11 +74,11 @@ const std::vector<Family>& families() {
        {{MYNAH_ANY_CASE "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}|"
                         " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"}}},
       {{"gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"},
-       {{MYNAH_GPT4O("(?i:" MYNAH_CONTRACTIONS ")?", "\\p{N}{1,3}")}}},
+       {{MYNAH_GPT4O(MYNAH_ANY_CASE "?", "\\p{N}{1,3}")}}},
       {{"granite-embed-multi-97m"},
-       {.expressions = {MYNAH_GPT4O("(?i:" MYNAH_CONTRACTIONS ")?", "\\p{N}{1,3}")}, .ignore_merges = true}},
+       {.expressions = {MYNAH_GPT4O(MYNAH_ANY_CASE "?", "\\p{N}{1,3}")}, .ignore_merges = true}},
       {{"tiny_aya", "cohere2moe"},
-       {{"\\d{1,3}(?=(?:\\d{3})*\\b)", MYNAH_GPT4O("(?i:" MYNAH_CONTRACTIONS ")?", "\\p{N}{1,3}")}}},
+       {{"\\d{1,3}(?=(?:\\d{3})*\\b)", MYNAH_GPT4O(MYNAH_ANY_CASE "?", "\\p{N}{1,3}")}}},
       {{"tekken"}, {.expressions = {MYNAH_GPT4O("", "\\p{N}")}, .ignore_merges = true, .add_bos = true}},
       {{"deepseek-llm"},
        {{"[\\r\\n]", kDeepSeekLetters,
@@ -95,12 +86,12 @@ const std::vector<Family>& families() {
          kHanHangul, "\\p{N}+"}}},
       {{"deepseek-coder"}, {{"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", kHanHangul, "\\p{N}"}}},
       {{"deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"}, {{"\\p{N}{1,3}", kHanKana, MYNAH_SYMBOL_WORDS}}},
-      {{"falcon"}, {{"[\\p{P}\\$\\+<=>\\^~\\|`]+", kGpt2, "[0-9][0-9][0-9]"}}},
+      {{"falcon"}, {{"[\\p{P}\\$\\+<=>\\^~\\|`]+", kGpt2Split, "[0-9][0-9][0-9]"}}},
       {{"bloom", "poro-chat", "gpt3-finnish"}, {{kBloom}}},
       {{"viking"}, {{kBloom, "\\p{N}"}}},
       {{"chameleon"},
        {.expressions = {"<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\\t\\n]|    |  )", "\\p{N}",
-                        "[\\p{P}!-/:-@\\[-`{-~]", kGpt2},
+                        "[\\p{P}!-/:-@\\[-`{-~]", kGpt2Split},
         .add_bos = true}},
       {{"superbpe"}, {{"\\p{N}+", "(?=(\\d{3})+(?!\\d))"}}},
       {{"gemma4", "sarvam-moe", "granite-embed-multi-311m"},

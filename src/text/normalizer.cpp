@@ -8,12 +8,12 @@
 #include "text/legacy_unicode.h"
 #include "text/pattern.h"
 #include "text/precompiled.h"
+#include "text/space_mark.h"
 #include "text/unicode_normalizer.h"
 
 namespace mynah::text {
 namespace {
 
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 // A normalizer that edits each piece by itself.
 class PieceNormalizer : public Normalizer {
@@ -242,7 +242,7 @@ class NormalizerSequence : public Normalizer {
   std::vector<std::unique_ptr<Normalizer>> steps_;
 };
 
-std::unique_ptr<Normalizer> make_sequence(const Json& list) {
+std::unique_ptr<Normalizer> make_normalizer_sequence(const Json& list) {
   std::vector<std::unique_ptr<Normalizer>> steps;
   for (const Json& step : list)
     if (auto made = make_normalizer(step)) steps.push_back(std::move(made));
@@ -261,7 +261,7 @@ std::string Normalizer::normalized(std::string_view text) const {
 std::unique_ptr<Normalizer> make_normalizer(const Json& json) {
   if (json.is_null()) return nullptr;
   const std::string type = string_value(need_field(json, "type"), "type");
-  if (type == "Sequence") return make_sequence(array_field(json, "normalizers"));
+  if (type == "Sequence") return make_normalizer_sequence(array_field(json, "normalizers"));
   if (type == "NFC") return std::make_unique<Normal>(unicode::Form::nfc);
   if (type == "NFD") return std::make_unique<Normal>(unicode::Form::nfd);
   if (type == "NFKC") return std::make_unique<Normal>(unicode::Form::nfkc);

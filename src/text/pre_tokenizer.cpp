@@ -314,14 +314,14 @@ class PreTokenizerSequence : public PreTokenizer {
   std::vector<std::unique_ptr<PreTokenizer>> steps_;
 };
 
-std::unique_ptr<PreTokenizer> make_sequence(const Json& list) {
+std::unique_ptr<PreTokenizer> make_pre_tokenizer_sequence(const Json& list) {
   std::vector<std::unique_ptr<PreTokenizer>> steps;
   for (const Json& step : list)
     if (auto made = make_pre_tokenizer(step)) steps.push_back(std::move(made));
   return std::make_unique<PreTokenizerSequence>(std::move(steps));
 }
 
-std::unique_ptr<PreTokenizer> make_metaspace(const Json& json) {
+std::unique_ptr<PreTokenizer> make_metaspace_splitter(const Json& json) {
   using Scheme = Metaspace::Scheme;
   Scheme scheme = Scheme::always;
   const std::string name = string_field(json, "prepend_scheme", "always");
@@ -341,7 +341,7 @@ std::unique_ptr<PreTokenizer> make_metaspace(const Json& json) {
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json& json) {
   if (json.is_null()) return nullptr;
   const std::string type = string_value(need_field(json, "type"), "type");
-  if (type == "Sequence") return make_sequence(array_field(json, "pretokenizers"));
+  if (type == "Sequence") return make_pre_tokenizer_sequence(array_field(json, "pretokenizers"));
   if (type == "ByteLevel")
     return std::make_unique<ByteLevel>(bool_field(json, "add_prefix_space", true), bool_field(json, "use_regex", true));
   if (type == "Split")
@@ -349,7 +349,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json& json) {
                                    behavior_of(string_value(need_field(json, "behavior"), "behavior")),
                                    bool_field(json, "invert", false));
   if (type == "Digits") return std::make_unique<Digits>(bool_field(json, "individual_digits", false));
-  if (type == "Metaspace") return make_metaspace(json);
+  if (type == "Metaspace") return make_metaspace_splitter(json);
   if (type == "Whitespace") return std::make_unique<Whitespace>();
   if (type == "WhitespaceSplit") return std::make_unique<WhitespaceSplit>();
   if (type == "Punctuation")

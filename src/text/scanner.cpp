@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/unicode.h"
+#include "text/split_patterns.h"
 
 namespace mynah::text {
 namespace {
@@ -207,27 +208,17 @@ struct Known {
   Scanner scanner;
 };
 
-#define MYNAH_CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
-#define MYNAH_SPACES "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define MYNAH_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define MYNAH_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define MYNAH_LEAD "[^\\r\\n\\p{L}\\p{N}]?"
-#define MYNAH_GPT4O(suffix, digits)                                                                                  \
-  MYNAH_LEAD MYNAH_UPPER "*" MYNAH_LOWER "+" suffix "|" MYNAH_LEAD MYNAH_UPPER "+" MYNAH_LOWER "*" suffix "|" digits \
-                         "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" MYNAH_SPACES
-#define MYNAH_LLAMA3(digits) MYNAH_LEAD "\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" MYNAH_SPACES
-
 constexpr Known kKnown[] = {
-    {MYNAH_CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", scan_gpt2},
-    {"(?i:" MYNAH_CONTRACTIONS ")|" MYNAH_LLAMA3("\\p{N}{1,3}"), scan_llama3<true, 3>},
-    {"(?i:" MYNAH_CONTRACTIONS ")|" MYNAH_LLAMA3("\\p{N}"), scan_llama3<true, 1>},
-    {"(?i:" MYNAH_CONTRACTIONS ")|" MYNAH_LLAMA3("\\p{N}+"), scan_llama3<true, 0>},
+    {kGpt2Split, scan_gpt2},
+    {MYNAH_ANY_CASE "|" MYNAH_LLAMA3("\\p{N}{1,3}"), scan_llama3<true, 3>},
+    {MYNAH_ANY_CASE "|" MYNAH_LLAMA3("\\p{N}"), scan_llama3<true, 1>},
+    {MYNAH_ANY_CASE "|" MYNAH_LLAMA3("\\p{N}+"), scan_llama3<true, 0>},
     {MYNAH_LLAMA3("\\p{N}{1,3}"), scan_llama3<false, 3>},
     {MYNAH_LLAMA3("\\p{N}"), scan_llama3<false, 1>},
-    {"(?i:" MYNAH_CONTRACTIONS ")|" MYNAH_LEAD
+    {MYNAH_ANY_CASE "|" MYNAH_LEAD
      "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" MYNAH_SPACES,
      scan_llama3<true, 1, true>},
-    {MYNAH_GPT4O("(?i:" MYNAH_CONTRACTIONS ")?", "\\p{N}{1,3}"), scan_gpt4o<true, 3>},
+    {MYNAH_GPT4O(MYNAH_ANY_CASE "?", "\\p{N}{1,3}"), scan_gpt4o<true, 3>},
     {MYNAH_GPT4O("", "\\p{N}"), scan_gpt4o<false, 1>},
 };
 

@@ -7,13 +7,13 @@
 #include "text/json_fields.h"
 #include "text/language_codes.h"
 #include "text/sentencepiece_file.h"
+#include "text/space_mark.h"
 #include "text/tokenizer_classes.h"
 #include "text/unigram.h"
 
 namespace mynah::text {
 namespace {
 
-constexpr const char* kMark = "\xE2\x96\x81";  // U+2581
 
 // The vocabulary of a class: SentencePiece's pieces, perhaps renumbered.
 struct PieceList {
@@ -118,14 +118,14 @@ void make_model(const SentencePieceFile& file, const PieceList& pieces, const st
   }
 }
 
-Json replace(const char* what, const char* with) {
+Json replace(std::string_view what, std::string_view with) {
   return {{"type", "Replace"}, {"pattern", {{"String", what}}}, {"content", with}};
 }
-Json join_spaces(const char* with) {
+Json join_spaces(std::string_view with) {
   return {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", with}};
 }
 Json metaspace(const char* scheme) {
-  return {{"type", "Metaspace"}, {"replacement", kMark}, {"prepend_scheme", scheme}, {"split", true}};
+  return {{"type", "Metaspace"}, {"replacement", kSpaceMark}, {"prepend_scheme", scheme}, {"split", true}};
 }
 Json sequence(const char* list, Json steps) { return {{"type", "Sequence"}, {list, std::move(steps)}}; }
 
@@ -144,7 +144,7 @@ Json usual_steps(const TokenizerFolder&, const SentencePieceFile& file) {
   Json steps = Json::array();
   append_charsmap(steps, file);
   steps.push_back({{"type", "Strip"}, {"strip_left", false}, {"strip_right", true}});
-  steps.push_back(join_spaces(kMark));
+  steps.push_back(join_spaces(kSpaceMark));
   return steps;
 }
 
@@ -341,7 +341,7 @@ Description describe_pegasus(TokenizerFolder& folder) {
 }
 
 Json spm_decoder(bool strips) {
-  Json steps = {replace(kMark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  Json steps = {replace(kSpaceMark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
   if (strips) steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   return sequence("decoders", std::move(steps));
 }
@@ -358,8 +358,8 @@ Description describe_llama(TokenizerFolder& folder) {
                                     {.byte_fallback = true});
   const bool prefix = folder.flag("add_prefix_space", true), legacy = folder.flag("legacy", true);
   Json steps = Json::array();
-  if (prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kMark}});
-  steps.push_back(replace(" ", kMark));
+  if (prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kSpaceMark}});
+  steps.push_back(replace(" ", kSpaceMark));
   out.normalizer = legacy ? sequence("normalizers", std::move(steps)) : Json();
   out.pre_tokenizer = legacy ? Json() : metaspace(prepend_scheme(folder));
   if (!legacy) out.pre_tokenizer["split"] = false;
@@ -384,7 +384,7 @@ Description describe_gemma(TokenizerFolder& folder) {
         return pieces;
       },
       {.byte_fallback = true, .gemma = true});
-  out.normalizer = replace(" ", kMark);
+  out.normalizer = replace(" ", kSpaceMark);
   out.pre_tokenizer = {
       {"type", "Split"}, {"pattern", {{"String", " "}}}, {"behavior", "MergedWithPrevious"}, {"invert", false}};
   out.decoder = spm_decoder(false);
@@ -514,7 +514,7 @@ constexpr std::array<const char*, kRoles> kClsSep = {"[CLS]", "[SEP]", "<unk>", 
 constexpr std::array<const char*, kRoles> kRoberta = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"};
 constexpr std::array<const char*, kRoles> kLlama = {"<s>", "</s>", "<unk>", nullptr, nullptr, nullptr, nullptr};
 
-constexpr TokenizerClass kClasses[] = {
+constexpr TokenizerClass kSentencePieceClasses[] = {
     {"AlbertTokenizer", kClsSep, MaskToken::takes_spaces, kSpiece, describe_albert, nullptr, adjust_cls_sep},
     {"FNetTokenizer",
      {nullptr, nullptr, "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"},
@@ -613,7 +613,7 @@ constexpr TokenizerClass kClasses[] = {
 
 std::vector<const TokenizerClass*> sentencepiece_classes() {
   std::vector<const TokenizerClass*> all;
-  for (const TokenizerClass& c : kClasses) all.push_back(&c);
+  for (const TokenizerClass& c : kSentencePieceClasses) all.push_back(&c);
   return all;
 }
 

@@ -6,11 +6,11 @@
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "text/space_mark.h"
 
 namespace mynah::text {
 namespace {
 
-constexpr std::string_view kMark = "\xE2\x96\x81";  // U+2581
 constexpr char32_t kMarkCode = 0x2581;
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
@@ -66,7 +66,7 @@ void SentencePieceNormalizer::edit(const Pieces& pieces, const Piece& piece, Rew
       held.push_back(at);
       return;
     }
-    if (!begun && spaces_.add_dummy_prefix) out.put_text(kMark, piece.begin + at);
+    if (!begun && spaces_.add_dummy_prefix) out.put_text(kSpaceMark, piece.begin + at);
     begun = true;
     if (code == ' ') code = kMarkCode;
     for (const size_t space : held) out.put(kMarkCode, piece.begin + space);
@@ -241,7 +241,7 @@ void SentencePieceModel::bpe(std::string_view text, Workspace& work, std::vector
 
 void SentencePieceModel::words(std::string_view text, std::vector<Token>& out) const {
   for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find(kMark, at + 1), text.size());
+    const size_t end = std::min(text.find(kSpaceMark, at + 1), text.size());
     out.push_back({pieces_.find(text.substr(at, end - at)), static_cast<uint32_t>(at), static_cast<uint32_t>(end)});
     at = end;
   }
@@ -322,13 +322,13 @@ std::string SentencePieceText::decode(const std::vector<std::string>& pieces) co
       continue;
     }
     std::string_view rest = piece;
-    if (at_begin && strips_first_ && rest.starts_with(kMark)) {
-      rest.remove_prefix(kMark.size());
+    if (at_begin && strips_first_ && rest.starts_with(kSpaceMark)) {
+      rest.remove_prefix(kSpaceMark.size());
       seen_space = !strips_all_;
     }
-    for (size_t at = rest.find(kMark); at != std::string_view::npos; at = rest.find(kMark)) {
+    for (size_t at = rest.find(kSpaceMark); at != std::string_view::npos; at = rest.find(kSpaceMark)) {
       text.append(rest.substr(0, at)).push_back(' ');
-      rest.remove_prefix(at + kMark.size());
+      rest.remove_prefix(at + kSpaceMark.size());
     }
     text += rest;
   }

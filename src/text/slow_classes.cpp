@@ -549,7 +549,7 @@ void adjust_byt5(const TokenizerFolder& folder, Description& d) {
   finish_decoder(folder, d, 256);
 }
 
-constexpr TokenizerClass kClasses[] = {
+constexpr TokenizerClass kSlowClasses[] = {
     {"MarianTokenizer",
      {nullptr, "</s>", "<unk>", nullptr, "<pad>", nullptr, nullptr},
      MaskToken::as_given,
@@ -618,7 +618,7 @@ constexpr TokenizerClass kClasses[] = {
 
 std::vector<const TokenizerClass*> slow_classes() {
   std::vector<const TokenizerClass*> all;
-  for (const TokenizerClass& c : kClasses) all.push_back(&c);
+  for (const TokenizerClass& c : kSlowClasses) all.push_back(&c);
   return all;
 }
 

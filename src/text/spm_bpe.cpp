@@ -4,11 +4,11 @@
 #include <cstdio>
 
 #include "base/unicode.h"
+#include "text/space_mark.h"
 
 namespace mynah::text {
 namespace {
 
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 // Whether a mark stands behind something that is not a mark.
 bool has_inner_mark(std::string_view text) {

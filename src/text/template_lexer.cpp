@@ -35,7 +35,7 @@ class Lexer {
  public:
   explicit Lexer(std::string_view source) : source_(normalize(source)), rest_(source_) {}
 
-  std::vector<Token> run() {
+  std::vector<TemplateToken> run() {
     while (at_ < rest_.size()) {
       const size_t begin = find_tag();
       if (begin == rest_.npos) {
@@ -220,7 +220,7 @@ class Lexer {
   }
 
   void read_number() {
-    Token token{TokenType::number, line_, "", Value()};
+    TemplateToken token{TokenType::number, line_, "", Value()};
     size_t end = float_end(at_);
     try {
       if (end > at_) {
@@ -327,11 +327,11 @@ class Lexer {
   size_t at_ = 0;
   int line_ = 1;
   bool line_starting_ = true;
-  std::vector<Token> tokens_;
+  std::vector<TemplateToken> tokens_;
 };
 
 }  // namespace
 
-std::vector<Token> tokenize(std::string_view source) { return Lexer(source).run(); }
+std::vector<TemplateToken> tokenize(std::string_view source) { return Lexer(source).run(); }
 
 }  // namespace mynah::jinja

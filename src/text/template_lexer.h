@@ -10,7 +10,7 @@ namespace mynah::jinja {
 
 enum class TokenType : uint8_t { text, block_begin, block_end, print_begin, print_end, name, string, number, op, end };
 
-struct Token {
+struct TemplateToken {
   TokenType type = TokenType::end;
   int line = 1;
   std::string text;  // text, name, string (unescaped) or operator
@@ -27,6 +27,6 @@ struct SyntaxProblem {
 };
 
 // Throws SyntaxProblem. The last token is `end`.
-std::vector<Token> tokenize(std::string_view source);
+std::vector<TemplateToken> tokenize(std::string_view source);
 
 }  // namespace mynah::jinja

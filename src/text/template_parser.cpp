@@ -10,7 +10,7 @@
 namespace mynah::jinja {
 namespace {
 
-std::string describe(const Token& token) {
+std::string describe(const TemplateToken& token) {
   switch (token.type) {
     case TokenType::block_begin:
       return "begin of statement block";
@@ -35,7 +35,7 @@ std::string describe(const Token& token) {
 
 class Parser {
  public:
-  explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+  explicit Parser(std::vector<TemplateToken> tokens) : tokens_(std::move(tokens)) {}
 
   Tree run() {
     Tree tree;
@@ -59,9 +59,9 @@ class Parser {
   [[noreturn]] void fail(std::string reason, int line = 0) const {
     throw SyntaxProblem{std::move(reason), line ? line : now().line};
   }
-  const Token& now() const { return tokens_[at_]; }
-  const Token& ahead() const { return tokens_[std::min(at_ + 1, tokens_.size() - 1)]; }
-  Token take() { return at_ + 1 < tokens_.size() ? tokens_[at_++] : tokens_[at_]; }
+  const TemplateToken& now() const { return tokens_[at_]; }
+  const TemplateToken& ahead() const { return tokens_[std::min(at_ + 1, tokens_.size() - 1)]; }
+  TemplateToken take() { return at_ + 1 < tokens_.size() ? tokens_[at_++] : tokens_[at_]; }
   bool take_op(std::string_view op) { return now().is_op(op) && (take(), true); }
   bool take_word(std::string_view word) { return now().is_name(word) && (take(), true); }
   void expect_op(std::string_view op) {
@@ -185,7 +185,7 @@ class Parser {
   ExprPtr parse_sum() {
     ExprPtr left = parse_concat();
     while (now().is_op("+") || now().is_op("-")) {
-      const Token op = take();
+      const TemplateToken op = take();
       left = make_binary(op.text == "+" ? Op::add : Op::sub, op.line, std::move(left), parse_concat());
     }
     return left;
@@ -227,7 +227,7 @@ class Parser {
     const Nested nested(*this);
     ExprPtr e;
     if (now().is_op("-") || now().is_op("+")) {
-      const Token op = take();
+      const TemplateToken op = take();
       e = make_with(op.text == "-" ? ExprKind::negate : ExprKind::plus, op.line, parse_unary(false));
     } else {
       e = parse_primary();
@@ -243,7 +243,7 @@ class Parser {
   }
 
   ExprPtr parse_name() {
-    const Token token = take();
+    const TemplateToken token = take();
     const std::string& name = token.text;
     if (name == "true" || name == "True" || name == "false" || name == "False")
       return make_constant(token.line, Value(name == "true" || name == "True"));
@@ -260,7 +260,7 @@ class Parser {
   }
 
   ExprPtr parse_primary() {
-    const Token& token = now();
+    const TemplateToken& token = now();
     const int line = token.line;
     if (token.type == TokenType::name) return parse_name();
     if (token.type == TokenType::number) return make_constant(line, take().number);
@@ -348,9 +348,9 @@ class Parser {
   }
 
   ExprPtr parse_subscript(ExprPtr object) {
-    const Token open = take();
+    const TemplateToken open = take();
     if (open.text == ".") {
-      const Token attribute = take();
+      const TemplateToken attribute = take();
       if (attribute.type == TokenType::name) {
         ExprPtr e = make_with(ExprKind::attribute, open.line, std::move(object));
         e->text = attribute.text;
@@ -442,7 +442,7 @@ class Parser {
   }
 
   bool at_test_argument() const {
-    const Token& t = now();
+    const TemplateToken& t = now();
     if (t.type == TokenType::string || t.type == TokenType::number || t.is_op("[") || t.is_op("{")) return true;
     return t.type == TokenType::name && !t.is_name("else") && !t.is_name("or") && !t.is_name("and");
   }
@@ -466,7 +466,7 @@ class Parser {
 
   // ---- statements ----
 
-  static bool is_end(const Token& token, Words words) {
+  static bool is_end(const TemplateToken& token, Words words) {
     return std::any_of(words.begin(), words.end(), [&](std::string_view w) { return token.is_name(w); });
   }
 
@@ -517,7 +517,7 @@ class Parser {
 
   void parse_statement(Body& body) {
     if (now().type != TokenType::name) fail(fmt::format("tag name expected, got {}", describe(now())));
-    const Token tag = take();
+    const TemplateToken tag = take();
     const std::string& name = tag.text;
     if (name == "if")
       body.push_back(parse_if(tag.line));
@@ -719,12 +719,12 @@ class Parser {
     return s;
   }
 
-  std::unique_ptr<Statement> parse_jump(const Token& tag) {
+  std::unique_ptr<Statement> parse_jump(const TemplateToken& tag) {
     if (loops_ == 0) fail(fmt::format("'{}' outside a loop", tag.text), tag.line);
     return start(tag.text == "break" ? StatementKind::break_loop : StatementKind::continue_loop, tag.line);
   }
 
-  std::vector<Token> tokens_;
+  std::vector<TemplateToken> tokens_;
   size_t at_ = 0;
   int nesting_ = 0, loops_ = 0;
   std::vector<Signature*> macros_;

@@ -8,47 +8,37 @@
 #include "text/bpe_files.h"
 #include "text/byte_level.h"
 #include "text/json_fields.h"
+#include "text/split_patterns.h"
 
 namespace mynah::text {
 namespace {
 
-#define MYNAH_CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
-#define MYNAH_SPACES "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define MYNAH_LEAD "[^\\r\\n\\p{L}\\p{N}]?"
-#define MYNAH_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define MYNAH_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define MYNAH_LLAMA3(digits) \
-  "(?i:" MYNAH_CONTRACTIONS ")|" MYNAH_LEAD "\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" MYNAH_SPACES
+constexpr const char* kLlama3Split = MYNAH_ANY_CASE "|" MYNAH_LLAMA3("\\p{N}{1,3}");
+constexpr const char* kQwenSplit = MYNAH_ANY_CASE "|" MYNAH_LLAMA3("\\p{N}");
+constexpr const char* kGpt4oSplit = MYNAH_GPT4O(MYNAH_ANY_CASE "?", "\\p{N}{1,3}");
 
-constexpr const char* kGpt2 = MYNAH_CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-constexpr const char* kLlama3 = MYNAH_LLAMA3("\\p{N}{1,3}");
-constexpr const char* kQwen = MYNAH_LLAMA3("\\p{N}");
-constexpr const char* kGpt4o =
-    MYNAH_LEAD MYNAH_UPPER "*" MYNAH_LOWER "+(?i:" MYNAH_CONTRACTIONS ")?|" MYNAH_LEAD MYNAH_UPPER "+" MYNAH_LOWER
-                           "*(?i:" MYNAH_CONTRACTIONS ")?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" MYNAH_SPACES;
-
-struct Encoding {
+struct TiktokenEncoding {
   std::string_view name;  // the file's name begins so
   const char* words;
   std::vector<std::pair<const char*, int64_t>> special;  // under ids that leave holes
 };
 
-const std::vector<Encoding>& encodings() {
-  static const std::vector<Encoding> all = {
+const std::vector<TiktokenEncoding>& encodings() {
+  static const std::vector<TiktokenEncoding> all = {
       {"cl100k_base",
-       kLlama3,
+       kLlama3Split,
        {{"<|endoftext|>", 100257},
         {"<|fim_prefix|>", 100258},
         {"<|fim_middle|>", 100259},
         {"<|fim_suffix|>", 100260},
         {"<|endofprompt|>", 100276}}},
-      {"o200k_base", kGpt4o, {{"<|endoftext|>", 199999}, {"<|endofprompt|>", 200018}}},
-      {"r50k_base", kGpt2, {{"<|endoftext|>", 50256}}},
-      {"p50k_base", kGpt2, {{"<|endoftext|>", 50256}}},
-      {"gpt2", kGpt2, {}},
-      {"multilingual", kGpt2, {}},
-      {"qwen", kQwen, {}},
-      {"", kLlama3, {}},
+      {"o200k_base", kGpt4oSplit, {{"<|endoftext|>", 199999}, {"<|endofprompt|>", 200018}}},
+      {"r50k_base", kGpt2Split, {{"<|endoftext|>", 50256}}},
+      {"p50k_base", kGpt2Split, {{"<|endoftext|>", 50256}}},
+      {"gpt2", kGpt2Split, {}},
+      {"multilingual", kGpt2Split, {}},
+      {"qwen", kQwenSplit, {}},
+      {"", kLlama3Split, {}},
   };
   return all;
 }
@@ -135,8 +125,8 @@ Description describe_tiktoken(TokenizerFolder& folder, const char* name) {
   });
   if (tokens.empty()) fail(ErrorCode::integrity, "{}: no token is there", where);
   const auto& known = encodings();
-  const Encoding& encoding = *std::find_if(
-      known.begin(), known.end(), [&](const Encoding& e) { return std::string_view(name).starts_with(e.name); });
+  const TiktokenEncoding& encoding = *std::find_if(
+      known.begin(), known.end(), [&](const TiktokenEncoding& e) { return std::string_view(name).starts_with(e.name); });
   for (const auto& [content, id] : encoding.special)
     if (!vocabulary.has(static_cast<int32_t>(id))) vocabulary.insert(content, id);
   const MergeList merges = make_merges(tokens, ranks, vocabulary);

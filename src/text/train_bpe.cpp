@@ -26,9 +26,9 @@ struct LessWanted {
   bool operator()(const Candidate& a, const Candidate& b) const { return a.count != b.count ? a.count < b.count : a.pair > b.pair; }
 };
 
-class Trainer {
+class BpeTrainer {
  public:
-  Trainer(const std::vector<WordCount>& words, const TrainerOptions& options, std::string prefix) : options_(options), prefix_(std::move(prefix)), input_(words) {}
+  BpeTrainer(const std::vector<WordCount>& words, const TrainerOptions& options, std::string prefix) : options_(options), prefix_(std::move(prefix)), input_(words) {}
 
   BpeTraining run(const std::vector<char32_t>& alphabet) {
     for (const std::string& token : options_.special_tokens) id_of(token);
@@ -154,7 +154,7 @@ class Trainer {
 }  // namespace
 
 BpeTraining train_bpe(const std::vector<WordCount>& words, const TrainerOptions& options, const std::vector<char32_t>& alphabet, const std::string& prefix) {
-  return Trainer(words, options, prefix).run(alphabet);
+  return BpeTrainer(words, options, prefix).run(alphabet);
 }
 
 }  // namespace mynah::text

@@ -20,7 +20,7 @@ constexpr size_t kSeedPieces = 1000000, kLongestPiece = 16;
 constexpr int kSubIterations = 2;
 constexpr double kShrink = 0.75, kUnknownPenalty = 10, kLeastExpected = 0.5;
 
-using Characters = std::u32string;
+using CodePoints = std::u32string;
 
 std::string utf8(const char32_t* begin, size_t n) {
   std::string text;
@@ -42,19 +42,19 @@ double log_sum(double x, double y) {
 }
 
 struct Word {
-  Characters text;
+  CodePoints text;
   int64_t count;
 };
 
-struct Piece {
-  Characters text;
+struct SeedPiece {
+  CodePoints text;
   double score;  // log-probability
 };
 
 // A set of pieces that finds those that begin at a place. Piece 0 is the unknown one.
 class Model {
  public:
-  explicit Model(const std::vector<Piece>& pieces) : pieces_(pieces) {
+  explicit Model(const std::vector<SeedPiece>& pieces) : pieces_(pieces) {
     for (size_t i = 1; i < pieces.size(); ++i) {
       uint32_t node = 0;
       for (const char32_t c : pieces[i].text) {
@@ -72,7 +72,7 @@ class Model {
     double score;
   };
   // All pieces inside a word by where they begin; a character that is no piece is unknown.
-  void lattice(const Characters& word, std::vector<Node>* nodes) const {
+  void lattice(const CodePoints& word, std::vector<Node>* nodes) const {
     nodes->clear();
     for (uint32_t begin = 0; begin < word.size(); ++begin) {
       bool single = false;
@@ -93,7 +93,7 @@ class Model {
 
  private:
   static uint64_t key(uint32_t node, char32_t c) { return static_cast<uint64_t>(node) << 32 | c; }
-  const std::vector<Piece>& pieces_;
+  const std::vector<SeedPiece>& pieces_;
   std::unordered_map<uint64_t, uint32_t> next_;
   std::vector<uint32_t> piece_ = {0};
   double least_ = std::numeric_limits<double>::infinity();
@@ -103,7 +103,7 @@ class Model {
 // out as there.
 class Paths {
  public:
-  Paths(const Characters& word, const std::vector<Model::Node>& nodes) : size_(word.size()), nodes_(nodes), ends_(word.size() + 1), best_(nodes.size()), from_(nodes.size()) {
+  Paths(const CodePoints& word, const std::vector<Model::Node>& nodes) : size_(word.size()), nodes_(nodes), ends_(word.size() + 1), best_(nodes.size()), from_(nodes.size()) {
     for (size_t i = 0; i < nodes.size(); ++i) {
       std::tie(best_[i], from_[i]) = best_before(nodes[i].begin, nodes[i].score);
       ends_[nodes[i].end].push_back(i);
@@ -198,9 +198,9 @@ class Paths {
   mutable std::vector<size_t> heap_;
 };
 
-class Trainer {
+class UnigramTrainer {
  public:
-  Trainer(const std::vector<WordCount>& words, const TrainerOptions& options) : options_(options) {
+  UnigramTrainer(const std::vector<WordCount>& words, const TrainerOptions& options) : options_(options) {
     for (const WordCount& w : words) {
       Word word{{}, w.count};
       for (size_t at = 0; at < w.word.size();) {
@@ -216,7 +216,7 @@ class Trainer {
     std::set<char32_t> required;
     for (const Word& w : words_) required.insert(w.text.begin(), w.text.end());
     require(static_cast<int64_t>(required.size()) <= options_.vocab_size, "--vocab-size: {}, the text has {} different characters", options_.vocab_size, required.size());
-    std::vector<Piece> pieces = seeds();
+    std::vector<SeedPiece> pieces = seeds();
     const size_t wanted = static_cast<size_t>(options_.vocab_size) * 11 / 10;
     for (;;) {
       for (int i = 0; i < kSubIterations; ++i) pieces = maximized(pieces, expected(pieces));
@@ -228,16 +228,16 @@ class Trainer {
 
  private:
   // Characters by count, then repeated substrings that go on in different ways, by occurrences times length.
-  std::vector<Piece> seeds() const {
+  std::vector<SeedPiece> seeds() const {
     std::map<char32_t, int64_t> counts;
     for (const Word& w : words_)
       for (const char32_t c : w.text) counts[c] += w.count;
-    std::vector<std::pair<int64_t, Characters>> characters;
-    for (const auto& [c, count] : counts) characters.emplace_back(count, Characters(1, c));
+    std::vector<std::pair<int64_t, CodePoints>> characters;
+    for (const auto& [c, count] : counts) characters.emplace_back(count, CodePoints(1, c));
     std::sort(characters.rbegin(), characters.rend());
-    std::vector<std::pair<int64_t, Characters>> substrings = repeated_substrings();
+    std::vector<std::pair<int64_t, CodePoints>> substrings = repeated_substrings();
     std::sort(substrings.rbegin(), substrings.rend());
-    std::vector<Piece> pieces = {{{}, 0}};
+    std::vector<SeedPiece> pieces = {{{}, 0}};
     double sum = 0;
     for (const auto* list : {&characters, &substrings})
       for (const auto& [score, text] : *list) {
@@ -251,8 +251,8 @@ class Trainer {
 
   // Intervals of the sorted suffixes of all words: each is a substring with its number of occurrences. The end of a word is a character
   // like any other, so that a substring that always ends a word is not taken without it.
-  std::vector<std::pair<int64_t, Characters>> repeated_substrings() const {
-    Characters flat;
+  std::vector<std::pair<int64_t, CodePoints>> repeated_substrings() const {
+    CodePoints flat;
     for (const Word& w : words_) {
       flat += w.text;
       flat += U'\0';
@@ -270,15 +270,15 @@ class Trainer {
       size_t depth, first;
     };
     std::vector<Open> open;
-    std::vector<std::pair<int64_t, Characters>> found;
+    std::vector<std::pair<int64_t, CodePoints>> found;
     const auto close = [&](size_t depth, size_t end) {
       size_t first = end;
       while (!open.empty() && open.back().depth > depth) {
         const Open o = open.back();
         open.pop_back();
         first = o.first;
-        const Characters text = flat.substr(suffixes[o.first], o.depth);
-        if (o.depth >= 2 && o.depth <= kLongestPiece && text.find(U'\0') == Characters::npos)
+        const CodePoints text = flat.substr(suffixes[o.first], o.depth);
+        if (o.depth >= 2 && o.depth <= kLongestPiece && text.find(U'\0') == CodePoints::npos)
           found.emplace_back(static_cast<int64_t>(end - o.first + 1) * static_cast<int64_t>(o.depth), text);
       }
       return first;
@@ -295,7 +295,7 @@ class Trainer {
   }
 
   // Expected number of uses of each piece, by the forward-backward sums over each word's cuts.
-  std::vector<double> expected(const std::vector<Piece>& pieces) const {
+  std::vector<double> expected(const std::vector<SeedPiece>& pieces) const {
     const Model model(pieces);
     constexpr int64_t kWordsPerPart = 4096;
     const auto n = static_cast<int64_t>(words_.size());
@@ -327,8 +327,8 @@ class Trainer {
     return total;
   }
 
-  static std::vector<Piece> maximized(const std::vector<Piece>& pieces, const std::vector<double>& expected) {
-    std::vector<Piece> kept = {pieces[0]};
+  static std::vector<SeedPiece> maximized(const std::vector<SeedPiece>& pieces, const std::vector<double>& expected) {
+    std::vector<SeedPiece> kept = {pieces[0]};
     double sum = 0;
     for (size_t i = 1; i < pieces.size(); ++i)
       if (expected[i] >= kLeastExpected) {
@@ -339,7 +339,7 @@ class Trainer {
     return kept;
   }
 
-  std::vector<Piece> pruned(const std::vector<Piece>& pieces, size_t wanted) const {
+  std::vector<SeedPiece> pruned(const std::vector<SeedPiece>& pieces, size_t wanted) const {
     const Model model(pieces);
     std::vector<bool> keep(pieces.size(), true);
     std::vector<std::vector<uint32_t>> instead(pieces.size());  // how a piece would be cut without itself
@@ -364,7 +364,7 @@ class Trainer {
     }
     double sum = 0;
     for (const double u : used) sum += u;
-    std::vector<Piece> next = {pieces[0]};
+    std::vector<SeedPiece> next = {pieces[0]};
     std::vector<std::pair<size_t, double>> candidates;
     for (size_t i = 1; i < pieces.size(); ++i) {
       if (used[i] == 0 && !keep[i]) continue;
@@ -389,18 +389,18 @@ class Trainer {
   }
 
   // Every character stays, whatever it cost; the rest by its place in the last model.
-  std::vector<ScoredPiece> finished(const std::vector<Piece>& pieces, const std::set<char32_t>& required) const {
-    std::map<Characters, double> scores;
+  std::vector<ScoredPiece> finished(const std::vector<SeedPiece>& pieces, const std::set<char32_t>& required) const {
+    std::map<CodePoints, double> scores;
     double least = std::numeric_limits<double>::infinity();
     for (size_t i = 1; i < pieces.size(); ++i) {
       scores[pieces[i].text] = pieces[i].score;
       least = std::min(least, pieces[i].score);
     }
-    std::vector<std::pair<Characters, double>> kept;
+    std::vector<std::pair<CodePoints, double>> kept;
     double raised = 0;
-    std::set<Characters> taken;
+    std::set<CodePoints> taken;
     for (const char32_t c : required) {
-      const Characters text(1, c);
+      const CodePoints text(1, c);
       const auto it = scores.find(text);
       kept.emplace_back(text, it != scores.end() ? it->second : least + raised);
       if (it == scores.end()) raised += 0.0001;
@@ -422,6 +422,6 @@ class Trainer {
 
 }  // namespace
 
-std::vector<ScoredPiece> train_unigram(const std::vector<WordCount>& words, const TrainerOptions& options) { return Trainer(words, options).run(); }
+std::vector<ScoredPiece> train_unigram(const std::vector<WordCount>& words, const TrainerOptions& options) { return UnigramTrainer(words, options).run(); }
 
 }  // namespace mynah::text

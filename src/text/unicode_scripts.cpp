@@ -7,19 +7,19 @@
 namespace mynah::text {
 namespace {
 
-struct Range {
+struct ScriptRange {
   uint32_t begin;
   int16_t script;
 };
-constexpr Range kRanges[] = {
+constexpr ScriptRange kRanges[] = {
 #include "text/unicode_scripts.inc"
 };
 
 }  // namespace
 
 int unicode_script(char32_t code) {
-  const Range* behind = std::upper_bound(std::begin(kRanges), std::end(kRanges), code,
-                                         [](char32_t c, const Range& r) { return c < r.begin; });
+  const ScriptRange* behind = std::upper_bound(std::begin(kRanges), std::end(kRanges), code,
+                                         [](char32_t c, const ScriptRange& r) { return c < r.begin; });
   return std::prev(behind)->script;
 }
 

@@ -75,7 +75,7 @@ constexpr TokenizerClass bert(const char* name) {
   return {name, kBertNames, MaskToken::as_given, "vocab.txt", describe, nullptr, adjust_bert};
 }
 
-constexpr TokenizerClass kClasses[] = {
+constexpr TokenizerClass kWordPieceClasses[] = {
     bert("BertTokenizer"),
     bert("ConvBertTokenizer"),
     bert("DistilBertTokenizer"),
@@ -109,7 +109,7 @@ constexpr TokenizerClass kClasses[] = {
 
 std::vector<const TokenizerClass*> word_piece_classes() {
   std::vector<const TokenizerClass*> all;
-  for (const TokenizerClass& c : kClasses) all.push_back(&c);
+  for (const TokenizerClass& c : kWordPieceClasses) all.push_back(&c);
   return all;
 }
 

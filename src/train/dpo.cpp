@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Batch : MicroBatch {
+struct PairBatch : MicroBatch {
   PackedRows rows;                                 // all chosen ones, then all rejected ones
   std::vector<int64_t> counts;                     // targets of each sequence
   std::vector<int64_t> completion_tokens;          // tokens of each completion, the first of a row without a prompt included
@@ -22,7 +22,7 @@ struct Batch : MicroBatch {
 };
 
 // Weights of each target under LD-DPO: those beyond the shorter completion of the pair count less.
-std::vector<float> tail_weights(const Batch& b, float alpha) {
+std::vector<float> tail_weights(const PairBatch& b, float alpha) {
   std::vector<float> weights;
   for (size_t i = 0; i < b.counts.size(); ++i) {
     const int64_t shared = std::min(b.counts[i % b.pairs], b.counts[i % b.pairs + b.pairs]);
@@ -48,7 +48,7 @@ class Dpo : public BatchObjective {
   std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
 
   Tensor loss(const MicroBatch& micro, const Share& share, Metrics* metrics) override {
-    const Batch& b = static_cast<const Batch&>(micro);
+    const PairBatch& b = static_cast<const PairBatch&>(micro);
     TokenStats stats;
     const Body body = lm_body(lm_, b.rows);
     tell_balance(body, metrics);
@@ -88,8 +88,8 @@ class Dpo : public BatchObjective {
   }
 
  private:
-  std::unique_ptr<Batch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const {
-    auto batch = std::make_unique<Batch>();
+  std::unique_ptr<PairBatch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const {
+    auto batch = std::make_unique<PairBatch>();
     batch->pairs = rows.size();
     for (const bool chosen : {true, false})
       for (const int64_t row : rows) {
@@ -105,7 +105,7 @@ class Dpo : public BatchObjective {
   }
 
   // exp of the mean over a completion of log p(token) - log sum p^2, of both completions of a pair: [B].
-  static Tensor pair_weights(const Batch& b, const Tensor& per_token, const TokenStats& stats) {
+  static Tensor pair_weights(const PairBatch& b, const Tensor& per_token, const TokenStats& stats) {
     const std::vector<float> log_probs = per_token.to_vector();
     std::vector<float> weights(b.pairs, 1);
     size_t at = 0;

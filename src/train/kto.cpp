@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Batch : MicroBatch {
+struct JudgedBatch : MicroBatch {
   PackedRows rows, kl_rows;
   std::vector<int64_t> counts, kl_counts;
   std::vector<bool> desirable;
@@ -40,7 +40,7 @@ class Kto : public BatchObjective {
   }
 
   Tensor loss(const MicroBatch& micro, const Share& share, Metrics* m) override {
-    const Batch& b = static_cast<const Batch&>(micro);
+    const JudgedBatch& b = static_cast<const JudgedBatch&>(micro);
     const bool with_kl = o_.loss_type[0] == "kto";
     const nn::CausalLM& reference = reference_->causal_lm();
     double kl = 0;
@@ -74,8 +74,8 @@ class Kto : public BatchObjective {
  private:
   // Rows [first, first + count). A row's KL completion is the one before it in its group of a training batch's size (also in evaluation,
   // whose batches may be larger), the first row's that of the last.
-  std::unique_ptr<Batch> collate(const std::vector<Judged>& rows, int64_t first, int64_t count) const {
-    auto batch = std::make_unique<Batch>();
+  std::unique_ptr<JudgedBatch> collate(const std::vector<Judged>& rows, int64_t first, int64_t count) const {
+    auto batch = std::make_unique<JudgedBatch>();
     for (int64_t i = 0; i < count; ++i) {
       const int64_t size = arguments_.per_device_train_batch_size, at = first + i, begin = at / size * size;
       const int64_t end = std::min(begin + size, static_cast<int64_t>(rows.size()));
@@ -92,7 +92,7 @@ class Kto : public BatchObjective {
     return batch;
   }
 
-  void report(const Batch& b, const Tensor& policy, const Tensor& ref, const TokenStats& stats, double kl, Metrics* m) const {
+  void report(const JudgedBatch& b, const Tensor& policy, const Tensor& ref, const TokenStats& stats, double kl, Metrics* m) const {
     struct Side {
       double rewards = 0, logps = 0, logits = 0;
       int64_t rows = 0, tokens = 0;

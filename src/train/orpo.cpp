@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Batch : MicroBatch {
+struct OddsBatch : MicroBatch {
   PackedRows rows;                        // all tokens are targets; all chosen sequences, then all rejected ones
   std::vector<int64_t> lengths, prompts;  // of each sequence
   size_t pairs = 0;
@@ -79,7 +79,7 @@ class Orpo : public BatchObjective {
   std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
 
   Tensor loss(const MicroBatch& micro, const Share& share, Metrics* m) override {
-    const Batch& b = static_cast<const Batch&>(micro);
+    const OddsBatch& b = static_cast<const OddsBatch&>(micro);
     TokenStats stats;
     const Body body = lm_body(lm_, b.rows);
     tell_balance(body, m);
@@ -121,8 +121,8 @@ class Orpo : public BatchObjective {
   }
 
  private:
-  std::unique_ptr<Batch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const {
-    auto batch = std::make_unique<Batch>();
+  std::unique_ptr<OddsBatch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const {
+    auto batch = std::make_unique<OddsBatch>();
     batch->pairs = rows.size();
     for (const bool chosen : {true, false})
       for (const int64_t row : rows) {

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Batch : MicroBatch {
+struct RewardBatch : MicroBatch {
   nn::NamedTensors inputs;  // chosen rows, then rejected ones
   std::vector<float> margins;
   int64_t pairs = 0;
@@ -41,7 +41,7 @@ class Reward : public BatchObjective {
   std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
 
   Tensor loss(const MicroBatch& micro, const Share& share, Metrics* m) override {
-    const Batch& b = static_cast<const Batch&>(micro);
+    const RewardBatch& b = static_cast<const RewardBatch&>(micro);
     const Tensor scores = reshape(network_.forward(b.inputs, {}).at("logits"), {2 * b.pairs});
     const Tensor chosen = narrow(scores, 0, 0, b.pairs), rejected = narrow(scores, 0, b.pairs, b.pairs);
     Tensor margin = chosen - rejected, wanted = margin;
@@ -61,8 +61,8 @@ class Reward : public BatchObjective {
   }
 
  private:
-  std::unique_ptr<Batch> collate(const Data& data, const std::vector<int64_t>& rows) const {
-    auto batch = std::make_unique<Batch>();
+  std::unique_ptr<RewardBatch> collate(const Data& data, const std::vector<int64_t>& rows) const {
+    auto batch = std::make_unique<RewardBatch>();
     batch->pairs = static_cast<int64_t>(rows.size());
     std::vector<std::vector<int32_t>> ids;
     for (const bool chosen : {true, false})

@@ -22,7 +22,7 @@ struct Example {
   std::string where;
 };
 
-struct Batch : MicroBatch {
+struct PackedBatch : MicroBatch {
   PackedRows rows;
 };
 
@@ -149,7 +149,7 @@ class Sft : public BatchObjective {
   std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
 
   Tensor loss(const MicroBatch& batch, const Share& share, Metrics* metrics) override {
-    const PackedRows& rows = static_cast<const Batch&>(batch).rows;
+    const PackedRows& rows = static_cast<const PackedBatch&>(batch).rows;
     TokenStats stats;
     Tensor loss;
     const double denominator = std::max(1.0, share.targets);
@@ -169,8 +169,8 @@ class Sft : public BatchObjective {
   }
 
  private:
-  static std::unique_ptr<Batch> collate(const Rows& all, const std::vector<int64_t>& some) {
-    auto batch = std::make_unique<Batch>();
+  static std::unique_ptr<PackedBatch> collate(const Rows& all, const std::vector<int64_t>& some) {
+    auto batch = std::make_unique<PackedBatch>();
     for (const int64_t row : some)
       for (const Example& e : all[static_cast<size_t>(row)]) {
         batch->rows.add(e.ids, e.labels);

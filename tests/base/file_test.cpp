@@ -27,7 +27,7 @@ class FileTest : public ::testing::Test {
   fs::path folder_;
 };
 
-ErrorCode code_of(auto&& call) {
+ErrorCode code_from(auto&& call) {
   try {
     call();
   } catch (const Error& e) {
@@ -97,14 +97,14 @@ TEST_F(FileTest, AnEmptyFileIsEmptyAndNoError) {
 }
 
 TEST_F(FileTest, ErrorsNameTheReason) {
-  EXPECT_EQ(code_of([&] { MappedFile::open(folder_ / "absent"); }), ErrorCode::not_found);
-  EXPECT_EQ(code_of([&] { MappedFile::open(folder_); }), ErrorCode::failure);
-  EXPECT_EQ(code_of([&] { AtomicFile(folder_ / "no" / "folder"); }), ErrorCode::not_found);
+  EXPECT_EQ(code_from([&] { MappedFile::open(folder_ / "absent"); }), ErrorCode::not_found);
+  EXPECT_EQ(code_from([&] { MappedFile::open(folder_); }), ErrorCode::failure);
+  EXPECT_EQ(code_from([&] { AtomicFile(folder_ / "no" / "folder"); }), ErrorCode::not_found);
   fs::create_symlink("/dev/null", folder_ / "null");
-  EXPECT_EQ(code_of([&] { MappedFile::open(folder_ / "null"); }), ErrorCode::failure);
+  EXPECT_EQ(code_from([&] { MappedFile::open(folder_ / "null"); }), ErrorCode::failure);
   std::ofstream(folder_ / "long") << std::string(100, 'x');
   EXPECT_EQ(read_text_file(folder_ / "long", 100).size(), 100u);
-  EXPECT_EQ(code_of([&] { read_text_file(folder_ / "long", 99); }), ErrorCode::does_not_fit);
+  EXPECT_EQ(code_from([&] { read_text_file(folder_ / "long", 99); }), ErrorCode::does_not_fit);
 }
 
 TEST_F(FileTest, AWriteThatFailsInTheMiddleLeavesTheOldFile) {
@@ -116,7 +116,7 @@ TEST_F(FileTest, AWriteThatFailsInTheMiddleLeavesTheOldFile) {
   const rlimit small{4096, before.rlim_max};
   const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const ErrorCode code = code_of([&] {
+  const ErrorCode code = code_from([&] {
     AtomicFile file(path);
     file.write(std::string(100000, 'x'));
     file.commit();

@@ -7,7 +7,7 @@
 namespace mynah::formats {
 namespace {
 
-std::string text(const std::string& s) {
+std::string long_text(const std::string& s) {
   std::string out;
   put<uint64_t>(out, s.size());
   return out + s;
@@ -21,20 +21,20 @@ std::string head(uint64_t tensors, uint64_t entries) {
 }
 template <class T>
 std::string entry(const std::string& key, uint32_t type, T value) {
-  std::string out = text(key);
+  std::string out = long_text(key);
   put(out, type);
   put(out, value);
   return out;
 }
 std::string array(const std::string& key, uint32_t type, uint64_t count) {
-  std::string out = text(key);
+  std::string out = long_text(key);
   put<uint32_t>(out, 9);
   put(out, type);
   put(out, count);
   return out;
 }
 std::string tensor(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type, uint64_t offset) {
-  std::string out = text(name);
+  std::string out = long_text(name);
   put(out, static_cast<uint32_t>(dims.size()));
   for (const uint64_t d : dims) put(out, d);
   put(out, type);
@@ -85,10 +85,10 @@ TEST(HostileGguf, Arrays) {
   expect_damaged(head(0, 1) + array("k", 4, kHuge), "overflows");
   expect_damaged(head(0, 1) + array("k", 0, kHuge), "bytes wanted");
   expect_damaged(head(0, 1) + array("k", 8, kHuge), "strings in 0 bytes");
-  expect_damaged(head(0, 1) + array("k", 8, 2) + text("a"), "strings in 9 bytes");
+  expect_damaged(head(0, 1) + array("k", 8, 2) + long_text("a"), "strings in 9 bytes");
   expect_damaged(head(0, 1) + array("k", 9, 1), "value type 9 inside an array");
   expect_damaged(head(0, 1) + array("k", 99, 1), "value type 99 inside an array");
-  std::string deep = head(0, 1) + text("k");
+  std::string deep = head(0, 1) + long_text("k");
   put<uint32_t>(deep, 9);
   for (int i = 0; i < 100000; ++i) put<uint32_t>(deep, 9), put<uint64_t>(deep, 1);
   expect_damaged(deep, "inside an array");
@@ -109,7 +109,7 @@ TEST(HostileGguf, Dimensions) {
   expect_damaged(one({33}, 2), "rows of 33 elements as Q4_0");
   expect_damaged(one({}, 2), "rows of 1 elements as Q4_0");
   expect_damaged(one({1, 1, 1, 1, 1}, 0), "5 dimensions");
-  std::string rank = head(1, 0) + text("a");
+  std::string rank = head(1, 0) + long_text("a");
   put<uint32_t>(rank, 0xffffffff);
   expect_damaged(rank, "4294967295 dimensions");
   EXPECT_EQ(parse<GgufFile>(one({0, 4}, 0))->tensor("a").numel(), 0);

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using Rows = std::vector<std::vector<int32_t>>;
 
-std::vector<fs::path> cases() {
+std::vector<fs::path> generation_cases() {
   std::vector<fs::path> all;
   for (const auto& e : fs::directory_iterator(fs::path(MYNAH_TEST_DATA) / "golden" / "models"))
     if (fs::exists(e.path() / "generate.json")) all.push_back(e.path());
@@ -109,7 +109,7 @@ TEST_P(GoldenGenerate, IdsOfTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenGenerate, testing::ValuesIn(cases()), [](const testing::TestParamInfo<fs::path>& one) {
+INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenGenerate, testing::ValuesIn(generation_cases()), [](const testing::TestParamInfo<fs::path>& one) {
   std::string name = one.param.filename().string();
   for (char& c : name)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';

@@ -16,9 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 using generation::Scheduler;
 
-Model model_of(const std::string& name) { return Model::open((fs::path(MYNAH_TEST_DATA) / "golden" / "models" / name).string()); }
+Model golden_model(const std::string& name) { return Model::open((fs::path(MYNAH_TEST_DATA) / "golden" / "models" / name).string()); }
 
-GenerationConfig settings(const char* json) {
+GenerationConfig scheduler_settings(const char* json) {
   GenerationConfig c;
   generation::apply(parse_json(json, "test"), &c, true);
   return c;
@@ -43,8 +43,8 @@ class Side : public testing::TestWithParam<const char*> {};
 
 // Prompts with common beginnings, below and above the length of 9 where the crossing models change; then prompts that go on from the answers.
 TEST_P(Side, BySideAsAlone) {
-  const Model model = model_of(GetParam());
-  const GenerationConfig config = settings(R"({"max_new_tokens":7,"eos_token_id":null})");
+  const Model model = golden_model(GetParam());
+  const GenerationConfig config = scheduler_settings(R"({"max_new_tokens":7,"eos_token_id":null})");
   std::vector<std::vector<int32_t>> prompts;
   for (int32_t length = 3; length < 28; length += 3) {
     prompts.emplace_back();
@@ -63,8 +63,8 @@ TEST_P(Side, BySideAsAlone) {
 }
 
 TEST_P(Side, BySideAsInOneConversation) {
-  const Model model = model_of(GetParam());
-  const GenerationConfig config = settings(R"({"max_new_tokens":6,"eos_token_id":null})");
+  const Model model = golden_model(GetParam());
+  const GenerationConfig config = scheduler_settings(R"({"max_new_tokens":6,"eos_token_id":null})");
   std::vector<int32_t> prompt = {5, 9, 12, 7};
   Session session(model);
   for (int turn = 0; turn < 4; ++turn) {
@@ -78,8 +78,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Side, testing::Values("mamba_base", "phi3_cross
 
 // A recurrent state serves a conversation that goes on, and nothing that begins likewise and goes on otherwise.
 TEST(Recurrent, StatesAreUsedAgainAsAWhole) {
-  const Model model = model_of("mamba_base");
-  const GenerationConfig config = settings(R"({"max_new_tokens":4,"eos_token_id":null})");
+  const Model model = golden_model("mamba_base");
+  const GenerationConfig config = scheduler_settings(R"({"max_new_tokens":4,"eos_token_id":null})");
   const std::vector<int32_t> prompt = {5, 9, 12, 7, 3};
   Session session(model);
   const Generated first = session.generate(prompt, config);

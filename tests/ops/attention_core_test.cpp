@@ -29,7 +29,7 @@ Floats random_floats(int64_t n, unsigned seed) {
   return v;
 }
 
-struct Case {
+struct AttentionCase {
   std::string name;
   AttentionShape shape;
   std::vector<AttentionSpan> spans;
@@ -39,10 +39,10 @@ struct Case {
 };
 
 // Two ragged spans over 37 queries and 150 keys unless said otherwise; head sizes are odd on purpose.
-std::vector<Case> cases() {
+std::vector<AttentionCase> cases() {
   const AttentionShape grouped{6, 2, 20}, single{3, 3, 33}, wide{4, 1, 128}, plain{2, 2, 64};
   const std::vector<AttentionSpan> square = {{0, 70, 0, 70}, {70, 5, 70, 5}}, late = {{0, 30, 0, 143}, {30, 7, 143, 7}};
-  std::vector<Case> all;
+  std::vector<AttentionCase> all;
   all.push_back({"causal", grouped, square, {.scale = 0.3f, .causal = true}});
   all.push_back({"causal_late", single, late, {.scale = 0.2f, .causal = true}});
   all.push_back({"every_key", wide, late, {.scale = 0.1f}});
@@ -51,12 +51,12 @@ std::vector<Case> cases() {
   all.push_back({"window_both_sides", plain, square, {.scale = 0.125f, .window = 20}});
   all.push_back({"softcap", single, late, {.scale = 0.4f, .causal = true, .softcap = 2.0f}});
   all.push_back({"slopes", grouped, late, {.scale = 0.3f, .causal = true}, {0.5f, 0.25f, 0.1f, 0.02f, 1.0f, 0.0f}});
-  Case bias{"bias", single, square, {.scale = 0.2f}};
+  AttentionCase bias{"bias", single, square, {.scale = 0.2f}};
   bias.bias = random_floats(3 * 70 * 70, 5);
   bias.options.bias_head_stride = 70 * 70;
   bias.options.bias_query_stride = 70;
   all.push_back(bias);
-  Case mask{"key_mask", grouped, square, {.scale = 0.3f, .causal = true}};
+  AttentionCase mask{"key_mask", grouped, square, {.scale = 0.3f, .causal = true}};
   mask.key_mask.assign(75, 1);
   for (size_t i : {0u, 1u, 5u, 40u, 70u, 71u}) mask.key_mask[i] = 0;  // the first queries of both spans see nothing
   all.push_back(mask);
@@ -69,7 +69,7 @@ struct Data {
   int64_t queries = 0, keys = 0;
 };
 
-Data make_data(Case& c) {
+Data make_data(AttentionCase& c) {
   Data d;
   for (AttentionSpan& span : c.spans) {
     d.queries = std::max(d.queries, span.q_begin + span.q_count);
@@ -85,7 +85,7 @@ Data make_data(Case& c) {
   return d;
 }
 
-bool sees(const Case& c, const AttentionSpan& span, int64_t i, int64_t j) {
+bool sees(const AttentionCase& c, const AttentionSpan& span, int64_t i, int64_t j) {
   const int64_t at = span.k_count - span.q_count + i;
   if (c.options.causal && j > at) return false;
   if (c.options.window > 0 && (j <= at - c.options.window || j >= at + c.options.window)) return false;
@@ -97,7 +97,7 @@ struct Reference {
 };
 
 // One query row of one head: probabilities, output and gradients.
-void reference_row(const Case& c, const Data& d, const AttentionSpan& span, int64_t i, int64_t h, Reference* r) {
+void reference_row(const AttentionCase& c, const Data& d, const AttentionSpan& span, int64_t i, int64_t h, Reference* r) {
   const auto& [H, K, D] = c.shape;
   const AttentionOptions& o = c.options;
   const int64_t query = ((span.q_begin + i) * H + h) * D, at = span.k_count - span.q_count + i;
@@ -140,7 +140,7 @@ void reference_row(const Case& c, const Data& d, const AttentionSpan& span, int6
   }
 }
 
-Reference reference(const Case& c, const Data& d) {
+Reference reference(const AttentionCase& c, const Data& d) {
   Reference r{Doubles(d.q.size()), Doubles(d.queries * c.shape.heads),
               Doubles(d.q.size()), Doubles(d.k.size()),
               Doubles(d.k.size()), Doubles(c.bias.size())};
@@ -167,7 +167,7 @@ struct Result {
   Floats out, lse;
 };
 
-Result forward(const Case& c, const Data& d) {
+Result forward(const AttentionCase& c, const Data& d) {
   const int64_t row = c.shape.heads * c.shape.head_dim, key = c.shape.kv_heads * c.shape.head_dim;
   Result r{Floats(d.q.size()), Floats(d.queries * c.shape.heads)};
   attention_forward(c.shape, {d.q.data(), row}, {d.k.data(), key}, {d.v.data(), key}, c.spans, c.options,
@@ -193,7 +193,7 @@ class AttentionCore : public ::testing::TestWithParam<kernels::Isa> {
 };
 
 TEST_P(AttentionCore, ForwardMatchesTheDefinition) {
-  for (Case& c : cases()) {
+  for (AttentionCase& c : cases()) {
     SCOPED_TRACE(c.name);
     const Data d = make_data(c);
     const Reference want = reference(c, d);
@@ -204,7 +204,7 @@ TEST_P(AttentionCore, ForwardMatchesTheDefinition) {
 }
 
 TEST_P(AttentionCore, BackwardMatchesTheDefinition) {
-  for (Case& c : cases()) {
+  for (AttentionCase& c : cases()) {
     SCOPED_TRACE(c.name);
     const Data d = make_data(c);
     const Reference want = reference(c, d);
@@ -229,7 +229,7 @@ TEST_P(AttentionCore, BackwardMatchesTheDefinition) {
 }
 
 TEST_P(AttentionCore, ThreadsDoNotChangeABit) {
-  for (Case& c : cases()) {
+  for (AttentionCase& c : cases()) {
     SCOPED_TRACE(c.name);
     const Data d = make_data(c);
     set_threads(1);
@@ -246,7 +246,7 @@ TEST_P(AttentionCore, ThreadsDoNotChangeABit) {
 // Every query row on its own, and in pieces of 7, gives what the whole span gives: prefill, chunked prefill and
 // decoding.
 TEST_P(AttentionCore, QueriesAloneEqualQueriesTogether) {
-  for (Case& c : cases())
+  for (AttentionCase& c : cases())
     for (DType precision : {DType::f32, DType::bf16}) {
       if (!c.bias.empty()) continue;  // the bias of a piece would start elsewhere
       SCOPED_TRACE(c.name);
@@ -254,7 +254,7 @@ TEST_P(AttentionCore, QueriesAloneEqualQueriesTogether) {
       const Data d = make_data(c);
       const Result whole = forward(c, d);
       for (int64_t piece : {1, 7}) {
-        Case cut = c;
+        AttentionCase cut = c;
         cut.options.alibi_slopes = cut.slopes.empty() ? nullptr : cut.slopes.data();
         cut.spans.clear();
         for (const AttentionSpan& span : c.spans)
@@ -277,7 +277,7 @@ TEST_P(AttentionCore, QueriesAloneEqualQueriesTogether) {
 }
 
 TEST_P(AttentionCore, Bf16PrecisionIsCloseToTheDefinition) {
-  for (Case& c : cases()) {
+  for (AttentionCase& c : cases()) {
     SCOPED_TRACE(c.name);
     c.options.precision = DType::bf16;
     const Data d = make_data(c);
@@ -287,7 +287,7 @@ TEST_P(AttentionCore, Bf16PrecisionIsCloseToTheDefinition) {
 
 TEST(AttentionCoreSets, SetsWithFusedMultiplyAddAgreeBitForBit) {
   const kernels::Isa before = kernels::active_isa();
-  for (Case& c : cases()) {
+  for (AttentionCase& c : cases()) {
     SCOPED_TRACE(c.name);
     const Data d = make_data(c);
     std::vector<Result> results;

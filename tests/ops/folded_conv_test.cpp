@@ -20,12 +20,12 @@ Tensor noise(const Shape& shape, uint64_t stream) {
   return t;
 }
 
-struct Case {
+struct ConvCase {
   Shape x, weight;
   ConvConfig config;
 };
 
-class FoldedConvolutions : public testing::TestWithParam<Case> {};
+class FoldedConvolutions : public testing::TestWithParam<ConvCase> {};
 
 TEST_P(FoldedConvolutions, EqualTheirParts) {
   const auto& [x_shape, weight_shape, config] = GetParam();
@@ -54,10 +54,10 @@ TEST_P(FoldedConvolutions, EqualTheirParts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, FoldedConvolutions,
-                         testing::Values(Case{{2, 3, 17, 23}, {5, 3, 7, 7}, {{2, 2}, {3, 3}}}, Case{{2, 8, 12, 9}, {33, 8, 1, 1}, {}}, Case{{3, 4, 9, 11}, {7, 4, 1, 1}, {{2, 2}}},
-                                         Case{{1, 6, 14, 14}, {20, 6, 3, 3}, {{1, 1}, {1, 1}}}, Case{{2, 5, 13, 40}, {16, 5, 3, 3}, {{1, 2}, {2, 1}, {2, 1}}},
-                                         Case{{1, 130, 6, 6}, {40, 130, 3, 3}, {{1, 1}, {1, 1}}}, Case{{1, 40, 64, 70}, {24, 40, 3, 3}, {{1, 1}, {1, 1}}},
-                                         Case{{2, 2, 3, 3}, {1, 2, 3, 3}, {}}));
+                         testing::Values(ConvCase{{2, 3, 17, 23}, {5, 3, 7, 7}, {{2, 2}, {3, 3}}}, ConvCase{{2, 8, 12, 9}, {33, 8, 1, 1}, {}}, ConvCase{{3, 4, 9, 11}, {7, 4, 1, 1}, {{2, 2}}},
+                                         ConvCase{{1, 6, 14, 14}, {20, 6, 3, 3}, {{1, 1}, {1, 1}}}, ConvCase{{2, 5, 13, 40}, {16, 5, 3, 3}, {{1, 2}, {2, 1}, {2, 1}}},
+                                         ConvCase{{1, 130, 6, 6}, {40, 130, 3, 3}, {{1, 1}, {1, 1}}}, ConvCase{{1, 40, 64, 70}, {24, 40, 3, 3}, {{1, 1}, {1, 1}}},
+                                         ConvCase{{2, 2, 3, 3}, {1, 2, 3, 3}, {}}));
 
 TEST(FoldedConvolutionsAlone, RefuseWhatDoesNotFit) {
   const ops::FoldedConv folded(noise({4, 3, 3, 3}, 1), {}, {}, {});

@@ -39,7 +39,7 @@ std::string error_of(std::string_view source, const Json& variables = Json::obje
   return "";
 }
 
-Json golden(const std::string& name) {
+Json golden_json(const std::string& name) {
   return read_json_file(std::string(MYNAH_TEST_DATA) + "/golden/templates/" + name + ".json");
 }
 
@@ -57,13 +57,13 @@ void expect_as_reference(const Json& golden_case, const std::string& source, con
 }
 
 TEST(ChatTemplate, ExpressionsMatchJinja2) {
-  const Json file = golden("expressions");
+  const Json file = golden_json("expressions");
   ASSERT_GT(file["cases"].size(), 500u);
   for (const Json& c : file["cases"]) expect_as_reference(c, c["template"], file["variables"]);
 }
 
 TEST(ChatTemplate, FamiliesMatchTransformers) {
-  const Json file = golden("families");
+  const Json file = golden_json("families");
   ASSERT_GT(file["cases"].size(), 90u);
   for (const Json& c : file["cases"])
     expect_as_reference(c, file["templates"][c["template"].get<std::string>()], c["variables"]);
@@ -216,7 +216,7 @@ TEST(ChatTemplate, LongConversationsFit) {
   Json messages = Json::array();
   for (int i = 0; i < 2000; ++i)
     messages.push_back({{"role", i % 2 ? "assistant" : "user"}, {"content", std::string(500, 'x')}});
-  const Json file = golden("families");
+  const Json file = golden_json("families");
   const auto smollm2 = ChatTemplate::parse(file["templates"]["smollm2"].get<std::string>(), "smollm2");
   EXPECT_GT(smollm2->render({{"messages", messages}}).size(), 1'000'000u);
 }

@@ -45,7 +45,7 @@ std::vector<std::string> words(const std::string& text) {
   return {std::istream_iterator<std::string>(in), {}};
 }
 
-const json& golden() {
+const json& folder_cases() {
   static const json file = read_json_file(std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/folders.json");
   return file;
 }
@@ -54,12 +54,12 @@ class TokenizerFolder : public testing::TestWithParam<std::string> {};
 
 TEST_P(TokenizerFolder, MatchesTheReference) {
   const auto t = Tokenizer::from_folder(std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/folders/" + GetParam());
-  const json& want = golden().at("classes").at(GetParam());
+  const json& want = folder_cases().at("classes").at(GetParam());
   const bool fast = want.at("fast");
   const auto texts = words(want.at("texts")), decoded = words(want.at("decoded")), pairs = words(want.at("pairs"));
   std::vector<std::vector<int32_t>> lists;
   for (size_t i = 0; i < texts.size(); ++i) {
-    const std::string text = golden().at("strings")[i];
+    const std::string text = folder_cases().at("strings")[i];
     const Encoding e = t->encode(text);
     const std::string got = line(e, fast);
     EXPECT_EQ(hashed(got + "\x1d" + numbers(t->encode_ids(text, false))), texts[i])
@@ -73,7 +73,7 @@ TEST_P(TokenizerFolder, MatchesTheReference) {
     EXPECT_EQ(hashed(all + "\x1e" + skipped), decoded[i]) << "list " << i << " gives " << all << "\n and " << skipped;
   }
   for (size_t i = 0; i < pairs.size(); ++i) {
-    const json& two = golden().at("pairs")[i];
+    const json& two = folder_cases().at("pairs")[i];
     const Encoding e = t->encode_pair(two[0].get<std::string>(), two[1].get<std::string>());
     EXPECT_EQ(hashed(line(e, fast)), pairs[i]) << two.dump() << " gives " << json(e.tokens).dump();
   }
@@ -81,7 +81,7 @@ TEST_P(TokenizerFolder, MatchesTheReference) {
 
 std::vector<std::string> names() {
   std::vector<std::string> all;
-  for (const auto& [name, row] : golden().at("classes").items()) all.push_back(name);
+  for (const auto& [name, row] : folder_cases().at("classes").items()) all.push_back(name);
   return all;
 }
 

@@ -11,9 +11,9 @@ using json = mynah::Json;
 
 namespace {
 
-std::string golden(const std::string& name) { return std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/" + name; }
+std::string golden_path(const std::string& name) { return std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/" + name; }
 
-json read_json(const std::string& name) { return read_json_file(golden(name)); }
+json read_json(const std::string& name) { return read_json_file(golden_path(name)); }
 
 void expect_equal(const Encoding& got, const json& want) {
   EXPECT_EQ(got.ids, want.at("ids").get<std::vector<int32_t>>());
@@ -43,7 +43,7 @@ std::string streamed(const std::shared_ptr<const Tokenizer>& tokenizer, const st
 class TrainedTokenizer : public testing::TestWithParam<const char*> {};
 
 TEST_P(TrainedTokenizer, EncodesAndDecodesAsTheReference) {
-  const auto tokenizer = Tokenizer::from_folder(golden(GetParam()));
+  const auto tokenizer = Tokenizer::from_folder(golden_path(GetParam()));
   const json cases = read_json(std::string(GetParam()) + "/cases.json");
   for (const json& row : cases.at("texts")) expect_text(*tokenizer, row);
   for (const json& row : cases.at("pairs")) {
@@ -60,7 +60,7 @@ TEST_P(TrainedTokenizer, EncodesAndDecodesAsTheReference) {
 
 // A run of byte tokens that is not valid UTF-8 as a whole is the one thing that a stream cannot foresee.
 TEST_P(TrainedTokenizer, StreamsWhatItDecodes) {
-  const auto tokenizer = Tokenizer::from_folder(golden(GetParam()));
+  const auto tokenizer = Tokenizer::from_folder(golden_path(GetParam()));
   for (const json& row : read_json(std::string(GetParam()) + "/cases.json").at("decodings")) {
     const std::string text = row.at("text"), skipped = row.at("skipped");
     if (std::string(GetParam()) == "spaces" && text.find("\xEF\xBF\xBD") != std::string::npos) continue;

@@ -15,14 +15,14 @@ namespace {
 
 std::string folder() { return std::string(MYNAH_TEST_DATA) + "/golden/tokenizers/"; }
 
-const json& golden() {
+const json& more_cases() {
   static const json file = read_json_file(folder() + "more.json");
   return file;
 }
 
 TEST(TokenizerMore, CutsBetweenScripts) {
   const auto scripts = text::make_pre_tokenizer({{"type", "UnicodeScripts"}});
-  for (const json& row : golden().at("scripts")) {
+  for (const json& row : more_cases().at("scripts")) {
     const std::string input = row.at("text");
     text::Pieces pieces;
     pieces.reset(input, false);
@@ -36,7 +36,7 @@ TEST(TokenizerMore, CutsBetweenScripts) {
 
 TEST(TokenizerMore, ReadsTiktokenFiles) {
   const auto tokenizer = Tokenizer::from_folder(folder() + "small.tiktoken");
-  for (const json& row : golden().at("tiktoken")) {
+  for (const json& row : more_cases().at("tiktoken")) {
     const auto ids = row.at("ids").get<std::vector<int32_t>>();
     EXPECT_EQ(tokenizer->encode_ids(row.at("text").get<std::string>()), ids) << row.dump();
     EXPECT_EQ(tokenizer->decode(ids), row.at("text"));
@@ -44,7 +44,7 @@ TEST(TokenizerMore, ReadsTiktokenFiles) {
 }
 
 TEST(TokenizerMore, GgufUnigramsMatchTheLibrary) {
-  const json& file = golden().at("unigram");
+  const json& file = more_cases().at("unigram");
   const auto tokens = file.at("tokens").get<std::vector<std::string>>();
   GgufVocabulary vocabulary;
   vocabulary.model = "t5";
