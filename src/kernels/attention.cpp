@@ -17,6 +17,9 @@ namespace {
 // clang-format off: the order is that of use
 #include "kernels/lanes.inc"
 #include "kernels/lanes_math.inc"
+#if defined(__AMX_BF16__)
+#include "kernels/tiles.inc"
+#endif
 #include "kernels/attention_product.inc"
 #include "kernels/attention_pack.inc"
 #include "kernels/attention_scores.inc"

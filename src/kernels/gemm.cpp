@@ -46,8 +46,20 @@ void pack_panel(const char* p, int64_t lanes, int64_t existing, int64_t k, int64
   }
 }
 
+#if defined(__AMX_BF16__)
+#include "kernels/tiles.inc"
+
+#include "kernels/gemm_tiles.inc"
+#else
+constexpr int64_t kTile = 0;
+constexpr void (*pack_tiles)(const GemmSource&, int64_t, int64_t, float*, int64_t) = nullptr;
+#endif
+
 void pack(Arithmetic arithmetic, const GemmSource& source, int64_t count, int64_t panel_lanes, int64_t k, float* out,
           int64_t panel_stride) {
+#if defined(__AMX_BF16__)
+  if (arithmetic == Arithmetic::bf16) pad_panels(count, panel_lanes, k, out, panel_stride);
+#endif
   with_words(arithmetic, source.element, [&](auto words) {
     using Words = decltype(words);
     const int64_t lane_stride = source.lane_stride * Words::kBytes, k_stride = source.k_stride * Words::kBytes;
@@ -185,11 +197,15 @@ void multiply_block(const GemmBlock& block) {
 
 void multiply(Arithmetic arithmetic, const GemmBlock& block) {
   if (arithmetic == Arithmetic::f32 || Bf16Pairs::kGroup == 1) return multiply_block<F32Words>(block);
+#if defined(__AMX_BF16__)
+  multiply_by_tiles(block);
+#else
   multiply_block<Bf16Pairs>(block);
+#endif
 }
 
 }  // namespace
 
-extern const GemmTable gemm_table = {kLanes, kTileRows, Bf16Pairs::kGroup, pack, multiply};
+extern const GemmTable gemm_table = {kLanes, kTileRows, Bf16Pairs::kGroup, kTile, pack, multiply, pack_tiles};
 
 }  // namespace mynah::kernels::MYNAH_ISA

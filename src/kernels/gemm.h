@@ -37,6 +37,7 @@ struct GemmTable {
   int lanes;       // lanes of a packed panel: one vector register of f32
   int tile_rows;   // rows of the tallest tile; not above lanes
   int bf16_group;  // k's per unit in bf16 arithmetic: 2 with a pairwise dot product, else 1 (f32 arithmetic: always 1)
+  int bf16_tile;   // bf16 arithmetic by tiles of so many rows and units, 16; 0: by vectors, as f32
 
   // Writes `count` lanes x k elements as panels of panel_lanes <= lanes: word (lane l, unit u) of panel p at
   // out[p * panel_stride + u * lanes + l]. Lanes beyond panel_lanes hold anything; the missing half of a last pair is
@@ -44,6 +45,9 @@ struct GemmTable {
   void (*pack)(Arithmetic arithmetic, const GemmSource& source, int64_t count, int64_t panel_lanes, int64_t k,
                float* out, int64_t panel_stride);
   void (*multiply)(Arithmetic arithmetic, const GemmBlock& block);
+  // With bf16_tile, panels of B end with zeros up to whole tiles of units, GemmBlock::units and tile_rows are multiples of bf16_tile, and this
+  // packs A: `count` lanes in panels of bf16_tile, word (lane l, unit u) of a panel at (u / 16 * 16 + l) * 16 + u % 16.
+  void (*pack_tiles)(const GemmSource& source, int64_t count, int64_t k, float* out, int64_t panel_stride);
 };
 
 const GemmTable& gemm();

@@ -1,21 +1,34 @@
 #include "kernels/isa.h"
 
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <initializer_list>
 
 namespace mynah::kernels {
 namespace {
 
-constexpr const char* kNames[] = {"generic", "avx2", "avx512", "bf16"};
+constexpr const char* kNames[] = {"generic", "avx2", "avx512", "bf16", "amx"};
 
 bool same(const char* a, const char* b) {
   while (*a && *a == *b) ++a, ++b;
   return *a == *b;
 }
 
+// The kernel hands out the registers of tiles, 8 KiB a thread, to those who ask: once, for all threads.
+bool tiles_granted() {
+#if defined(__x86_64__) && defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
 Isa best_isa() {
-  for (Isa isa : {Isa::bf16, Isa::avx512, Isa::avx2})
+  for (Isa isa : {Isa::amx, Isa::bf16, Isa::avx512, Isa::avx2})
     if (isa_supported(isa)) return isa;
   return Isa::generic;
 }
@@ -38,9 +51,13 @@ bool isa_supported(Isa isa) {
     case Isa::generic: return true;
     case Isa::avx2: return avx2;
     case Isa::avx512: return avx512;
-    case Isa::bf16: {
+    case Isa::bf16:
+    case Isa::amx: {
       unsigned a = 0, b = 0, c = 0, d = 0;
-      return avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+      const bool bf16 = avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+      if (isa == Isa::bf16 || !bf16) return bf16;
+      constexpr unsigned kBf16Tiles = 1u << 22, kTiles = 1u << 24, kByteTiles = 1u << 25, kAll = kBf16Tiles | kTiles | kByteTiles;
+      return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAll) == kAll && tiles_granted();
     }
   }
 #endif
@@ -58,7 +75,7 @@ bool set_isa(Isa isa) {
 const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 bool parse_isa(const char* text, Isa* isa) {
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < 5; ++i)
     if (same(text, kNames[i])) {
       *isa = static_cast<Isa>(i);
       return true;

@@ -9,6 +9,48 @@ namespace {
 
 constexpr int kChains = 12;  // independent accumulators: more than latency times issue width
 
+#if defined(__AMX_INT8__)
+#define MYNAH_INLINE inline __attribute__((always_inline))
+#include "kernels/tiles.inc"
+
+// Four independent products at a time, as a product of matrices has them.
+double int8(int64_t rounds, float* sink) {
+  alignas(64) uint8_t codes[1024] = {};
+  codes[0] = static_cast<uint8_t>(*sink);
+  set_tiles(16, 64);
+  load_tile<4>(codes, 64);
+  load_tile<5>(codes, 64);
+  load_tile<6>(codes, 64);
+  load_tile<7>(codes, 64);
+  for (int64_t r = 0; r < rounds; ++r) {
+    multiply_bytes<0, 4, 6>();
+    multiply_bytes<1, 4, 7>();
+    multiply_bytes<2, 5, 6>();
+    multiply_bytes<3, 5, 7>();
+  }
+  release_tiles();
+  return static_cast<double>(rounds) * 4 * 16 * 16 * 64 * 2;
+}
+
+double bf16(int64_t rounds, float* sink) {
+  alignas(64) uint8_t pairs[1024] = {};
+  pairs[0] = static_cast<uint8_t>(*sink);
+  set_tiles(16, 64);
+  load_tile<4>(pairs, 64);
+  load_tile<5>(pairs, 64);
+  load_tile<6>(pairs, 64);
+  load_tile<7>(pairs, 64);
+  for (int64_t r = 0; r < rounds; ++r) {
+    multiply_pairs<0, 4, 6>();
+    multiply_pairs<1, 4, 7>();
+    multiply_pairs<2, 5, 6>();
+    multiply_pairs<3, 5, 7>();
+  }
+  release_tiles();
+  return static_cast<double>(rounds) * 4 * 16 * 16 * 32 * 2;
+}
+#endif
+
 #if defined(__AVX512F__)
 
 double f32(int64_t rounds, float* sink) {
@@ -26,6 +68,7 @@ double f32(int64_t rounds, float* sink) {
   return static_cast<double>(rounds) * kChains * 16 * 2;
 }
 
+#if !defined(__AMX_INT8__)
 double int8(int64_t rounds, float* sink) {
   __m512i acc[kChains];
   for (auto& a : acc) a = _mm512_setzero_si512();
@@ -40,6 +83,7 @@ double int8(int64_t rounds, float* sink) {
   *sink = static_cast<float>(_mm512_reduce_add_epi32(total));
   return static_cast<double>(rounds) * kChains * 64 * 2;
 }
+#endif
 
 // Four streams and no prefetch hints: the fastest of the forms tried.
 uint64_t read(const void* data, size_t n) {
@@ -133,7 +177,9 @@ uint64_t read(const void* data, size_t n) {
 
 #endif
 
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+// above
+#elif defined(__AVX512BF16__)
 double bf16(int64_t rounds, float* sink) {
   __m512 acc[kChains];
   for (auto& a : acc) a = _mm512_set1_ps(*sink);

@@ -14,6 +14,9 @@ namespace {
 
 // clang-format off: each builds on the one before
 #include "kernels/quant_line.inc"
+#if defined(__AMX_INT8__)
+#include "kernels/tiles.inc"
+#endif
 #include "kernels/quant_formats.inc"
 #include "kernels/quant_quantize.inc"
 #include "kernels/quant_multiply.inc"

@@ -184,7 +184,7 @@ AttentionTile Forward::load_tile(const Place& at) const {
     copy_head(q.data + group.offset(at.row + r, q.stride), options.scale, shape.head_dim, width, rows + r * width);
   tile.q = rows;
   if (options.precision == DType::bf16 && at.work.element == KvElement::bf16 &&
-      kernels::active_isa() == kernels::Isa::bf16) {
+      kernels::has_bf16_pairs(kernels::active_isa())) {
     worker.q_bf16.resize(static_cast<size_t>(kAttentionRows * width));
     kernels::rows().f32_to_bf16(rows, worker.q_bf16.data(), at.rows * width);
     tile.q_bf16 = worker.q_bf16.data();

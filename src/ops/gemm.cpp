@@ -30,6 +30,12 @@ constexpr int64_t kTaskColumns = 256, kTaskRows = 42;  // smaller tasks would pa
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+// Products of this kind by tiles (kernels/gemm.h): of how many rows and units; else 1.
+int64_t tile_of(const kernels::GemmTable& table, Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::bf16 && table.bf16_tile > 0 ? table.bf16_tile : 1;
+}
+// Packed words of k.
+int64_t units_of(int64_t k, int64_t group, int64_t tile) { return round_up(ceil_div(k, group), tile); }
 // [0, n) in as few equal pieces of at most `most` as will do, each but the last a multiple of `step`.
 int64_t even_piece(int64_t n, int64_t most, int64_t step) { return round_up(ceil_div(n, ceil_div(n, most)), step); }
 
@@ -75,6 +81,7 @@ struct Product {
   GemmSource a, b;
   Arithmetic arithmetic;
   int64_t group;  // k's per packed word
+  int64_t tile;   // rows of a panel of A and units that go together; 1: any number
   float* c;
   int64_t ldc;
   bool accumulate;
@@ -150,10 +157,13 @@ void pack_b(const Round& r, float* to) {
 
 void multiply_task(const Round& r, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   const Product& p = r.p;
-  const int64_t lanes = r.table.lanes, tile_rows = even_piece(rows, r.table.tile_rows, 1), panel = r.units * lanes;
+  const int64_t lanes = r.table.lanes, tile_rows = p.tile > 1 ? p.tile : even_piece(rows, r.table.tile_rows, 1), panel = r.units * lanes;
   float* packed_a = scratch_a.words(ceil_div(rows, tile_rows) * panel);
-  r.table.pack(p.arithmetic, part(p.a, row, r.unit * p.group), rows, tile_rows, elements(p, r.unit, r.units), packed_a,
-               panel);
+  const GemmSource a = part(p.a, row, r.unit * p.group);
+  if (p.tile > 1)
+    r.table.pack_tiles(a, rows, elements(p, r.unit, r.units), packed_a, panel);
+  else
+    r.table.pack(p.arithmetic, a, rows, tile_rows, elements(p, r.unit, r.units), packed_a, panel);
   kernels::GemmBlock block{};
   block.units = r.units;
   block.a = packed_a;
@@ -195,8 +205,8 @@ void multiply(const Round& r) {
 
 void many_rows(const Product& p) {
   const kernels::GemmTable& table = kernels::gemm();
-  const int64_t all_units = ceil_div(p.k, p.group), step = 4 * table.lanes;
-  const int64_t units = even_piece(all_units, kRoundUnits, 1);
+  const int64_t all_units = units_of(p.k, p.group, p.tile), step = 4 * table.lanes;
+  const int64_t units = even_piece(all_units, kRoundUnits, p.tile);
   const int64_t columns = even_piece(p.n, std::max(step, kRoundWords / units / step * step), step);
   float* packed_b = scratch_b.words(units * std::min(columns, round_up(p.n, table.lanes)));
   for (int64_t j = 0; j < p.n; j += columns)
@@ -229,11 +239,11 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView
   const GemmSource columns{b.data, element_of(b.dtype, "B"), n, b.column_stride, b.row_stride};
   const bool rounded = in_bf16 && columns.element == Element::f32;
   const Arithmetic arithmetic = rounded || columns.element == Element::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
-  const int64_t group = arithmetic == Arithmetic::bf16 ? kernels::gemm().bf16_group : 1;
-  const Product p{m, n, k, rows, columns, arithmetic, group, c, ldc, accumulate, bias};
+  const int64_t group = arithmetic == Arithmetic::bf16 ? kernels::gemm().bf16_group : 1, tile = tile_of(kernels::gemm(), arithmetic);
+  const Product p{m, n, k, rows, columns, arithmetic, group, tile, c, ldc, accumulate, bias};
   if (k == 0)
     no_products(p);
-  else if (m <= kFewRows && !rounded && (columns.k_stride == 1 || columns.lane_stride == 1))
+  else if (m <= kFewRows && !rounded && tile == 1 && (columns.k_stride == 1 || columns.lane_stride == 1))
     few_rows(p);
   else
     many_rows(p);
@@ -259,13 +269,14 @@ std::shared_ptr<const PackedB> PackedB::pack(int64_t k, std::span<const MatrixVi
   to.group_ = arithmetic == Arithmetic::bf16 ? table.bf16_group : 1;
   to.table_ = &table;
   to.padded_columns_ = round_up(n, table.lanes);
-  const int64_t all_units = ceil_div(k, to.group_);
-  to.units_ = even_piece(all_units, kRoundUnits, 1);
+  to.tile_ = tile_of(table, arithmetic);
+  const int64_t all_units = units_of(k, to.group_, to.tile_);
+  to.units_ = even_piece(all_units, kRoundUnits, to.tile_);
   to.memory_ = allocate_huge(to.bytes());
   int64_t first = 0;
   for (size_t i = 0; i < parts.size(); first += columns[i++]) {
     const GemmSource b{parts[i].data, element, columns[i], parts[i].column_stride, parts[i].row_stride};
-    const Product p{0, columns[i], k, {}, b, arithmetic, to.group_, nullptr, 0, false, nullptr};
+    const Product p{0, columns[i], k, {}, b, arithmetic, to.group_, to.tile_, nullptr, 0, false, nullptr};
     for (int64_t u = 0; u < all_units; u += to.units_) {
       const Round round{p, table, 0, columns[i], u, std::min(to.units_, all_units - u), nullptr};
       pack_b(round, const_cast<float*>(to.words(u, first)));
@@ -274,11 +285,11 @@ std::shared_ptr<const PackedB> PackedB::pack(int64_t k, std::span<const MatrixVi
   return packed;
 }
 
-size_t PackedB::bytes() const { return static_cast<size_t>(ceil_div(k_, group_) * padded_columns_) * sizeof(float); }
+size_t PackedB::bytes() const { return static_cast<size_t>(units_of(k_, group_, tile_) * padded_columns_) * sizeof(float); }
 
 // Where the round that starts at `unit` has the panel of `column`.
 const float* PackedB::words(int64_t unit, int64_t column) const {
-  const int64_t units = std::min(units_, ceil_div(k_, group_) - unit);
+  const int64_t units = std::min(units_, units_of(k_, group_, tile_) - unit);
   return reinterpret_cast<const float*>(memory_.get()) + unit * padded_columns_ + column * units;
 }
 
@@ -287,8 +298,8 @@ void PackedB::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t
   const kernels::GemmTable& table = *static_cast<const kernels::GemmTable*>(table_);
   const Arithmetic arithmetic = dtype_ == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
   const GemmSource rows{a, Element::f32, m, lda, 1};
-  const Product p{m, n_, k_, rows, {}, arithmetic, group_, c, ldc, false, bias};
-  const int64_t all_units = ceil_div(k_, group_);
+  const Product p{m, n_, k_, rows, {}, arithmetic, group_, tile_, c, ldc, false, bias};
+  const int64_t all_units = units_of(k_, group_, tile_);
   // A task goes through all of k: what it adds to stays in the cache, and the threads meet once.
   for_each_tile(p, n_, table.lanes, [&](int64_t row, int64_t row_count, int64_t column, int64_t columns) {
     for (int64_t u = 0; u < all_units; u += units_) {
@@ -301,7 +312,7 @@ void PackedB::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t
 void PackedB::column(int64_t j, float* out) const {
   const int64_t lanes = static_cast<const kernels::GemmTable*>(table_)->lanes, all_units = ceil_div(k_, group_);
   for (int64_t u = 0; u < all_units; u += units_) {
-    const int64_t units = std::min(units_, all_units - u);
+    const int64_t units = std::min(units_, all_units - u);  // without those that fill a tile
     const float* from = words(u, j / lanes * lanes) + j % lanes;
     for (int64_t i = 0; i < units; ++i) {
       const uint32_t word = std::bit_cast<uint32_t>(from[i * lanes]);

@@ -63,6 +63,7 @@ class PackedB {
 
   int64_t n_ = 0, k_ = 0;
   int64_t group_ = 1;  // k's per word
+  int64_t tile_ = 1;   // units that go together
   int64_t units_ = 0;  // words of k in a round
   int64_t padded_columns_ = 0;
   DType dtype_ = DType::f32;

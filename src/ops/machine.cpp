@@ -65,7 +65,7 @@ std::string instruction_set() { return kernels::isa_name(kernels::active_isa());
 
 void choose_instruction_set(const std::string& name) {
   kernels::Isa isa;
-  if (!kernels::parse_isa(name.c_str(), &isa)) fail(ErrorCode::usage, "MYNAH_ISA: \"{}\", expected generic, avx2, avx512 or bf16", name);
+  if (!kernels::parse_isa(name.c_str(), &isa)) fail(ErrorCode::usage, "MYNAH_ISA: \"{}\", expected generic, avx2, avx512, bf16 or amx", name);
   if (!kernels::set_isa(isa)) fail(ErrorCode::usage, "MYNAH_ISA: this processor has no {}", name);
 }
 

@@ -4,7 +4,7 @@
 
 namespace mynah::ops {
 
-// "generic", "avx2", "avx512" or "bf16".
+// "generic", "avx2", "avx512", "bf16" or "amx".
 std::string instruction_set();
 // Forces one (MYNAH_ISA). Throws usage for an unknown name or one that the processor lacks.
 void choose_instruction_set(const std::string& name);

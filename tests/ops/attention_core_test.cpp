@@ -291,7 +291,7 @@ TEST(AttentionCoreSets, SetsWithFusedMultiplyAddAgreeBitForBit) {
     SCOPED_TRACE(c.name);
     const Data d = make_data(c);
     std::vector<Result> results;
-    for (kernels::Isa isa : {kernels::Isa::avx2, kernels::Isa::avx512, kernels::Isa::bf16})
+    for (kernels::Isa isa : {kernels::Isa::avx2, kernels::Isa::avx512, kernels::Isa::bf16, kernels::Isa::amx})
       if (kernels::set_isa(isa)) results.push_back(forward(c, d));
     for (const Result& r : results) EXPECT_TRUE(same_bits(r.out, results[0].out) && same_bits(r.lse, results[0].lse));
   }
@@ -314,7 +314,7 @@ TEST(AttentionCoreChecks, RefusesWhatCannotBe) {
 
 INSTANTIATE_TEST_SUITE_P(Isa, AttentionCore,
                          ::testing::Values(kernels::Isa::generic, kernels::Isa::avx2, kernels::Isa::avx512,
-                                           kernels::Isa::bf16),
+                                           kernels::Isa::bf16, kernels::Isa::amx),
                          [](const auto& set) { return std::string(kernels::isa_name(set.param)); });
 
 }  // namespace
