@@ -14,9 +14,6 @@
 namespace mynah::app {
 namespace {
 
-// A passage counts as near a question from this cosine on; unrelated sentences stay below it with the usual encoders.
-constexpr double kNear = 0.3;
-
 struct Options {
   std::string folder, question, model = "smollm2", embedder = "minilm";
   int64_t top_k = 5, max_tokens = 256;

@@ -224,18 +224,24 @@ class Chat {
   uint64_t attempt_ = 0;
 };
 
-// Sorted ids of the tokens whose text satisfies `fits`, and of the special ones.
-template <class Fits>
-std::vector<int32_t> tokens_that(const Tokenizer& tokenizer, Fits fits) {
-  std::vector<int32_t> ids;
-  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
-    if (tokenizer.is_special(id) || fits(tokenizer.token_bytes(id))) ids.push_back(id);
-  return ids;
-}
-
 bool ends_a_line(std::string_view text) { return text.find('\n') != std::string_view::npos; }
 bool ends_a_thought(std::string_view text) {
   return text.ends_with('.') || text.ends_with('!') || text.ends_with('?') || text.ends_with("```") || text.find("\n\n") != std::string_view::npos;
+}
+
+// Sorted ids of the tokens that end a line and of those that end a thought; special tokens are among both.
+struct Endings {
+  std::vector<int32_t> lines, thoughts;
+};
+Endings find_endings(const Tokenizer& tokenizer) {
+  Endings found;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const bool special = tokenizer.is_special(id);
+    const std::string text = special ? std::string() : tokenizer.token_bytes(id);
+    if (special || ends_a_line(text)) found.lines.push_back(id);
+    if (special || ends_a_thought(text)) found.thoughts.push_back(id);
+  }
+  return found;
 }
 
 }  // namespace
@@ -290,10 +296,13 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
   if (small && c.do_sample && format.empty()) {
     c.no_repeat_ngram_size = 4;
     c.repetition_penalty = 1.07f;
-    if (tokenizer) c.repetition_exempt = tokens_that(*tokenizer, ends_a_line);
-    if (tokenizer && !max_tokens) {
-      c.exponential_decay_length_penalty = {100, 1.02f};
-      c.decay_after = tokens_that(*tokenizer, ends_a_thought);
+    if (tokenizer) {
+      Endings endings = find_endings(*tokenizer);
+      c.repetition_exempt = std::move(endings.lines);
+      if (!max_tokens) {
+        c.exponential_decay_length_penalty = {100, 1.02f};
+        c.decay_after = std::move(endings.thoughts);
+      }
     }
   }
   // Without a seed every run draws anew.

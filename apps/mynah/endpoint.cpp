@@ -8,8 +8,8 @@
 #include <memory>
 #include <thread>
 
+#include "base/json.h"
 #include "base/require.h"
-#include "mynah/json.h"
 #include "store/http.h"
 #include "store/store.h"
 
@@ -149,7 +149,7 @@ std::string post(const Endpoint& endpoint, const Json& body, const std::function
   if (store::Settings::from_environment().offline)
     fail(ErrorCode::network, "{}: not asked, because MYNAH_OFFLINE is set; unset it to use the network",
          store::host_of(endpoint.url));
-  const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string text = to_text(body);
   for (int attempt = 1;; ++attempt) {
     Received received;
     received.event = &event;

@@ -9,13 +9,13 @@
 #include <cstring>
 
 #include "app_error.h"
+#include "base/json.h"
 #include "base/require.h"
 #include "base/suggest.h"
 #include "base/thread_pool.h"
 #include "boolean_words.h"
 #include "cli.h"
 #include "command.h"
-#include "mynah/json.h"
 #include "ops/machine.h"
 #include "training_options.h"
 
@@ -148,9 +148,7 @@ void print_text(const std::string& text) {
     fail(ErrorCode::failure, "stdout: {}", std::strerror(errno));
 }
 
-void print_json(const Json& value) {
-  print_text(value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-}
+void print_json(const Json& value) { print_text(to_text(value) + "\n"); }
 
 }  // namespace mynah::app
 

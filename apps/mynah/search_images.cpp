@@ -3,13 +3,13 @@
 
 #include <filesystem>
 
-#include "base/progress.h"
 #include "base/require.h"
 #include "cli.h"
 #include "command.h"
 #include "media/animation.h"
 #include "mynah/json.h"
 #include "open_model.h"
+#include "reading_bar.h"
 #include "search/picture_index.h"
 #include "store/store.h"
 #include "tasks/picture_results.h"
@@ -24,32 +24,14 @@ struct Options {
   bool json = false;
 };
 
-std::vector<float> unit(std::vector<float> vector) {
-  double sum = 0;
-  for (const float v : vector) sum += static_cast<double>(v) * static_cast<double>(v);
-  require(sum > 0 && std::isfinite(sum), "search-images: the model gives a vector without direction");
-  const auto scale = static_cast<float>(1 / std::sqrt(sum));
-  for (float& v : vector) v *= scale;
-  return vector;
-}
-
 int act(const Options& o) {
   if (o.text.empty() == o.like.empty()) fail(ErrorCode::usage, "search-images: give a text, or a picture with --like");
   search::PictureIndex index(o.folder, store::Settings::from_environment().home / "indexes", o.model);
   const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model_path(o.model), LoadOptions{});
-  const auto picture = [&](const std::filesystem::path& file) { return unit(tasks::picture_vector(*task, media::read_image(file))); };
-  const std::vector<float> wanted = o.like.empty() ? unit(tasks::text_vector(*task, o.text)) : picture(o.like);
-  ProgressOptions shown;
-  shown.bytes = false;
-  shown.noun = "pictures";
-  std::unique_ptr<Progress> bar;
-  const auto changes = index.update(media::is_picture_name, picture, [&](int64_t done, int64_t all) {
-    if (all == 0) return;
-    if (!bar) bar = std::make_unique<Progress>("reading", all, shown);
-    bar->set(done);
-    if (done == all) bar->finish();
-  });
-  for (const std::string& line : changes.skipped) fmt::print(stderr, "skipped {}\n", line);
+  const auto picture = [&](const std::filesystem::path& file) { return tasks::picture_vector(*task, media::read_image(file)); };
+  const std::vector<float> wanted = o.like.empty() ? tasks::text_vector(*task, o.text) : picture(o.like);
+  ReadingBar bar("pictures");
+  say_skipped(index.update(media::is_picture_name, picture, [&](int64_t done, int64_t all) { bar.show(done, all); }).skipped);
   const std::vector<search::PictureHit> hits = index.search(wanted, o.top_k);
   Json out = Json::array();
   for (const search::PictureHit& hit : hits) {

@@ -1,15 +1,13 @@
 #include "sentence_vectors.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cmath>
 
-#include "base/progress.h"
 #include "nn/config.h"
 #include "open_model.h"
+#include "reading_bar.h"
 #include "store/store.h"
 #include "tasks/registry.h"
+#include "tasks/scores.h"
 
 namespace mynah::app {
 
@@ -22,12 +20,7 @@ SentenceVectors::SentenceVectors(const std::string& model) {
 search::Embed SentenceVectors::embed() const {
   return [this](const std::vector<std::string>& texts) {
     auto vectors = encoder_->encode(texts);
-    for (auto& vector : vectors) {
-      double sum = 0;
-      for (const float v : vector) sum += static_cast<double>(v) * static_cast<double>(v);
-      const float scale = sum > 0 ? static_cast<float>(1 / std::sqrt(sum)) : 0.0f;
-      for (float& v : vector) v *= scale;
-    }
+    for (auto& vector : vectors) tasks::to_unit_length(vector);
     return vectors;
   };
 }
@@ -46,17 +39,9 @@ search::PassageLimits SentenceVectors::limits() const {
 }
 
 search::IndexChanges update_index(search::FolderIndex& index, const SentenceVectors& vectors) {
-  ProgressOptions options;
-  options.bytes = false;
-  options.noun = "files";
-  std::unique_ptr<Progress> bar;
-  auto changes = index.update(vectors.limits(), vectors.embed(), [&](int64_t done, int64_t all) {
-    if (all == 0) return;
-    if (!bar) bar = std::make_unique<Progress>("reading", all, options);
-    bar->set(done);
-    if (done == all) bar->finish();
-  });
-  for (const auto& line : changes.skipped) fmt::print(stderr, "skipped {}\n", line);
+  ReadingBar bar("files");
+  auto changes = index.update(vectors.limits(), vectors.embed(), [&](int64_t done, int64_t all) { bar.show(done, all); });
+  say_skipped(changes.skipped);
   return changes;
 }
 

@@ -8,6 +8,9 @@
 
 namespace mynah::app {
 
+// A passage counts as near a question from this cosine on; unrelated sentences stay below it with the usual encoders.
+inline constexpr double kNear = 0.3;
+
 class SentenceVectors {
  public:
   // `model`: a name, folder or .gguf file of an encoder; pulled if it is not there.

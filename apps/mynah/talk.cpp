@@ -104,7 +104,6 @@ assistant::SearchFiles searching(const Options& o) {
   update_index(*index, *vectors);
   return [index, vectors](const std::string& query) {
     constexpr int64_t kPassages = 3;
-    constexpr double kNear = 0.3;  // as in ask
     std::string out;
     for (const search::Hit& hit : index->search(query, vectors->question(query), kPassages, kNear))
       out += fmt::format("[{}, line {}]\n{}\n", hit.path, hit.passage.first_line, hit.passage.text);

@@ -8,12 +8,12 @@
 #include <iterator>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "base/require.h"
 #include "base/unicode.h"
 #include "command.h"
 #include "endpoint.h"
-#include "mynah/json.h"
 #include "mynah/pipeline.h"
 #include "open_model.h"
 #include "serve/media.h"
@@ -73,8 +73,6 @@ bool colors() {
   return isatty(STDOUT_FILENO) && !(no && *no);
 }
 
-std::string as_line(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
-
 int run_file(const Pipeline& pipe, const TaskEntry& entry, const TaskArguments& a) {
   std::ifstream in(a.input_file, std::ios::binary);
   if (!in) fail(ErrorCode::not_found, "pipeline: {}: cannot be read", a.input_file);
@@ -93,8 +91,8 @@ int run_file(const Pipeline& pipe, const TaskEntry& entry, const TaskArguments& 
     const auto end = inputs.begin() + static_cast<long>(std::min(inputs.size(), first + a.batch_size));
     const Json some(std::vector<Json>(inputs.begin() + static_cast<long>(first), end));
     for (const Json& result : pipe.each(some, a.options)) {
-      if (out) out->write(as_line(result));
-      else print_text(as_line(result));
+      if (out) out->write(to_text(result) + "\n");
+      else print_json(result);
     }
     bar.add(static_cast<int64_t>(some.size()));
   }

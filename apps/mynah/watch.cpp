@@ -7,13 +7,13 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "cli.h"
 #include "command.h"
 #include "media/animation.h"
 #include "media/draw.h"
-#include "mynah/json.h"
 #include "open_model.h"
 #include "tasks/picture_results.h"
 #include "tasks/registry.h"
@@ -225,7 +225,7 @@ class Rows {
   }
   void add(const Json& row, const Watcher& watcher) {
     if (!file_) return;
-    if (!csv_) return file_->write(row.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    if (!csv_) return file_->write(to_text(row) + "\n");
     if (row.contains("event")) return;
     for (const std::string& rest : watcher.table_rows(row))
       file_->write(fmt::format("{},{},{},{}\n", row["frame"].get<int64_t>(), row["time"].get<double>(), csv_field(row.value("name", std::string())), rest));

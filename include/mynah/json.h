@@ -205,10 +205,6 @@ class Json {
   // UTF-8 JSON, at most 1000 deep; a key that comes twice keeps its place and takes the later value. Without `exceptions`, text that
   // is no JSON gives a value for which is_discarded(). parse_json (src/base/json.h) names its source and takes less depth.
   static Json parse(std::string_view text, std::nullptr_t callback = nullptr, bool exceptions = true);
-  template <class It>
-  static Json parse(It begin, It end) {
-    return parse(std::string_view(&*begin, static_cast<size_t>(end - begin)));
-  }
   static bool accept(std::string_view text);
   // `indent` < 0: one line without blanks; `ascii`: escapes for all that is not ASCII.
   std::string dump(int indent = -1, char blank = ' ', bool ascii = false, error_handler_t broken = error_handler_t::strict) const;
@@ -219,7 +215,6 @@ class Json {
   bool is_object() const { return type_ == value_t::object; }
   bool is_array() const { return type_ == value_t::array; }
   bool is_structured() const { return is_object() || is_array(); }
-  bool is_primitive() const { return !is_structured(); }
   bool is_string() const { return type_ == value_t::string; }
   bool is_boolean() const { return type_ == value_t::boolean; }
   bool is_number() const { return is_number_integer() || is_number_float(); }
@@ -238,10 +233,6 @@ class Json {
   {
     return text();
   }
-  template <class T>
-  void get_to(T& out) const {
-    out = get<T>();
-  }
   const Binary& get_binary() const;
   template <class T>
     requires(JsonScalar<T> && !std::same_as<T, char>) || std::same_as<T, std::string> || is_json_list<T> || is_json_map<T>
@@ -251,9 +242,7 @@ class Json {
 
   size_t size() const;   // members; 0 for null, 1 for what is no structure
   bool empty() const { return size() == 0; }
-  void clear();
   bool contains(std::string_view key) const;
-  size_t count(std::string_view key) const { return contains(key) ? 1 : 0; }
   Json& at(std::string_view key);
   const Json& at(std::string_view key) const;
   Json& operator[](std::string_view key);              // null becomes an object; adds the key
@@ -291,19 +280,15 @@ class Json {
     push_back(std::move(value));
     return back();
   }
-  void operator+=(Json value) { push_back(std::move(value)); }
   // Adds the member if there is none of that key; tells whether it did.
   std::pair<iterator, bool> emplace(std::string_view key, Json value);
   void update(const Json& members);
   iterator insert(const_iterator before, Json value);
-  template <class It>
-  void insert(const_iterator before, It first, It last);
   size_t erase(std::string_view key);
   template <std::integral I>
   void erase(I index) {
     erase_element(static_cast<size_t>(index));
   }
-  iterator erase(const_iterator at);
 
   iterator find(std::string_view key);
   const_iterator find(std::string_view key) const;
@@ -311,8 +296,6 @@ class Json {
   iterator end();
   const_iterator begin() const { return const_cast<Json*>(this)->begin(); }
   const_iterator end() const { return const_cast<Json*>(this)->end(); }
-  const_iterator cbegin() const { return begin(); }
-  const_iterator cend() const { return end(); }
   // Members of an object; nothing for other values.
   std::span<Member> items();
   std::span<const Member> items() const { return const_cast<Json*>(this)->items(); }
@@ -387,11 +370,6 @@ class Json::Item {
 };
 
 inline Json::const_iterator Json::find(std::string_view key) const { return const_cast<Json*>(this)->find(key); }
-
-template <class It>
-void Json::insert(const_iterator before, It first, It last) {
-  for (auto at = before - begin(); first != last; ++first, ++at) insert(begin() + at, Json(*first));
-}
 
 template <class T>
 T Json::get() const {

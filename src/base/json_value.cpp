@@ -187,11 +187,6 @@ size_t Json::size() const {
   }
 }
 
-void Json::clear() {
-  if (!is_structured()) wrong_type("array or object");
-  *this = Json(type_);
-}
-
 bool Json::contains(std::string_view key) const { return is_object() && data_.object->find(key); }
 
 const Json* Json::look_up(std::string_view key) const {
@@ -263,20 +258,13 @@ Json::iterator Json::insert(const_iterator before, Json value) {
 size_t Json::erase(std::string_view key) {
   const auto at = find(key);
   if (at == end()) return 0;
-  erase(at);
+  data_.object->erase(static_cast<size_t>(at - begin()));
   return 1;
 }
 
 void Json::erase_element(size_t index) {
   element(index);
   data_.array->erase(data_.array->begin() + static_cast<std::ptrdiff_t>(index));
-}
-
-Json::iterator Json::erase(const_iterator at) {
-  const auto place = at - std::as_const(*this).begin();
-  if (is_object()) data_.object->erase(static_cast<size_t>(place));
-  else erase_element(static_cast<size_t>(place));
-  return begin() + place;
 }
 
 Json::iterator Json::find(std::string_view key) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/languages.h"
 #include "base/require.h"
 #include "formats/ggml_whisper.h"
@@ -119,14 +120,13 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const GgmlWhisperFile& file, const
   for (const auto& [id, text] : special.tokens)
     added.push_back({{"id", id}, {"content", text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}});
   const Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  return Tokenizer::from_json(Json({{"version", "1.0"},
-                                    {"added_tokens", added},
-                                    {"normalizer", nullptr},
-                                    {"pre_tokenizer", bytes},
-                                    {"post_processor", nullptr},
-                                    {"decoder", bytes},
-                                    {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", merges}}}})
-                                  .dump(-1, ' ', false, Json::error_handler_t::replace));
+  return Tokenizer::from_json(to_text({{"version", "1.0"},
+                                      {"added_tokens", added},
+                                      {"normalizer", nullptr},
+                                      {"pre_tokenizer", bytes},
+                                      {"post_processor", nullptr},
+                                      {"decoder", bytes},
+                                      {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", merges}}}}));
 }
 
 // Tokens that are never said: what stands for noises, music and speakers in subtitles (OpenAI's non_speech_tokens).

@@ -3,7 +3,6 @@
 // tower in one matrix, its last norm over all rows and once more over the pooled one; no token types. Shapes: B texts
 // and images, T tokens, P rows of an image, C the text's width, E the image's.
 #include <algorithm>
-#include <numeric>
 #include <optional>
 
 #include "base/require.h"
@@ -346,13 +345,7 @@ class BlipMatcher : public nn::Model {
                      {"text_embeds", unit_rows(text_projection_(text))}};
     out["logits_per_text"] = linear(out["text_embeds"], out["image_embeds"]) * exp(logit_scale_);
     out["logits_per_image"] = transpose(out["logits_per_text"], 0, 1);
-    if (!in.flag("return_loss")) return out;
-    std::vector<int32_t> own(static_cast<size_t>(text.size(0)));
-    require(text.size(0) == image.size(0), "forward: return_loss needs as many texts as images, got {} and {}",
-            text.size(0), image.size(0));
-    std::iota(own.begin(), own.end(), 0);
-    out["loss"] =
-        (nn::token_loss(out["logits_per_text"], own) + nn::token_loss(contiguous(out["logits_per_image"]), own)) * 0.5f;
+    if (in.flag("return_loss")) out["loss"] = contrastive_loss(out);
     return out;
   }
 

@@ -1,7 +1,6 @@
 // CLIP: a text tower and an image tower whose outputs meet in one space. Paper: arXiv:2103.00020.
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <optional>
 
 #include "base/require.h"
@@ -107,19 +106,12 @@ class Clip : public nn::Model {
 
   NamedTensors forward(const NamedTensors& inputs, const nn::ForwardOptions& options) const override {
     const Inputs in(inputs, {"input_ids", "attention_mask", "position_ids", "pixel_values", "interpolate_pos_encoding", "return_loss", "labels"});
-    std::vector<Tensor> states;
-    std::vector<Tensor>* wanted = options.hidden_states && !(text_ && image_) ? &states : nullptr;
     NamedTensors out;
-    TowerOutput text, image;
-    // A model of both may be asked for one side alone.
-    const bool both = text_ && image_, no_text = both && !in.has("input_ids") && in.has("pixel_values"), no_image = both && in.has("input_ids") && !in.has("pixel_values");
-    if (text_ && !no_text) text = text_->forward(in, wanted);
-    if (image_ && !no_image) image = image_->forward(in, wanted);
-    for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = states[i];
-    if (both) {
-      if (!no_text) out["text_embeds"] = unit_rows(text_projection_(text.pooled));
-      if (!no_image) out["image_embeds"] = unit_rows(image_projection_(image.pooled));
-      if (no_text || no_image) return out;
+    const auto [text, image] = ask_towers(text_, image_, in, options.hidden_states, &out);
+    if (text_ && image_) {
+      if (text.hidden.defined()) out["text_embeds"] = unit_rows(text_projection_(text.pooled));
+      if (image.hidden.defined()) out["image_embeds"] = unit_rows(image_projection_(image.pooled));
+      if (out.size() < 2) return out;  // one side alone was asked for
       out["logits_per_text"] = linear(out["text_embeds"], out["image_embeds"]) * exp(logit_scale_);
       out["logits_per_image"] = transpose(out["logits_per_text"], 0, 1);
       if (in.flag("return_loss")) out["loss"] = contrastive_loss(out);
@@ -140,14 +132,6 @@ class Clip : public nn::Model {
   }
 
  private:
-  static Tensor contrastive_loss(const NamedTensors& out) {
-    std::vector<int32_t> own(static_cast<size_t>(out.at("logits_per_text").size(0)));
-    require(own.size() == static_cast<size_t>(out.at("logits_per_image").size(0)), "forward: return_loss needs as many texts as images, got {} and {}", own.size(),
-            out.at("logits_per_image").size(0));
-    std::iota(own.begin(), own.end(), 0);
-    return (nn::token_loss(out.at("logits_per_text"), own) + nn::token_loss(contiguous(out.at("logits_per_image")), own)) * 0.5f;
-  }
-
   const Json json_;
   nn::HeadKind kind_;
   std::optional<TextTower> text_;

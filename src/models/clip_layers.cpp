@@ -1,10 +1,12 @@
 #include "models/clip_layers.h"
 
+#include <numeric>
 
 #include "base/require.h"
 #include "models/vit_layers.h"
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/losses.h"
 #include "nn/vision_model.h"
 
 namespace mynah {
@@ -92,5 +94,13 @@ const Json& tower_config(const Json& config, const char* key) {
 }
 
 Tensor unit_rows(const Tensor& x) { return x / sqrt(sum(square(x), -1, true)); }
+
+Tensor contrastive_loss(const nn::NamedTensors& out) {
+  const Tensor &texts = out.at("logits_per_text"), &images = out.at("logits_per_image");
+  require(texts.size(0) == images.size(0), "forward: return_loss needs as many texts as images, got {} and {}", texts.size(0), images.size(0));
+  std::vector<int32_t> own(static_cast<size_t>(texts.size(0)));
+  std::iota(own.begin(), own.end(), 0);
+  return (nn::token_loss(texts, own) + nn::token_loss(contiguous(images), own)) * 0.5f;
+}
 
 }  // namespace mynah

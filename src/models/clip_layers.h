@@ -1,9 +1,12 @@
 // The pre-norm layers of CLIP's two towers, shared by families that keep its names (SigLIP, and decoders of pictures that embed
 // a CLIP tower). Paper: arXiv:2103.00020. Shapes: N rows of all sequences, C hidden, H heads.
 #pragma once
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "nn/inputs.h"
 #include "nn/layers.h"
 #include "nn/token_batch.h"
 
@@ -67,5 +70,25 @@ const Json& tower_config(const Json& config, const char* key);
 
 // Rows scaled to a length of 1.
 Tensor unit_rows(const Tensor& x);
+
+struct TowersOutput {
+  TowerOutput text, image;  // undefined if the tower was not asked
+};
+
+// Asks the towers that are there, one alone where both are but only its inputs are given. A single tower's hidden states go to `out`.
+template <class Text, class Image>
+TowersOutput ask_towers(const std::optional<Text>& text, const std::optional<Image>& image, const nn::Inputs& in, bool hidden_states, nn::NamedTensors* out) {
+  const bool both = text && image, has_text = in.has("input_ids"), has_image = in.has("pixel_values");
+  std::vector<Tensor> states;
+  std::vector<Tensor>* wanted = hidden_states && !both ? &states : nullptr;
+  TowersOutput y;
+  if (text && !(both && has_image && !has_text)) y.text = text->forward(in, wanted);
+  if (image && !(both && has_text && !has_image)) y.image = image->forward(in, wanted);
+  for (size_t i = 0; i < states.size(); ++i) (*out)["hidden_states." + std::to_string(i)] = states[i];
+  return y;
+}
+
+// CLIP's loss of "logits_per_text" and "logits_per_image": each text's own image, and each image's own text, is the one of its number.
+Tensor contrastive_loss(const nn::NamedTensors& out);
 
 }  // namespace mynah

@@ -129,19 +129,12 @@ class Siglip : public nn::Model {
 
   NamedTensors forward(const NamedTensors& inputs, const nn::ForwardOptions& options) const override {
     const Inputs in(inputs, {"input_ids", "attention_mask", "position_ids", "pixel_values", "interpolate_pos_encoding", "return_loss", "labels"});
-    std::vector<Tensor> states;
-    std::vector<Tensor>* wanted = options.hidden_states && !(text_ && image_) ? &states : nullptr;
     NamedTensors out;
-    TowerOutput text, image;
-    // A model of both may be asked for one side alone.
-    const bool both = text_ && image_, no_text = both && !in.has("input_ids") && in.has("pixel_values"), no_image = both && in.has("input_ids") && !in.has("pixel_values");
-    if (text_ && !no_text) text = text_->forward(in, wanted);
-    if (image_ && !no_image) image = image_->forward(in, wanted);
-    for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = states[i];
-    if (both) {
-      if (!no_text) out["text_embeds"] = unit_rows(text.pooled);
-      if (!no_image) out["image_embeds"] = unit_rows(image.pooled);
-      if (no_text || no_image) return out;
+    const auto [text, image] = ask_towers(text_, image_, in, options.hidden_states, &out);
+    if (text_ && image_) {
+      if (text.hidden.defined()) out["text_embeds"] = unit_rows(text.pooled);
+      if (image.hidden.defined()) out["image_embeds"] = unit_rows(image.pooled);
+      if (out.size() < 2) return out;  // one side alone was asked for
       out["logits_per_text"] = linear(out["text_embeds"], out["image_embeds"]) * exp(logit_scale_) + logit_bias_;
       out["logits_per_image"] = transpose(out["logits_per_text"], 0, 1);
       if (in.flag("return_loss")) out["loss"] = pair_loss(out["logits_per_text"]);

@@ -171,9 +171,7 @@ class Yolo : public nn::Model {
   // scores [B,N,L].
   nn::NamedTensors forward(const nn::NamedTensors& inputs, const nn::ForwardOptions&) const override {
     const nn::Inputs in(inputs, {"pixel_values", "labels.*"});
-    const Tensor pixels = in.floats("pixel_values", {-1, 3, -1, -1});
-    require(pixels.size(2) % 32 == 0 && pixels.size(3) % 32 == 0 && pixels.size(2) > 0 && pixels.size(3) > 0,
-            "forward: pixel_values are {}x{}, expected multiples of 32", pixels.size(2), pixels.size(3));
+    const Tensor pixels = yolo_pixels(in);
     const std::vector<Tensor> maps = neck_.forward(backbone_.forward(pixels));
     if (in.has("labels.0.class_labels")) {
       require(c_.v8, "forward: only the loss of v8 is here, not that of v5");

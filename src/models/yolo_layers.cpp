@@ -2,6 +2,8 @@
 
 #include <tuple>
 
+#include "base/require.h"
+
 namespace mynah {
 namespace {
 
@@ -60,6 +62,13 @@ Tensor YoloCsp::operator()(const Tensor& x) const {
   Tensor y = first(x);
   for (const YoloBottleneck& block : blocks) y = block(y);
   return last(cat({y, second(x)}, 1));
+}
+
+Tensor yolo_pixels(const nn::Inputs& in) {
+  const Tensor pixels = in.floats("pixel_values", {-1, 3, -1, -1});
+  require(pixels.size(2) % 32 == 0 && pixels.size(3) % 32 == 0 && pixels.size(2) > 0 && pixels.size(3) > 0,
+          "forward: pixel_values are {}x{}, expected multiples of 32", pixels.size(2), pixels.size(3));
+  return pixels;
 }
 
 Tensor doubled(const Tensor& x) { return interpolate(x, 2 * x.size(2), 2 * x.size(3), Interpolation::nearest); }

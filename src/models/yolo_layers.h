@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/maps.h"
+#include "nn/inputs.h"
 #include "ops/folded_conv.h"
 
 namespace mynah {
@@ -53,6 +54,8 @@ struct YoloCsp {
 // How the logits of rare things start: probabilities of 0.01 (arXiv:1708.02002).
 inline nn::Init rare() { return {nn::Init::constant, -4.595f}; }
 
+// pixel_values [B,3,H,W], whose sides must be multiples of 32.
+Tensor yolo_pixels(const nn::Inputs& in);
 Tensor doubled(const Tensor& x);  // twice as high and wide, nearest
 
 // Column, row and stride of every place of maps, one map after another.

@@ -2,7 +2,6 @@
 // github.com/Megvii-BaseDetection/YOLOX (.pth with {"model": ...}), or their weights in other files; the config is read off the
 // weights (models/recognise.h).
 
-#include "base/require.h"
 #include "models/model_entry.h"
 #include "models/yolo_layers.h"
 #include "models/yolo_loss.h"
@@ -123,9 +122,7 @@ class Yolox : public nn::Model {
   // classes) as the original gives them; pred_boxes [B,N,4], corners in pixels of the input, and scores [B,N,L], object times class.
   nn::NamedTensors forward(const nn::NamedTensors& inputs, const nn::ForwardOptions&) const override {
     const nn::Inputs in(inputs, {"pixel_values", "labels.*"});
-    const Tensor pixels = in.floats("pixel_values", {-1, 3, -1, -1});
-    require(pixels.size(2) % 32 == 0 && pixels.size(3) % 32 == 0 && pixels.size(2) > 0 && pixels.size(3) > 0,
-            "forward: pixel_values are {}x{}, expected multiples of 32", pixels.size(2), pixels.size(3));
+    const Tensor pixels = yolo_pixels(in);
     const std::vector<Tensor> maps = neck_.forward(backbone_.forward(pixels));
     std::vector<Tensor> rows;
     for (size_t i = 0; i < 3; ++i) {

@@ -1,7 +1,5 @@
 #include "nn/head_kind.h"
 
-#include <string>
-
 #include "base/require.h"
 #include "mynah/json.h"
 #include "nn/config.h"
@@ -59,6 +57,13 @@ int64_t label_count(const Json& config, int64_t otherwise) {
   if (it == config.end() || it->is_null()) return otherwise;
   require(it->is_object() && !it->empty(), "config.json: id2label has no labels, expected {{\"0\": \"NAME\", ...}}");
   return static_cast<int64_t>(it->size());
+}
+
+std::string label_name(const Json& config, int64_t index) {
+  const std::string key = std::to_string(index);
+  if (const auto it = config.find("id2label"); it != config.end() && it->is_object() && it->contains(key) && (*it)[key].is_string())
+    return (*it)[key].get<std::string>();
+  return "LABEL_" + key;
 }
 
 }  // namespace mynah::nn

@@ -1,5 +1,7 @@
 // What a checkpoint's head computes, named by the end of architectures[0] in config.json.
 #pragma once
+#include <string>
+
 #include "base/json.h"
 
 namespace mynah::nn {
@@ -29,5 +31,7 @@ enum class HeadKind {
 HeadKind head_kind(const Json& config);
 // Output labels of a classifier: num_labels, else the length of id2label, else `otherwise`.
 int64_t label_count(const Json& config, int64_t otherwise = 2);
+// The name of a class in id2label, "LABEL_i" without one.
+std::string label_name(const Json& config, int64_t index);
 
 }  // namespace mynah::nn

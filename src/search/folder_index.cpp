@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cctype>
-#include <map>
 #include <set>
 #include <unordered_map>
 
 #include "base/file.h"
 #include "base/require.h"
-#include "search/folder_files.h"
+#include "search/index_parts.h"
 
 namespace mynah::search {
 namespace fs = std::filesystem;
@@ -51,13 +50,7 @@ std::string match_expression(const std::string& question) {
 FolderIndex::FolderIndex(const fs::path& folder, const fs::path& store, const std::string& model)
     : folder_(existing_folder(folder)), database_(index_path(folder_, store, "")) {
   database_.execute(kFolderTables);
-  Statement known(database_, "SELECT value FROM about WHERE key = 'model'");
-  const bool same = known.step() && known.text(0) == model;
-  if (same) return;
-  Transaction all(database_);
-  database_.execute("DELETE FROM words; DELETE FROM passage; DELETE FROM file; DELETE FROM about;");
-  Statement(database_, "INSERT INTO about VALUES('model', ?)").bind(0, std::string_view(model)).run();
-  all.commit();
+  keep_model(database_, model, "DELETE FROM words; DELETE FROM passage; DELETE FROM file; DELETE FROM about;");
 }
 
 bool FolderIndex::empty() { return !Statement(database_, "SELECT 1 FROM file LIMIT 1").step(); }
@@ -70,9 +63,8 @@ void FolderIndex::forget(int64_t file) {
   Statement(database_, "DELETE FROM file WHERE id = ?").bind(0, file).run();
 }
 
-void FolderIndex::take_in(const fs::path& file, const std::string& name, int64_t size, int64_t time,
-                          const PassageLimits& limits, const Embed& embed) {
-  const std::string text = read_text_file(file, kMostTextBytes);
+void FolderIndex::take_in(const FolderFile& file, const PassageLimits& limits, const Embed& embed) {
+  const std::string text = read_text_file(file.path, kMostTextBytes);
   const auto parts =
       looks_like_text(std::string_view(text).substr(0, 8192)) ? passages(text, limits) : std::vector<Passage>();
   std::vector<std::string> texts;
@@ -80,13 +72,13 @@ void FolderIndex::take_in(const fs::path& file, const std::string& name, int64_t
   const auto vectors = texts.empty() ? std::vector<std::vector<float>>() : embed(texts);
   Transaction all(database_);
   Statement old(database_, "SELECT id FROM file WHERE path = ?");
-  old.bind(0, std::string_view(name));
+  old.bind(0, std::string_view(file.name));
   if (old.step()) forget(old.integer(0));
   // A file that is no text stands in the index without passages, so that it is not read again.
   Statement(database_, "INSERT INTO file(path, size, time) VALUES(?, ?, ?)")
-      .bind(0, std::string_view(name))
-      .bind(1, size)
-      .bind(2, time)
+      .bind(0, std::string_view(file.name))
+      .bind(1, file.size)
+      .bind(2, file.time)
       .run();
   const int64_t id = database_.last_id();
   Statement add(database_, "INSERT INTO passage(file, first, last, text, vector) VALUES(?, ?, ?, ?, ?)");
@@ -106,26 +98,17 @@ void FolderIndex::take_in(const fs::path& file, const std::string& name, int64_t
 IndexChanges FolderIndex::update(const PassageLimits& limits, const Embed& embed,
                                  const std::function<void(int64_t, int64_t)>& progress) {
   IndexChanges changes;
-  const auto found = files_below(folder_, kMostTextBytes, {}, &changes.skipped);
-  std::map<std::string, std::array<int64_t, 3>> known;  // id, size, time
-  for (Statement all(database_, "SELECT id, path, size, time FROM file"); all.step();)
-    known[all.text(1)] = {all.integer(0), all.integer(2), all.integer(3)};
-  std::vector<const FolderFile*> due;
-  for (const auto& file : found) {
-    const auto it = known.find(file.name);
-    if (it == known.end() || it->second[1] != file.size || it->second[2] != file.time) due.push_back(&file);
-    if (it != known.end()) known.erase(it);
-  }
-  if (!known.empty()) {
+  const auto [due, gone] = changes_since(database_, "SELECT id, path, size, time FROM file", files_below(folder_, kMostTextBytes, {}, &changes.skipped));
+  if (!gone.empty()) {
     Transaction all(database_);
-    for (const auto& [name, row] : known) forget(row[0]);
+    for (const int64_t file : gone) forget(file);
     all.commit();
-    changes.removed = static_cast<int64_t>(known.size());
+    changes.removed = static_cast<int64_t>(gone.size());
   }
-  for (const FolderFile* file : due) {
+  for (const FolderFile& file : due) {
     progress(changes.read, static_cast<int64_t>(due.size()));
     try {
-      take_in(file->path, file->name, file->size, file->time, limits, embed);
+      take_in(file, limits, embed);
       ++changes.read;
     } catch (const Error& e) {
       if (e.code() != ErrorCode::not_found && e.code() != ErrorCode::failure) throw;
@@ -159,10 +142,9 @@ std::vector<Hit> FolderIndex::search(const std::string& question, const std::vec
   for (Statement all(database_, "SELECT id, vector FROM passage"); all.step();) {
     const auto other = all.floats(1);
     if (other.size() != vector.size()) continue;
-    double dot = 0;
-    for (size_t i = 0; i < vector.size(); ++i) dot += static_cast<double>(vector[i]) * static_cast<double>(other[i]);
-    cosines[all.integer(0)] = dot;
-    if (dot >= least) near.emplace_back(-dot, all.integer(0));
+    const double cosine = dot(vector, other);
+    cosines[all.integer(0)] = cosine;
+    if (cosine >= least) near.emplace_back(-cosine, all.integer(0));
   }
   std::sort(near.begin(), near.end());
   if (near.size() > kRanked) near.resize(kRanked);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "search/database.h"
+#include "search/folder_files.h"
 #include "search/passages.h"
 
 namespace mynah::search {
@@ -47,8 +48,7 @@ class FolderIndex {
   std::vector<Hit> search(const std::string& question, const std::vector<float>& vector, int64_t most, double least);
 
  private:
-  void take_in(const std::filesystem::path& file, const std::string& name, int64_t size, int64_t time,
-               const PassageLimits& limits, const Embed& embed);
+  void take_in(const FolderFile& file, const PassageLimits& limits, const Embed& embed);
   void forget(int64_t file);
 
   std::filesystem::path folder_;

@@ -180,6 +180,4 @@ Answer error_answer(Dialect dialect, const ApiError& error) {
   return answer;
 }
 
-std::string to_text(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 }  // namespace mynah::serve

@@ -29,7 +29,4 @@ ApiError as_api_error(const std::exception_ptr& error, int failure_status = 400)
 Json error_json(Dialect dialect, const ApiError& error);
 Answer error_answer(Dialect dialect, const ApiError& error);
 
-// One line of JSON; invalid UTF-8 is replaced.
-std::string to_text(const Json& value);
-
 }  // namespace mynah::serve

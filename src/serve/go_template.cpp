@@ -6,6 +6,7 @@
 #include <ctime>
 #include <map>
 
+#include "base/json.h"
 #include "base/require.h"
 #include "serve/go_parser.h"
 
@@ -44,7 +45,7 @@ std::string shown(const Json& v) {
   if (v.is_string()) return v.get<std::string>();
   if (v.is_null()) return "";
   if (v.is_number_float()) return fmt::format("{}", v.get<double>());
-  return v.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return to_text(v);
 }
 
 // Equality and order as Go has them, with null for the empty value of any kind.
@@ -238,7 +239,7 @@ class Renderer {
     if (name == "not") return !holds(a[0]);
     if (name == "len")
       return a[0].is_string() ? a[0].get_ref<const std::string&>().size() : a[0].is_null() ? 0 : a[0].size();
-    if (name == "json") return a[0].dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (name == "json") return to_text(a[0]);
     if (name == "printf") return formatted(a);
     if (name == "index") {
       Json v = a[0];

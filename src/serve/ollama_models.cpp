@@ -147,15 +147,20 @@ std::function<void(const store::Progress&)> told(const std::shared_ptr<StatusRep
   };
 }
 
+store::PullOptions transfer_options(const Fields& f, const std::shared_ptr<StatusReply>& reply, const char* word) {
+  store::PullOptions options;
+  options.insecure = f.boolean("insecure").value_or(false);
+  options.cancelled = [reply] { return reply->gone(); };
+  options.progress = told(reply, word);
+  return options;
+}
+
 void push(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   const std::string name = name_of(call, f);
   const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
-  store::PullOptions options;
-  options.insecure = f.boolean("insecure").value_or(false);
-  options.cancelled = [reply] { return reply->gone(); };
-  options.progress = told(reply, "pushing");
+  const store::PullOptions options = transfer_options(f, reply, "pushing");
   const auto& store = call.service.models.store();
   if (!store.find(name) && !store.find("ollama:" + name))
     throw ApiError(404, fmt::format("model '{}' not found", name), "model");
@@ -194,10 +199,7 @@ void pull(Call& call) {
   const Fields f(body);
   const std::string name = name_of(call, f);
   const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
-  store::PullOptions options;
-  options.insecure = f.boolean("insecure").value_or(false);
-  options.cancelled = [reply] { return reply->gone(); };
-  options.progress = told(reply, "pulling");
+  const store::PullOptions options = transfer_options(f, reply, "pulling");
   try {
     reply->status("pulling manifest");
     const auto& store = call.service.models.store();

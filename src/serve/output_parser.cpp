@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "mynah/error.h"
-#include "mynah/json.h"
 #include "serve/answer.h"
 
 namespace mynah::serve {

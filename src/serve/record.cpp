@@ -7,9 +7,10 @@
 #include <mutex>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/require.h"
-#include "mynah/json.h"
+#include "base/unicode.h"
 #include "serve/answer.h"
 #include "text/base64.h"
 
@@ -22,13 +23,7 @@ namespace {
 constexpr size_t kMostBytes = 64u << 20;
 constexpr int64_t kMostRecords = 10000;  // of one run: a folder stays of a size that people can look through
 
-bool is_text(const std::string& bytes) {
-  try {
-    return Json(bytes).dump().size() > 0 && bytes.find('\0') == std::string::npos;
-  } catch (const Json::exception&) {  // no UTF-8
-    return false;
-  }
-}
+bool is_text(const std::string& bytes) { return unicode::is_valid(bytes) && bytes.find('\0') == std::string::npos; }
 
 void put_bytes(Json* json, const char* name, const std::string& bytes) {
   if (is_text(bytes)) (*json)[name] = bytes;

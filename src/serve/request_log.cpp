@@ -10,8 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/json.h"
 #include "base/require.h"
-#include "serve/dialect.h"
 
 namespace mynah::serve {
 

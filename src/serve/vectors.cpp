@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <numeric>
@@ -16,6 +15,7 @@
 #include "nn/config.h"
 #include "serve/task_pipeline.h"
 #include "serve/turn.h"
+#include "tasks/scores.h"
 #include "tasks/sentence_encoder.h"
 
 namespace mynah::serve {
@@ -37,14 +37,6 @@ Pooling pooling_of(const LoadedModel& model) {
   if (json.value("pooling_mode_max_tokens", false)) return Pooling::max;
   if (json.value("pooling_mode_lasttoken", false)) return Pooling::last;
   return Pooling::mean;
-}
-
-void normalise(std::vector<float>* row) {
-  double sum = 0;
-  for (const float v : *row) sum += static_cast<double>(v) * v;
-  if (sum <= 0) return;
-  const auto scale = static_cast<float>(1 / std::sqrt(sum));
-  for (float& v : *row) v *= scale;
 }
 
 // Takes the last hidden states [T, C] of the text of this number.
@@ -155,7 +147,7 @@ std::vector<float> finished(std::vector<float> row, const VectorOptions& options
                      "dimensions");
     row.resize(static_cast<size_t>(*options.dimensions));
   }
-  if (options.normalize) normalise(&row);
+  if (options.normalize) tasks::to_unit_length(row);
   return row;
 }
 
@@ -244,14 +236,6 @@ Vectors vectors_of_texts(LoadedModel& model, const std::vector<std::string>& tex
   return out;
 }
 
-float cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double ab = 0, aa = 0, bb = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    ab += static_cast<double>(a[i]) * b[i];
-    aa += static_cast<double>(a[i]) * a[i];
-    bb += static_cast<double>(b[i]) * b[i];
-  }
-  return aa > 0 && bb > 0 ? static_cast<float>(ab / std::sqrt(aa * bb)) : 0;
-}
+float cosine(const std::vector<float>& a, const std::vector<float>& b) { return static_cast<float>(tasks::cosine(a, b)); }
 
 }  // namespace mynah::serve

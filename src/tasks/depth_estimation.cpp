@@ -57,18 +57,13 @@ media::Image draw(media::Image, const Json& result) {
 
 extern const TaskEntry task_depth_estimation{
     .name = "depth-estimation",
-    .aliases = {},
     .help = "how far every pixel of a picture is",
     .input = "PICTURE",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::depth_estimation},
     .options = {t::kImageOption, t::kTimeoutOption},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: Intel/dpt-large, depth-anything/Depth-Anything-V2-Small-hf",
     .run = run,
     .inputs = t::picture_inputs,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture,
     .draw = draw};

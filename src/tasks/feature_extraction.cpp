@@ -52,21 +52,16 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_feature_extraction{
     .name = "feature-extraction",
-    .aliases = {},
     .help = "the hidden state of every token",
     .input = "TEXT",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::bare},
     .options = {{"truncation", t::OptionType::json, "cut texts that are too long: true, false or a strategy"},
                 {"max_length", t::OptionType::integer, "most tokens of a text"},
                 {"tokenize_kwargs", t::OptionType::json, "arguments of the tokenizer: {\"max_length\": 64, ...}"},
                 {"return_tensors", t::OptionType::boolean, "accepted: numbers are the only output"}},
-    .generates = false,
     .default_model = "minilm",
     .suggestion = "any encoder will do, minilm for one",
     .run = run,
-    .inputs = nullptr,
-    .answer = nullptr,
     .show = show};
 
 }  // namespace mynah

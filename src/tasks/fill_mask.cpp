@@ -119,19 +119,14 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_fill_mask{
     .name = "fill-mask",
-    .aliases = {},
     .help = "what a masked word may be",
     .input = "TEXT",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::masked_lm},
     .options = {{"top_k", t::OptionType::integer, "so many proposals for each mask (5)"},
                 {"targets", t::OptionType::names, "only these words"},
                 {"tokenizer_kwargs", t::OptionType::json, "arguments of the tokenizer: {\"truncation\": true}"}},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: distilbert/distilroberta-base, google-bert/bert-base-uncased",
     .run = run,
-    .inputs = nullptr,
     .answer = answer,
     .show = show};
 

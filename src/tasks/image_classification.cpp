@@ -54,21 +54,16 @@ Json tasks::labels_of(const OpenTask& task, const media::Image& picture, const J
 
 extern const TaskEntry task_image_classification{
     .name = "image-classification",
-    .aliases = {},
     .help = "which label fits a picture",
     .input = "PICTURE",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::image_classification},
     .options = {{"top_k", t::OptionType::integer_or_none, "so many labels, best first (5)"},
                 {"function_to_apply", t::OptionType::text, "softmax, sigmoid or none; else as the model was trained"},
                 t::kImageOption,
                 t::kTimeoutOption},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: google/vit-base-patch16-224, microsoft/resnet-50, facebook/convnext-tiny-224",
     .run = run,
     .inputs = t::picture_inputs,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture};
 

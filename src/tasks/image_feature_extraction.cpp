@@ -42,22 +42,17 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_image_feature_extraction{
     .name = "image-feature-extraction",
-    .aliases = {},
     .help = "the hidden states of a picture",
     .input = "PICTURE",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::bare},
     .options = {{"pool", t::OptionType::boolean, "one vector for the picture"},
                 {"image_processor_kwargs", t::OptionType::json, "settings of the image processor: {\"size\": {\"height\": 100, \"width\": 100}}"},
                 {"return_tensors", t::OptionType::boolean, "accepted: numbers are the only output"},
                 t::kImageOption,
                 t::kTimeoutOption},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: facebook/dinov2-small, google/vit-base-patch16-224",
     .run = run,
     .inputs = t::picture_inputs,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture};
 

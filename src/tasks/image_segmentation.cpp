@@ -160,10 +160,8 @@ media::Image draw(media::Image picture, const Json& result) {
 
 extern const TaskEntry task_image_segmentation{
     .name = "image-segmentation",
-    .aliases = {},
     .help = "masks of the things in a picture",
     .input = "PICTURE",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::image_segmentation},
     .options = {{"subtask", t::OptionType::text, "semantic, instance or panoptic; else what the model can"},
                 {"threshold", t::OptionType::number, "the least score of an object (0.9)"},
@@ -171,12 +169,9 @@ extern const TaskEntry task_image_segmentation{
                 {"overlap_mask_area_threshold", t::OptionType::number, "the least share of its pixels that an object keeps from others (0.5)"},
                 t::kImageOption,
                 t::kTimeoutOption},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: nvidia/segformer-b0-finetuned-ade-512-512, facebook/detr-resnet-50-panoptic",
     .run = run,
     .inputs = t::picture_inputs,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture,
     .draw = draw};

@@ -220,7 +220,6 @@ std::string show(const Json&, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_image_text_to_text{
     .name = "image-text-to-text",
-    .aliases = {},
     .help = "a text or a chat with pictures goes on",
     .input = "TEXT, or a JSON list of messages",
     .reads_json = reads_json,
@@ -237,11 +236,9 @@ extern const TaskEntry task_image_text_to_text{
                  "go on with the last message of a chat (if it is the assistant's)"},
                 t::kTimeoutOption},
     .generates = true,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: llava-hf/llava-interleave-qwen-0.5b-hf, HuggingFaceTB/SmolVLM-256M-Instruct",
     .run = run,
     .inputs = jobs,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture};
 

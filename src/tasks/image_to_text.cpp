@@ -36,18 +36,14 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_image_to_text{
     .name = "image-to-text",
-    .aliases = {},
     .help = "a caption, or what a picture of text says",
     .input = "PICTURE",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::image_text},
     .options = {{"prompt", t::OptionType::text, "what the caption begins with"}, t::kImageOption, t::kTimeoutOption},
     .generates = true,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: nlpconnect/vit-gpt2-image-captioning, Salesforce/blip-image-captioning-base",
     .run = run,
     .inputs = t::picture_inputs,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture};
 

@@ -111,20 +111,15 @@ Json tasks::objects_in(const OpenTask& task, const media::Image& picture, const 
 
 extern const TaskEntry task_object_detection{
     .name = "object-detection",
-    .aliases = {},
     .help = "boxes of the objects in a picture",
     .input = "PICTURE",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::object_detection},
     .options = {{"threshold", t::OptionType::number, "the least score of an object (0.5; YOLO 0.25, YOLOX 0.3)"},
                 {"iou_threshold", t::OptionType::number, "YOLO: how much boxes of one class may overlap (0.45; v8 0.7)"},
                 t::kImageOption, t::kTimeoutOption},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: facebook/detr-resnet-50, hustvl/yolos-tiny",
     .run = run,
     .inputs = t::picture_inputs,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture,
     .draw = draw};

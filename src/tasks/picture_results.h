@@ -17,7 +17,8 @@ Json own_labels_of(const OpenTask& task, const media::Image& picture, const std:
 // The texts of the caller's labels as the model reads them, "candidate_labels" and "hypothesis_template" being among the options.
 nn::NamedTensors zero_shot_texts(const OpenTask& task, const std::vector<std::string>& labels, const Json& options);
 
-// Of a model that sees pictures and texts in one space (CLIP, SigLIP): vectors of length 1. Throw failure for another model.
+// Of a model that sees pictures and texts in one space (CLIP, SigLIP): vectors of length 1. Throw failure for another model, and
+// where it gives a vector without direction.
 std::vector<float> picture_vector(const OpenTask& task, const media::Image& picture);
 std::vector<float> text_vector(const OpenTask& task, const std::string& text);
 

@@ -46,7 +46,9 @@ nn::NamedTensors text_inputs(const OpenTask& task, const std::vector<std::string
 std::vector<float> vector_of(const OpenTask& task, const nn::NamedTensors& outputs, const char* name) {
   const auto it = outputs.find(name);
   require(it != outputs.end(), "{} does not see pictures and texts in one space; CLIP and SigLIP do", task.bundle().architecture());
-  return it->second.to_vector();
+  std::vector<float> vector = it->second.to_vector();  // models of a single tower leave its length as it is
+  require(to_unit_length(vector), "{}: the model gives a vector without direction", task.bundle().path.string());
+  return vector;
 }
 
 }  // namespace

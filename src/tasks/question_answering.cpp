@@ -219,7 +219,6 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_question_answering{
     .name = "question-answering",
-    .aliases = {},
     .help = "the answer to a question, found in a context",
     .input = "--question TEXT --context TEXT",
     .reads_json = is_example,
@@ -235,12 +234,9 @@ extern const TaskEntry task_question_answering{
                 {"handle_impossible_answer", t::OptionType::boolean, "an answer may be empty (false)"},
                 {"align_to_words", t::OptionType::boolean, "answers are whole words (true)"},
                 {"padding", t::OptionType::json, "accepted: padding changes no result"}},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: distilbert/distilbert-base-cased-distilled-squad, deepset/roberta-base-squad2",
     .run = run,
     .inputs = listed,
-    .answer = nullptr,
     .show = show};
 
 }  // namespace mynah

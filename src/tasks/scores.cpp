@@ -4,14 +4,11 @@
 #include <cmath>
 #include <numeric>
 
+#include "nn/head_kind.h"
+
 namespace mynah::tasks {
 
-std::string label_name(const bundle::Bundle& b, int64_t index) {
-  const std::string key = std::to_string(index);
-  if (const auto it = b.config.find("id2label"); it != b.config.end() && it->is_object() && it->contains(key) && (*it)[key].is_string())
-    return (*it)[key].get<std::string>();
-  return "LABEL_" + key;
-}
+std::string label_name(const bundle::Bundle& b, int64_t index) { return nn::label_name(b.config, index); }
 
 std::vector<float> softmax(std::span<const float> logits) {
   std::vector<float> out(logits.begin(), logits.end());
@@ -33,6 +30,15 @@ std::vector<size_t> largest(std::span<const float> values, size_t k) {
                     [&](size_t a, size_t b) { return values[a] != values[b] ? values[a] > values[b] : a < b; });
   order.resize(k);
   return order;
+}
+
+bool to_unit_length(std::span<float> vector) {
+  double sum = 0;
+  for (const float x : vector) sum += static_cast<double>(x) * static_cast<double>(x);
+  if (sum <= 0 || !std::isfinite(sum)) return false;
+  const auto scale = static_cast<float>(1 / std::sqrt(sum));
+  for (float& x : vector) x *= scale;
+  return true;
 }
 
 }  // namespace mynah::tasks

@@ -15,5 +15,7 @@ std::vector<float> softmax(std::span<const float> logits);
 size_t argmax(std::span<const float> values);  // the first of equals
 // Indices of the k largest, largest first, of equals the first one first.
 std::vector<size_t> largest(std::span<const float> values, size_t k);
+// Brings a vector to length 1. False, and nothing done, for one without direction: of zeros, or not finite.
+bool to_unit_length(std::span<float> vector);
 
 }  // namespace mynah::tasks

@@ -25,19 +25,14 @@ std::string show(const Json&, const Json& result, const t::Style&) { return resu
 
 extern const TaskEntry task_sentence_embedding{
     .name = "sentence-embedding",
-    .aliases = {},
     .help = "a vector for each text, as sentence-transformers gives it",
     .input = "TEXT",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::bare},
     .options = {{"prompt", t::OptionType::text, "stands before every text"},
                 {"prompt_name", t::OptionType::text, "one of the model's own prompts: query, passage ..."}},
-    .generates = false,
     .default_model = "minilm",
     .suggestion = "good ones to pull: minilm, BAAI/bge-small-en-v1.5, intfloat/multilingual-e5-small",
     .run = run,
-    .inputs = nullptr,
-    .answer = nullptr,
     .show = show};
 
 }  // namespace mynah

@@ -56,19 +56,16 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_sentence_similarity{
     .name = "sentence-similarity",
-    .aliases = {},
     .help = "how near sentences are to one of them",
     .input = "SENTENCES, the first one the source unless --source-sentence names it",
     .reads_json = is_question,
     .heads = {nn::HeadKind::bare},
     .options = {{"source_sentence", t::OptionType::text, "what the others are compared with"},
                 {"prompt_name", t::OptionType::text, "one of the model's own prompts"}},
-    .generates = false,
     .default_model = "minilm",
     .suggestion = "good ones to pull: minilm, BAAI/bge-small-en-v1.5",
     .run = run,
     .inputs = listed,
-    .answer = nullptr,
     .show = show};
 
 }  // namespace mynah

@@ -52,25 +52,26 @@ struct Style {
 };
 
 struct TaskEntry {
-  const char* name;
-  std::vector<std::string_view> aliases;
-  const char* help;
-  const char* input;              // what one input is, for help: "TEXT"
-  bool (*reads_json)(const Json&);  // whether an input that spells this JSON value means it, and not its text; nullptr: never
-  std::vector<nn::HeadKind> heads;  // of models that fit; the first one is meant where a checkpoint names none
-  std::vector<TaskOption> options;
-  bool generates;                 // takes the settings of GenerationConfig as well
-  const char* default_model;      // a catalogue name; nullptr without
-  const char* suggestion;         // models that are good at it
+  const char* name = nullptr;
+  std::vector<std::string_view> aliases = {};
+  const char* help = nullptr;
+  const char* input = nullptr;  // what one input is, for help: "TEXT"
+  // Whether an input that spells this JSON value means it, and not its text. nullptr: never.
+  bool (*reads_json)(const Json&) = nullptr;
+  std::vector<nn::HeadKind> heads = {};  // of models that fit; the first one is meant where a checkpoint names none
+  std::vector<TaskOption> options = {};
+  bool generates = false;               // takes the settings of GenerationConfig as well
+  const char* default_model = nullptr;  // a catalogue name; nullptr without
+  const char* suggestion = nullptr;     // models that are good at it
 
   // One result for each input.
-  std::vector<Json> (*run)(const OpenTask&, const std::vector<Json>& inputs, const Json& options);
+  std::vector<Json> (*run)(const OpenTask&, const std::vector<Json>& inputs, const Json& options) = nullptr;
   // The inputs that the caller means, some of which may be options ("question"); whether they count as one. nullptr: an array is
   // several, anything else one.
-  std::vector<Json> (*inputs)(const Json& inputs, const Json& options, bool* one);
+  std::vector<Json> (*inputs)(const Json& inputs, const Json& options, bool* one) = nullptr;
   // The reference's answer made of results. nullptr: the result itself for one input, else the array.
-  Json (*answer)(std::vector<Json> results, const Json& inputs, bool one, const Json& options);
-  std::string (*show)(const Json& input, const Json& result, const Style& style);
+  Json (*answer)(std::vector<Json> results, const Json& inputs, bool one, const Json& options) = nullptr;
+  std::string (*show)(const Json& input, const Json& result, const Style& style) = nullptr;
   Medium medium = Medium::text;
   // The picture with the result drawn into it; nullptr: there is nothing to draw.
   media::Image (*draw)(media::Image picture, const Json& result) = nullptr;

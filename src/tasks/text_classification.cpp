@@ -105,8 +105,6 @@ extern const TaskEntry task_text_classification{
                 {"max_length", t::OptionType::integer, "most tokens of a text"},
                 {"padding", t::OptionType::json, "accepted: padding changes no result"},
                 {"add_special_tokens", t::OptionType::boolean, "surround texts as the model wants it (true)"}},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: distilbert/distilbert-base-uncased-finetuned-sst-2-english, cardiffnlp/twitter-roberta-base-sentiment-latest",
     .run = run,
     .inputs = inputs,

@@ -126,7 +126,6 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_text_generation{
     .name = "text-generation",
-    .aliases = {},
     .help = "a text or a chat goes on",
     .input = "TEXT, or a JSON list of messages",
     .reads_json = is_chat,
@@ -144,7 +143,6 @@ extern const TaskEntry task_text_generation{
     .suggestion = "good ones to pull: HuggingFaceTB/SmolLM2-360M-Instruct, Qwen/Qwen2.5-0.5B-Instruct",
     .run = run,
     .inputs = listed,
-    .answer = nullptr,
     .show = show,
 };
 

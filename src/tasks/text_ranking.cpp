@@ -84,12 +84,9 @@ extern const TaskEntry task_text_ranking{
                 {"top_k", t::OptionType::integer, "so many of the best (all)"},
                 {"raw_scores", t::OptionType::boolean, "scores as the model gives them, not in 0..1"},
                 {"return_text", t::OptionType::boolean, "add each text to its rank"}},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: cross-encoder/ms-marco-MiniLM-L6-v2, BAAI/bge-reranker-base",
     .run = run,
     .inputs = listed,
-    .answer = nullptr,
     .show = show};
 
 }  // namespace mynah

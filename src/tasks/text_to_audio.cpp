@@ -124,7 +124,6 @@ extern const TaskEntry task_text_to_audio{
     .aliases = {"text-to-speech"},
     .help = "speak a text",
     .input = "TEXT",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::bare},
     .options = {{"forward_params", t::OptionType::json,
                  "{\"speaker_id\": 1, \"speaking_rate\": 0.9, \"noise_scale\": 0, ...}"},
@@ -136,12 +135,9 @@ extern const TaskEntry task_text_to_audio{
                 {"vocoder", t::OptionType::text,
                  "the model that makes sound of SpeechT5's spectrograms: a SpeechT5HifiGan"},
                 {"seed", t::OptionType::integer, "another one varies voice and rhythm in another way"}},
-    .generates = false,
     .default_model = "piper-joe",
     .suggestion = "piper-joe, any Piper voice or a VitsModel will do",
     .run = run,
-    .inputs = nullptr,
-    .answer = nullptr,
     .show = show};
 
 }  // namespace mynah

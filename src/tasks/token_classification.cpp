@@ -287,12 +287,10 @@ extern const TaskEntry task_token_classification{
                 {"delimiter", t::OptionType::text, "stands between such words (a space)"},
                 {"grouped_entities", t::OptionType::boolean, "old name of --aggregation-strategy simple"},
                 {"ignore_subwords", t::OptionType::boolean, "old: with --grouped-entities, --aggregation-strategy first"}},
-    .generates = false,
     .default_model = "rampart",
     .suggestion = "good ones to pull: dslim/bert-base-NER, dbmdz/bert-large-cased-finetuned-conll03-english",
     .run = run,
     .inputs = listed,
-    .answer = nullptr,
     .show = show};
 
 }  // namespace mynah

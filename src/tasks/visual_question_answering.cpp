@@ -80,11 +80,9 @@ extern const TaskEntry task_visual_question_answering{
                 {"truncation", t::OptionType::json, "accepted: questions are taken whole"},
                 t::kTimeoutOption},
     .generates = true,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: Salesforce/blip-vqa-base",
     .run = run,
     .inputs = asked,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture};
 

@@ -90,21 +90,15 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_zero_shot_classification{
     .name = "zero-shot-classification",
-    .aliases = {},
     .help = "which of your own labels fits a text",
     .input = "TEXT",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::sequence_classification},
     .options = {{"candidate_labels", t::OptionType::names, "the labels to choose from"},
                 {"hypothesis_template", t::OptionType::text, "what the model is asked, {} being the label (This example is {}.)"},
                 {"multi_label", t::OptionType::boolean, "several labels may fit: each gets a probability of its own"},
                 {"multi_class", t::OptionType::boolean, "old name of --multi-label"}},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: facebook/bart-large-mnli, MoritzLaurer/deberta-v3-base-zeroshot-v2.0",
     .run = run,
-    .inputs = nullptr,
-    .answer = nullptr,
     .show = show};
 
 }  // namespace mynah

@@ -25,22 +25,17 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 
 extern const TaskEntry task_zero_shot_image_classification{
     .name = "zero-shot-image-classification",
-    .aliases = {},
     .help = "which of your own labels fits a picture",
     .input = "PICTURE",
-    .reads_json = nullptr,
     .heads = {nn::HeadKind::bare},
     .options = {{"candidate_labels", t::OptionType::names, "the labels to choose from"},
                 {"hypothesis_template", t::OptionType::text, "the sentence of a label, {} being the label (This is a photo of {}.)"},
                 {"tokenizer_kwargs", t::OptionType::json, "arguments of the tokenizer: {\"max_length\": 64, ...}"},
                 t::kImageOption,
                 t::kTimeoutOption},
-    .generates = false,
-    .default_model = nullptr,
     .suggestion = "good ones to pull: openai/clip-vit-base-patch32, google/siglip-base-patch16-224",
     .run = run,
     .inputs = t::picture_inputs,
-    .answer = nullptr,
     .show = show,
     .medium = t::Medium::picture};
 

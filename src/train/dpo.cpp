@@ -8,6 +8,7 @@
 #include "train/lm.h"
 #include "train/preference.h"
 #include "train/preference_rows.h"
+#include "train/row_objective.h"
 
 namespace mynah::train {
 namespace {
@@ -31,22 +32,13 @@ std::vector<float> tail_weights(const PairBatch& b, float alpha) {
   return weights;
 }
 
-class Dpo : public BatchObjective {
+class Dpo : public RowObjective<Pair> {
  public:
   Dpo(const Arguments& a, const PreferenceOptions& o, const nn::CausalLM& lm, std::shared_ptr<bundle::Bundle> reference, std::vector<Pair> train,
       std::vector<Pair> held_out)
-      : BatchObjective(a), o_(o), lm_(lm), reference_(std::move(reference)), train_(std::move(train)), held_out_(std::move(held_out)),
-        batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, a.shuffle, a.seed) {}
-
-  bool has_evaluation() const override { return !held_out_.empty(); }
-  Json evaluate() override {
-    return evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows); });
-  }
+      : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), o_(o), lm_(lm), reference_(std::move(reference)) {}
 
  protected:
-  int64_t batches_per_epoch() const override { return batches_.count(); }
-  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
-
   Tensor loss(const MicroBatch& micro, const Share& share, Metrics* metrics) override {
     const PairBatch& b = static_cast<const PairBatch&>(micro);
     TokenStats stats;
@@ -88,7 +80,7 @@ class Dpo : public BatchObjective {
   }
 
  private:
-  std::unique_ptr<PairBatch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const {
+  std::unique_ptr<MicroBatch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const override {
     auto batch = std::make_unique<PairBatch>();
     batch->pairs = rows.size();
     for (const bool chosen : {true, false})
@@ -139,8 +131,6 @@ class Dpo : public BatchObjective {
   const PreferenceOptions o_;
   const nn::CausalLM& lm_;
   std::shared_ptr<bundle::Bundle> reference_;
-  std::vector<Pair> train_, held_out_;
-  RowBatches batches_;
 };
 
 }  // namespace

@@ -7,28 +7,22 @@
 #include "nn/seq2seq_lm.h"
 #include "train/forward_loss.h"
 #include "train/row_encoder.h"
+#include "train/row_objective.h"
 
 namespace mynah::train {
 namespace {
 
-class Features : public BatchObjective {
+class Features : public RowObjective<Feature> {
  public:
   Features(const Arguments& a, const bundle::Bundle& b, LabelKind kind, std::vector<Feature> train, std::vector<Feature> held_out)
-      : BatchObjective(a), network_(*b.network), kind_(kind), pad_(RowEncoder(b).pad()), pads_types_(b.tokenizer->pad_type_id()), train_(std::move(train)),
-        held_out_(std::move(held_out)), batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, a.shuffle, a.seed) {}
-
-  bool has_evaluation() const override { return !held_out_.empty(); }
-  Json evaluate() override {
-    return evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows); });
-  }
+      : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), network_(*b.network), kind_(kind), pad_(RowEncoder(b).pad()),
+        pads_types_(b.tokenizer->pad_type_id()) {}
 
  protected:
-  int64_t batches_per_epoch() const override { return batches_.count(); }
-  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
   Tensor loss(const MicroBatch& batch, const Share& share, Metrics*) override { return forward_loss(network_, static_cast<const ForwardBatch&>(batch), share); }
 
  private:
-  std::unique_ptr<ForwardBatch> collate(const std::vector<Feature>& all, const std::vector<int64_t>& rows) const {
+  std::unique_ptr<MicroBatch> collate(const std::vector<Feature>& all, const std::vector<int64_t>& rows) const override {
     auto batch = std::make_unique<ForwardBatch>();
     std::vector<std::vector<int32_t>> ids, types, labels;
     std::vector<float> numbers;
@@ -70,8 +64,6 @@ class Features : public BatchObjective {
   const nn::Model& network_;
   LabelKind kind_;
   int32_t pad_, pads_types_;
-  std::vector<Feature> train_, held_out_;
-  RowBatches batches_;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "train/lm.h"
 #include "train/preference.h"
 #include "train/preference_rows.h"
+#include "train/row_objective.h"
 
 namespace mynah::train {
 namespace {
@@ -20,25 +21,13 @@ struct JudgedBatch : MicroBatch {
   std::vector<bool> desirable;
 };
 
-class Kto : public BatchObjective {
+class Kto : public RowObjective<Judged> {
  public:
   Kto(const Arguments& a, const PreferenceOptions& o, const CutOptions& cut, const nn::CausalLM& lm, std::shared_ptr<bundle::Bundle> reference,
       std::vector<Judged> train, std::vector<Judged> held_out)
-      : BatchObjective(a), o_(o), cut_(cut), lm_(lm), reference_(std::move(reference)), train_(std::move(train)), held_out_(std::move(held_out)),
-        batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, false, a.seed) {}
-
-  bool has_evaluation() const override { return !held_out_.empty(); }
-  Json evaluate() override {
-    return evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows.front(), static_cast<int64_t>(rows.size())); });
-  }
+      : RowObjective(a, false, std::move(train), std::move(held_out)), o_(o), cut_(cut), lm_(lm), reference_(std::move(reference)) {}
 
  protected:
-  int64_t batches_per_epoch() const override { return batches_.count(); }
-  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override {
-    const std::vector<int64_t> rows = batches_.rows(epoch, index);
-    return collate(train_, rows.front(), static_cast<int64_t>(rows.size()));
-  }
-
   Tensor loss(const MicroBatch& micro, const Share& share, Metrics* m) override {
     const JudgedBatch& b = static_cast<const JudgedBatch&>(micro);
     const bool with_kl = o_.loss_type[0] == "kto";
@@ -72,12 +61,12 @@ class Kto : public BatchObjective {
   }
 
  private:
-  // Rows [first, first + count). A row's KL completion is the one before it in its group of a training batch's size (also in evaluation,
-  // whose batches may be larger), the first row's that of the last.
-  std::unique_ptr<JudgedBatch> collate(const std::vector<Judged>& rows, int64_t first, int64_t count) const {
+  // A row's KL completion is the one before it in its group of a training batch's size (also in evaluation, whose batches may be
+  // larger), the first row's that of the last.
+  std::unique_ptr<MicroBatch> collate(const std::vector<Judged>& rows, const std::vector<int64_t>& some) const override {
     auto batch = std::make_unique<JudgedBatch>();
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t size = arguments_.per_device_train_batch_size, at = first + i, begin = at / size * size;
+    for (const int64_t at : some) {
+      const int64_t size = arguments_.per_device_train_batch_size, begin = at / size * size;
       const int64_t end = std::min(begin + size, static_cast<int64_t>(rows.size()));
       const Judged &row = rows[static_cast<size_t>(at)], &other = rows[static_cast<size_t>(at > begin ? at - 1 : end - 1)];
       batch->counts.push_back(add_completion(cut(row.completion, cut_), &batch->rows));
@@ -87,7 +76,7 @@ class Kto : public BatchObjective {
       batch->desirable.push_back(row.desirable);
       batch->places.push_back(row.where);
     }
-    batch->targets = static_cast<double>(count);
+    batch->targets = static_cast<double>(some.size());
     batch->tokens = batch->rows.tokens();
     return batch;
   }
@@ -124,8 +113,6 @@ class Kto : public BatchObjective {
   const CutOptions cut_;
   const nn::CausalLM& lm_;
   std::shared_ptr<bundle::Bundle> reference_;
-  std::vector<Judged> train_, held_out_;
-  RowBatches batches_;
 };
 
 }  // namespace

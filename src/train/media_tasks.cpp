@@ -16,6 +16,7 @@
 #include "nn/config.h"
 #include "nn/head_kind.h"
 #include "nn/seq2seq_lm.h"
+#include "train/class_labels.h"
 #include "train/forward_loss.h"
 #include "train/media_rows.h"
 
@@ -43,32 +44,6 @@ std::pair<const Json*, const Json*> object_fields(const MediaRow& row) {
               objects["bbox"].size() == objects["category"].size(),
           "{}: expected \"objects\": {{\"bbox\": [...], \"category\": [...]}} with as many of both", row.where);
   return {&objects["bbox"], &objects["category"]};
-}
-
-std::optional<int64_t> whole_number(const Json& v) {
-  if (v.is_number_integer()) return v.get<int64_t>();
-  if (!v.is_string()) return std::nullopt;
-  const std::string& text = v.get_ref<const std::string&>();
-  if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
-  return std::stoll(text);
-}
-
-std::vector<std::string> label_names(const Json& config) {
-  std::vector<std::string> names(static_cast<size_t>(nn::label_count(config)));
-  const auto known = config.find("id2label");
-  for (size_t i = 0; i < names.size(); ++i) {
-    const std::string key = std::to_string(i);
-    names[i] = known != config.end() && known->is_object() && known->contains(key) && (*known)[key].is_string() ? (*known)[key].get<std::string>() : "LABEL_" + key;
-  }
-  return names;
-}
-
-int32_t number_of(const Json& label, const std::vector<std::string>& names, const std::string& where) {
-  if (label.is_string())
-    if (const auto it = std::find(names.begin(), names.end(), label.get<std::string>()); it != names.end()) return static_cast<int32_t>(it - names.begin());
-  const auto number = whole_number(label);
-  require(number && *number >= 0 && *number < static_cast<int64_t>(names.size()), "{}: label {} is none of the model's {}", where, label.dump(), names.size());
-  return static_cast<int32_t>(*number);
 }
 
 // Decoded pictures, kept as long as all of them fit a budget.
@@ -101,7 +76,7 @@ class MediaObjective : public BatchObjective {
     } else {
       sounds_.emplace(bundle::sound_processor(b.path));
     }
-    if (has_labels(task) || task == MediaTask::object_detection) names_ = label_names(b.config);
+    if (has_labels(task) || task == MediaTask::object_detection) names_ = class_names(b.config);
     if (task == MediaTask::speech || task == MediaTask::contrastive) require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.path.string());
   }
 
@@ -146,7 +121,7 @@ class MediaObjective : public BatchObjective {
       require(b.is_array() && b.size() == 4 && std::all_of(b.begin(), b.end(), [](const Json& v) { return v.is_number(); }), "{}: box {}, expected [left, top, width, height]", r.where, b.dump());
       const double left = b[0].get<double>(), top = b[1].get<double>(), width = b[2].get<double>(), height = b[3].get<double>();
       require(width > 0 && height > 0, "{}: box {} has no area", r.where, b.dump());
-      out.objects.push_back({number_of((*categories)[i], names_, r.where), {left, top, left + width, top + height}});
+      out.objects.push_back({class_of((*categories)[i], names_, r.where), {left, top, left + width, top + height}});
     }
     return out;
   }
@@ -163,7 +138,7 @@ class MediaObjective : public BatchObjective {
       add_sounds(all, rows, batch.get());
     if (has_labels(task_)) {
       std::vector<int64_t> labels;
-      for (const int64_t row : rows) labels.push_back(number_of(label_field(all[static_cast<size_t>(row)]), names_, all[static_cast<size_t>(row)].where));
+      for (const int64_t row : rows) labels.push_back(class_of(label_field(all[static_cast<size_t>(row)]), names_, all[static_cast<size_t>(row)].where));
       batch->inputs["labels"] = Tensor::from(std::span<const int64_t>(labels), {static_cast<int64_t>(labels.size())});
     }
     if (task_ == MediaTask::speech) add_transcripts(all, rows, batch.get());
@@ -328,9 +303,10 @@ Labels find_media_labels(MediaTask task, const fs::path& model, const fs::path& 
   std::set<std::string> texts;
   int64_t largest = -1;
   const auto see = [&](const Json& label, const std::string& where) {
-    if (const auto number = label.is_string() ? std::nullopt : whole_number(label)) {
-      require(*number >= 0, "{}: label {}, expected 0 or more", where, *number);
-      largest = std::max(largest, *number);
+    if (label.is_number_integer()) {
+      const auto number = label.get<int64_t>();
+      require(number >= 0, "{}: label {}, expected 0 or more", where, number);
+      largest = std::max(largest, number);
     } else {
       require(label.is_string(), "{}: label {}, expected a number or a name", where, label.dump());
       texts.insert(label.get<std::string>());
@@ -348,7 +324,7 @@ Labels find_media_labels(MediaTask task, const fs::path& model, const fs::path& 
   const Json config = bundle::open(model, {}, {.network = false, .tokenizer = false})->config;
   // The model's own labels serve if all labels of the rows are among them.
   const auto known = config.find("id2label");
-  const std::vector<std::string> own = known != config.end() && known->is_object() && !known->empty() ? label_names(config) : std::vector<std::string>();
+  const std::vector<std::string> own = known != config.end() && known->is_object() && !known->empty() ? class_names(config) : std::vector<std::string>();
   const bool fits = !own.empty() && largest < static_cast<int64_t>(own.size()) &&
                     std::all_of(texts.begin(), texts.end(), [&](const std::string& t) { return std::find(own.begin(), own.end(), t) != own.end(); });
   if (fits) return out;

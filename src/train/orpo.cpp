@@ -9,6 +9,7 @@
 #include "train/preference.h"
 #include "train/preference_rows.h"
 #include "train/row_encoder.h"
+#include "train/row_objective.h"
 
 namespace mynah::train {
 namespace {
@@ -63,21 +64,12 @@ std::vector<Pair> read(const bundle::Bundle& b, const fs::path& file, int64_t ma
   return pairs;
 }
 
-class Orpo : public BatchObjective {
+class Orpo : public RowObjective<Pair> {
  public:
   Orpo(const Arguments& a, const PreferenceOptions& o, const nn::CausalLM& lm, std::vector<Pair> train, std::vector<Pair> held_out)
-      : BatchObjective(a), o_(o), lm_(lm), train_(std::move(train)), held_out_(std::move(held_out)),
-        batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, a.shuffle, a.seed) {}
-
-  bool has_evaluation() const override { return !held_out_.empty(); }
-  Json evaluate() override {
-    return evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows); });
-  }
+      : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), o_(o), lm_(lm) {}
 
  protected:
-  int64_t batches_per_epoch() const override { return batches_.count(); }
-  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
-
   Tensor loss(const MicroBatch& micro, const Share& share, Metrics* m) override {
     const OddsBatch& b = static_cast<const OddsBatch&>(micro);
     TokenStats stats;
@@ -121,7 +113,7 @@ class Orpo : public BatchObjective {
   }
 
  private:
-  std::unique_ptr<OddsBatch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const {
+  std::unique_ptr<MicroBatch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const override {
     auto batch = std::make_unique<OddsBatch>();
     batch->pairs = rows.size();
     for (const bool chosen : {true, false})
@@ -140,8 +132,6 @@ class Orpo : public BatchObjective {
 
   const PreferenceOptions o_;
   const nn::CausalLM& lm_;
-  std::vector<Pair> train_, held_out_;
-  RowBatches batches_;
 };
 
 }  // namespace

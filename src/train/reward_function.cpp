@@ -12,6 +12,7 @@
 #include <cstring>
 #include <regex>
 
+#include "base/json.h"
 #include "base/require.h"
 #include "base/unicode.h"
 #include "mynah/autograd.h"
@@ -84,7 +85,7 @@ class Program : public RewardFunction {
   std::vector<double> score(const std::vector<Completed>& all) override {
     std::vector<double> scores;
     for (const Completed& c : all) {
-      send(Json{{"prompt", c.prompt}, {"completion", c.text}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+      send(to_text({{"prompt", c.prompt}, {"completion", c.text}}) + "\n");
       scores.push_back(receive());
     }
     return scores;

@@ -11,6 +11,7 @@
 #include "mynah/ops.h"
 #include "train/lm.h"
 #include "train/row_encoder.h"
+#include "train/row_objective.h"
 
 namespace mynah::train {
 namespace {
@@ -132,22 +133,12 @@ Rows read_rows(const bundle::Bundle& b, const SftOptions& o, const fs::path& fil
   return rows;
 }
 
-class Sft : public BatchObjective {
+class Sft : public RowObjective<std::vector<Example>> {
  public:
   Sft(const Arguments& a, const SftOptions& o, const nn::CausalLM& lm, Rows train, Rows held_out)
-      : BatchObjective(a), o_(o), lm_(lm), train_(std::move(train)), held_out_(std::move(held_out)),
-        batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, a.shuffle, a.seed) {}
-
-  bool has_evaluation() const override { return !held_out_.empty(); }
-  Json evaluate() override {
-    return evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows); });
-  }
+      : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), o_(o), lm_(lm) {}
 
  protected:
-  int64_t batches_per_epoch() const override { return batches_.count(); }
-
-  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
-
   Tensor loss(const MicroBatch& batch, const Share& share, Metrics* metrics) override {
     const PackedRows& rows = static_cast<const PackedBatch&>(batch).rows;
     TokenStats stats;
@@ -169,7 +160,7 @@ class Sft : public BatchObjective {
   }
 
  private:
-  static std::unique_ptr<PackedBatch> collate(const Rows& all, const std::vector<int64_t>& some) {
+  std::unique_ptr<MicroBatch> collate(const Rows& all, const std::vector<int64_t>& some) const override {
     auto batch = std::make_unique<PackedBatch>();
     for (const int64_t row : some)
       for (const Example& e : all[static_cast<size_t>(row)]) {
@@ -183,8 +174,6 @@ class Sft : public BatchObjective {
 
   const SftOptions o_;
   const nn::CausalLM& lm_;
-  Rows train_, held_out_;
-  RowBatches batches_;
 };
 
 }  // namespace

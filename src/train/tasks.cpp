@@ -3,9 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
-#include <optional>
 #include <set>
 
 #include "base/require.h"
@@ -13,6 +11,7 @@
 #include "data/rows.h"
 #include "nn/config.h"
 #include "nn/head_kind.h"
+#include "train/class_labels.h"
 #include "train/features.h"
 
 namespace mynah::train {
@@ -20,43 +19,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A whole number, also when a CSV file spells it.
-std::optional<int64_t> as_integer(const Json& v) {
-  if (v.is_number_integer()) return v.get<int64_t>();
-  if (v.is_boolean()) return v.get<bool>();
-  if (!v.is_string()) return std::nullopt;
-  const auto& text = v.get_ref<const std::string&>();
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty() ? std::optional(number) : std::nullopt;
-}
-
 const Json& labels_of(Task task, const Json& row, const std::string& where) {
   if (task == Task::sequence_classification) return data::field(row, row.contains("label") || !row.contains("labels") ? "label" : "labels", where);
   for (const char* name : {"ner_tags", "tags", "labels"})
     if (row.contains(name)) return row[name];
   return data::field(row, "ner_tags", where);
-}
-
-// The names of a classifier's outputs, by number.
-std::vector<std::string> names_of(const Json& config) {
-  std::vector<std::string> names(static_cast<size_t>(nn::label_count(config)));
-  for (size_t i = 0; i < names.size(); ++i) {
-    names[i] = "LABEL_" + std::to_string(i);
-    if (const auto it = config.find("id2label"); it != config.end() && it->is_object() && it->contains(std::to_string(i)) && (*it)[std::to_string(i)].is_string())
-      names[i] = (*it)[std::to_string(i)].get<std::string>();
-  }
-  return names;
-}
-
-// A label as the number of an output of the model.
-int32_t class_of(const Json& label, const std::vector<std::string>& names, const std::string& where) {
-  if (label.is_string())
-    if (const auto it = std::find(names.begin(), names.end(), label.get<std::string>()); it != names.end()) return static_cast<int32_t>(it - names.begin());
-  const auto number = as_integer(label);
-  require(number && *number >= 0 && *number < static_cast<int64_t>(names.size()), "{}: label {}, expected 0..{}{}", where, label.dump(), names.size() - 1,
-          names.size() <= 12 ? fmt::format(" or one of {}", fmt::join(names, ", ")) : "");
-  return static_cast<int32_t>(*number);
 }
 
 struct Reader {
@@ -72,7 +39,7 @@ struct Reader {
     const int64_t usable = positions > 0 && b.config.value("model_type", "").find("roberta") != std::string::npos ? positions - 2 : positions;
     if (usable > 0 && !b.network->seq2seq_lm()) o.max_length = std::min(o.max_length, usable);
     if (const auto limit = b.tokenizer->model_max_length()) o.max_length = std::min(o.max_length, *limit);
-    names = names_of(b.config);
+    names = class_names(b.config);
     encode.truncation = Truncation::longest_first;
     encode.max_length = o.max_length;
   }
@@ -268,7 +235,7 @@ Labels find_labels(Task task, const fs::path& model, const fs::path& train_file)
   if (!config.contains("architectures")) config["architectures"] = {b->architecture()};
   const nn::HeadKind wanted = task == Task::token_classification ? nn::HeadKind::token_classification : nn::HeadKind::sequence_classification;
   const bool has_head = nn::head_kind(config) == wanted;
-  const std::vector<std::string> own = names_of(config);
+  const std::vector<std::string> own = class_names(config);
   if (fractions) {
     out.problem_type = "regression";
     if (!has_head || own.size() != 1) out.names = {"LABEL_0"};

@@ -253,10 +253,8 @@ TEST_F(Training, TokenizersHaveTheVocabulariesOfTheReference) {
       EXPECT_EQ(Json(pieces), expected["vocab"]);
       continue;
     }
-    std::map<std::string, int> a, b;
-    made["vocab"].get_to(a);
-    expected["vocab"].get_to(b);
-    EXPECT_EQ(a, b);
+    using Vocabulary = std::map<std::string, int>;
+    EXPECT_EQ(made["vocab"].get<Vocabulary>(), expected["vocab"].get<Vocabulary>());
     EXPECT_EQ(made["merges"], expected["merges"]);
   }
 }

@@ -39,6 +39,7 @@ def case(kind, config, io="plain right grad", generate=(), **options):
     """`kind`: class name in transformers; `config`: keyword arguments of its config class. Options:
     inputs        {which: function(case) -> inputs}, for what the usual inputs do not cover
     generate      list of GenerationConfig argument dictionaries, each with prompts of its own
+    besides       arguments of every run of generate() that are no part of the case: they only make the reference right
     prompts       function(model, spec, generator) -> tensors' lists by argument name, for prompts other than two rows of 6
     edit          function(folder), changes the saved folder (old names, buffers); `rename`: function(parameter name) -> name on disk
     spread        standard deviation of the random parameters (0.3)
@@ -266,9 +267,7 @@ def write_generate(model, spec, name, folder):
             generator = seeded(f"prompt {number}.{attempt} of {name}")
             entry = spec.get("prompts", prompts_of)(model, spec, generator)
             call = {k: torch.tensor(v) for k, v in entry.items()}
-            call.update(args)
-            if model.config.model_type == "mamba":
-                call["use_cache"] = False  # the reference leaves recurrent states where they are when beams change places
+            call.update(args, **spec.get("besides", {}))
             if "watermarking_config" in args:
                 call["watermarking_config"] = transformers.WatermarkingConfig(**args["watermarking_config"])
             if "answers" in spec:
