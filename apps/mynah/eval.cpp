@@ -1,4 +1,4 @@
-// mynah eval: metrics of predicted texts, and how well a model predicts text.
+// mynah eval: metrics of predicted texts, how well a model predicts text, and how well one sees or hears.
 #include <fmt/core.h>
 
 #include <cmath>
@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "command.h"
 #include "data/rows.h"
+#include "eval_media.h"
 #include "open_model.h"
 #include "train/evaluate.h"
 #include "train/text_metrics.h"
@@ -53,8 +54,9 @@ int act(const Options& o) {
   } else {
     if (o.model.empty() || o.file.empty()) fail(ErrorCode::usage, "eval: MODEL and --file FILE, or --predictions FILE, are needed");
     const std::string metric = o.metric.empty() ? "perplexity" : o.metric;
+    if (is_media_metric(metric)) return show(o, media_scores(o.model, o.file, metric));
     if (metric != "perplexity" && metric != "bpb" && metric != "choices")
-      fail(ErrorCode::usage, "--metric: \"{}\", of a model's text expected perplexity, bpb or choices", metric);
+      fail(ErrorCode::usage, "--metric: \"{}\", of a model expected perplexity, bpb, choices, accuracy, map, wer or cer", metric);
     const Model model = open_model(o.model, o.precision);
     if (metric == "choices") {
       const train::ChoiceScores s = train::choice_scores(model.bundle(), o.file);
@@ -71,12 +73,12 @@ int act(const Options& o) {
 }  // namespace
 
 void add_eval(cli::App& parent, std::function<int()>& action) {
-  cli::App* c = parent.add_subcommand("eval", "Score predictions, or how well a model predicts text");
+  cli::App* c = parent.add_subcommand("eval", "Score predictions, or how well a model predicts text, sees or hears");
   auto o = std::make_shared<Options>();
   c->add_option("model", o->model, "folder, .gguf file or name")->type_name("MODEL");
-  c->add_option("--file", o->file, "rows with text, for MODEL")->type_name("FILE");
+  c->add_option("--file", o->file, "rows with text for MODEL, or with pictures or sounds; of pictures also a folder with one for each label")->type_name("FILE");
   c->add_option("--predictions", o->predictions, "rows {\"prediction\": .., \"references\": [..]}")->type_name("FILE");
-  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy; of MODEL: perplexity, bpb, choices");
+  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy; of MODEL: perplexity, bpb, choices; accuracy, map (boxes), wer and cer of pictures and sounds");
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print one JSON object");
   c->callback([o, &action] { action = [o] { return act(*o); }; });

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/require.h"
+#include "media/decoders.h"
 #include "media/resize.h"
 #include "nn/config.h"
 
@@ -29,6 +30,13 @@ Json defaults_of(const std::string& kind) {
   if (kind == "Bit") return defaults(shortest(224), 3, kClipMean, kClipStd, square(224));
   if (kind == "Idefics") return defaults(square(224), 3, kClipMean, kClipStd);
   if (kind == "CLIP" || kind == "ChineseCLIP" || kind == "Llava") return defaults(shortest(224), 3, kClipMean, kClipStd, square(224));
+  if (kind == "Donut") {
+    Json d = defaults({{"height", 2560}, {"width", 1920}}, 2, kHalf, kHalf);
+    d["do_thumbnail"] = d["do_pad"] = true;
+    d["do_align_long_axis"] = false;
+    return d;
+  }
+  if (kind == "VideoMAE") return defaults(shortest(224), 2, kHalf, kHalf, square(224));
   if (kind == "Siglip") return defaults(square(224), 3, kHalf, kHalf);
   if (kind == "Blip") return defaults(square(384), 3, kClipMean, kClipStd);
   if (kind == "Segformer") return defaults(square(512), 2, kImagenetMean, kImagenetStd);
@@ -58,7 +66,7 @@ Json defaults_of(const std::string& kind) {
   }
   fail(ErrorCode::failure,
        "preprocessor_config.json: image processor \"{}\" is not known, expected ViT, DeiT, Bit, CLIP, Siglip, Blip, Segformer, ConvNext, Detr, Yolos, DPT, EfficientNet, Llava, "
-       "Idefics, Yolox or Yolo", kind);
+       "Idefics, VideoMAE, Donut, Yolox or Yolo", kind);
 }
 
 // "CLIPImageProcessorFast", "ViTFeatureExtractor" -> "CLIP", "ViT"
@@ -187,10 +195,32 @@ media::Image ImageProcessor::squared(const media::Image& image) const {
   return out;
 }
 
+// Donut's pages: the long side laid along the frame's, made small enough for the frame and put into its middle.
+media::Image ImageProcessor::framed(media::Image image) const {
+  const Json& size = settings_["size"];
+  const Size to{side(size, "height"), side(size, "width")};
+  const bool lies = image.width > image.height, stands = image.width < image.height;
+  if (nn::config_bool(settings_, "do_align_long_axis", false) && ((to.width < to.height && lies) || (to.width > to.height && stands))) image = media::turn(std::move(image), 6);
+  if (nn::config_bool(settings_, "do_resize", true)) {
+    const Size larger = by_shortest(image, std::min(to.height, to.width));
+    image = media::resize(image, larger.width, larger.height, static_cast<media::Filter>(nn::config_int(settings_, "resample", 2, 0, 5)));
+  }
+  Size small{std::min(image.height, to.height), std::min(image.width, to.width)};
+  if (nn::config_bool(settings_, "do_thumbnail", true) && (small.height != image.height || small.width != image.width)) {
+    const auto follows = [](int64_t other, int64_t now, int64_t was) { return static_cast<int64_t>(static_cast<double>(other * now) / static_cast<double>(was)); };
+    if (image.height > image.width) small.width = follows(image.width, small.height, image.height);
+    else if (image.width > image.height) small.height = follows(image.height, small.width, image.width);
+    image = media::resize(image, std::max<int64_t>(small.width, 1), std::max<int64_t>(small.height, 1), media::Filter::bicubic);
+  }
+  if (!nn::config_bool(settings_, "do_pad", true)) return image;
+  return media::crop(image, -((to.width - image.width) / 2), -((to.height - image.height) / 2), to.width, to.height);
+}
+
 media::Image ImageProcessor::place(const media::Image& given) const {
   const Json& size = settings_["size"];
   const auto filter = static_cast<media::Filter>(nn::config_int(settings_, "resample", 2, 0, 5));
   const std::string kind = settings_["kind"];
+  if (kind == "Donut") return framed(given);
   if (letterboxes()) return media::letterboxed(given, letterbox(given), side(size, "width"), side(size, "height"));
   const media::Image image = kind == "Llava" && nn::config_bool(settings_, "do_pad", false) ? squared(given) : given;
   media::Image out = image;

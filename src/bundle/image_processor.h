@@ -1,7 +1,6 @@
 // Pictures -> pixel_values, as the image processor named in a model's preprocessor_config.json makes them (transformers 4.57, the
-// PIL kind). Known: ViT, DeiT, BiT (DINOv2), CLIP, SigLIP, BLIP, ConvNeXt (also ResNet), SegFormer, DETR, YOLOS, DPT, LLaVA, IDEFICS, YOLOX and YOLO (the last two are not the
-// reference's), and what is put
-// together from their keys.
+// PIL kind). Known: ViT, DeiT, BiT (DINOv2), CLIP, SigLIP, BLIP, ConvNeXt (also ResNet), SegFormer, DETR, YOLOS, DPT, LLaVA, IDEFICS, VideoMAE, Donut,
+// YOLOX and YOLO (the last two are not the reference's), and what is put together from their keys.
 #pragma once
 #include <filesystem>
 #include <span>
@@ -36,6 +35,7 @@ class ImageProcessor {
   media::Image place(const media::Image& image) const;  // padded, resized and cropped
 
   media::Image squared(const media::Image& image) const;
+  media::Image framed(media::Image image) const;
 
   Json config_;    // as it was given
   Json settings_;  // the kind's defaults under the file's keys

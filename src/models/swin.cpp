@@ -186,8 +186,9 @@ struct Merging {
 
 class Swin : public nn::VisionModel {
  public:
-  Swin(const Json& json, const Weights& weights) : VisionModel(json), c_(json) {
-    const Weights w = weights / "swin", patches = w / "embeddings" / "patch_embeddings" / "projection";
+  // `w`: where the body's weights are.
+  Swin(const Json& json, const Weights& weights, const Weights& w, bool final_norm) : VisionModel(json), c_(json) {
+    const Weights patches = w / "embeddings" / "patch_embeddings" / "projection";
     projection_ = patches.tensor("weight", {c_.embed_dim, c_.num_channels, c_.patch_size[0], c_.patch_size[1]}, c_.init());
     projection_bias_ = patches.tensor("bias", {c_.embed_dim}, nn::Init::zeros());
     patch_norm_ = nn::LayerNorm(w / "embeddings", "norm", c_.embed_dim, kInnerEps);
@@ -198,7 +199,7 @@ class Swin : public nn::VisionModel {
       if (s + 1 < c_.depths.size()) mergings_.emplace_back(c_, stage / "downsample", s);
     }
     const int64_t size = c_.size(c_.depths.size() - 1);
-    norm_ = nn::LayerNorm(w, "layernorm", size, c_.layer_norm_eps);
+    if (final_norm) norm_ = nn::LayerNorm(w, "layernorm", size, c_.layer_norm_eps);
     if (kind() == HeadKind::image_classification) classifier_ = nn::Linear(weights, "classifier", size, nn::label_count(json), c_.init());
   }
 
@@ -216,7 +217,7 @@ class Swin : public nn::VisionModel {
       if (s < mergings_.size()) x = mergings_[s].forward(x, &map);
       if (states) states->push_back(by_image(x));
     }
-    const Tensor hidden = by_image(norm_(x)), pooled = mean(hidden, 1);
+    const Tensor hidden = by_image(norm_.weight.defined() ? norm_(x) : x), pooled = mean(hidden, 1);
     if (classifier_.defined()) return {{"logits", classifier_(pooled)}};
     return {{"last_hidden_state", hidden}, {"pooler_output", pooled}};
   }
@@ -231,11 +232,14 @@ class Swin : public nn::VisionModel {
   nn::Linear classifier_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<Swin>(config, weights); }
+std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) { return std::make_unique<Swin>(config, w, w / "swin", true); }
+std::unique_ptr<nn::Model> make_donut(const Json& config, const Weights& w) { return std::make_unique<Swin>(config, w, w, false); }
 
 }  // namespace
 
 extern const ModelEntry model_swin{
     "swin", {"SwinForImageClassification", "SwinModel"}, make, "swin.", {".relative_position_index", "embeddings.mask_token", ".attn_mask"}, {}};
+extern const ModelEntry model_donut_swin{
+    "donut-swin", {"DonutSwinModel"}, make_donut, "", {".relative_position_index", "embeddings.mask_token", ".attn_mask"}, {}};
 
 }  // namespace mynah

@@ -34,6 +34,7 @@ HeadKind head_kind(const Json& config) {
       {"ForQuestionAnsweringSimple", HeadKind::question_answering},
       {"ForMultipleChoice", HeadKind::multiple_choice},
       {"ForImageClassification", HeadKind::image_classification},
+      {"ForVideoClassification", HeadKind::image_classification},
       {"ForImageClassificationWithTeacher", HeadKind::image_classification},
       {"ForObjectDetection", HeadKind::object_detection},
       {"ForSegmentation", HeadKind::image_segmentation},

@@ -114,7 +114,7 @@ NamedTensors Seq2SeqLM::forward(const NamedTensors& inputs, const ForwardOptions
   const auto by_row = [&](const Tensor& x, int64_t each) { return reshape(x, {rows, each, x.size(1)}); };
   NamedTensors out;
   out["encoder_last_hidden_state"] = by_row(encoded.rows, length);
-  for (size_t i = 0; i < source_states.size(); ++i) out["encoder_hidden_states." + std::to_string(i)] = by_row(source_states[i], length);
+  for (size_t i = 0; i < source_states.size(); ++i) out["encoder_hidden_states." + std::to_string(i)] = by_row(source_states[i], source_states[i].size(0) / rows);  // maps may shrink from layer to layer
   for (size_t i = 0; i < target_states.size(); ++i) out["decoder_hidden_states." + std::to_string(i)] = by_row(target_states[i], target_length);
   switch (kind()) {
     case HeadKind::bare: out["last_hidden_state"] = by_row(hidden, target_length); break;

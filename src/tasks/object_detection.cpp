@@ -17,31 +17,26 @@ namespace {
 namespace t = tasks;
 
 // The most probable class of each query that is not the last, "no object", and its box in the picture.
-Json set_detections(const t::OpenTask& task, const nn::NamedTensors& outputs, const media::Image& picture, float threshold) {
+std::vector<t::FoundObject> set_detections(const nn::NamedTensors& outputs, const media::Image& picture, float threshold) {
   const Tensor& logits = outputs.at("logits");
   const std::vector<float> all = logits.to_vector(), boxes = outputs.at("pred_boxes").to_vector();
   const auto classes = static_cast<size_t>(logits.size(2)), queries = static_cast<size_t>(logits.size(1));
   const auto width = static_cast<float>(picture.width), height = static_cast<float>(picture.height);
-  Json found = Json::array();
+  std::vector<t::FoundObject> found;
   for (size_t q = 0; q < queries; ++q) {
     const std::vector<float> chances = t::softmax({all.data() + q * classes, classes});
     const size_t best = t::argmax({chances.data(), classes - 1});
     if (!(chances[best] > threshold)) continue;
     const float *b = boxes.data() + q * 4, half_width = 0.5f * b[2], half_height = 0.5f * b[3];
-    const auto cut = [](float x) { return static_cast<int64_t>(x); };
-    found.push_back({{"score", chances[best]},
-                     {"label", t::label_name(task.bundle(), static_cast<int64_t>(best))},
-                     {"box",
-                      {{"xmin", cut((b[0] - half_width) * width)},
-                       {"ymin", cut((b[1] - half_height) * height)},
-                       {"xmax", cut((b[0] + half_width) * width)},
-                       {"ymax", cut((b[1] + half_height) * height)}}}});
+    found.push_back({chances[best], static_cast<int64_t>(best), {(b[0] - half_width) * width, (b[1] - half_height) * height, (b[0] + half_width) * width, (b[1] + half_height) * height}});
   }
   return found;
 }
 
+int64_t whole(double x) { return static_cast<int64_t>(x); }
+
 // Boxes of detectors that give many: the best class of each, without those that overlap a better one of their class.
-Json dense_detections(const t::OpenTask& task, const nn::NamedTensors& outputs, const media::Image& picture, float threshold, float overlap) {
+std::vector<t::FoundObject> dense_detections(const t::OpenTask& task, const nn::NamedTensors& outputs, const media::Image& picture, float threshold, float overlap) {
   const std::vector<float> boxes = outputs.at("pred_boxes").to_vector(), scores = outputs.at("scores").to_vector();
   const auto count = static_cast<size_t>(outputs.at("pred_boxes").size(1)), classes = static_cast<size_t>(outputs.at("scores").size(2));
   std::vector<t::Candidate> all;
@@ -52,17 +47,13 @@ Json dense_detections(const t::OpenTask& task, const nn::NamedTensors& outputs, 
     if (finite && scores[i * classes + best] > threshold) all.push_back({scores[i * classes + best], static_cast<int64_t>(best), {box[0], box[1], box[2], box[3]}});
   }
   const media::Letterbox place = task.image_processor->letterbox(picture);
-  const auto back = [&](float x, int64_t start, int64_t most) {
-    return static_cast<int64_t>(std::clamp((static_cast<double>(x) - static_cast<double>(start)) / place.ratio, 0.0, static_cast<double>(most)));
-  };
-  Json found = Json::array();
+  const auto back = [&](float x, int64_t start, int64_t most) { return std::clamp((static_cast<double>(x) - static_cast<double>(start)) / place.ratio, 0.0, static_cast<double>(most)); };
+  std::vector<t::FoundObject> found;
   for (const t::Candidate& c : t::without_overlaps(std::move(all), overlap)) {
-    const int64_t left = back(c.box[0], place.left, picture.width), top = back(c.box[1], place.top, picture.height), right = back(c.box[2], place.left, picture.width),
-                  bottom = back(c.box[3], place.top, picture.height);
-    if (right <= left || bottom <= top) continue;  // outside, or thinner than a pixel
-    found.push_back({{"score", c.score},
-                     {"label", t::label_name(task.bundle(), c.label)},
-                     {"box", {{"xmin", left}, {"ymin", top}, {"xmax", right}, {"ymax", bottom}}}});
+    const std::array<double, 4> b = {back(c.box[0], place.left, picture.width), back(c.box[1], place.top, picture.height), back(c.box[2], place.left, picture.width),
+                                     back(c.box[3], place.top, picture.height)};
+    if (whole(b[2]) <= whole(b[0]) || whole(b[3]) <= whole(b[1])) continue;  // outside, or thinner than a pixel
+    found.push_back({c.score, c.label, b});
   }
   return found;
 }
@@ -101,12 +92,21 @@ media::Image draw(media::Image picture, const Json& result) {
 
 }  // namespace
 
-Json tasks::objects_in(const OpenTask& task, const media::Image& picture, const Json& options) {
+std::vector<tasks::FoundObject> tasks::found_objects(const OpenTask& task, const media::Image& picture, const Json& options) {
   const Json& config = task.bundle().config;
   const auto threshold = static_cast<float>(number(options, "threshold", nn::config_number(config, "score_threshold", 0.5)));
   const auto overlap = static_cast<float>(number(options, "iou_threshold", nn::config_number(config, "iou_threshold", 0.45)));
   const nn::NamedTensors outputs = look(task, picture);
-  return outputs.count("scores") ? dense_detections(task, outputs, picture, threshold, overlap) : set_detections(task, outputs, picture, threshold);
+  return outputs.count("scores") ? dense_detections(task, outputs, picture, threshold, overlap) : set_detections(outputs, picture, threshold);
+}
+
+Json tasks::objects_in(const OpenTask& task, const media::Image& picture, const Json& options) {
+  Json found = Json::array();
+  for (const FoundObject& o : found_objects(task, picture, options))
+    found.push_back({{"score", o.score},
+                     {"label", label_name(task.bundle(), o.label)},
+                     {"box", {{"xmin", whole(o.box[0])}, {"ymin", whole(o.box[1])}, {"xmax", whole(o.box[2])}, {"ymax", whole(o.box[3])}}}});
+  return found;
 }
 
 extern const TaskEntry task_object_detection{

@@ -1,5 +1,6 @@
 // What tasks say about a picture that is in memory: frames of videos, say. `options` as of the task.
 #pragma once
+#include <array>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,13 @@
 
 namespace mynah::tasks {
 
+struct FoundObject {
+  float score;
+  int64_t label;
+  std::array<double, 4> box;  // left, top, right, bottom in pixels of the picture
+};
+// object-detection, boxes uncut.
+std::vector<FoundObject> found_objects(const OpenTask& task, const media::Image& picture, const Json& options);
 // object-detection: [{"score", "label", "box": {"xmin", ...}}, ...].
 Json objects_in(const OpenTask& task, const media::Image& picture, const Json& options);
 // image-classification: [{"label", "score"}, ...], best first.

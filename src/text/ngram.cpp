@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "base/file.h"
 #include "base/require.h"
@@ -90,8 +91,8 @@ std::shared_ptr<const NgramModel> NgramModel::parse(std::string_view text, const
     const auto order = static_cast<size_t>(section);
     Entry entry;
     if (fields.size() != order + 1 && fields.size() != order + 2) wrong("not a probability, words and a backoff weight");
-    if (!read(fields[0], &entry.log_probability) || entry.log_probability > 0) wrong("a probability above 1");
-    if (fields.size() == order + 2 && !read(fields[order + 1], &entry.backoff)) wrong("not a backoff weight");
+    if (!read(fields[0], &entry.log_probability) || !(entry.log_probability <= 0)) wrong("no probability of at most 1");
+    if (fields.size() == order + 2 && !(read(fields[order + 1], &entry.backoff) && std::isfinite(entry.backoff))) wrong("not a backoff weight");
     std::vector<Word> gram;
     for (size_t i = 1; i <= order; ++i) {
       const std::string word(fields[i]);

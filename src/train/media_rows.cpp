@@ -33,4 +33,20 @@ std::vector<MediaRow> read_media_rows(const fs::path& source, const char* key, b
   return rows;
 }
 
+std::vector<RowObject> objects_of(const MediaRow& row) {
+  const Json& objects = data::field(row.fields, "objects", row.where);
+  require(objects.is_object() && objects.contains("bbox") && objects["bbox"].is_array() && objects.contains("category") && objects["category"].is_array() &&
+              objects["bbox"].size() == objects["category"].size(),
+          "{}: expected \"objects\": {{\"bbox\": [...], \"category\": [...]}} with as many of both", row.where);
+  std::vector<RowObject> all;
+  for (size_t i = 0; i < objects["bbox"].size(); ++i) {
+    const Json& b = objects["bbox"][i];
+    require(b.is_array() && b.size() == 4 && std::all_of(b.begin(), b.end(), [](const Json& v) { return v.is_number(); }), "{}: box {}, expected [left, top, width, height]", row.where, b.dump());
+    const double left = b[0].get<double>(), top = b[1].get<double>(), width = b[2].get<double>(), height = b[3].get<double>();
+    require(width > 0 && height > 0, "{}: box {} has no area", row.where, b.dump());
+    all.push_back({&objects["category"][i], {left, top, left + width, top + height}});
+  }
+  return all;
+}
+
 }  // namespace mynah::train

@@ -1,5 +1,6 @@
 // Rows of pictures and sounds to train on, kept as the paths of their files until a batch needs them.
 #pragma once
+#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -18,5 +19,13 @@ struct MediaRow {
 // or, where `folders` allows it, a folder with a folder of pictures for each label. In the order of the file, or of names. Throws
 // not_found for a source or a row's file that is not there, failure for a folder without pictures.
 std::vector<MediaRow> read_media_rows(const std::filesystem::path& source, const char* key, bool folders);
+
+struct RowObject {
+  const Json* category;
+  std::array<double, 4> box;  // left, top, right, bottom in pixels
+};
+// What "objects" of a row says: {"bbox": [[left, top, width, height], ...], "category": [...]}. Throws failure for anything else, and
+// for boxes without area. The row must stay.
+std::vector<RowObject> objects_of(const MediaRow& row);
 
 }  // namespace mynah::train

@@ -37,15 +37,6 @@ std::vector<MediaRow> read_rows(MediaTask task, const fs::path& source) {
 
 const Json& label_field(const MediaRow& row) { return data::field(row.fields, row.fields.contains("label") || !row.fields.contains("labels") ? "label" : "labels", row.where); }
 
-// Categories of a row's objects, beside their boxes.
-std::pair<const Json*, const Json*> object_fields(const MediaRow& row) {
-  const Json& objects = data::field(row.fields, "objects", row.where);
-  require(objects.is_object() && objects.contains("bbox") && objects["bbox"].is_array() && objects.contains("category") && objects["category"].is_array() &&
-              objects["bbox"].size() == objects["category"].size(),
-          "{}: expected \"objects\": {{\"bbox\": [...], \"category\": [...]}} with as many of both", row.where);
-  return {&objects["bbox"], &objects["category"]};
-}
-
 // Decoded pictures, kept as long as all of them fit a budget.
 class PictureCache {
  public:
@@ -115,14 +106,7 @@ class MediaObjective : public BatchObjective {
     const MediaRow& r = all[static_cast<size_t>(row)];
     Labelled out{cache_.get(r.file), {}};
     if (task_ != MediaTask::object_detection) return out;
-    const auto [boxes, categories] = object_fields(r);
-    for (size_t i = 0; i < boxes->size(); ++i) {
-      const Json& b = (*boxes)[i];
-      require(b.is_array() && b.size() == 4 && std::all_of(b.begin(), b.end(), [](const Json& v) { return v.is_number(); }), "{}: box {}, expected [left, top, width, height]", r.where, b.dump());
-      const double left = b[0].get<double>(), top = b[1].get<double>(), width = b[2].get<double>(), height = b[3].get<double>();
-      require(width > 0 && height > 0, "{}: box {} has no area", r.where, b.dump());
-      out.objects.push_back({class_of((*categories)[i], names_, r.where), {left, top, left + width, top + height}});
-    }
+    for (const RowObject& o : objects_of(r)) out.objects.push_back({class_of(*o.category, names_, r.where), o.box});
     return out;
   }
 
@@ -317,8 +301,7 @@ Labels find_media_labels(MediaTask task, const fs::path& model, const fs::path& 
       see(label_field(row), row.where);
       continue;
     }
-    const Json& categories = *object_fields(row).second;
-    for (const Json& category : categories) see(category, row.where);
+    for (const RowObject& o : objects_of(row)) see(*o.category, row.where);
   }
   require(texts.empty() || largest < 0, "{}: labels of several kinds; use numbers or names, not both", train_rows.string());
   const Json config = bundle::open(model, {}, {.network = false, .tokenizer = false})->config;

@@ -44,7 +44,9 @@ const std::map<std::string, std::string>& model_of_task() {
                                                          {"depth-estimation", "dpt"},
                                                          {"image-to-text", "vit_words"},
                                                          {"image-text-to-text", "llava"},
-                                                         {"visual-question-answering", "blip_answers"}};
+                                                         {"visual-question-answering", "blip_answers"},
+                                                         {"document-question-answering", "donut"},
+                                                         {"video-classification", "videomae"}};
   return all;
 }
 
@@ -90,6 +92,7 @@ TEST_F(PipelineCommand, ExamplesOfTheDocumentation) {
     ASSERT_TRUE(model_of_task().count(task)) << line;
     std::replace(words.begin(), words.end(), std::string("MODEL"), tiny(model_of_task().at(task)).string());
     std::replace(words.begin(), words.end(), std::string("picture.png"), media("picture.png").string());
+    std::replace(words.begin(), words.end(), std::string("moving.webp"), media("moving.webp").string());
     std::replace(words.begin(), words.end(), std::string("sound.wav"), media("notes.flac").string());
     if (const auto save = std::find(words.begin(), words.end(), "--save"); save != words.end()) *(save + 1) = file(*(save + 1)).string();
     const Result result = run_well(words);
@@ -181,6 +184,23 @@ TEST_F(PipelineCommand, PicturesFromFilesBytesAndBase64) {
   expect_refused({"pipeline", "image-classification", "--model", tiny("yolos").string(), picture}, {1}, {"YolosForObjectDetection"});
   expect_refused({"pipeline", "zero-shot-image-classification", "--model", tiny("clip").string(), picture}, {2}, {"candidate_labels"});
   expect_refused({"pipeline", "image-segmentation", "--model", tiny("segformer").string(), "--subtask", "panoptic", picture}, {2}, {"panoptic"});
+}
+
+TEST_F(PipelineCommand, VideosByFramesOfAnyClassifier) {
+  const std::string video = media("moving.webp").string(), picture = media("picture.png").string(), frames = tiny("vit_classifier").string(), clip = tiny("videomae").string();
+  // A picture is a video of one frame.
+  const Json one = json({"video-classification", "--model", frames, "--top-k", "1", picture}), still = json({"image-classification", "--model", frames, "--top-k", "1", picture});
+  EXPECT_EQ(one[0]["label"], still[0]["label"]);
+  EXPECT_EQ(one[0]["score"], still[0]["score"]);
+  double sum = 0;
+  for (const Json& row : json({"video-classification", "--model", frames, "--num-frames", "5", "--top-k", "100", video})) sum += row["score"].get<double>();
+  EXPECT_NEAR(sum, 1, 1e-5);
+  EXPECT_EQ(json({"video-classification", "--model", clip, "-"}, read_file(media("moving.webp"))), json({"video-classification", "--model", clip, video}));
+  expect_refused({"pipeline", "video-classification", "--model", clip, "--frame-sampling-rate", "4", video}, {1}, {"12 frames"});
+  expect_refused({"pipeline", "video-classification", "--model", clip, "--num-frames", "3", video}, {1}, {"pixel_values"});
+  expect_refused({"pipeline", "video-classification", "--model", clip, file("none.mp4").string()}, {3}, {"none.mp4"});
+  expect_refused({"pipeline", "video-classification", "--model", clip, "--function-to-apply", "tanh", video}, {2}, {"tanh"});
+  expect_refused({"pipeline", "video-classification", "--model", tiny("yolos").string(), video}, {1}, {"YolosForObjectDetection"});
 }
 
 TEST_F(PipelineCommand, ResultsAreDrawn) {

@@ -12,7 +12,9 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <thread>
+#include <utility>
 
 #include "formats/safetensors.h"
 
@@ -193,6 +195,27 @@ void expect_close(const Tensor& got, const Tensor& expected, double tolerance, c
   double scale = 1;
   for (const float v : b) scale = std::max<double>(scale, std::abs(v));
   for (size_t i = 0; i < b.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance * scale) << what << ", element " << i;
+}
+
+std::vector<std::vector<std::string>> documented(const std::string& verb) {
+  std::istringstream text(read_file(fs::path(MYNAH_TEST_DATA).parent_path() / "docs/applications.md"));
+  std::vector<std::vector<std::string>> all;
+  for (std::string line; std::getline(text, line);) {
+    if (line != "mynah " + verb && line.rfind("mynah " + verb + " ", 0) != 0) continue;
+    std::vector<std::string> words;
+    std::string word;
+    bool quoted = false;
+    // Two blanks outside quotes begin the description.
+    for (size_t i = 6; i <= line.size(); ++i) {
+      const char c = i < line.size() ? line[i] : ' ';
+      if (c == '"') quoted = !quoted;
+      else if (c != ' ' || quoted) word += c;
+      else if (word.empty()) break;
+      else words.push_back(std::exchange(word, ""));
+    }
+    all.push_back(words);
+  }
+  return all;
 }
 
 std::string read_file(const fs::path& path) {

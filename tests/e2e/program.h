@@ -67,6 +67,9 @@ std::vector<std::vector<int64_t>> rows(const Tensor& ids);
 // Every element within `tolerance`, times the largest magnitude where that exceeds 1.
 void expect_close(const Tensor& got, const Tensor& expected, double tolerance, const std::string& what);
 
+// The commands of one verb that docs/applications.md shows, in words, the verb first.
+std::vector<std::vector<std::string>> documented(const std::string& verb);
+
 std::string read_file(const fs::path& path);
 void write_file(const fs::path& path, const std::string& bytes);
 

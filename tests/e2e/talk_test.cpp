@@ -155,6 +155,30 @@ TEST_F(Talk, AConversationWithARecording) {
   EXPECT_EQ(read_file(file("b.wav")), answers);
 }
 
+// The commands of docs/applications.md but for the one that needs a microphone.
+TEST_F(Talk, TheDocumentedCommandsRun) {
+  std::vector<float> sound;
+  add_voice(&sound, 0.5, 1.5, 120);
+  sound.insert(sound.end(), kRate, 0.0f);
+  write_file(file("question.wav"), wav(sound));
+  int ran = 0;
+  for (const std::vector<std::string>& shown : documented("talk")) {
+    const bool typed = std::find(shown.begin(), shown.end(), "--typed") != shown.end();
+    if (shown.size() == 1) continue;
+    std::vector<std::string> words = shown;
+    for (std::string& word : words)
+      if (word.ends_with(".wav")) word = file(word).string();
+    words.insert(words.end(), {"--model", file("llama").string(), "--max-tokens", "4", "--notes", file("notes.txt").string()});
+    if (!typed) words.insert(words.end(), {"--ears", tiny("whisper"), "--language", "en", "--voice", tiny("vits")});
+    const Result result = run(words, typed ? "What is two times three?\n" : "");
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_NE(result.out.find(typed ? "That is 6." : ""), std::string::npos) << result.out;
+    ++ran;
+  }
+  EXPECT_EQ(ran, 2);
+  EXPECT_TRUE(fs::exists(file("answer.wav")));
+}
+
 TEST_F(Talk, NobodySpeaks) {
   std::vector<float> sound(4 * kRate);
   uint32_t state = 1;

@@ -22,6 +22,7 @@ class TrainingOnMedia : public Sandbox {
     media::write_image(path, image);
   }
   void rows(const std::string& name, const std::vector<Json>& all) const {
+    fs::create_directories(file(name).parent_path());
     std::ofstream out(file(name));
     for (const Json& row : all) out << row.dump() << "\n";
   }
@@ -71,6 +72,80 @@ TEST_F(TrainingOnMedia, EveryObjectiveLowersItsLoss) {
     EXPECT_LT(last, first) << model;
     fs::remove_all(file("out"));
   }
+}
+
+// The commands of docs/training.md for pictures and sounds: a step each, and what `eval` says.
+TEST_F(TrainingOnMedia, TheDocumentedCommandsRun) {
+  const std::string folder = "pictures-and-sounds/", sound = (kData / "media" / "sound.wav").string();
+  picture(file(folder + "shapes/red/a.png"), {200, 30, 30}, 1);
+  picture(file(folder + "shapes/blue/b.png"), {30, 30, 200}, 2);
+  rows(folder + "objects.jsonl", {{{"image", "shapes/red/a.png"}, {"objects", {{"bbox", {{5, 6, 20, 18}}}, {"category", {"cat"}}}}}});
+  rows(folder + "captions.jsonl", {{{"image", "shapes/red/a.png"}, {"text", "red"}}, {{"image", "shapes/blue/b.png"}, {"text", "blue"}}});
+  rows(folder + "speech.jsonl", {{{"audio", sound}, {"text", "a bird"}}});
+  rows(folder + "sounds.jsonl", {{{"audio", sound}, {"label", "yes"}}});
+  const std::map<std::string, std::pair<std::string, std::string>> models = {{"shapes", {"vit_classifier", "accuracy"}},
+                                                                             {"objects.jsonl", {"yolos", "map_50"}},
+                                                                             {"captions.jsonl", {"clip", "accuracy"}},
+                                                                             {"speech.jsonl", {"whisper", "wer"}},
+                                                                             {"sounds.jsonl", {"wav2vec2_keywords", "accuracy"}}};
+  std::istringstream document(read_file(fs::path(MYNAH_TEST_DATA).parent_path() / "docs" / "training.md"));
+  int trained = 0, judged = 0;
+  for (std::string line; std::getline(document, line);) {
+    const size_t named = line.find(" " + folder);
+    if (line.rfind("mynah ", 0) != 0 || named == std::string::npos) continue;
+    std::vector<std::string> words;
+    std::pair<std::string, std::string> model;
+    std::istringstream in(line.substr(6));
+    for (std::string word; in >> word;) {
+      if (word.starts_with(folder)) {
+        model = models.at(word.substr(folder.size()));
+        word = file(word).string();
+      } else if (word == "OUT") {
+        word = file("out" + std::to_string(trained)).string();
+      }
+      words.push_back(word);
+    }
+    ASSERT_EQ(words.at(1), "MODEL") << line;
+    words[1] = (kData / "tasks" / model.first).string();
+    if (words[0] == "eval") {
+      const Json scores = run_well(words).json();
+      EXPECT_TRUE(scores.contains(model.second)) << line << scores.dump();
+      ++judged;
+      continue;
+    }
+    words.insert(words.end(), {"--max-steps", "1"});
+    const Result result = run(words);
+    EXPECT_EQ(result.code, 0) << line << "\n" << result.err;
+    ++trained;
+  }
+  EXPECT_EQ(trained, 5);
+  EXPECT_EQ(judged, 5);
+}
+
+// eval says what the tasks say.
+TEST_F(TrainingOnMedia, ScoresAreThoseOfTheAnswers) {
+  picture(file("shapes/red/a.png"), {200, 30, 30}, 1);
+  picture(file("shapes/blue/b.png"), {30, 30, 200}, 2);
+  const std::string model = (kData / "tasks" / "vit_classifier").string();
+  const auto best = [&](const char* name) { return run_well({"pipeline", "image-classification", "--model", model, "--json", file(name).string()}).json()[0]["label"]; };
+  rows("right.jsonl", {{{"image", "shapes/red/a.png"}, {"label", best("shapes/red/a.png")}}, {{"image", "shapes/blue/b.png"}, {"label", best("shapes/blue/b.png")}}});
+  EXPECT_EQ(run_well({"eval", model, "--file", file("right.jsonl").string(), "--metric", "accuracy", "--json"}).json(), (Json{{"accuracy", 1.0}, {"rows", 2}}));
+  EXPECT_EQ(run_well({"eval", model, "--file", file("shapes").string(), "--metric", "accuracy", "--json"}).json()["accuracy"], 0.0);
+  // A detector is right about what it finds.
+  const std::string detector = (kData / "tasks" / "yolos").string(), seen = (kData / "media" / "picture.png").string();
+  const Json found = run_well({"pipeline", "object-detection", "--model", detector, "--threshold", "0.1", "--json", seen}).json();
+  ASSERT_FALSE(found.empty());
+  Json boxes = Json::array(), labels = Json::array();
+  for (const Json& o : found) {
+    const Json& b = o["box"];
+    boxes.push_back({b["xmin"], b["ymin"], b["xmax"].get<int64_t>() + 1 - b["xmin"].get<int64_t>(), b["ymax"].get<int64_t>() + 1 - b["ymin"].get<int64_t>()});
+    labels.push_back(o["label"]);
+  }
+  rows("objects.jsonl", {{{"image", seen}, {"objects", {{"bbox", boxes}, {"category", labels}}}}});
+  const Json scores = run_well({"eval", detector, "--file", file("objects.jsonl").string(), "--metric", "map", "--json"}).json();
+  EXPECT_EQ(scores["objects"], found.size());
+  EXPECT_GT(scores["map_50"].get<double>(), 0.9) << scores.dump();
+  expect_refused({"eval", model, "--file", file("shapes").string(), "--metric", "map"}, {1, 2}, {});
 }
 
 TEST_F(TrainingOnMedia, RowsThatCannotBeReadAreNamed) {

@@ -141,5 +141,26 @@ TEST_F(Watch, PicturesAreFound) {
   expect_refused({"search-images", file("album").string(), "bird", "--model", tiny("vit_model")}, {1}, {});
 }
 
+// The commands of docs/applications.md.
+TEST_F(Watch, TheDocumentedCommandsRun) {
+  int ran = 0;
+  for (const char* verb : {"watch", "search-images"})
+    for (std::vector<std::string> words : documented(verb)) {
+      for (std::string& word : words) {
+        if (word == "DIR") word = frames();
+        else if (word == "MODEL") word = tiny(std::string(verb) == "watch" ? "yolos" : "clip");
+        else if (word == "video.mp4") word = media("moving.webp").string();
+        else if (word == "picture.jpg") word = media(word).string();
+        else if (word == "rows.csv" || word == "drawn") word = file(word).string();
+      }
+      const Result result = run(words);
+      EXPECT_EQ(result.code, 0) << result.err;
+      ++ran;
+    }
+  EXPECT_EQ(ran, 4);
+  EXPECT_TRUE(fs::exists(file("rows.csv")));
+  EXPECT_TRUE(fs::exists(file("drawn/000011.png")));
+}
+
 }  // namespace
 }  // namespace mynah::e2e

@@ -232,4 +232,5 @@ def main():
         f.write("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in CASES if "output" in c) + "\n]\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ def other(model):
 CASES = {
     "swin_model": case("SwinModel", dict(SMALL, qkv_bias=False, hidden_act="relu", mlp_ratio=1.5), "plain other", pixels=(3, 18, 24), inputs=dict(other=other)),
     "swin_classify": case("SwinForImageClassification", dict(SMALL, window_size=4), "plain other grad", pixels=(3, 20, 18), inputs=dict(other=other)),
+    "donut_swin": case("DonutSwinModel", {k: v for k, v in SMALL.items() if k != "num_labels"}, "plain other", pixels=(3, 18, 24), inputs=dict(other=other)),
 }
 
 if __name__ == "__main__":

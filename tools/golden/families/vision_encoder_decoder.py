@@ -1,4 +1,4 @@
-"""An image encoder with a decoder of text: ViT and DeiT with GPT-2 and BERT, of one width and of two. See common.py."""
+"""An image encoder with a decoder of text: ViT, DeiT and Donut's Swin with GPT-2, BERT, TrOCR and mBART, of one width and of two. See common.py."""
 import torch
 import transformers
 from common import GENERATION, case, main, seeded
@@ -13,6 +13,7 @@ TROCR = dict(model_type="trocr", vocab_size=21, d_model=12, decoder_layers=2, de
              bos_token_id=1, eos_token_id=2, cross_attention_hidden_size=8, use_cache=True)
 MBART = dict(model_type="mbart", vocab_size=21, d_model=12, decoder_layers=1, decoder_attention_heads=3, decoder_ffn_dim=9, max_position_embeddings=20, pad_token_id=0,
              bos_token_id=1, eos_token_id=2, add_cross_attention=True, is_decoder=True, scale_embedding=True, add_final_layer_norm=True)
+DONUT = dict(model_type="donut-swin", image_size=SIDE, patch_size=1, embed_dim=4, depths=[2, 1], num_heads=[2, 2], window_size=4, mlp_ratio=2.0)
 SPECIAL = dict(decoder_start_token_id=1, pad_token_id=0, eos_token_id=2)
 
 
@@ -55,6 +56,7 @@ CASES = {
     "vit_trocr_plain": pair(VIT, dict(TROCR, decoder_layers=1, use_learned_position_embeddings=False, layernorm_embedding=False, scale_embedding=True, activation_function="relu"),
                             "plain grad", GENERATION[:1]),
     "vit_mbart": pair(VIT, MBART, "plain grad", GENERATION[:1]),
+    "donut": pair(DONUT, MBART, "plain grad", GENERATION),
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+#include "eval_media.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/require.h"
+#include "bundle/bundle.h"
+#include "data/rows.h"
+#include "media/image.h"
+#include "mynah/pipeline.h"
+#include "open_model.h"
+#include "tasks/picture_results.h"
+#include "tasks/registry.h"
+#include "tasks/scores.h"
+#include "train/detection_metric.h"
+#include "train/media_rows.h"
+#include "train/text_metrics.h"
+
+namespace mynah::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Boxes below this score change no score.
+constexpr double kLeastScore = 0.001;
+
+nn::HeadKind head_of(const fs::path& model) { return nn::head_kind(bundle::open(model, {}, {.network = false, .tokenizer = false})->config); }
+
+// A label as the model's answers name it.
+std::string label_text(const Json& label, const bundle::Bundle& b) { return label.is_number_integer() ? tasks::label_name(b, label.get<int64_t>()) : label.is_string() ? label.get<std::string>() : label.dump(); }
+
+const Json& label_of(const train::MediaRow& row) { return data::field(row.fields, row.fields.contains("label") || !row.fields.contains("labels") ? "label" : "labels", row.where); }
+
+Json accuracy(const std::vector<train::MediaRow>& rows, const Pipeline& classify, const bundle::Bundle& b) {
+  int64_t right = 0;
+  for (const train::MediaRow& row : rows) {
+    const Json best = classify(row.file.string(), {{"top_k", 1}});
+    right += best[0]["label"].get<std::string>() == label_text(label_of(row), b);
+  }
+  return {{"accuracy", static_cast<double>(right) / static_cast<double>(rows.size())}, {"rows", rows.size()}};
+}
+
+// The row's own text among those of all rows.
+Json accuracy_of_texts(const std::vector<train::MediaRow>& rows, const fs::path& model) {
+  std::set<std::string> all;
+  for (const train::MediaRow& row : rows) all.insert(data::text_field(row.fields, "text", row.where));
+  const std::vector<std::string> texts(all.begin(), all.end());
+  const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model, LoadOptions{});
+  const nn::NamedTensors read = tasks::zero_shot_texts(*task, texts, {{"hypothesis_template", "{}"}});
+  int64_t right = 0;
+  for (const train::MediaRow& row : rows) right += tasks::own_labels_of(*task, media::read_image(row.file), texts, read)[0]["label"] == row.fields["text"];
+  return {{"accuracy", static_cast<double>(right) / static_cast<double>(rows.size())}, {"rows", rows.size()}};
+}
+
+Json map(const std::vector<train::MediaRow>& rows, const fs::path& model) {
+  const auto task = tasks::open_task(tasks::find_task("object-detection"), "object-detection", model, LoadOptions{});
+  std::map<std::string, int64_t> numbers;
+  const auto number = [&](const std::string& label) { return numbers.try_emplace(label, static_cast<int64_t>(numbers.size())).first->second; };
+  train::DetectionMetric metric;
+  int64_t objects = 0;
+  for (const train::MediaRow& row : rows) {
+    std::vector<train::TrueBox> truth;
+    for (const train::RowObject& o : train::objects_of(row)) truth.push_back({number(label_text(*o.category, task->bundle())), o.box});
+    objects += static_cast<int64_t>(truth.size());
+    std::vector<train::FoundBox> found;
+    for (const tasks::FoundObject& f : tasks::found_objects(*task, media::read_image(row.file), {{"threshold", kLeastScore}}))
+      found.push_back({number(tasks::label_name(task->bundle(), f.label)), static_cast<double>(f.score), f.box});
+    metric.add(truth, std::move(found));
+  }
+  const train::DetectionScores s = metric.scores();
+  return {{"map", s.map}, {"map_50", s.map_50}, {"map_75", s.map_75}, {"mar_100", s.mar_100}, {"pictures", rows.size()}, {"objects", objects}};
+}
+
+Json errors_of_transcripts(const std::vector<train::MediaRow>& rows, const fs::path& model, const std::string& metric) {
+  const Pipeline hear = pipeline("automatic-speech-recognition", model.string());
+  std::vector<train::Prediction> all;
+  for (const train::MediaRow& row : rows) all.push_back({hear(row.file.string())["text"].get<std::string>(), {data::text_field(row.fields, "text", row.where)}});
+  Json result = train::text_metric(metric, all);
+  result["rows"] = rows.size();
+  return result;
+}
+
+}  // namespace
+
+bool is_media_metric(const std::string& metric) { return metric == "accuracy" || metric == "map" || metric == "wer" || metric == "cer"; }
+
+Json media_scores(const std::string& name, const fs::path& file, const std::string& metric) {
+  const fs::path model = model_path(name);
+  const nn::HeadKind head = head_of(model);
+  const bool hears = metric == "wer" || metric == "cer" || (metric == "accuracy" && head == nn::HeadKind::sequence_classification);
+  const std::vector<train::MediaRow> rows = train::read_media_rows(file, hears ? "audio" : "image", metric == "accuracy" && !hears);
+  require(!rows.empty(), "{}: no rows", file.string());
+  if (metric == "map") return map(rows, model);
+  if (hears && metric != "accuracy") return errors_of_transcripts(rows, model, metric);
+  if (!hears && head == nn::HeadKind::bare) return accuracy_of_texts(rows, model);
+  const Pipeline classify = pipeline(hears ? "audio-classification" : "image-classification", model.string());
+  return accuracy(rows, classify, *bundle::open(model, {}, {.network = false, .tokenizer = false}));
+}
+
+}  // namespace mynah::app
