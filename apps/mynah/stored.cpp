@@ -87,6 +87,7 @@ int act_rm(const Options& o) {
     return 0;
   }
   for (const std::string& name : o.names) freed += store.remove(name);
+  freed += store.collect();
   if (o.json) print_json({{"removed", o.names}, {"bytes_freed", freed}});
   else fmt::print(stderr, "removed {}, {} freed\n", fmt::join(o.names, ", "), format_bytes(static_cast<int64_t>(freed)));
   return 0;

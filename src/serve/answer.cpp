@@ -26,13 +26,11 @@ struct Launched {
   std::shared_ptr<Listener> listener;
   std::mutex mutex;
   std::vector<uint64_t> numbers;
-  bool left = false;
 
   void cancel() {
     std::vector<uint64_t> all;
     {
       std::lock_guard lock(mutex);
-      left = true;
       all = numbers;
     }
     for (const uint64_t number : all) lease->scheduler->cancel(number);

@@ -218,7 +218,7 @@ void create(Call& call) {
   Json tools = tools_of(f);
   if (!tools.is_null()) require_tools(model, name);
   OllamaSettings settings = openai_settings(model, Fields(Json::object()));
-  settings.config.temperature = static_cast<float>(f.number("temperature", 0, 2).value_or(settings.config.temperature));
+  settings.config.temperature = static_cast<float>(f.number("temperature", 0, 1).value_or(settings.config.temperature));
   settings.config.top_p = static_cast<float>(f.number("top_p", 0, 1).value_or(settings.config.top_p));
   settings.config.top_k = f.integer("top_k", 0).value_or(settings.config.top_k);
   settings.config.do_sample = settings.config.temperature > 0;

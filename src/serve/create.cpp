@@ -248,7 +248,9 @@ store::Model create_model(const store::Store& store, const CreateRequest& r,
         // The new parameters win over those of the model below, which stay otherwise.
         continue;
       }
-      if (!replaced) files.push_back({file.name, file.role, {}, file.digest, {}});
+      if (replaced) continue;
+      status("using existing layer " + file.digest.with_prefix());
+      files.push_back({file.name, file.role, {}, file.digest, {}});
     }
   }
   if (files.empty()) fail(ErrorCode::not_found, "create: {} holds no files", r.from);
@@ -277,7 +279,8 @@ store::Model create_model(const store::Store& store, const CreateRequest& r,
     }
   const auto add_text = [&](const char* role, const char* name, const std::optional<std::string>& text) {
     if (!text || text->empty()) return;
-    status(fmt::format("creating new layer {}", store::digest_of_text(*text).with_prefix()));
+    const store::Digest digest = store::digest_of_text(*text);
+    status(fmt::format("{} layer {}", store.has_blob(digest) ? "using existing" : "creating new", digest.with_prefix()));
     files.push_back({name, role, {}, {}, text});
   };
   add_text("template", "template.txt", r.template_text);

@@ -104,7 +104,7 @@ std::string modelfile_of(const std::string& from, const ModelSettings& s, const 
   if (s.parameters.is_object())
     for (const auto& [name, value] : s.parameters.items())
       for (const Json& item : value.is_array() ? value : Json::array({value}))
-        text += "PARAMETER " + name + " " + (item.is_string() ? item.dump() : item.dump()) + "\n";
+        text += "PARAMETER " + name + " " + (item.dump()) + "\n";
   if (s.messages.is_array())
     for (const Json& m : s.messages)
       if (m.is_object()) text += "MESSAGE " + m.value("role", "user") + " \"\"\"" + m.value("content", "") + "\"\"\"\n";

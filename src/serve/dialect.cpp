@@ -64,7 +64,7 @@ const char* tgi_type(int status) {
 
 const char* tei_type(int status) {
   if (status == 429 || status == 503) return "Overloaded";
-  return status >= 500 ? "Backend" : "Validation";
+  return status >= 500 || status == 424 ? "Backend" : "Validation";
 }
 
 bool ends_with_any(std::string_view path, std::initializer_list<std::string_view> ends) {

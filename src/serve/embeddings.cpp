@@ -9,6 +9,7 @@
 
 #include "serve/openai.h"
 #include "serve/task_pipeline.h"
+#include "serve/turn.h"
 #include "serve/vectors.h"
 
 namespace mynah::serve {
@@ -210,9 +211,17 @@ void tei_rerank(Call& call) {
   std::vector<double> scores;
   const auto& network = *model.model.bundle().network;
   if (network.kind() == nn::HeadKind::sequence_classification && !model.scheduler) {
+    const int64_t most = most_tokens(model);
+    EncodeOptions options;
+    if (f.boolean("truncate").value_or(false)) options.truncation = Truncation::longest_first;
+    if (most > 0) options.max_length = most;
+    const Turn turn(call.left());
     for (const auto& text : *texts) {
-      const Encoding e = model.model.tokenizer()->encode_pair(*query, text);
+      stop_if_left(call.left());
+      const Encoding e = model.model.tokenizer()->encode_windows(*query, text, options)[0];
       const auto n = static_cast<int64_t>(e.ids.size());
+      if (most > 0 && n > most)
+        throw ApiError(413, fmt::format("the query and a text have {} tokens, the model reads {}; \"truncate\": true cuts them", n, most), "texts");
       Tensor ids = Tensor::empty({1, n}, DType::i64), types = Tensor::empty({1, n}, DType::i64);
       for (int64_t i = 0; i < n; ++i) {
         ids.data<int64_t>()[i] = e.ids[static_cast<size_t>(i)];

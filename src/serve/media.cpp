@@ -34,6 +34,8 @@ std::string task_of_media(std::string_view family) {
     if (family == name) return "automatic-speech-recognition";
   for (const std::string_view name : {"vision-encoder-decoder", "blip", "blip-2", "git", "pix2struct"})
     if (family == name) return "image-to-text";
+  for (const std::string_view name : {"clip", "siglip"})
+    if (family == name) return "zero-shot-image-classification";
   return "";
 }
 

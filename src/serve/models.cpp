@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 using SteadyClock = std::chrono::steady_clock;
 
 struct ModelSlot {
-  std::unique_ptr<LoadedModel> model;  // null while it loads
+  std::unique_ptr<LoadedModel> model;  // null while it loads; what it holds may be read without the lock
+  std::string name;                    // under which it was asked for last
   int users = 0;
   std::chrono::milliseconds keep_alive{0};
   SteadyClock::time_point idle_since;
@@ -168,7 +169,7 @@ Models::Lease Models::acquire(const std::string& name, std::optional<std::chrono
     lock.unlock();
     std::rethrow_exception(error);
   }
-  slot->model->name = known.name;
+  slot->name = known.name;
   lease.load_seconds = std::chrono::duration<double>(SteadyClock::now() - begin).count();
   lock.unlock();
   return lease;
@@ -249,7 +250,7 @@ std::vector<Models::Status> Models::loaded() const {
   for (const auto& [path, slot] : slots_) {
     if (!slot->model) continue;
     const LoadedModel& m = *slot->model;
-    Status s{m.name, m.digest, m.path, m.file_bytes, m.context(), details_json(m.description), {}, 0, {}};
+    Status s{slot->name, m.digest, m.path, m.file_bytes, m.context(), details_json(m.description), {}, 0, {}};
     const auto left =
         slot->keep_alive.count() < 0 ? std::chrono::milliseconds(std::chrono::hours(24 * 365 * 100))
         : slot->users > 0
@@ -286,7 +287,7 @@ void Models::watch() {
     if (!gone.empty()) {
       lock.unlock();
       for (const auto& slot : gone)
-        if (slot->model) info("serve: {} is unloaded", slot->model->name);
+        if (slot->model) info("serve: {} is unloaded", slot->name);
       gone.clear();
       lock.lock();
       continue;

@@ -46,7 +46,7 @@ struct OpenTasks {
 };
 
 struct LoadedModel {
-  std::string name;  // under which it was asked for last
+  std::string name;  // under which it was asked for first
   std::filesystem::path path;
   std::string digest;
   uint64_t file_bytes = 0;

@@ -17,6 +17,8 @@ std::string name_of(const Call& call, const Fields& f) {
   std::string name = f.text_or("model", "");
   if (name.empty()) name = f.text_or("name", "");
   if (name.empty()) throw ApiError(400, "model is required", "model");
+  if (!store::valid_stored_name(name) && !store::looks_like_path(name) && !store::parse_name(name))
+    throw ApiError(400, "invalid model name", "model");
   call.note_model(name);
   return name;
 }

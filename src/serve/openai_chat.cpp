@@ -308,6 +308,10 @@ OllamaSettings openai_settings(const LoadedModel& model, const Fields& f) {
   return s;
 }
 
+namespace {
+bool is_picture(const std::string& type) { return type == "image_url" || type == "image" || type == "input_image"; }
+}  // namespace
+
 std::string content_text(const Json& content, const std::string& where, const std::string& model) {
   if (content.is_null()) return "";
   if (content.is_string()) return content.get<std::string>();
@@ -321,7 +325,7 @@ std::string content_text(const Json& content, const std::string& where, const st
       if (it == part.end() || !it->is_string())
         throw ApiError(400, fmt::format("\"{}content\" holds a text part without text", where), "messages");
       text += it->get<std::string>();
-    } else if (type == "image_url" || type == "image" || type == "input_image") {
+    } else if (is_picture(type)) {
       throw ApiError(400, fmt::format("\"{}\" does not support vision: \"{}content\" holds an image", model, where),
                      "messages");
     } else {
@@ -338,7 +342,7 @@ namespace {
 
 // The picture of a part in base64; null if it is none.
 Json picture_of(const Json& part, const std::string& type, const std::string& where) {
-  if (type != "image_url" && type != "image" && type != "input_image") return nullptr;
+  if (!is_picture(type)) return nullptr;
   Json data;
   if (const auto source = part.find("source"); source != part.end() && source->is_object()) {
     data = source->value("data", source->value("url", Json()));

@@ -197,11 +197,11 @@ class ResponseAnswer : public Listener {
 
 // The kept answer of this id under this key; throws 404.
 std::list<StoredResponses::Entry>::iterator find(StoredResponses& all, const std::string& id,
-                                                 const std::string& owner) {
+                                                 const std::string& owner, const char* field = "") {
   const auto it = std::find_if(all.entries.begin(), all.entries.end(),
                                [&](const auto& e) { return e.id == id && e.owner == owner; });
   if (it == all.entries.end())
-    throw ApiError(404, fmt::format("Response with id '{}' not found.", id), "previous_response_id");
+    throw ApiError(404, fmt::format("Response with id '{}' not found.", id), field);
   return it;
 }
 
@@ -288,7 +288,7 @@ void create(Call& call) {
   Json messages = Json::array();
   if (const auto before = f.text("previous_response_id")) {
     std::lock_guard lock(call.service.responses.mutex);
-    messages = find(call.service.responses, *before, form.owner)->messages;
+    messages = find(call.service.responses, *before, form.owner, "previous_response_id")->messages;
     for (size_t i = messages.size(); i-- > 0;)
       if (messages[i].value("role", "") == "system" && messages[i].value("instructions", false)) messages.erase(i);
   }

@@ -160,6 +160,7 @@ Answer Router::refuse(const std::string& path, int status, const std::string& re
 Headers Router::common_headers(const Request& request) {
   Headers headers = request.method == "OPTIONS" ? Headers{} : service_.access.origin_headers(request, false);
   headers.emplace_back("X-Request-Id", request.id);
+  if (dialect_of(request.path) == Dialect::anthropic) headers.emplace_back("request-id", request.id);
   return headers;
 }
 

@@ -1,5 +1,7 @@
 #include "serve/serve.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -39,6 +41,16 @@ std::unique_ptr<RequestLog> open_log(const store::Store& store) {
     warn("{}; requests are not logged", error.what());
     return nullptr;
   }
+}
+
+// Each connection is a descriptor; shells and service managers allow few unless asked for more.
+void allow_descriptors(int64_t connections) {
+  rlimit limit{};
+  const rlim_t wanted = static_cast<rlim_t>(connections) + 1024;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+    info("serve: the system allows {} open files, which is less than {} connections want", limit.rlim_cur, connections);
 }
 
 }  // namespace
@@ -110,6 +122,7 @@ void serve(const ServeOptions& options, const std::function<void(uint16_t)>& rea
   if (!is_loopback_name(options.server.host)) rules.hosts.push_back(options.server.host);
   store::Store store;
   ServerOptions listen = options.server;
+  allow_descriptors(listen.connections);
   const auto uploads = store.settings().home / "blobs" / "partial";
   std::error_code error;
   std::filesystem::create_directories(uploads, error);
@@ -119,6 +132,13 @@ void serve(const ServeOptions& options, const std::function<void(uint16_t)>& rea
   if (!options.record.empty()) service.recorder = std::make_unique<Recorder>(options.record, service.background);
   Router router(service);
   Server server(listen, router);
+  service.background.run([&store = service.models.store()] {
+    try {
+      if (const uint64_t freed = store.collect(); freed > 0) info("serve: {} bytes that nothing used are freed", freed);
+    } catch (const Error& failure) {
+      warn("{}", failure.what());
+    }
+  });
   service.connections = [&server] { return server.open_connections(); };
   std::vector<Models::Lease> kept;
   for (const auto& name : options.models.served) kept.push_back(service.models.acquire(name, std::chrono::milliseconds(-1)));

@@ -94,14 +94,14 @@ bool write_all(int file, std::string_view bytes) {
 // The part of an answer that handlers and the connection share.
 struct Exchange : std::enable_shared_from_this<Exchange> {
   Exchange(asio::io_context& io, const Request& request, bool keep, Headers common_headers)
-      : wake(io),
+      : wake(std::in_place, io),
         context(io),
         common(std::move(common_headers)),
         keep_alive(keep),
         head_only(request.method == "HEAD"),
         chunked(!request.http_1_0) {}
 
-  asio::steady_timer wake;  // the connection's own thread waits on it
+  std::optional<asio::steady_timer> wake;  // the connection's own thread waits on it; none when the connection has let go
   asio::io_context& context;
   const Headers common;
   mutable std::mutex mutex;
@@ -115,8 +115,17 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
   bool gone = false;  // nothing can be written any more
 
   void notify() {  // under the mutex
-    if (std::exchange(notified, true)) return;
-    asio::post(context, [self = shared_from_this()] { self->wake.cancel(); });
+    if (!wake || std::exchange(notified, true)) return;
+    asio::post(context, [self = shared_from_this()] {
+      if (self->wake) self->wake->cancel();
+    });
+  }
+  // The connection looks at it no more. Handlers may hold it for longer than there is a server.
+  void detach() {
+    std::lock_guard lock(mutex);
+    wake.reset();
+    pending.clear();
+    gone = true;
   }
 
   void put_head(int code, const std::string& type, const Headers& headers, std::optional<size_t> length) {
@@ -191,13 +200,14 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
 // What handlers hold; the last one to let go ends the answer.
 class HeldReply : public Reply {
  public:
-  HeldReply(std::shared_ptr<Exchange> exchange, Application& application, std::string path)
-      : exchange_(std::move(exchange)), application_(application), path_(std::move(path)) {}
+  // `unanswered`: what is sent if there is nothing else.
+  HeldReply(std::shared_ptr<Exchange> exchange, Answer unanswered)
+      : exchange_(std::move(exchange)), unanswered_(std::move(unanswered)) {}
   ~HeldReply() override {
     if (begun())
       exchange_->end(false);
     else
-      exchange_->send(application_.refuse(path_, 500, "the request ended without an answer"));
+      exchange_->send(unanswered_);
   }
   void send(Answer answer) override { exchange_->send(answer); }
   void begin(int status, std::string type, Headers headers) override { exchange_->begin(status, type, headers); }
@@ -229,8 +239,7 @@ class HeldReply : public Reply {
 
  private:
   std::shared_ptr<Exchange> exchange_;
-  Application& application_;
-  const std::string path_;
+  const Answer unanswered_;
 };
 
 std::optional<uint16_t> port_of(const sockaddr_storage& address) {
@@ -488,10 +497,12 @@ asio::awaitable<bool> Server::State::Connection::one_request(int64_t number) {
   if (closed) co_return false;
   if (refusal && has_body) keep = false;  // its body is not read
   auto exchange = std::make_shared<Exchange>(state.io, *request, keep, state.application.common_headers(*request));
+  const std::unique_ptr<Exchange, void (*)(Exchange*)> attached(exchange.get(), [](Exchange* e) { e->detach(); });
   if (refusal) {
     exchange->send(*refusal);
   } else {
-    auto reply = std::make_shared<HeldReply>(exchange, state.application, request->path);
+    auto reply = std::make_shared<HeldReply>(
+        exchange, state.application.refuse(request->path, 500, "the request ended without an answer"));
     state.workers.run([&application = state.application, request, reply = std::move(reply)]() mutable {
       application.handle(request, std::move(reply));
     });
@@ -571,8 +582,8 @@ asio::awaitable<bool> Server::State::Connection::write_answer(std::shared_ptr<Ex
     }
     if (out.empty()) {
       if (ended) co_return !exchange->broken;
-      exchange->wake.expires_at(asio::steady_timer::time_point::max());
-      co_await exchange->wake.async_wait(kAwait);
+      exchange->wake->expires_at(asio::steady_timer::time_point::max());
+      co_await exchange->wake->async_wait(kAwait);
       continue;
     }
     if (!co_await write_bytes(out)) {

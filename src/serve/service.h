@@ -38,7 +38,6 @@ struct StoredResponses {
 };
 
 struct Service {
-  Models models;
   Access access;
   Metrics metrics;
   StoredResponses responses;
@@ -46,10 +45,14 @@ struct Service {
   std::unique_ptr<Recorder> recorder;  // null: nor kept with their answers
   std::string version;
   std::function<int64_t()> connections;
-  Workers background{4};  // work that no request waits for; ends before the rest goes
+  Workers background{4};  // work that no request waits for
+  Models models;          // last: answers under way end with it, and they use the rest
 
   Service(store::Store store, const ModelsOptions& options, AccessRules rules, std::string version_text)
-      : models(std::move(store), options), access(std::move(rules)), version(std::move(version_text)) {}
+      : access(std::move(rules)), version(std::move(version_text)), models(std::move(store), options) {}
+  ~Service() { background.finish(); }  // it may load models
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
 };
 
 // One request on its way through a handler.

@@ -150,10 +150,11 @@ std::string task_of_head(const LoadedModel& model, const Json& parameters) {
     case nn::HeadKind::pretraining:
       return "fill-mask";
     case nn::HeadKind::sequence_classification:
+      if (!model.model.tokenizer()) return "audio-classification";  // what is no text and has this head is sound
       return parameters.is_object() && parameters.contains("candidate_labels") ? "zero-shot-classification"
                                                                                : "text-classification";
     case nn::HeadKind::bare:
-      return model.scheduler ? "text-generation" : "feature-extraction";
+      return model.scheduler ? "text-generation" : model.model.tokenizer() ? "feature-extraction" : "image-feature-extraction";
     default:
       break;
   }

@@ -217,10 +217,12 @@ class TextGenerationAnswer : public Listener {
       else all.push_back(std::move(one));
     }
     const generation::Ended& e = tries_[0].outcome.ended;
+    size_t characters = 0;
+    for (const std::string& input : inputs_) characters += unicode::count_characters(input);
     const auto ms = [](double seconds) { return std::to_string(static_cast<int64_t>(seconds * 1000)); };
     const double total = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    Headers headers = {{"x-compute-type", "cpu"}, {"x-compute-time", fmt::format("{:.3f}", total)}, {"x-prompt-tokens", std::to_string(prompt_tokens)}, {"x-generated-tokens", std::to_string(tokens)},
-                       {"x-total-time", ms(total)}, {"x-queue-time", ms(e.queue_seconds)}, {"x-inference-time", ms(e.generated.prompt_seconds + e.generated.decode_seconds)},
+    Headers headers = {{"x-compute-type", "cpu"}, {"x-compute-time", fmt::format("{:.3f}", total)}, {"x-compute-characters", std::to_string(characters)}, {"x-prompt-tokens", std::to_string(prompt_tokens)}, {"x-generated-tokens", std::to_string(tokens)},
+                       {"x-total-time", ms(total)}, {"x-validation-time", ms(std::max(0.0, total - e.queue_seconds - e.generated.prompt_seconds - e.generated.decode_seconds))}, {"x-queue-time", ms(e.queue_seconds)}, {"x-inference-time", ms(e.generated.prompt_seconds + e.generated.decode_seconds)},
                        {"x-time-per-token", ms(e.generated.decode_seconds / std::max<double>(1, static_cast<double>(e.generated.ids.size())))}};
     events_.reply()->send({200, "application/json", to_text(form_.shape == TextShape::object ? all[0] : all), std::move(headers)});
   }

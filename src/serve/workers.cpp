@@ -6,7 +6,7 @@
 
 namespace mynah::serve {
 
-Workers::~Workers() {
+void Workers::finish() {
   std::unique_lock lock(mutex_);
   stop_ = true;
   wake_.notify_all();

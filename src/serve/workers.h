@@ -10,11 +10,12 @@ namespace mynah::serve {
 class Workers {
  public:
   explicit Workers(int limit) : limit_(limit) {}
-  // Waits for what was given.
-  ~Workers();
+  ~Workers() { finish(); }
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
   void run(std::function<void()> work);
+  // Waits for what was given and ends the threads; work that is given later is done all the same.
+  void finish();
 
  private:
   void loop();

@@ -161,16 +161,41 @@ uint64_t Folder::remove_unused(const Model& gone) const {
   return freed;
 }
 
-FolderLock::FolderLock(const Folder& folder) {
+namespace {
+
+int open_lock(const Folder& folder, const char* name) {
   folder.create();
-  const auto path = folder.home() / "lock";
-  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor_ < 0) fail(ErrorCode::failure, "store: cannot open {}: {}", path.string(), std::strerror(errno));
-  while (::flock(descriptor_, LOCK_EX) != 0)
-    if (errno != EINTR) fail(ErrorCode::failure, "store: cannot lock {}: {}", path.string(), std::strerror(errno));
+  const auto path = folder.home() / name;
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (descriptor < 0) fail(ErrorCode::failure, "store: cannot open {}: {}", path.string(), std::strerror(errno));
+  return descriptor;
 }
 
-FolderLock::~FolderLock() {
+// False if it would have to wait and may not.
+bool take_lock(int descriptor, int operation) {
+  while (::flock(descriptor, operation) != 0) {
+    if (errno == EWOULDBLOCK) return false;
+    if (errno != EINTR) fail(ErrorCode::failure, "store: cannot lock its folder: {}", std::strerror(errno));
+  }
+  return true;
+}
+
+}  // namespace
+
+FolderLock::FolderLock(const Folder& folder) : descriptor_(open_lock(folder, "lock")) { take_lock(descriptor_, LOCK_EX); }
+
+FolderLock::~FolderLock() { ::close(descriptor_); }
+
+FolderUse::FolderUse(const Folder& folder) : descriptor_(open_lock(folder, "use.lock")) { take_lock(descriptor_, LOCK_SH); }
+
+std::optional<FolderUse> FolderUse::alone(const Folder& folder) {
+  FolderUse use;
+  use.descriptor_ = open_lock(folder, "use.lock");
+  if (!take_lock(use.descriptor_, LOCK_EX | LOCK_NB)) return std::nullopt;
+  return use;
+}
+
+FolderUse::~FolderUse() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 

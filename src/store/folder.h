@@ -6,8 +6,10 @@
 #pragma once
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "store/store.h"
@@ -50,6 +52,21 @@ class FolderLock {
   FolderLock& operator=(const FolderLock&) = delete;
 
  private:
+  int descriptor_ = -1;
+};
+
+// Held while files come in that no manifest names yet; Store::collect wants to be alone, or does nothing. Waits while it is at work.
+class FolderUse {
+ public:
+  explicit FolderUse(const Folder& folder);
+  // Nothing while others hold it.
+  static std::optional<FolderUse> alone(const Folder& folder);
+  FolderUse(FolderUse&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FolderUse& operator=(FolderUse&&) = delete;
+  ~FolderUse();
+
+ private:
+  FolderUse() = default;
   int descriptor_ = -1;
 };
 

@@ -99,6 +99,7 @@ Model Store::pull(std::string_view text, const PullOptions& options) const {
     if (name->kind == Name::Kind::catalogue)
       if (const CatalogueEntry& entry = *find_in_catalogue(name->text); entry.shipped)
         return create(entry.name, entry.name, entry.licence, {{entry.shipped, "", required_file(entry), std::nullopt, std::nullopt}});
+    const FolderUse use(folder);
     Job job(settings_, folder, options);
     Model model;
     try {

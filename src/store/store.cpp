@@ -161,7 +161,7 @@ Model Store::create(std::string_view name, std::string_view source, std::string_
          "{}: not a name for a model; letters, digits and ._-/:@ are, beginning with a letter or digit", name);
   if (files.empty()) fail(ErrorCode::usage, "{}: a model without files", name);
   const Folder folder(settings_.home);
-  folder.create();
+  const FolderUse use(folder);
   Model model{std::string(name), std::string(source), "", std::string(licence), utc_now(), {}, ""};
   for (const auto& file : files) {
     if (!valid_file_name(file.name)) fail(ErrorCode::usage, "{}: {} is no name for a file of a model", name, file.name);
@@ -195,7 +195,7 @@ Model Store::create(std::string_view name, std::string_view source, std::string_
 
 void Store::put_blob(const Digest& expected, const std::function<size_t(char*, size_t)>& read) const {
   const Folder folder(settings_.home);
-  folder.create();
+  const FolderUse use(folder);
   auto partial = Partial::open(folder, "upload-" + expected.hex(), [&] { return has_blob(expected); }, nullptr);
   if (!partial) return;
   partial->clear();

@@ -2,6 +2,7 @@
 // Thread-safe: a Store has no state of its own but its settings; what several processes do at once is ordered by file
 // locks.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -116,6 +117,10 @@ class Store {
 
   // Removes the name, and the files that no other name uses. Returns the bytes freed. Throws not_found.
   uint64_t remove(std::string_view name) const;
+  // Removes what processes that were killed have left behind: files that no name uses and unfinished ones. Nothing younger than `age`
+  // goes, for a file may be uploaded before its model is made; rests of downloads, which go on where they broke, stay for 14 days.
+  // Does nothing while another process or thread brings files in. Returns the bytes freed.
+  uint64_t collect(std::chrono::seconds age = std::chrono::hours(1)) const;
   // A second name for the same files. Throws not_found, usage for a name that cannot be used.
   Model copy(std::string_view from, std::string_view to) const;
   // A model made here. Throws usage for a bad name, not_found for a missing file or digest.

@@ -11,8 +11,8 @@ cache=${MYNAH_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/mynah-clients}
 mkdir -p "$cache"
 python=$cache/venv/bin/python
 if ! [ -x "$python" ]; then python3 -m venv "$cache/venv" || exit 77; fi
-"$python" -c 'import ollama, openai, huggingface_hub, anthropic, requests' 2>/dev/null ||
-  "$cache/venv/bin/pip" install -q ollama openai huggingface_hub anthropic requests langchain-ollama langchain-openai litellm || exit 77
+"$python" -c 'import ollama, openai, huggingface_hub, anthropic, requests, jsonschema, numpy, PIL' 2>/dev/null ||
+  "$cache/venv/bin/pip" install -q ollama openai huggingface_hub anthropic requests jsonschema numpy pillow langchain-ollama langchain-openai litellm || exit 77
 js=
 if command -v npm >/dev/null; then
   [ -d "$cache/node_modules/@huggingface/inference" ] || (cd "$cache" && npm install --silent --no-audit --no-fund ollama openai @huggingface/inference) && js=1 || js=
@@ -32,6 +32,11 @@ for name in smollm2 minilm; do
   printf 'FROM %s\n' "$from" >"$home/Modelfile"
   "$program" create "$name" -f "$home/Modelfile"
 done
+golden=$here/../golden
+for folder in "$golden"/tasks/*/; do
+  printf 'FROM %s\n' "$folder" >"$home/Modelfile"
+  "$program" create "$(basename "$folder")" -f "$home/Modelfile" 2>/dev/null
+done
 "$program" serve --port 0 --model smollm2 2>"$home/log" &
 server=$!
 for _ in $(seq 200); do
@@ -43,6 +48,11 @@ url=$(sed -n 's/.*listening on //p' "$home/log")
 failed=0
 timeout 900 "$python" "$here/clients.py" "$url" ${vectors:+minilm} || failed=1
 if [ -n "$js" ]; then NODE_PATH=$cache/node_modules timeout 300 node "$here/clients.cjs" "$url" ${vectors:+minilm} || failed=1; else echo "npm is missing: JavaScript clients are skipped"; fi
+# Every task, with tiny models: the client checks some answers, the schemas of its makers the others.
+if [ -n "$js" ]; then
+  timeout 300 "$python" "$here/task_clients.py" "$url" "$cache/node_modules/@huggingface/tasks/src/tasks" "$golden/media" || failed=1
+  NODE_PATH=$cache/node_modules timeout 300 node "$here/task_clients.cjs" "$url" "$golden/media" || failed=1
+fi
 # curl as in the documentation of Ollama: no content type of its own.
 curl -sf "$url/api/generate" -d '{"model":"smollm2","prompt":"Hi","stream":false,"options":{"num_predict":4}}' | grep -q '"done":true' && echo "ok curl" || failed=1
 # The snippets of the documentation.

@@ -2,6 +2,8 @@
 #include <sys/un.h>
 #include <zlib.h>
 
+#include <future>
+
 #include "serve/page.h"
 #include "serve/served.h"
 #include "store/digest.h"
@@ -295,6 +297,53 @@ TEST_F(Http, TheDescriptionHoldsEveryRoute) {
   EXPECT_TRUE(document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
                       ["properties"]
                           .contains("messages"));
+}
+
+// Keeps the reply of its only request.
+class Keeper : public serve::Application {
+ public:
+  std::optional<serve::Answer> check(serve::Request&) override { return std::nullopt; }
+  serve::BodyRule body_rule(const serve::Request&) override { return {1 << 20, false}; }
+  void handle(std::shared_ptr<serve::Request>, serve::ReplyPtr reply) override { kept.set_value(std::move(reply)); }
+  serve::Answer refuse(const std::string&, int status, const std::string& reason) override { return {status, "text/plain", reason, {}}; }
+  serve::Headers common_headers(const serve::Request&) override { return {}; }
+  void finished(const serve::Request&, int, double) override {}
+  std::promise<serve::ReplyPtr> kept;
+};
+
+// A client that is killed resets its connection: the server may be gone before the answer under way notices.
+TEST(Server, AReplyOutlivesTheServer) {
+  for (const bool begun : {false, true}) {
+    auto keeper = std::make_unique<Keeper>();
+    auto kept = keeper->kept.get_future();
+    serve::ServerOptions options;
+    options.port = 0;
+    auto server = std::make_unique<serve::Server>(options, *keeper);
+    std::thread running([&] { server->run(); });
+    Client client(server->port());
+    client.send(with_body("POST", "/", "{}"));
+    serve::ReplyPtr reply = kept.get();
+    if (begun) {
+      reply->begin(200, "text/plain", {});
+      reply->write("a");
+      EXPECT_TRUE(client.read_until("\r\n\r\n"));
+    }
+    const linger at_once{1, 0};
+    ::setsockopt(client.descriptor(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    client.close();
+    std::promise<void> left;
+    reply->on_gone([&] { left.set_value(); });
+    ASSERT_EQ(left.get_future().wait_for(std::chrono::milliseconds(kWaitMs)), std::future_status::ready);
+    server->stop();
+    running.join();
+    server.reset();
+    keeper.reset();
+    EXPECT_TRUE(reply->gone());
+    EXPECT_EQ(reply->begun(), begun);
+    reply->write("b");
+    EXPECT_EQ(reply->unsent_bytes(), 0u);
+    reply.reset();
+  }
 }
 
 class UnixSocket : public Served {

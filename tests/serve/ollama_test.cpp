@@ -1,4 +1,6 @@
 // Ollama's dialect against tiny random models: shapes of answers, settings, errors, models made and removed.
+#include <algorithm>
+
 #include "serve/served.h"
 #include "store/digest.h"
 
@@ -198,6 +200,12 @@ TEST_F(Ollama, ModelsAreMadeCopiedAndRemoved) {
                  {"parameters", {{"num_predict", 3}, {"stop", {"zz"}}, {"temperature", 0}}}};
   const auto lines = post("/api/create", create).lines();
   EXPECT_EQ(lines.back()["status"], "success");
+  const auto told = [](const std::vector<Json>& all, const std::string& begin) {
+    return std::count_if(all.begin(), all.end(), [&](const Json& l) { return l["status"].get<std::string>().starts_with(begin); });
+  };
+  EXPECT_EQ(told(lines, "creating new layer sha256:"), 2);  // system and parameters
+  EXPECT_GE(told(lines, "using existing layer sha256:"), 4);  // the files of tiny
+  EXPECT_EQ(told(post("/api/create", create).lines(), "creating new layer"), 0);
   const Json show = post("/api/show", {{"model", "mine"}}).json();
   EXPECT_EQ(show["system"], "You are a bird.");
   EXPECT_NE(show["parameters"].get<std::string>().find("num_predict                    3"), std::string::npos);
@@ -359,6 +367,11 @@ TEST_F(Ollama, WhatGoesWrongAtOnceHasAStatus) {
           .status,
       400);
   EXPECT_EQ(post("/api/push", {{"model", "nothing"}}).status, 404);
+  for (const char* path : {"/api/show", "/api/pull", "/api/push"}) {
+    const Reply reply = post(path, {{"model", "a b$"}});
+    EXPECT_EQ(reply.status, 400) << path;
+    EXPECT_EQ(reply.json()["error"], "invalid model name") << path;
+  }
   EXPECT_NE(post("/api/embed", {{"model", "nothing"}, {"input", "x"}})
                 .json()["error"]
                 .get<std::string>()

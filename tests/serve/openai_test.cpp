@@ -295,6 +295,7 @@ TEST_F(OpenAi, Responses) {
   EXPECT_EQ(order.back(), "response.incomplete");
   EXPECT_EQ(ask(head("DELETE", "/v1/responses/" + id)).json()["deleted"], true);
   EXPECT_EQ(get("/v1/responses/" + id).status, 404);
+  EXPECT_TRUE(get("/v1/responses/" + id).json()["error"]["param"].is_null());
   EXPECT_EQ(post("/v1/responses", {{"model", "tiny"}, {"input", "x"}, {"previous_response_id", "resp_none"}}).status,
             404);
 }
@@ -334,6 +335,12 @@ TEST_F(OpenAi, AnthropicMessages) {
   EXPECT_EQ(order.front(), "message_start");
   EXPECT_EQ(order.back(), "message_stop");
   EXPECT_EQ(order[order.size() - 2], "message_delta");
+  const Reply whole = post("/v1/messages/count_tokens", body, "X-Request-Id: bird-1\r\n");
+  EXPECT_EQ(whole.headers.at("request-id"), "bird-1");
+  EXPECT_EQ(get("/v1/models").headers.count("request-id"), 0u);
+  body["temperature"] = 1.5;
+  EXPECT_EQ(post("/v1/messages", body).status, 400);
+  body["temperature"] = 1;
   body.erase("max_tokens");
   const Reply refused = post("/v1/messages", body);
   EXPECT_EQ(refused.status, 400);
@@ -367,6 +374,10 @@ TEST_F(OpenAi, HuggingFaceAndTextGeneration) {
   EXPECT_EQ(get("/models/tiny/info").json()["max_total_tokens"], 4096);
   EXPECT_EQ(get("/models/tiny/health").status, 200);
   EXPECT_EQ(post("/models/none", {{"inputs", "x"}}).json()["error"], "Model none does not exist");
+  const Reply measured = post("/models/tiny/generate", {{"inputs", "\xc3\xa4\xe2\x82\xac"}, {"parameters", {{"max_new_tokens", 2}}}});
+  EXPECT_EQ(measured.headers.at("x-compute-characters"), "2");
+  for (const char* header : {"x-total-time", "x-validation-time", "x-queue-time", "x-inference-time", "x-time-per-token"})
+    EXPECT_EQ(measured.headers.count(header), 1u) << header;
   const Reply bad = post("/models/tiny/generate", {{"inputs", "x"}, {"parameters", {{"temperature", 0}}}});
   EXPECT_EQ(bad.status, 422);
   EXPECT_EQ(bad.json()["error_type"], "validation");

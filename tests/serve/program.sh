@@ -69,6 +69,21 @@ holds "a Unix socket that was left over" "$(curl -s --unix-socket "$home/socket"
 stop
 holds "the Unix socket is gone" "$(ls "$home/socket" 2>/dev/null)" ""
 
+# More connections than the shell's limit of open files: the server raises it.
+limit=$(ulimit -Sn)
+ulimit -Sn 64
+start --port 0
+ulimit -Sn "$limit"
+port=$(sed -n 's/.*listening on .*://p' "$home/log")
+idle=()
+for _ in $(seq 100); do
+  exec {socket}<>"/dev/tcp/127.0.0.1/$port"
+  idle+=("$socket")
+done
+holds "100 idle connections under a limit of 64 files" "$(curl -s -m 10 "http://127.0.0.1:$port/health")" '{"status":"ok"}'
+for socket in "${idle[@]}"; do exec {socket}>&-; done
+stop
+
 if command -v systemd-socket-activate >/dev/null; then
   socket_port=$((20000 + RANDOM % 20000))
   systemd-socket-activate -l "127.0.0.1:$socket_port" "$program" serve 2>/dev/null &

@@ -1,5 +1,6 @@
 // Tasks over HTTP in the shapes of Hugging Face's Inference API, with random encoders of one layer.
 #include "served.h"
+#include "text/base64.h"
 
 namespace mynah::test {
 namespace {
@@ -48,6 +49,7 @@ class Tasks : public Served {
         {{"id2label", {{"0", "O"}, {"1", "B-PER"}, {"2", "I-PER"}}},
          {"label2id", {{"O", 0}, {"B-PER", 1}, {"I-PER", 2}}}});
     add("answers", "BertForQuestionAnswering", Json::object());
+    add("ranker", "BertForSequenceClassification", {{"id2label", {{"0", "LABEL_0"}}}, {"label2id", {{"LABEL_0", 0}}}});
   }
 };
 
@@ -81,6 +83,30 @@ TEST_F(Tasks, TheHeadChoosesTheTask) {
   EXPECT_EQ(post("/models/org/classifier", {{"inputs", {"a", "b"}}, {"parameters", {{"candidate_labels", {"x", "y"}}}}})
                 .json()[1]["sequence"],
             "b");
+}
+
+// Models of the golden tasks: what sees or hears is asked as such without a word in the path.
+TEST_F(Tasks, TheHeadChoosesTheTaskOfPicturesAndSounds) {
+  const fs::path golden = fs::path(MYNAH_TEST_DATA) / "golden";
+  const auto bytes = [&](const char* name) {
+    std::ifstream in(golden / "media" / name, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const auto send = [&](const char* model, const std::string& body, const char* type) {
+    std::vector<store::NewFile> files;
+    for (const auto& entry : fs::directory_iterator(golden / "tasks" / model)) files.push_back({entry.path().filename().string(), "", entry.path(), {}, {}});
+    service_->models.store().create(model, "test", "MIT", files);
+    const Reply reply = ask(head("POST", std::string("/models/") + model, "Content-Type: " + std::string(type) + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n") + body);
+    EXPECT_EQ(reply.status, 200) << model << " " << reply.body;
+    return reply.json();
+  };
+  const std::string picture = bytes("picture.png"), sound = bytes("sound.wav");
+  EXPECT_TRUE(send("wav2vec2_keywords", sound, "audio/wav")[0].contains("label"));
+  EXPECT_TRUE(send("wav2vec2_ctc", sound, "audio/wav").contains("text"));
+  EXPECT_TRUE(send("vit_classifier", picture, "image/png")[0].contains("score"));
+  EXPECT_TRUE(send("vit_model", picture, "image/png")[0][0][0].is_number());
+  const Json asked = {{"inputs", text::encode_base64(picture)}, {"parameters", {{"candidate_labels", {"a bird", "a fish"}}}}};
+  EXPECT_EQ(send("clip", asked.dump(), "application/json").size(), 2u);
 }
 
 TEST_F(Tasks, ThePathNamesTheTask) {
@@ -123,6 +149,21 @@ TEST_F(Tasks, PicturesForTextModelsAreRefused) {
                           png);
   EXPECT_EQ(reply.status, 400) << reply.body;
   EXPECT_TRUE(reply.json()["error"].is_string());
+}
+
+TEST_F(Tasks, RankersCutOnlyWhereTheyMay) {
+  Json body = {{"model", "ranker"}, {"query", "bird"}, {"texts", {"a", std::string(300, 'b')}}, {"return_text", true}};
+  const Reply refused = post("/rerank", body);
+  EXPECT_EQ(refused.status, 413);
+  EXPECT_EQ(refused.json()["error_type"], "Validation");
+  body["truncate"] = true;
+  const Json ranked = post("/rerank", body).json();
+  ASSERT_EQ(ranked.size(), 2u) << ranked;
+  EXPECT_GE(ranked[0]["score"].get<double>(), ranked[1]["score"].get<double>());
+  body["model"] = "org/classifier";
+  const Reply other = post("/rerank", body);
+  EXPECT_EQ(other.status, 424);
+  EXPECT_EQ(other.json()["error_type"], "Backend");
 }
 
 TEST_F(Tasks, Predictions) {

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Push and pull against Debian's docker-registry on the loopback interface. Arguments: the program, a .gguf file. Exit code 77: the
-# registry is not installed (apt-get install docker-registry).
+# Push and pull against Debian's docker-registry on the loopback interface, also through a proxy that spoils its answers. Arguments: the
+# program, a .gguf file. Exit code 77: the registry is not installed (apt-get install docker-registry), or python3.
 set -u
 program=$1 model=$2
-command -v docker-registry >/dev/null || exit 77
+command -v docker-registry >/dev/null && command -v python3 >/dev/null || exit 77
+here=$(cd "$(dirname "$0")" && pwd)
 home=$(mktemp -d)
-trap 'kill "$registry" 2>/dev/null; rm -rf "$home"' EXIT
+proxy=
+trap 'kill "$registry" $proxy 2>/dev/null; rm -rf "$home"' EXIT
 port=$((20000 + RANDOM % 20000))
 cat >"$home/config.yml" <<CONFIG
 version: 0.1
@@ -49,6 +51,57 @@ expect "pull without a scheme" 0 "$program" pull --insecure --quiet "ollama:$nam
 expect "unknown tag" 3 "$program" pull --insecure --quiet "ollama:http://127.0.0.1:$port/birds/wren:none"
 expect show 0 "$program" show "ollama:http://$name"
 "$program" show --json "ollama:http://$name" | grep -q 'You are a wren' || { echo "FAILED the system text came along"; failed=1; }
+# Faults on the way: each pull ends well or says what is wrong, and leaves either the whole model or none.
+echo none >"$home/fault"
+python3 "$here/faulty_proxy.py" "$port" "$home/fault" >"$home/proxied" 2>"$home/proxy_log" &
+proxy=$!
+for _ in $(seq 100); do
+  [ -s "$home/proxied" ] && break
+  sleep 0.1
+done
+through=ollama:http://127.0.0.1:$(head -1 "$home/proxied")/birds/wren:small
+export MYNAH_HOME=$home/faults
+faulty() {  # FAULT CODE [NUMBER OF RANGES ASKED FOR, at least]
+  rm -rf "$MYNAH_HOME"
+  echo "$1" >"$home/fault"
+  : >"$home/proxied"
+  expect "pull with fault: $1" "$2" "$program" pull --insecure --quiet "$through"
+  listed=$("$program" list --json | grep -c '"name"')
+  [ "$listed" = "$([ "$2" = 0 ] && echo 1 || echo 0)" ] || { echo "FAILED fault $1: $listed models are listed"; failed=1; }
+  [ "$(grep -c 'bytes=' "$home/proxied")" -ge "${3:-0}" ] || { echo "FAILED fault $1: nothing was resumed"; cat "$home/proxied"; failed=1; }
+  [ "$2" != 0 ] || [ "$(sha256sum <"$("$program" show "$through" | awk '$1 == "path" {print $2}')")" = "$(sha256sum <"$model")" ] || { echo "FAILED fault $1: other bytes"; failed=1; }
+  if [ "$2" != 0 ]; then
+    [ "$(grep -c '^mynah: ' "$home/out")" = 1 ] && [ "$(wc -l <"$home/out")" = 1 ] || { echo "FAILED fault $1: not one line"; cat "$home/out"; failed=1; }
+    # What was kept does no harm to the next pull.
+    echo none >"$home/fault"
+    expect "pull after fault: $1" 0 "$program" pull --insecure --quiet "$through"
+  fi
+}
+faulty none 0
+faulty "cut-once 10000" 0 1
+faulty "cut 20000" 0 2
+faulty "cut 0" 4
+faulty "status 503 2" 0
+faulty "status 429 2" 0
+faulty "status 500 2" 0
+faulty "status 404 9" 3
+faulty "status 401 9" 7
+faulty "status 403 9" 7
+faulty "flip 30000" 5
+faulty short 0 1
+faulty redirect 0
+faulty redirect-loop 4
+faulty garbage 4
+faulty "stall 30000" 0 1  # noticed after 30 seconds
+# A broken pull is gone on with by a server that does not know ranges, or answers with others than were asked for.
+for fault in ranges-ignored wrong-range; do
+  rm -rf "$MYNAH_HOME"
+  echo "stall 25000" >"$home/fault"
+  timeout -s KILL 2 "$program" pull --insecure --quiet "$through" 2>/dev/null
+  echo "$fault" >"$home/fault"
+  expect "broken pull, then $fault" "$([ "$fault" = wrong-range ] && echo 4 || echo 0)" "$program" pull --insecure --quiet "$through"
+done
+kill "$proxy"
 # A blob that has changed in the registry is not taken.
 blob=$(find "$home/registry" -name data -size +100k | head -1)
 [ -n "$blob" ] || blob=$(find "$home/registry" -name data -printf '%s %p\n' | sort -n | tail -1 | cut -d' ' -f2)

@@ -1,4 +1,5 @@
 // The store itself: names, listing, copies, removal, models made here, caches of other tools.
+#include "store/folder.h"
 #include "store/names.h"
 #include "store/selection.h"
 #include "store/store_fixture.h"
@@ -117,6 +118,34 @@ TEST_F(StoreTest, ANameTakenAgainFreesWhatItHeld) {
   ASSERT_EQ(s.list().size(), 1u);
   EXPECT_FALSE(s.has_blob(store::digest_of_text("old bytes")));
   EXPECT_EQ(read_text_file(s.resolve("mine")->path), "new");
+}
+
+TEST_F(StoreTest, WhatKilledProcessesLeaveIsCollected) {
+  store::Store s(settings());
+  EXPECT_EQ(s.collect(std::chrono::seconds(0)), 0u);  // there is no store yet
+  s.create("mine", "here", "", {text_file("a.gguf", "kept bytes")});
+  const fs::path home = folder_.path() / "home";
+  const auto left = [&](const std::string& name) { return folder_.write("home/" + name, "left"); };
+  const std::string hex(64, 'a');
+  const std::vector<fs::path> useless = {left("blobs/sha256-" + hex), left("blobs/partial/import-" + hex), left("blobs/partial/upload-" + hex),
+                                         left("blobs/partial/quantize-x.gguf"), left("manifests/b.json.tmp-1-0"),
+                                         left("snapshots/" + hex + "/a.gguf").parent_path(), left("snapshots/" + hex + ".tmp-1-0/a").parent_path()};
+  const std::vector<fs::path> useful = {left("blobs/partial/" + hex), left("snapshots/ollama-" + hex + "/a.gguf").parent_path()};
+  EXPECT_EQ(s.collect(), 0u);  // it may be needed in a moment
+  for (const auto& path : useless) EXPECT_TRUE(fs::exists(path)) << path;
+  {
+    const store::FolderUse somebody{store::Folder(home)};
+    EXPECT_EQ(s.collect(std::chrono::seconds(0)), 0u);
+    EXPECT_TRUE(fs::exists(useless[0]));
+  }
+  folder_.write("home/manifests/damaged.json", "{");
+  EXPECT_EQ(s.collect(std::chrono::seconds(0)), 0u);  // what it uses is not known
+  EXPECT_TRUE(fs::exists(useless[0]));
+  fs::remove(home / "manifests/damaged.json");
+  EXPECT_EQ(s.collect(std::chrono::seconds(0)), 5 * 4u);
+  for (const auto& path : useless) EXPECT_FALSE(fs::exists(path)) << path;
+  for (const auto& path : useful) EXPECT_TRUE(fs::exists(path)) << path;
+  EXPECT_EQ(read_text_file(s.resolve("mine")->path), "kept bytes");
 }
 
 TEST_F(StoreTest, BadNamesAndFilesAreRefused) {

@@ -1,0 +1,67 @@
+#!/bin/bash
+# mynah serve beside llama-server on the same file in the same run, two threads each: bench/serve_peers.sh MODEL.gguf LLAMA_BIN [rounds]
+# LLAMA_BIN is the folder with llama-server (see bench/peers.sh). Both get 16 slots, two keys and the model's context of 8,192 for each slot;
+# bench/serve.py runs the loads on one after the other. Then embeddings, which llama-server wants a start of its own for, and what the
+# server costs beside the bare engine.
+set -eu
+root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
+model=$(realpath "$1") peer=$2 rounds=${3:-3}
+mynah=$root/build/release/apps/mynah/mynah
+threads=${MYNAH_THREADS:-2}
+work=$(mktemp -d)
+pids=
+trap '[ -z "$pids" ] || kill $pids 2>/dev/null || true; wait; rm -r "$work"' EXIT
+export MYNAH_HOME=$work/store MYNAH_OFFLINE=1 MYNAH_THREADS=$threads
+printf 'first-key\nsecond-key\n' >"$work/keys"
+printf 'FROM %s\n' "$model" >"$work/Modelfile"
+"$mynah" create bench -f "$work/Modelfile" 2>/dev/null
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+ready() { for _ in $(seq 300); do curl -sf "http://127.0.0.1:$1/health" >/dev/null && return; sleep 0.1; done; echo "no server on $1" >&2; exit 1; }
+theirs_with() {  # PORT FLAGS...
+  local port=$1
+  shift
+  "$peer/llama-server" -m "$model" -t "$threads" --host 127.0.0.1 --port "$port" "$@" >"$work/peer.log" 2>&1 &
+  theirs=$!
+  pids="$pids $theirs"
+  ready "$port"
+}
+port=$(free_port)
+"$mynah" serve --port "$port" --model bench --api-key-file "$work/keys" 2>"$work/log" &
+ours=$!
+pids=$ours
+ready "$port"
+peer_port=$(free_port)
+theirs_with "$peer_port" -np 16 -c $((16 * 8192)) --metrics --api-key first-key,second-key
+"$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model bench --keys first-key,second-key \
+  --pids "$ours,$theirs" --rounds "$rounds" --only loads,turns,fairness,cancellation,idle
+kill "$theirs"
+wait "$theirs" 2>/dev/null || true
+peer_port=$(free_port)
+theirs_with "$peer_port" -c 32768 -np 16 -b 2048 -ub 2048 --embeddings --pooling mean --api-key first-key
+"$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model bench --keys first-key --rounds "$rounds" --only embeddings
+kill "$theirs"
+wait "$theirs" 2>/dev/null || true
+
+# Decoding of one stream by the server's clock, and from outside, beside `mynah run`.
+prompt="Tell a long story about a bird."
+rate() { python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["eval_count"] / d["eval_duration"] * 1e9)'; }
+outside() {
+  python3 - "$port" "$prompt" <<'PYTHON'
+import json, sys, time, urllib.request
+body = {"model": "bench", "prompt": sys.argv[2], "options": {"temperature": 0, "num_predict": 256}}
+request = urllib.request.Request(f"http://127.0.0.1:{sys.argv[1]}/api/generate", json.dumps(body).encode(), {"Authorization": "Bearer first-key"})
+first, count = None, 0
+with urllib.request.urlopen(request) as answer:
+    for line in answer:
+        first = first or time.perf_counter()
+        last = json.loads(line)
+print((last["eval_count"] - 1) / (time.perf_counter() - first))
+PYTHON
+}
+for _ in $(seq "$rounds"); do
+  "$mynah" run bench "$prompt" --temperature 0 --max-tokens 256 --threads "$threads" --json </dev/null 2>/dev/null | rate >>"$work/bare"
+  outside >>"$work/outside"
+done
+best() { sort -n "$1" | tail -n 1; }
+awk -v a="$(best "$work/bare")" -v b="$(best "$work/outside")" 'BEGIN { printf "\none stream of 256: %.1f tokens/s in mynah run, %.1f from the server as its client sees them, %.1f %% less\n", a, b, (1 - b / a) * 100 }'
