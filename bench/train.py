@@ -24,6 +24,8 @@ import sys
 import tempfile
 import time
 
+# A script's folder comes first among the places of modules, and tokenizers.py in it would stand before the package.
+sys.path = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(os.path.abspath(__file__))]
 TEXT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "examples", "tinyshakespeare.txt.gz")
 NO_DROPOUT = {"attn_pdrop": 0, "resid_pdrop": 0, "embd_pdrop": 0}
 JOBS = {

@@ -48,7 +48,9 @@ $mynah align ppo "$out/sft" --train-file "$out/prompts.jsonl" --reward-model "$o
 echo "== DPO" >&2
 $mynah align dpo "$out/sft" --train-file "$out/pairs.jsonl" --output-dir "$out/dpo" --max-steps $dpo --learning-rate 1e-4 --save-steps 0 --logging-steps 5
 
-$mynah plot "$out/base" "$out/sft" "$out/reward" "$out/ppo" "$out/dpo" --output "$out/curves.svg"
+for picture in curves.svg curves.png; do
+  $mynah plot "$out/base" "$out/sft" "$out/reward" "$out/ppo" "$out/dpo" --output "$out/$picture"
+done
 for model in sft ppo dpo; do
   printf '%s: ' "$model"
   $mynah run "$out/$model" "Will the king sing?" --raw --temperature 0 --max-tokens 12

@@ -22,6 +22,8 @@ struct Options {
   SftFlags sft;
   TrainingOptions training;
   std::optional<double> beta, center_rewards;
+  bool disable_dropout = true;
+  cli::Option* disable_dropout_option = nullptr;
   train::PreferenceOptions preference;
   // Learning from rewards.
   std::string reward, reward_model, replay, scale_rewards, reward_clip_range;
@@ -108,6 +110,8 @@ std::unique_ptr<train::Objective> make_online(const Options& o, train::Arguments
 
 int act(const Options& o) {
   train::Arguments a = o.training.arguments(defaults_of(o.method));
+  // Policies and what they are compared with are to differ by their weights alone.
+  a.disable_dropout = o.disable_dropout_option->count() ? o.disable_dropout : o.method != "sft" && o.method != "grpo" && o.method != "rloo";
   train::SubjectOptions s = o.subject.subject(a.seed);
   if (o.train_file.empty() && !learns_from_rewards(o.method)) fail(ErrorCode::usage, "align {}: --train-file is needed", o.method);
   if (o.method == "reward") {
@@ -161,6 +165,7 @@ void add_align(cli::App& parent, std::function<int()>& action) {
   c->add_option("--train-file", o->train_file, "rows as TRL names them: prompt, chosen, rejected; or prompt, completion, label ...")->type_name("FILE");
   c->add_option("--validation-file", o->validation_file, "held-out rows")->type_name("FILE");
   c->add_option("--ref-model", o->ref_model, "what the policy is compared with (default: MODEL as it is at the start)")->type_name("MODEL");
+  o->disable_dropout_option = c->add_flag("--disable-dropout{true}", o->disable_dropout, "no dropout while training (default of reward, dpo, kto, orpo, ppo)");
   c->add_option("--beta", o->beta, "how strongly the reference holds (0.1)");
   c->add_option("--loss-type", o->loss_type, "dpo: sigmoid, hinge, ipo, robust, apo_zero ...; kto: kto, apo_zero_unpaired; a comma list adds up");
   c->add_option("--loss-weights", o->loss_weights, "comma list, one per loss type");

@@ -1,4 +1,4 @@
-// mynah plot RUN...: curves of log.jsonl files as an SVG picture.
+// mynah plot RUN...: curves of log.jsonl files as a picture.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <map>
 
-#include "base/file.h"
 #include "base/require.h"
 #include "cli.h"
 #include "command.h"
 #include "data/rows.h"
+#include "plot_canvas.h"
 #include "subject_options.h"
 
 namespace mynah::app {
@@ -30,13 +30,7 @@ struct Curve {
 using Panels = std::vector<std::pair<std::string, std::vector<Curve>>>;  // by metric
 
 constexpr double kWidth = 720, kHeight = 300, kLeft = 70, kRight = 20, kTop = 34, kBottom = 40;
-constexpr const char* kColours[] = {"#0b62a4", "#c4412d", "#2f8f4e", "#8a5bb5", "#b5852b", "#3c8d99"};
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) out += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '>' ? "&gt;" : std::string(1, c);
-  return out;
-}
+constexpr media::Color kColors[] = {{11, 98, 164}, {196, 65, 45}, {47, 143, 78}, {138, 91, 181}, {181, 133, 43}, {60, 141, 153}}, kInk{0, 0, 0}, kGrid{221, 221, 221};
 
 // Round numbers that divide [low, high] in about five parts.
 std::vector<double> ticks(double low, double high) {
@@ -73,7 +67,7 @@ Panels read(const Options& o) {
   return panels;
 }
 
-std::string panel(const std::string& name, const std::vector<Curve>& curves, double top) {
+void panel(Canvas& canvas, const std::string& name, const std::vector<Curve>& curves, double top) {
   double x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
   for (const Curve& c : curves)
     for (const auto& [x, y] : c.points) {
@@ -84,33 +78,26 @@ std::string panel(const std::string& name, const std::vector<Curve>& curves, dou
   if (y1 <= y0) y0 -= 0.5, y1 = y0 + 1;
   const auto px = [&](double x) { return kLeft + (x - x0) / (x1 - x0) * (kWidth - kLeft - kRight); };
   const auto py = [&](double y) { return top + kHeight - kBottom - (y - y0) / (y1 - y0) * (kHeight - kTop - kBottom); };
-  std::string svg = fmt::format("<text x=\"{}\" y=\"{}\" font-weight=\"bold\">{}</text>\n", kLeft, top + 20, escaped(name));
-  for (const double t : ticks(y0, y1))
-    svg += fmt::format("<path d=\"M{:.1f} {:.1f}H{:.1f}\" stroke=\"#ddd\"/><text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.4g}</text>\n", kLeft, py(t), kWidth - kRight,
-                       kLeft - 6, py(t) + 4, t);
-  for (const double t : ticks(x0, x1))
-    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{:.6g}</text>\n", px(t), top + kHeight - kBottom + 18, t);
-  for (size_t i = 0; i < curves.size(); ++i) {
-    const char* colour = kColours[i % std::size(kColours)];
-    std::string path;
-    for (const auto& [x, y] : curves[i].points) path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", px(x), py(y));
-    svg += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\"/>\n", path, colour);
-    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\" fill=\"{}\">{}</text>\n", kWidth - kRight - 4, top + 20 + 15 * static_cast<double>(i), colour,
-                       escaped(curves[i].run));
+  canvas.text(kLeft, top + 20, Anchor::start, name, kInk, true);
+  for (const double t : ticks(y0, y1)) {
+    canvas.line({{kLeft, py(t)}, {kWidth - kRight, py(t)}}, 1, kGrid);
+    canvas.text(kLeft - 6, py(t) + 4, Anchor::end, fmt::format("{:.4g}", t), kInk);
   }
-  return svg;
+  for (const double t : ticks(x0, x1)) canvas.text(px(t), top + kHeight - kBottom + 18, Anchor::middle, fmt::format("{:.6g}", t), kInk);
+  for (size_t i = 0; i < curves.size(); ++i) {
+    const media::Color& color = kColors[i % std::size(kColors)];
+    std::vector<std::pair<double, double>> points;
+    for (const auto& [x, y] : curves[i].points) points.emplace_back(px(x), py(y));
+    canvas.line(points, 1.5, color);
+    canvas.text(kWidth - kRight - 4, top + 20 + 15 * static_cast<double>(i), Anchor::end, curves[i].run, color);
+  }
 }
 
 int act(const Options& o) {
   const Panels panels = read(o);
-  std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\">\n"
-      "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-      kWidth, kHeight * static_cast<double>(panels.size()));
-  for (size_t i = 0; i < panels.size(); ++i) svg += panel(panels[i].first, panels[i].second, kHeight * static_cast<double>(i));
-  AtomicFile file(o.output);
-  file.write(svg + "</svg>\n");
-  file.commit();
+  const auto canvas = make_canvas(o.output, kWidth, kHeight * static_cast<double>(panels.size()));
+  for (size_t i = 0; i < panels.size(); ++i) panel(*canvas, panels[i].first, panels[i].second, kHeight * static_cast<double>(i));
+  canvas->write(o.output);
   fmt::print(stderr, "{}: {} curves\n", o.output, panels.size());
   return 0;
 }
@@ -121,7 +108,7 @@ void add_plot(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("plot", "Draw the curves of training runs");
   auto o = std::make_shared<Options>();
   c->add_option("runs", o->runs, "output folders of runs, or log.jsonl files")->required()->type_name("RUN...");
-  c->add_option("--output", o->output, "SVG file to write")->capture_default_str();
+  c->add_option("--output", o->output, "picture to write: .svg, .png or .jpg")->capture_default_str();
   c->add_option("--metrics", o->metrics, "comma list of names in log.jsonl (default: loss, reward, KL ... as they occur)");
   c->callback([o, &action] { action = [o] { return act(*o); }; });
 }

@@ -42,9 +42,13 @@ void TrainingOptions::add(cli::App& c) {
   norm_option_ = c.add_option("--max-grad-norm", a.max_grad_norm, "gradients are scaled down to this norm (0: never)")->group(kGroup);
   option("--seed", a.seed, "of initial weights, the order of rows and dropout");
   c.add_flag("--bf16{true}", a.bf16, "compute products in bfloat16")->group(kGroup);
+  c.add_flag("--gradient-checkpointing{true}", a.gradient_checkpointing, "keep only what enters each layer and compute it again in the backward pass: less memory, more time")
+      ->group(kGroup);
   c.add_flag("--no-shuffle{true}", no_shuffle_, "rows in the order of the file")->group(kGroup);
   logging_option_ = c.add_option("--logging-steps", a.logging_steps, "updates between rows of log.jsonl (by trainer: 500 or 10)")->group(kGroup);
   option("--eval-steps", a.eval_steps, "updates between evaluations (0: at the end)");
+  c.add_option("--sample-prompt", a.sample_prompts, "at every evaluation show and log what the model answers (may be repeated)")->type_name("TEXT")->allow_extra_args(false)->group(kGroup);
+  option("--sample-max-new-tokens", a.sample_max_new_tokens, "tokens of such an answer");
   option("--save-steps", a.save_steps, "updates between checkpoints (0: none)");
   option("--save-total-limit", a.save_total_limit, "checkpoints to keep (0: all)");
   c.add_flag("--load-best-model-at-end{true}", a.load_best_model_at_end, "keep the weights with the best eval_loss")->group(kGroup);
@@ -80,7 +84,7 @@ train::Arguments TrainingOptions::arguments(const TrainingDefaults& defaults) co
 }
 
 const std::vector<std::string>& training_flags() {
-  static const std::vector<std::string> flags = {"--bf16", "--no-shuffle", "--packing", "--load-best-model-at-end", "--use-rslora", "--use-dora", "--completion-only-loss",
+  static const std::vector<std::string> flags = {"--bf16", "--gradient-checkpointing", "--disable-dropout", "--no-shuffle", "--packing", "--load-best-model-at-end", "--use-rslora", "--use-dora", "--completion-only-loss",
                                                  "--assistant-only-loss", "--whole-word", "--permute-sentences", "--byte-level", "--lowercase", "--normalize-advantages", "--mask-truncated-completions",
                                                  "--use-bias-correction-kl", "--whiten-rewards", "--use-weighting"};
   return flags;

@@ -139,17 +139,20 @@ void backward(const Tensor& y, const Tensor& seed) {
 
 Tensor checkpoint(const std::function<Tensor(const std::vector<Tensor>&)>& f, const std::vector<Tensor>& inputs) {
   if (!recording) return f(inputs);
-  Tensor y;
-  {
-    NoGrad no_grad;
-    y = f(inputs);
-  }
-  // The result depends on parameters even when no input is tracked, so a tracked stand-in always joins the inputs.
+  const auto as_leaves = [inputs] {
+    std::vector<Tensor> leaves;
+    for (const Tensor& x : inputs) leaves.push_back(x.requires_grad() ? requires_grad(x) : x);
+    return leaves;
+  };
+  // Recorded like the second time, so that ops take the same ways, and forgotten at once.
+  Tensor y = f(as_leaves());
+  if (!y.requires_grad()) return y;
+  y = y.detach();
+  // The result may depend on parameters alone, so a tracked stand-in always joins the inputs.
   std::vector<Tensor> recorded = inputs;
   recorded.push_back(requires_grad(Tensor::zeros({1})));
-  return record(y.detach(), recorded, [f, inputs](const Tensor& g) {
-    std::vector<Tensor> again;
-    for (const Tensor& x : inputs) again.push_back(x.requires_grad() ? requires_grad(x) : x);
+  return record(y, recorded, [f, as_leaves](const Tensor& g) {
+    const std::vector<Tensor> again = as_leaves();
     const bool before = std::exchange(recording, true);
     Tensor y2;
     try {

@@ -2,6 +2,8 @@
 #pragma once
 #include <array>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "media/image.h"
 
@@ -23,6 +25,12 @@ void draw_frame(Image& image, const Box& box, int64_t thickness, const Color& co
 // Text on a filled ground whose lower left corner is (left, bottom), moved into the picture. `scale`: pixels of one dot of the font.
 // Characters beyond ASCII are drawn as boxes.
 void draw_label(Image& image, int64_t left, int64_t bottom, std::string_view text, int64_t scale, const Color& color);
+// Text alone, whose lower left corner is (left, bottom).
+void draw_text(Image& image, int64_t left, int64_t bottom, std::string_view text, int64_t scale, const Color& color);
+// Pixels that a text is wide.
+int64_t text_width(std::string_view text, int64_t scale);
+// Through these points (x, y), whole numbers being the corners of pixels, with smoothed edges.
+void draw_line(Image& image, const std::vector<std::pair<double, double>>& points, double thickness, const Color& color);
 // Tints the pixels where `mask` [height * width] is not 0.
 void draw_mask(Image& image, const std::vector<uint8_t>& mask, const Color& color);
 

@@ -5,6 +5,7 @@
 #include "models/model_entry.h"
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/recompute.h"
 
 namespace mynah {
 namespace {
@@ -18,7 +19,8 @@ const BertHeadNames kHeads = {.pooler = "albert.pooler",
                               .sequences = {"albert.pooler"},
                               .choices = {"albert.pooler"},
                               .relationship = "sop_classifier.classifier",
-                              .relationship_output = "sop_logits"};
+                              .relationship_output = "sop_logits",
+                              .drops_relationship = true};
 
 class Albert : public nn::EncoderModel {
  public:
@@ -30,11 +32,12 @@ class Albert : public nn::EncoderModel {
         inner_(nn::config_int(json, "inner_group_num", 1, 1, 10000)),
         embeddings_(c_, w / "albert" / "embeddings", nn::config_int(json, "embedding_size", 128)),
         widen_(w / "albert" / "encoder", "embedding_hidden_mapping_in", embeddings_.word.columns(), c_.hidden_size, c_.init()),
-        heads_(c_, json, w, kHeads, embeddings_.word) {
+        heads_(c_, nn::with_defaults(json, {{"classifier_dropout_prob", 0.1}}), w, kHeads, embeddings_.word) {
     for (int64_t g = 0; g < groups_; ++g)
       for (int64_t i = 0; i < inner_; ++i) {
         layers_.emplace_back(c_, w / "albert" / "encoder" / "albert_layer_groups" / g / "albert_layers" / i, kLayer);
         layers_.back().distance_scale = 1;  // added to scores that are scaled already
+        layers_.back().output_drop = 0;
       }
   }
 
@@ -44,7 +47,8 @@ class Albert : public nn::EncoderModel {
     if (states) states->push_back(x);
     for (int64_t i = 0; i < c_.num_hidden_layers; ++i) {
       const int64_t first = i * groups_ / c_.num_hidden_layers * inner_;
-      for (int64_t k = 0; k < inner_; ++k) x = layers_[static_cast<size_t>(first + k)].forward(x, batch, 0);
+      for (int64_t k = 0; k < inner_; ++k)
+        x = nn::layer(x, {}, batch, [&layer = layers_[static_cast<size_t>(first + k)]](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b, 0); });
       if (states) states->push_back(x);
     }
     return x;

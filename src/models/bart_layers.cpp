@@ -5,6 +5,7 @@
 
 #include "base/require.h"
 #include "nn/config.h"
+#include "nn/recompute.h"
 #include "nn/sinusoids.h"
 
 namespace mynah {
@@ -46,6 +47,11 @@ BartConfig::BartConfig(const Json& c, const BartFamily& f)
       pad_token_id(static_cast<int32_t>(nn::config_int(c, "pad_token_id", f.pad_token_id, -1))),
       init_std(static_cast<float>(nn::config_number(c, "init_std", 0.02))),
       embed_scale(nn::config_bool(c, "scale_embedding", f.scale_embedding) ? std::sqrt(static_cast<float>(d_model)) : 1.0f),
+      dropout(nn::dropout_rate(c, "dropout", f.dropout)),
+      attention_dropout(nn::dropout_rate(c, "attention_dropout", f.attention_dropout)),
+      activation_dropout(nn::dropout_rate(c, "activation_dropout", 0)),
+      encoder_layerdrop(nn::dropout_rate(c, "encoder_layerdrop", f.layer_dropout)),
+      decoder_layerdrop(nn::dropout_rate(c, "decoder_layerdrop", f.layer_dropout)),
       tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", true)),
       share_encoder_decoder_embeddings(nn::config_bool(c, "share_encoder_decoder_embeddings", true)),
       activation_function(activation(nn::config_string(c, "activation_function", f.activation_function))),
@@ -70,6 +76,9 @@ Tensor BartAttention::output(const Tensor& attended) const { return out(reshape(
 BartLayer::BartLayer(const BartConfig& c, const Weights& w, bool decoder, bool crosses)
     : norm_first(c.family.norm_first),
       causal(decoder),
+      drop(c.dropout),
+      attention_drop(c.attention_dropout),
+      activation_drop(c.activation_dropout),
       self(w / "self_attn", c.d_model, decoder ? c.decoder_attention_heads : c.encoder_attention_heads, c.init(), c.family.key_bias),
       self_norm(w, "self_attn_layer_norm", c.d_model, kEps),
       fc1(w, "fc1", c.d_model, decoder ? c.decoder_ffn_dim : c.encoder_ffn_dim, c.init()),
@@ -85,23 +94,25 @@ Tensor BartLayer::forward(Tensor x, const nn::TokenBatch& batch, int layer, Tens
   AttentionConfig config;
   config.causal = causal;
   // x plus a part of the layer, with the part's norm before or after
-  const auto residual = [&](const nn::LayerNorm& norm, const auto& part) { x = norm_first ? x + part(norm(x)) : norm(x + part(x)); };
+  const auto residual = [&](const nn::LayerNorm& norm, const auto& part) {
+    x = norm_first ? x + nn::dropout(part(norm(x)), drop) : norm(x + nn::dropout(part(x), drop));
+  };
   residual(self_norm, [&](const Tensor& y) {
     const auto [k, v] = self.keys_values(y);
-    return self.output(nn::attend(self.queries(y), k, v, batch, layer, config));
+    return self.output(nn::attend(self.queries(y), k, v, batch, layer, config, attention_drop));
   });
   if (cross && (batch.memory.defined() || !batch.memory_caches.empty()))
     residual(cross_norm, [&](const Tensor& y) {
       const Tensor q = cross->queries(y);
       if (queries) *queries = q;
-      return cross->output(nn::attend_memory(q, batch, layer, cross->heads, [&](const Tensor& rows) { return cross->keys_values(rows); }, config));
+      return cross->output(nn::attend_memory(q, batch, layer, cross->heads, [&](const Tensor& rows) { return cross->keys_values(rows); }, config, attention_drop));
     });
-  residual(ff_norm, [&](const Tensor& y) { return fc2(activate(fc1(y), act)); });
+  residual(ff_norm, [&](const Tensor& y) { return fc2(nn::dropout(activate(fc1(y), act), activation_drop)); });
   return x;
 }
 
 BartStack::BartStack(const BartConfig& c, const Weights& w, nn::Matrix table, bool decoder, bool crosses)
-    : padding_id(c.pad_token_id), unused_positions(c.family.unused_positions), embed_scale(c.embed_scale), positions(c.family.positions), words(std::move(table)) {
+    : padding_id(c.pad_token_id), unused_positions(c.family.unused_positions), embed_scale(c.embed_scale), drop(c.dropout), layer_drop(decoder ? c.decoder_layerdrop : c.encoder_layerdrop), positions(c.family.positions), words(std::move(table)) {
   if (positions == BartFamily::Positions::learned)
     position = w.tensor("embed_positions.weight", {c.max_position_embeddings + unused_positions, c.d_model}, c.init());
   if (c.family.norm_embedding) embedding_norm = nn::LayerNorm(w, "layernorm_embedding", c.d_model, kEps);
@@ -130,14 +141,15 @@ Tensor BartStack::embed(const nn::TokenBatch& batch) const {
   Tensor x = words.lookup(batch.ids, padding_id);
   if (embed_scale != 1) x = x * embed_scale;
   x = x + position_rows(batch);
-  return embedding_norm.weight.defined() ? embedding_norm(x) : x;
+  return nn::dropout(embedding_norm.weight.defined() ? embedding_norm(x) : x, drop);
 }
 
 Tensor BartStack::forward(const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
   Tensor x = embed(batch);
   for (size_t i = 0; i < layers.size(); ++i) {
     if (states) states->push_back(x);
-    x = layers[i].forward(x, batch, static_cast<int>(i));
+    if (nn::skips_layer(layer_drop)) continue;
+    x = nn::layer(x, {}, batch, [&layer = layers[i], i](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b, static_cast<int>(i)); });
   }
   if (last_norm.weight.defined()) x = last_norm(x);
   if (states) states->push_back(x);

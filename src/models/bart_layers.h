@@ -30,6 +30,7 @@ struct BartFamily {
   const char* head = "lm_head";    // the output matrix, where a file holds one
   int64_t memory_size = 0;         // width of the rows that a decoder alone attends to, where it is not d_model
   bool always_crosses = false;     // a decoder alone has cross-attention without add_cross_attention
+  double dropout = 0.1, attention_dropout = 0, layer_dropout = 0;
 };
 
 struct BartConfig {
@@ -40,6 +41,8 @@ struct BartConfig {
       decoder_ffn_dim, max_position_embeddings;
   int32_t pad_token_id;
   float init_std, embed_scale;
+  // While training: of embeddings and of what each part adds; of attention's weights; behind the activation; of whole layers.
+  float dropout, attention_dropout, activation_dropout, encoder_layerdrop, decoder_layerdrop;
   bool tie_word_embeddings, share_encoder_decoder_embeddings;
   Activation activation_function;
   BartFamily family;
@@ -63,6 +66,7 @@ struct BartLayer {
   Tensor forward(Tensor x, const nn::TokenBatch& batch, int layer, Tensor* queries = nullptr) const;
 
   bool norm_first, causal;
+  float drop, attention_drop, activation_drop;
   BartAttention self;
   nn::LayerNorm self_norm;
   std::optional<BartAttention> cross;
@@ -83,7 +87,7 @@ struct BartStack {
 
   int32_t padding_id;
   int64_t unused_positions;
-  float embed_scale;
+  float embed_scale, drop, layer_drop;
   BartFamily::Positions positions;
   nn::Matrix words;
   Tensor position;  // learned ones

@@ -20,23 +20,30 @@ Tensor MaskedLmHead::operator()(const Tensor& hidden) const { return decoder(nor
 
 namespace {
 
-// Of what a classifier reads: the families' own keys, else as in the layers.
-float classifier_dropout(const Json& json, HeadKind kind, float otherwise) {
-  if (kind == HeadKind::question_answering) return 0;
-  for (const char* key : {"classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout"})
-    if (json.contains(key) && json[key].is_number()) return json[key].get<float>();
-  return otherwise;
+// Of what an output matrix reads: the families' own keys, else as in the layers.
+float output_dropout(const Json& json, HeadKind kind, const BertHeadNames& names, float otherwise) {
+  const float classifier = nn::dropout_rate(json, "classifier_dropout", nn::dropout_rate(json, "classifier_dropout_prob", otherwise));
+  const auto of = [&](const FirstTokenHead& head) { return head.out_dropout ? nn::dropout_rate(json, head.out_dropout, classifier) : classifier; };
+  switch (kind) {
+    case HeadKind::question_answering: return nn::dropout_rate(json, "qa_dropout", 0);
+    case HeadKind::token_classification: return classifier;
+    case HeadKind::sequence_classification: return of(names.sequences);
+    case HeadKind::multiple_choice: return of(names.choices);
+    case HeadKind::pretraining: return names.drops_relationship ? classifier : 0;
+    default: return 0;
+  }
 }
 
 }  // namespace
 
 BertHeads::BertHeads(const BertConfig& c, const Json& json, const nn::Weights& w, const BertHeadNames& names, const nn::Matrix& word)
     : kind_(nn::head_kind(json)), relationship_output_(names.relationship_output),
-      drop_(classifier_dropout(json, kind_, c.hidden_dropout_prob)) {
+      drop_(output_dropout(json, kind_, names, c.hidden_dropout_prob)), dense_drop_(0) {
   const auto linear = [&](const std::string& name, int64_t out) { return nn::Linear(w, name, c.hidden_size, out, c.init()); };
   const auto first_token = [&](const FirstTokenHead& head, int64_t out) {
     dense_ = linear(head.dense, c.hidden_size);
     act_ = head.act;
+    if (head.dense_dropout) dense_drop_ = *head.dense_dropout ? nn::dropout_rate(json, head.dense_dropout, 0) : drop_;
     out_ = linear(head.out, out);
   };
   if (kind_ == HeadKind::masked_lm || kind_ == HeadKind::pretraining)
@@ -56,15 +63,15 @@ BertHeads::BertHeads(const BertConfig& c, const Json& json, const nn::Weights& w
 }
 
 nn::EncoderModel::Outputs BertHeads::operator()(const Tensor& hidden, const nn::TokenBatch& batch) const {
-  const auto pooled = [&] { return activate(dense_(nn::first_tokens(hidden, batch)), act_); };
+  const auto pooled = [&] { return activate(dense_(nn::dropout(nn::first_tokens(hidden, batch), dense_drop_)), act_); };
   switch (kind_) {
     case HeadKind::masked_lm: return {{{"logits", masked_lm_(hidden)}}, {}};
     case HeadKind::token_classification:
     case HeadKind::question_answering: return {{{"logits", out_(nn::dropout(hidden, drop_))}}, {}};
-    case HeadKind::pretraining: return {{{"prediction_logits", masked_lm_(hidden)}}, {{relationship_output_, out_(pooled())}}};
+    case HeadKind::pretraining: return {{{"prediction_logits", masked_lm_(hidden)}}, {{relationship_output_, out_(nn::dropout(pooled(), drop_))}}};
     case HeadKind::sequence_classification:
     case HeadKind::multiple_choice:
-    case HeadKind::next_sentence: return {{}, {{"logits", out_(nn::dropout(pooled(), kind_ == HeadKind::next_sentence ? 0 : drop_))}}};
+    case HeadKind::next_sentence: return {{}, {{"logits", out_(nn::dropout(pooled(), drop_))}}};
     default: {
       nn::EncoderModel::Outputs out{{{"last_hidden_state", hidden}}, {}};
       if (dense_.defined()) out.sequences["pooler_output"] = pooled();

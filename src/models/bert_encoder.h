@@ -31,6 +31,8 @@ struct FirstTokenHead {
   std::string dense;
   Activation act = Activation::tanh;
   std::string out = "classifier";
+  // Keys of the dropout before `dense` ("": as before `out`; null: none), and of that before `out` (null: the classifiers' in general).
+  const char *dense_dropout = nullptr, *out_dropout = nullptr;
 };
 
 struct BertHeadNames {
@@ -40,6 +42,7 @@ struct BertHeadNames {
   FirstTokenHead sequences, choices;
   std::string relationship;                       // of two sentences, read by the pooler; empty: no such head
   std::string relationship_output = "seq_relationship_logits";
+  bool drops_relationship = false;
 };
 
 class BertHeads {
@@ -53,7 +56,7 @@ class BertHeads {
   nn::Linear dense_, out_;
   Activation act_ = Activation::tanh;
   std::string relationship_output_;
-  float drop_;  // before the output of classifiers
+  float drop_, dense_drop_;  // before the output of classifiers, before the dense map of those that read the first token
 };
 
 // What a family calls its parts.

@@ -5,7 +5,7 @@
 
 #include "base/require.h"
 #include "nn/config.h"
-#include "nn/dropout.h"
+#include "nn/recompute.h"
 
 namespace mynah {
 namespace {
@@ -31,8 +31,8 @@ BertConfig::BertConfig(const Json& c, bool may_decode)
       pad_token_id(static_cast<int32_t>(nn::config_int(c, "pad_token_id", 0, -1))),
       layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-12))),
       initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
-      hidden_dropout_prob(static_cast<float>(nn::config_number(c, "hidden_dropout_prob", 0.1))),
-      attention_probs_dropout_prob(static_cast<float>(nn::config_number(c, "attention_probs_dropout_prob", 0.1))),
+      hidden_dropout_prob(nn::dropout_rate(c, "hidden_dropout_prob", 0.1)),
+      attention_probs_dropout_prob(nn::dropout_rate(c, "attention_probs_dropout_prob", 0.1)),
       hidden_act(activation(nn::config_string(c, "hidden_act", "gelu"))),
       position_embedding_type(positions_of(c)) {
   require(hidden_size % num_attention_heads == 0, "config.json: hidden_size {} is not a multiple of num_attention_heads {}", hidden_size,
@@ -84,7 +84,8 @@ Tensor BertCross::forward(const Tensor& x, const nn::TokenBatch& batch, int laye
 BertLayer::BertLayer(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names, const BertDecoding& decoding)
     : heads(c.num_attention_heads),
       head_dim(c.hidden_size / c.num_attention_heads),
-      drop(c.hidden_dropout_prob),
+      drop(c.drops_attention_output ? c.hidden_dropout_prob : 0),
+      output_drop(c.drops_output ? c.hidden_dropout_prob : 0),
       attention_drop(c.attention_probs_dropout_prob),
       qkv(w, {names.query, names.key, names.value}, c.hidden_size, {c.hidden_size, c.hidden_size, c.hidden_size}, c.init()),
       attention_out(w, names.attention_out, c.hidden_size, c.hidden_size, c.init()),
@@ -133,7 +134,7 @@ Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int laye
   const Tensor attended = reshape(nn::attend(q, k, part(2), batch, layer, config, attention_drop), {n, size});
   Tensor y = attention_norm(nn::dropout(attention_out(attended), drop) + x);
   if (cross && (batch.memory.defined() || !batch.memory_caches.empty())) y = cross->forward(y, batch, layer);
-  return output_norm(nn::dropout(output(activate(intermediate(y), act)), drop) + y);
+  return output_norm(nn::dropout(output(activate(intermediate(y), act)), output_drop) + y);
 }
 
 BertStack::BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names, const BertDecoding& decoding) {
@@ -143,7 +144,12 @@ BertStack::BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerN
 Tensor BertStack::forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states, const AttentionConfig& attention) const {
   if (states) states->push_back(x);
   for (size_t i = 0; i < layers.size(); ++i) {
-    x = layers[i].forward(x, batch, static_cast<int>(i), attention);
+    const Tensor shared = attention.distance_bias;
+    x = nn::layer(x, shared, batch, [&layer = layers[i], i, attention](const Tensor& in, const Tensor& bias, const nn::TokenBatch& b) {
+      AttentionConfig config = attention;
+      config.distance_bias = bias;
+      return layer.forward(in, b, static_cast<int>(i), config);
+    });
     if (states) states->push_back(x);
   }
   return x;

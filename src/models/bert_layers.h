@@ -23,6 +23,7 @@ struct BertConfig {
   int32_t pad_token_id;
   float layer_norm_eps, initializer_range, hidden_dropout_prob, attention_probs_dropout_prob;
   Activation hidden_act;
+  bool drops_attention_output = true, drops_output = true;  // whether a layer's two parts are dropped before their sums
   Positions position_embedding_type;  // relative ones: arXiv:1803.02155, arXiv:2009.13658
   nn::Init init() const { return nn::Init::with_std(initializer_range); }
 };
@@ -78,7 +79,7 @@ struct BertLayer {
   Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, const AttentionConfig& attention = {}, const Bias& bias = {}) const;
 
   int64_t heads, head_dim;
-  float drop, attention_drop;
+  float drop, output_drop, attention_drop;
   nn::JoinedLinear qkv;
   nn::Linear attention_out;
   nn::LayerNorm attention_norm;

@@ -7,6 +7,7 @@
 #include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/losses.h"
+#include "nn/recompute.h"
 #include "nn/vision_model.h"
 
 namespace mynah {
@@ -18,7 +19,8 @@ ClipStackConfig::ClipStackConfig(const Json& c, int64_t hidden, int64_t layers, 
       intermediate_size(nn::config_int(c, "intermediate_size", intermediate)),
       hidden_act(activation(nn::config_string(c, "hidden_act", act))),
       layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", eps))),
-      initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))) {
+      initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
+      attention_dropout(nn::dropout_rate(c, "attention_dropout", 0)) {
   require(hidden_size % num_attention_heads == 0, "config.json: hidden_size {} is not a multiple of num_attention_heads {}", hidden_size, num_attention_heads);
 }
 
@@ -32,7 +34,8 @@ ClipLayer::ClipLayer(const ClipStackConfig& c, const nn::Weights& w)
       qkv(w / "self_attn", {"q_proj", "k_proj", "v_proj"}, c.hidden_size, {c.hidden_size, c.hidden_size, c.hidden_size}, c.init()),
       out_proj(w / "self_attn", "out_proj", c.hidden_size, c.hidden_size, c.init()),
       norm2(w, "layer_norm2", c.hidden_size, c.layer_norm_eps),
-      mlp(c, w / "mlp") {}
+      mlp(c, w / "mlp"),
+      attention_drop(c.attention_dropout) {}
 
 Tensor ClipLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer, bool causal) const {
   const int64_t n = x.size(0), size = heads * head_dim;
@@ -40,7 +43,7 @@ Tensor ClipLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int laye
   const auto part = [&](int64_t i) { return nn::split_heads(narrow(all, 1, i * size, size), n, heads, head_dim); };
   AttentionConfig config;
   config.causal = causal;
-  const Tensor y = x + out_proj(reshape(nn::attend(part(0), part(1), part(2), batch, layer, config), {n, size}));
+  const Tensor y = x + out_proj(reshape(nn::attend(part(0), part(1), part(2), batch, layer, config, attention_drop), {n, size}));
   return y + mlp(norm2(y));
 }
 
@@ -55,7 +58,9 @@ Tensor ClipStack::forward(Tensor x, const nn::TokenBatch& batch, bool causal, st
   };
   note();
   for (size_t i = 0; i < layers.size(); ++i) {
-    x = layers[i].forward(x, batch, static_cast<int>(i), causal);
+    x = nn::layer(x, {}, batch, [&layer = layers[i], i, causal](const Tensor& in, const Tensor&, const nn::TokenBatch& b) {
+      return layer.forward(in, b, static_cast<int>(i), causal);
+    });
     note();
   }
   return x;

@@ -17,7 +17,7 @@ struct ClipStackConfig {
 
   int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size;
   Activation hidden_act;
-  float layer_norm_eps, initializer_range;
+  float layer_norm_eps, initializer_range, attention_dropout;
   nn::Init init() const { return nn::Init::with_std(initializer_range); }
 };
 
@@ -40,6 +40,7 @@ struct ClipLayer {
   nn::Linear out_proj;
   nn::LayerNorm norm2;
   ClipMLP mlp;
+  float attention_drop;
 };
 
 struct ClipStack {

@@ -5,8 +5,10 @@
 #include "base/require.h"
 #include "models/maps.h"
 #include "models/model_entry.h"
+#include "models/stochastic_depth.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 #include "nn/layers.h"
 #include "nn/vision_model.h"
 
@@ -52,26 +54,28 @@ struct Reduction {
 };
 
 struct Layer {
-  Layer(const Config& c, const Weights& w, int64_t size)
+  Layer(const Config& c, const Weights& w, int64_t size, float path)
       : depthwise((w / "dwconv").tensor("weight", {size, 1, 7, 7}, c.init())),
         depthwise_bias((w / "dwconv").tensor("bias", {size}, Init::zeros())),
         norm(w, "layernorm", size, kInnerEps),
         up(w, "pwconv1", size, 4 * size, c.init()),
         down(w, "pwconv2", 4 * size, size, c.init()),
-        act(c.hidden_act) {
+        act(c.hidden_act),
+        path_drop(path) {
     if (c.layer_scale_init_value > 0) scale = w.tensor("layer_scale_parameter", {size}, {Init::constant, c.layer_scale_init_value});
   }
   Tensor forward(const Tensor& x) const {
     const Tensor y = conv2d(x, depthwise, depthwise_bias, {{1, 1}, {3, 3}, {1, 1}, x.size(1)});
     Tensor rows = down(activate(up(norm(map_rows(y))), act));
     if (scale.defined()) rows = rows * scale;
-    return x + maps_of(rows, MapSize(y));
+    return x + maps_of(nn::drop_path(rows, x.size(0), path_drop), MapSize(y));
   }
 
   Tensor depthwise, depthwise_bias;
   nn::LayerNorm norm;
   nn::Linear up, down;
   Activation act;
+  float path_drop;
   Tensor scale;
 };
 
@@ -88,12 +92,13 @@ class ConvNext : public nn::VisionModel {
         stem_(c_, weights / "convnext" / "embeddings", "layernorm", "patch_embeddings", c_.hidden_sizes[0], c_.num_channels, c_.hidden_sizes[0], c_.patch_size) {
     const Weights w = weights / "convnext";
     int64_t in = c_.hidden_sizes[0];
+    StochasticDepth paths(nn::dropout_rate(json, "drop_path_rate", 0), c_.depths);
     for (size_t s = 0; s < c_.depths.size(); ++s) {
       const Weights stage = w / "encoder" / "stages" / static_cast<int64_t>(s);
       const int64_t out = c_.hidden_sizes[s];
       stages_.emplace_back();
       if (s > 0) stages_.back().reduction.emplace(c_, stage / "downsampling_layer", "0", "1", in, in, out, 2);
-      for (int64_t i = 0; i < c_.depths[s]; ++i) stages_.back().layers.emplace_back(c_, stage / "layers" / i, out);
+      for (int64_t i = 0; i < c_.depths[s]; ++i) stages_.back().layers.emplace_back(c_, stage / "layers" / i, out, paths.next());
       in = out;
     }
     norm_ = nn::LayerNorm(w, "layernorm", in, c_.layer_norm_eps);
@@ -106,7 +111,7 @@ class ConvNext : public nn::VisionModel {
     if (states) states->push_back(x);
     for (const Stage& stage : stages_) {
       if (stage.reduction) x = stage.reduction->reduced(stage.reduction->normed(x));
-      for (const Layer& layer : stage.layers) x = layer.forward(x);
+      for (const Layer& layer : stage.layers) x = nn::recomputed([&layer](const std::vector<Tensor>& t) { return layer.forward(t[0]); }, {x});
       if (states) states->push_back(x);
     }
     const Tensor pooled = norm_(mean(mean(x, 3), 2));

@@ -10,6 +10,7 @@
 #include "mynah/json.h"
 #include "nn/config.h"
 #include "nn/losses.h"
+#include "nn/recompute.h"
 
 namespace mynah {
 namespace {
@@ -28,8 +29,8 @@ BertHeadNames heads_of(const Json& c) {
   return {.pooler = "",
           .masked_lm = {transform + ".dense", transform + ".LayerNorm", "cls.predictions.decoder", lm + ".bias"},
           .masked_lm_act = {},
-          .sequences = {"pooler.dense", act},
-          .choices = {"pooler.dense", act},
+          .sequences = {.dense = "pooler.dense", .act = act, .dense_dropout = "pooler_dropout", .out_dropout = "cls_dropout"},
+          .choices = {.dense = "pooler.dense", .act = act, .dense_dropout = "pooler_dropout", .out_dropout = "cls_dropout"},
           .relationship = ""};
 }
 
@@ -149,11 +150,12 @@ Tensor DebertaV2::embed(const nn::TokenBatch& batch) const {
   if (widen_.defined()) x = widen_(x);
   x = embedding_norm_(x);
   const Tensor seen = seen_column(batch);
-  return seen.defined() ? x * seen : x;
+  return nn::dropout(seen.defined() ? x * seen : x, c_.hidden_dropout_prob);
 }
 
 // What relative positions add to the scores [S,H,T,T]: queries with the table's keys, the table's queries with keys.
-Tensor DebertaV2::scores(size_t layer, const Tensor& q, const Tensor& k, const Tensor& table, const nn::TokenBatch& batch, float scale) const {
+Tensor DebertaV2::scores(size_t layer, const Tensor& q, const Tensor& k, const Tensor& positions, const nn::TokenBatch& batch, float scale) const {
+  const Tensor table = nn::dropout(positions, c_.hidden_dropout_prob);
   const int64_t size = c_.hidden_size, heads = c_.num_attention_heads, rows = table.size(0), longest = batch.longest();
   const Tensor both = s_.shared ? layers_[layer].qkv(table) : Tensor();  // the table read as queries | keys | values
   const auto by_head = [&](const Tensor& x) { return permute(reshape(x, {rows, heads, size / heads}), std::vector<int>{1, 2, 0}); };  // [H,D,R]
@@ -194,7 +196,7 @@ Tensor DebertaV2::convolve(const Tensor& x, const Tensor& layer_output, const nn
   Tensor y = cat(parts, 0);
   const Tensor seen = seen_column(batch);
   if (seen.defined()) y = y * seen;
-  y = conv_norm_(layer_output + activate(y, s_.conv_act));
+  y = conv_norm_(layer_output + activate(nn::dropout(y, c_.hidden_dropout_prob), s_.conv_act));
   return seen.defined() ? y * seen : y;
 }
 
@@ -224,14 +226,16 @@ Tensor DebertaV2::body(const nn::TokenBatch& batch, std::vector<Tensor>* states)
   attention.scale = 1 / std::sqrt(static_cast<float>(c_.hidden_size / c_.num_attention_heads) * static_cast<float>(1 + s_.c2p + s_.p2c));
   if (states) states->push_back(x);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const BertLayer::Bias bias = [&](Tensor& q, const Tensor& k) {
-      Tensor sum = s_.relative && (s_.c2p || s_.p2c) ? scores(i, q, k, table, batch, attention.scale) : Tensor();
-      if (!mask.defined()) return sum;
-      q = q * unsqueeze(seen, 2);
-      if (!sum.defined()) return contiguous(expand(mask, {mask.size(0), q.size(1), mask.size(2), mask.size(3)}));
-      return sum * unsqueeze(nn::padded_rows(seen, batch), 1) + mask;  // [S,1,T,1]
-    };
-    const Tensor y = layers_[i].forward(x, open, static_cast<int>(i), attention, bias);
+    const Tensor y = nn::layer(x, table, open, [this, i, seen, mask, attention](const Tensor& in, const Tensor& positions, const nn::TokenBatch& b) {
+      const BertLayer::Bias bias = [&](Tensor& q, const Tensor& k) {
+        Tensor sum = s_.relative && (s_.c2p || s_.p2c) ? scores(i, q, k, positions, b, attention.scale) : Tensor();
+        if (!mask.defined()) return sum;
+        q = q * unsqueeze(seen, 2);
+        if (!sum.defined()) return contiguous(expand(mask, {mask.size(0), q.size(1), mask.size(2), mask.size(3)}));
+        return sum * unsqueeze(nn::padded_rows(seen, b), 1) + mask;  // [S,1,T,1]
+      };
+      return layers_[i].forward(in, b, static_cast<int>(i), attention, bias);
+    });
     x = i == 0 && s_.kernel > 0 ? convolve(x, y, batch) : y;
     if (states) states->push_back(x);
   }

@@ -5,7 +5,7 @@
 #include "models/decoder_layers.h"
 #include "mynah/json.h"
 #include "nn/config.h"
-#include "nn/dropout.h"
+#include "nn/recompute.h"
 
 namespace mynah {
 
@@ -24,7 +24,7 @@ DecoderConfig::DecoderConfig(const Json& c, const DecoderDefaults& d)
       initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
       tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", d.tied)),
       norm_eps(static_cast<float>(nn::config_number(c, d.eps_key, d.eps))),
-      attention_dropout(static_cast<float>(nn::config_number(c, "attention_dropout", 0))),
+      attention_dropout(nn::dropout_rate(c, "attention_dropout", 0)),
       hidden_act(activation(nn::config_string(c, "hidden_act", d.activation))) {
   require(num_attention_heads % num_key_value_heads == 0, "config.json: {} heads cannot share {} key-value heads", num_attention_heads,
           num_key_value_heads);
@@ -84,10 +84,10 @@ struct Decoder::Layer {
     return name.empty() ? std::nullopt : std::optional(nn::Norm(w, name, c.hidden_size, c.norm_eps, c.norm));
   }
 
-  // x + y, normed where the family does that. `to`: the stream, `in`: the part's normed input, `y`: the part's output.
-  Tensor add_part(const DecoderConfig& c, const Tensor& to, const Tensor& in, const Tensor& y, const std::optional<nn::Norm>& after) const {
+  // x + y, normed where the family does that. `to`: the stream, `in`: the part's normed input, `y`: the part's output, `drop`: its dropout.
+  Tensor add_part(const DecoderConfig& c, const Tensor& to, const Tensor& in, const Tensor& y, const std::optional<nn::Norm>& after, float drop) const {
     const Tensor& residual = c.residual_is_normed ? in : to;
-    return joined(c, residual, nn::dropout(y, c.residual_dropout), after);
+    return joined(c, residual, nn::dropout(y, drop), after);
   }
   static Tensor joined(const DecoderConfig& c, const Tensor& residual, const Tensor& y, const std::optional<nn::Norm>& after) {
     if (c.norm_after_sum) return after ? (*after)(residual + y) : residual + y;
@@ -97,10 +97,13 @@ struct Decoder::Layer {
 
   Tensor forward(const DecoderConfig& c, const Tensor& x, const DecoderContext& context) const {
     const Tensor in = before_attention ? (*before_attention)(x) : x;
-    Tensor attended = add_part(c, x, in, attention.forward(c, in, context), after_attention);
+    const Tensor heard = attention.forward(c, in, context);
+    if (c.drops_sum && nn::drops(*c.mlp_dropout)) return x + nn::dropout(mlp->forward(c, before_mlp ? (*before_mlp)(x) : in) + heard, *c.mlp_dropout);
+    Tensor attended = add_part(c, x, in, heard, after_attention, c.residual_dropout);
     if (cross && cross->has_memory(context)) attended = attended + nn::dropout(cross->forward(c, (*before_cross)(attended), context), c.residual_dropout);
     const Tensor mlp_in = before_mlp ? (*before_mlp)(c.parallel ? x : attended) : c.parallel ? in : attended;
-    return add_part(c, attended, mlp_in, mlp ? mlp->forward(c, mlp_in) : experts->forward(mlp_in, context.batch), after_mlp);
+    return add_part(c, attended, mlp_in, mlp ? mlp->forward(c, mlp_in) : experts->forward(mlp_in, context.batch), after_mlp,
+                    c.mlp_dropout.value_or(c.residual_dropout));
   }
 
   std::optional<nn::Norm> before_attention, after_attention, before_cross, before_mlp, after_mlp;
@@ -150,11 +153,13 @@ Tensor Decoder::embed(const nn::TokenBatch& batch) const {
 
 Tensor Decoder::body(const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
   Tensor x = embed(batch);
-  DecoderContext context{batch, {}, slope_bias(c_, batch)};
-  for (const nn::Rope& r : c_.ropes) context.turns.push_back(r.tables(batch.positions, batch.lengths, batch.reach));
+  const auto tables = std::make_shared<DecoderTables>();
+  tables->slopes = slope_bias(c_, batch);
+  for (const nn::Rope& r : c_.ropes) tables->turns.push_back(r.tables(batch.positions, batch.lengths, batch.reach));
   for (const Layer& layer : layers_) {
     if (states) states->push_back(x);
-    x = layer.forward(c_, x, context);
+    if (nn::skips_layer(c_.layer_dropout)) continue;
+    x = nn::layer(x, {}, batch, [this, &layer, tables](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(c_, in, {b, *tables}); });
   }
   if (!c_.names.final_norm.empty()) x = norm_(x);
   if (project_out_.defined()) x = project_out_(x);

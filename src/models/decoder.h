@@ -82,7 +82,11 @@ struct DecoderConfig {
   bool packs = true;                      // positions without a mask may mean packed sequences
   enum class Slopes { none, exact, bf16 } slopes = Slopes::none;  // arXiv:2108.12409; bf16: slopes and products are rounded so
 
-  float attention_dropout = 0, residual_dropout = 0, embedding_dropout = 0;  // while training
+  // While training: of attention's weights; of what each part adds, `mlp_dropout` where the feed-forward part has its own; of what
+  // enters the first layer; of whole layers.
+  float attention_dropout = 0, residual_dropout = 0, embedding_dropout = 0, layer_dropout = 0;
+  std::optional<float> mlp_dropout;
+  bool drops_sum = false;                 // parallel parts are dropped together, as the feed-forward part is
 
   Activation hidden_act = Activation::silu;
   bool mlp_bias = false, gated = true, joined_gate_up = false;

@@ -124,13 +124,13 @@ Tensor DecoderAttention::forward(const DecoderConfig& c, const Tensor& x, const 
     v = nn::split_heads(narrow(all, 1, (heads + kv_heads) * d, kv_heads * d), n, kv_heads, d);
   }
   if (rope_ >= 0) {
-    const auto& [cos, sin] = context.turns[static_cast<size_t>(rope_)];
+    const auto& [cos, sin] = context.tables.turns[static_cast<size_t>(rope_)];
     q = rope(q, cos, sin, c.interleaved_rope);
     k = rope(k, cos, sin, c.interleaved_rope);
   }
-  if (!context.slopes.defined()) return o_(reshape(nn::attend(q, k, v, context.batch, layer_, config_, c.attention_dropout), {n, heads * d}));
+  if (!context.tables.slopes.defined()) return o_(reshape(nn::attend(q, k, v, context.batch, layer_, config_, c.attention_dropout), {n, heads * d}));
   AttentionConfig sloped = config_;
-  sloped.bias = context.slopes;
+  sloped.bias = context.tables.slopes;
   return o_(reshape(nn::attend(q, k, v, context.batch, layer_, sloped, c.attention_dropout), {n, heads * d}));
 }
 

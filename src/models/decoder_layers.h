@@ -6,11 +6,16 @@
 
 namespace mynah {
 
-// What all layers of one forward pass share.
-struct DecoderContext {
-  const nn::TokenBatch& batch;
+// What positions do to all layers of one forward pass.
+struct DecoderTables {
   std::vector<std::pair<Tensor, Tensor>> turns;  // cosines and sines of each rope
   Tensor slopes;                                 // bias of the keys [S or 1, H, 1, T]; or undefined
+};
+
+// What all layers share.
+struct DecoderContext {
+  const nn::TokenBatch& batch;
+  const DecoderTables& tables;
 };
 
 // The bias that slopes give to the keys of a batch: [S, H, 1, T] for rows, [H, 1, T] for caches, whose keys have no mask.

@@ -17,6 +17,7 @@
 #include "nn/config.h"
 #include "nn/detection_loss.h"
 #include "nn/inputs.h"
+#include "nn/dropout.h"
 #include "nn/layers.h"
 #include "nn/token_batch.h"
 
@@ -42,6 +43,11 @@ struct Config {
         encoder_ffn_dim(nn::config_int(c, "encoder_ffn_dim", 2048)),
         decoder_ffn_dim(nn::config_int(c, "decoder_ffn_dim", 2048)),
         act(activation(nn::config_string(c, "activation_function", "relu"))),
+        dropout(nn::dropout_rate(c, "dropout", 0.1)),
+        attention_dropout(nn::dropout_rate(c, "attention_dropout", 0)),
+        activation_dropout(nn::dropout_rate(c, "activation_dropout", 0)),
+        encoder_layerdrop(nn::dropout_rate(c, "encoder_layerdrop", 0)),
+        decoder_layerdrop(nn::dropout_rate(c, "decoder_layerdrop", 0)),
         auxiliary_loss(nn::config_bool(c, "auxiliary_loss", false)),
         init_std(static_cast<float>(nn::config_number(c, "init_std", 0.02))) {
     require(d_model % encoder_heads == 0 && d_model % decoder_heads == 0, "config.json: d_model {} is not a multiple of the attention heads, {} and {}", d_model,
@@ -53,6 +59,7 @@ struct Config {
   }
   int64_t num_channels, num_queries, d_model, encoder_layers, decoder_layers, encoder_heads, decoder_heads, encoder_ffn_dim, decoder_ffn_dim;
   Activation act;
+  float dropout, attention_dropout, activation_dropout, encoder_layerdrop, decoder_layerdrop;  // while training
   bool auxiliary_loss, learned_positions = false;
   float init_std;
   Init init() const { return Init::with_std(init_std); }
@@ -65,7 +72,9 @@ struct Attention {
         q(w, "q_proj", c.d_model, c.d_model, c.init()),
         k(w, "k_proj", c.d_model, c.d_model, c.init()),
         v(w, "v_proj", c.d_model, c.d_model, c.init()),
-        out(w, "out_proj", c.d_model, c.d_model, c.init()) {}
+        out(w, "out_proj", c.d_model, c.d_model, c.init()),
+        drop(c.dropout),
+        attention_drop(c.attention_dropout) {}
   // Rows [B * T, C] of queries, [B * M, C] of keys and values; `mask` [B * M] or empty.
   Tensor forward(const Tensor& queries, const Tensor& keys, const Tensor& values, int64_t images, const std::vector<uint8_t>& mask) const {
     const int64_t rows = queries.size(0), sources = keys.size(0), c = queries.size(1), head = c / heads;
@@ -74,23 +83,25 @@ struct Attention {
     AttentionConfig config;
     config.causal = false;
     config.key_mask = mask;
-    const Tensor y = scaled_dot_product_attention(reshape(q(queries), {rows, heads, head}), reshape(k(keys), {sources, heads, head}), reshape(v(values), {sources, heads, head}),
-                                                  sequences, config);
-    return out(reshape(y, {rows, c}));
+    const Tensor y = nn::attention_with_dropout(reshape(q(queries), {rows, heads, head}), reshape(k(keys), {sources, heads, head}), reshape(v(values), {sources, heads, head}),
+                                                sequences, config, attention_drop);
+    return nn::dropout(out(reshape(y, {rows, c})), drop);
   }
 
   int64_t heads;
   nn::Linear q, k, v, out;
+  float drop, attention_drop;
 };
 
 struct FeedForward {
   FeedForward(const Config& c, const Weights& w, int64_t inner)
-      : fc1(w, "fc1", c.d_model, inner, c.init()), fc2(w, "fc2", inner, c.d_model, c.init()), norm(w, "final_layer_norm", c.d_model, kEps), act(c.act) {}
-  Tensor operator()(const Tensor& x) const { return norm(x + fc2(activate(fc1(x), act))); }
+      : fc1(w, "fc1", c.d_model, inner, c.init()), fc2(w, "fc2", inner, c.d_model, c.init()), norm(w, "final_layer_norm", c.d_model, kEps), act(c.act), drop(c.dropout), activation_drop(c.activation_dropout) {}
+  Tensor operator()(const Tensor& x) const { return norm(x + nn::dropout(fc2(nn::dropout(activate(fc1(x), act), activation_drop)), drop)); }
 
   nn::Linear fc1, fc2;
   nn::LayerNorm norm;
   Activation act;
+  float drop, activation_drop;
 };
 
 struct EncoderLayer {
@@ -308,10 +319,11 @@ class Detr : public nn::Model {
     const auto note = [&](const char* which, size_t i, const Tensor& rows) {
       if (options.hidden_states) out[std::string(which) + "_hidden_states." + std::to_string(i)] = reshape(rows, {images, rows.size(0) / images, c});
     };
-    Tensor memory = map_rows(map);
+    Tensor memory = nn::dropout(map_rows(map), c_.dropout);
     note("encoder", 0, memory);
     for (size_t i = 0; i < encoder_.size(); ++i) {
-      memory = encoder_[i].forward(memory, at, images, mask);
+      if (nn::skips_layer(c_.encoder_layerdrop)) continue;
+      memory = nn::recomputed([&layer = encoder_[i], images, mask](const std::vector<Tensor>& t) { return layer.forward(t[0], t[1], images, mask); }, {memory, at});
       note("encoder", i + 1, memory);
     }
     const Tensor query_places = reshape(expand(unsqueeze(queries_, 0), {images, c_.num_queries, c}), {images * c_.num_queries, c}), memory_at = memory + at;
@@ -319,7 +331,9 @@ class Detr : public nn::Model {
     std::vector<Tensor> steps;
     for (size_t i = 0; i < decoder_.size(); ++i) {
       note("decoder", i, x);
-      x = decoder_[i].forward(x, query_places, memory, memory_at, images, mask);
+      if (nn::skips_layer(c_.decoder_layerdrop)) continue;
+      x = nn::recomputed([&layer = decoder_[i], images, mask](const std::vector<Tensor>& t) { return layer.forward(t[0], t[1], t[2], t[3], images, mask); },
+                         {x, query_places, memory, memory_at});
       // With auxiliary_loss the reference goes on with the normed rows.
       if (c_.auxiliary_loss) steps.push_back(x = norm_(x));
     }

@@ -3,6 +3,7 @@
 
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/recompute.h"
 #include "nn/vision_model.h"
 
 namespace mynah {
@@ -27,7 +28,10 @@ Dinov2Layer::Dinov2Layer(const VitConfig& c, const Json& json, const Weights& w)
       attention_out(w / "attention" / "output", "dense", c.hidden_size, c.hidden_size, c.init()),
       scale1((w / "layer_scale1").tensor("lambda1", {c.hidden_size}, Init::ones())),
       norm2(w, "norm2", c.hidden_size, c.layer_norm_eps),
-      scale2((w / "layer_scale2").tensor("lambda1", {c.hidden_size}, Init::ones())) {
+      scale2((w / "layer_scale2").tensor("lambda1", {c.hidden_size}, Init::ones())),
+      drop(c.hidden_dropout_prob),
+      attention_drop(c.attention_probs_dropout_prob),
+      path_drop(nn::dropout_rate(json, "drop_path_rate", 0)) {
   auto inner = static_cast<int64_t>(static_cast<double>(c.hidden_size) * nn::config_number(json, "mlp_ratio", 4));
   if (gated) inner = (inner * 2 / 3 + 7) / 8 * 8;
   in = nn::Linear(w / "mlp", gated ? "weights_in" : "fc1", c.hidden_size, gated ? 2 * inner : inner, c.init());
@@ -40,9 +44,11 @@ Tensor Dinov2Layer::forward(const Tensor& x, const nn::TokenBatch& batch) const 
   const auto part = [&](int64_t i) { return nn::split_heads(narrow(all, 1, i * size, size), n, heads, head_dim); };
   AttentionConfig config;
   config.causal = false;
-  const Tensor y = x + attention_out(reshape(nn::attend(part(0), part(1), part(2), batch, 0, config), {n, size})) * scale1;
+  const auto images = static_cast<int64_t>(batch.lengths.size());
+  const Tensor attended = nn::attend(part(0), part(1), part(2), batch, 0, config, attention_drop);
+  const Tensor y = x + nn::drop_path(nn::dropout(attention_out(reshape(attended, {n, size})), drop) * scale1, images, path_drop);
   const Tensor z = in(norm2(y));
-  return y + out(gated ? glu(z, Activation::silu) : activate(z, act)) * scale2;
+  return y + nn::drop_path(out(gated ? glu(z, Activation::silu) : activate(z, act)) * scale2, images, path_drop);
 }
 
 Dinov2Body::Dinov2Body(const Json& json, const Weights& w) : config(dinov2_config(json)) {
@@ -68,11 +74,12 @@ Tensor Dinov2Body::forward(const Tensor& pixels, const std::function<void(size_t
                                                                 pixels.size(3) / config.patch_size[1])},
                  0);
   x = reshape(reshape(x, {images, tokens, c}) + reshape(places, {1, tokens, c}), {images * tokens, c});
+  x = nn::dropout(x, config.hidden_dropout_prob);
   nn::TokenBatch batch;
   batch.lengths.assign(static_cast<size_t>(images), tokens);
   if (note) note(0, reshape(x, {images, tokens, c}));
   for (size_t i = 0; i < layers_.size(); ++i) {
-    x = layers_[i].forward(x, batch);
+    x = nn::layer(x, {}, batch, [&layer = layers_[i]](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b); });
     if (note) note(i + 1, reshape(x, {images, tokens, c}));
   }
   return reshape(x, {images, tokens, c});

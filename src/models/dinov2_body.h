@@ -26,6 +26,7 @@ struct Dinov2Layer {
   nn::LayerNorm norm2;
   nn::Linear in, out;
   Tensor scale2;
+  float drop, attention_drop, path_drop;
 };
 
 class Dinov2Body {

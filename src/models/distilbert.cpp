@@ -2,6 +2,7 @@
 
 #include "models/bert_encoder.h"
 #include "models/model_entry.h"
+#include "nn/config.h"
 #include "mynah/json.h"
 
 namespace mynah {
@@ -14,8 +15,8 @@ const BertFamily kFamily = {
               ""},
     .heads = {.pooler = "",
               .masked_lm = {"vocab_transform", "vocab_layer_norm", "vocab_projector", "vocab_projector.bias"},
-              .sequences = {"pre_classifier", Activation::relu},
-              .choices = {"pre_classifier", Activation::relu},
+              .sequences = {.dense = "pre_classifier", .act = Activation::relu, .out_dropout = "seq_classif_dropout"},
+              .choices = {.dense = "pre_classifier", .act = Activation::relu, .out_dropout = "seq_classif_dropout"},
               .relationship = ""},
 };
 
@@ -30,11 +31,13 @@ BertConfig config_of(const Json& c) {
   bert["type_vocab_size"] = 0;
   bert["layer_norm_eps"] = 1e-12;
   bert.erase("position_embedding_type");
-  return BertConfig(bert);
+  BertConfig config(bert);
+  config.drops_attention_output = false;
+  return config;
 }
 
 std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
-  return std::make_unique<BertEncoder>(config, config_of(config), weights, kFamily);
+  return std::make_unique<BertEncoder>(nn::with_defaults(config, {{"seq_classif_dropout", 0.2}, {"qa_dropout", 0.1}}), config_of(config), weights, kFamily);
 }
 
 }  // namespace

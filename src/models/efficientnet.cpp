@@ -10,6 +10,7 @@
 #include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 #include "nn/layers.h"
 #include "nn/vision_model.h"
 
@@ -77,8 +78,8 @@ Tensor with_border(const Tensor& x) {
 Tensor pooled(const Tensor& x, bool most) { return most ? amax(amax(x, 3), 2) : mean(mean(x, 3), 2); }
 
 struct Block {
-  Block(const Config& c, const Weights& w, int64_t in, int64_t out, int64_t stride_, int64_t kernel, int64_t expansion, bool adds_, bool alike)
-      : stride(stride_), adds(adds_), border(stride == 2 && !alike), act(c.act) {
+  Block(const Config& c, const Weights& w, int64_t in, int64_t out, int64_t stride_, int64_t kernel, int64_t expansion, bool adds_, bool alike, float drop_)
+      : stride(stride_), adds(adds_), border(stride == 2 && !alike), act(c.act), drop(drop_) {
     const int64_t inner = in * expansion;
     if (expansion != 1) {
       expand = MapConvolution(w / "expansion", "expand_conv", in, inner, 1, c.init(), 1, false);
@@ -99,12 +100,13 @@ struct Block {
     const Tensor means = reshape(mean(mean(y, 3), 2), {y.size(0), y.size(1), 1, 1});
     y = y * sigmoid(widen.forward(activate(reduce.forward(means), act)));
     y = project_norm(project.forward(y));
-    return adds ? y + x : y;
+    return adds ? nn::dropout(y, drop) + x : y;
   }
 
   int64_t stride;
   bool adds, border;
   Activation act;
+  float drop;  // while training
   MapConvolution expand, depthwise, reduce, widen, project;
   MapNorm expand_norm, depthwise_norm, project_norm;
 };
@@ -116,15 +118,20 @@ class EfficientNet : public nn::VisionModel {
     const int64_t first = c_.rounded(32);
     stem_ = MapConvolution(w / "embeddings", "convolution", c_.num_channels, first, 3, c_.init(), 1, false);
     stem_norm_ = MapNorm(w / "embeddings", "batchnorm", first, c_.eps, c_.momentum);
-    int64_t number = 0, out = first;
+    int64_t number = 0, all = 0, out = first;
+    const auto count_of = [&](size_t i) { return static_cast<int64_t>(std::ceil(c_.depth * static_cast<double>(c_.repeats[i]))); };
+    for (size_t i = 0; i < c_.ins.size(); ++i) all += count_of(i);
+    const float connect = nn::dropout_rate(json, "drop_connect_rate", 0.2);
+    drop_ = nn::dropout_rate(json, "dropout_rate", 0.5);
     for (size_t i = 0; i < c_.ins.size(); ++i) {
       int64_t in = c_.rounded(c_.ins[i]);
       out = c_.rounded(c_.outs[i]);
-      const auto count = static_cast<int64_t>(std::ceil(c_.depth * static_cast<double>(c_.repeats[i])));
+      const int64_t count = count_of(i);
       for (int64_t j = 0; j < count; ++j, ++number) {
         const int64_t stride = j > 0 ? 1 : c_.strides[i];
         const bool alike = std::find(c_.padded_alike.begin(), c_.padded_alike.end(), number) != c_.padded_alike.end();
-        blocks_.emplace_back(c_, encoder / "blocks" / number, j > 0 ? out : in, out, stride, c_.kernels[i], c_.expansions[i], stride == 1 && j > 0, alike);
+        blocks_.emplace_back(c_, encoder / "blocks" / number, j > 0 ? out : in, out, stride, c_.kernels[i], c_.expansions[i], stride == 1 && j > 0, alike,
+                             connect * static_cast<float>(number) / static_cast<float>(all));
       }
     }
     top_ = MapConvolution(encoder, "top_conv", out, c_.hidden, 1, c_.init(), 1, false);
@@ -142,7 +149,7 @@ class EfficientNet : public nn::VisionModel {
     }
     x = activate(top_norm_(top_.forward(x)), c_.act);
     const Tensor all = pooled(x, c_.pools_most);
-    if (classifier_.defined()) return {{"logits", classifier_(all)}};
+    if (classifier_.defined()) return {{"logits", classifier_(nn::dropout(all, drop_))}};
     return {{"last_hidden_state", x}, {"pooler_output", all}};
   }
   int64_t channels() const override { return c_.num_channels; }
@@ -153,6 +160,7 @@ class EfficientNet : public nn::VisionModel {
   MapNorm stem_norm_, top_norm_;
   std::vector<Block> blocks_;
   nn::Linear classifier_;
+  float drop_ = 0;  // before the classifier, while training
 };
 
 std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<EfficientNet>(config, weights); }

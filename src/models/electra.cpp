@@ -17,8 +17,11 @@ BertFamily family_of(const Json& c) {
                     .heads = {.pooler = "",
                               .masked_lm = {"generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head", "generator_lm_head.bias"},
                               .masked_lm_act = Activation::gelu,
-                              .sequences = {"classifier.dense", Activation::gelu, "classifier.out_proj"},
-                              .choices = {"sequence_summary.summary", activation(nn::config_string(c, "summary_activation", "gelu"))},
+                              .sequences = {"classifier.dense", Activation::gelu, "classifier.out_proj", ""},
+                              .choices = {.dense = "sequence_summary.summary",
+                                          .act = activation(nn::config_string(c, "summary_activation", "gelu")),
+                                          .dense_dropout = "summary_first_dropout",
+                                          .out_dropout = "summary_last_dropout"},
                               .relationship = ""}};
   if (nn::head_kind(c) == HeadKind::multiple_choice)
     require(nn::config_string(c, "summary_type", "first") == "first" && nn::config_bool(c, "summary_use_proj", true),

@@ -7,6 +7,7 @@
 #include "models/decoder_gguf.h"
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 
 namespace mynah {
 namespace {
@@ -47,6 +48,11 @@ DecoderConfig falcon(const Json& json) {
     c.names.before_mlp = norms == 2 ? "ln_mlp" : "";
   }
   if (slopes) c.slopes = DecoderConfig::Slopes::bf16;
+  // Parallel parts are dropped as one sum.
+  c.mlp_dropout = nn::dropout_rate(json, "hidden_dropout", 0);
+  if (c.parallel) c.drops_sum = true;
+  else c.residual_dropout = c.attention_dropout;
+  if (!slopes) c.attention_dropout = 0;  // the reference's attention without slopes drops nothing
   c.packs = false;
   return c;
 }
@@ -61,6 +67,7 @@ DecoderConfig bloom(const Json& json) {
   from_megatron(&c);
   c.max_position_embeddings = 0;
   c.names.embed_norm = "word_embeddings_layernorm";
+  c.residual_dropout = nn::dropout_rate(json, "hidden_dropout", 0);
   c.qkv_bias = c.o_bias = c.mlp_bias = true;
   c.residual_is_normed = nn::config_bool(json, "apply_residual_connection_post_layernorm", false);
   c.slopes = DecoderConfig::Slopes::exact;
@@ -83,6 +90,7 @@ DecoderConfig gpt_neox(const Json& json) {
   c.qkv_bias = c.o_bias = nn::config_bool(json, "attention_bias", true);
   c.mlp_bias = true;
   c.parallel = nn::config_bool(json, "use_parallel_residual", true);
+  c.residual_dropout = c.embedding_dropout = nn::dropout_rate(json, "hidden_dropout", 0);
   return c;
 }
 
@@ -101,6 +109,9 @@ DecoderConfig gptj(const Json& json) {
              .before_attention = "ln_1", .before_mlp = ""};
   c.projection = Projection::apart;
   c.interleaved_rope = c.parallel = c.mlp_bias = c.head_bias = true;
+  c.attention_dropout = nn::dropout_rate(json, "attn_pdrop", 0);
+  c.residual_dropout = nn::dropout_rate(json, "resid_pdrop", 0);
+  c.embedding_dropout = nn::dropout_rate(json, "embd_pdrop", 0);
   c.packs = false;
   return c;
 }

@@ -283,8 +283,9 @@ class Idefics : public nn::CausalLM {
 
   Tensor body(const TokenBatch& batch, std::vector<Tensor>* states) const override {
     Tensor x = batch.with_media(embed(batch.ids));
-    DecoderContext context{batch, {}, {}};
-    for (const nn::Rope& r : c_.ropes) context.turns.push_back(r.tables(batch.positions, batch.lengths, batch.reach));
+    DecoderTables tables;
+    for (const nn::Rope& r : c_.ropes) tables.turns.push_back(r.tables(batch.positions, batch.lengths, batch.reach));
+    const DecoderContext context{batch, tables};
     Tensor bias, sees;
     if (!batch.memory_parts.empty()) hide_parts(batch, &bias, &sees);
     for (size_t i = 0; i < layers_.size(); ++i) {

@@ -13,6 +13,7 @@
 #include "nn/causal_lm.h"
 #include "nn/config.h"
 #include "nn/layers.h"
+#include "nn/recompute.h"
 #include "ops/selective_scan.h"
 
 namespace mynah {
@@ -152,7 +153,7 @@ class Mamba : public nn::CausalLM {
     }
     Tensor x = embeddings_.lookup(batch.ids);
     for (const Layer& layer : layers_) {
-      x = x + layer.mixer(layer.norm(x), batch, mask);
+      x = nn::layer(x, {}, batch, [&layer, mask](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return in + layer.mixer(layer.norm(in), b, mask); });
       if (states) states->push_back(x);
     }
     for (size_t i = 0; i < batch.caches.size(); ++i) batch.caches[i]->advance(batch.lengths[i]);

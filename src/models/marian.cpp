@@ -12,7 +12,7 @@ const BartFamily kMarian = {.positions = BartFamily::Positions::sinusoidal, .nor
 const BartFamily kPegasus = {.positions = BartFamily::Positions::sinusoidal, .norm_first = true, .norm_embedding = false, .pad_token_id = 0,
                              .decoder_start_token_id = 0};
 const BartFamily kM2M = {.positions = BartFamily::Positions::sinusoidal_after_padding, .norm_first = true, .norm_embedding = false, .pad_token_id = 1,
-                         .decoder_start_token_id = 2, .scale_embedding = true, .activation_function = "relu"};
+                         .decoder_start_token_id = 2, .scale_embedding = true, .activation_function = "relu", .attention_dropout = 0.1, .layer_dropout = 0.05};
 
 template <const BartFamily& family>
 std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {

@@ -7,6 +7,7 @@
 #include "models/model_entry.h"
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/recompute.h"
 #include "nn/encoder_model.h"
 #include "nn/layers.h"
 #include "nn/rope.h"
@@ -21,7 +22,7 @@ using nn::Weights;
 struct Config {
   int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, local_attention, global_every;
   int32_t pad_token_id;
-  float norm_eps;
+  float norm_eps, embedding_dropout, attention_dropout, mlp_dropout, classifier_dropout;
   bool norm_bias, attention_bias, mlp_bias, decoder_bias, classifier_bias, mean_pooling, tie_word_embeddings;
   Activation act, classifier_act;
   Init init;
@@ -36,6 +37,10 @@ struct Config {
         global_every(nn::config_int(c, "global_attn_every_n_layers", 3)),
         pad_token_id(static_cast<int32_t>(nn::config_int(c, "pad_token_id", 50283, -1))),
         norm_eps(static_cast<float>(nn::config_number(c, "norm_eps", 1e-5))),
+        embedding_dropout(nn::dropout_rate(c, "embedding_dropout", 0)),
+        attention_dropout(nn::dropout_rate(c, "attention_dropout", 0)),
+        mlp_dropout(nn::dropout_rate(c, "mlp_dropout", 0)),
+        classifier_dropout(nn::dropout_rate(c, "classifier_dropout", 0)),
         norm_bias(nn::config_bool(c, "norm_bias", false)),
         attention_bias(nn::config_bool(c, "attention_bias", false)),
         mlp_bias(nn::config_bool(c, "mlp_bias", false)),
@@ -117,21 +122,14 @@ class ModernBert : public nn::EncoderModel {
 
  protected:
   Tensor body(const nn::TokenBatch& batch, std::vector<Tensor>* states) const override {
-    Tensor x = embedding_norm_(words_.lookup(batch.ids, c_.pad_token_id));
-    const int64_t n = x.size(0), d = c_.hidden_size / c_.num_attention_heads;
+    Tensor x = nn::dropout(embedding_norm_(words_.lookup(batch.ids, c_.pad_token_id)), c_.embedding_dropout);
     const auto global = global_rope_.tables(batch.positions, batch.lengths), local = local_rope_.tables(batch.positions, batch.lengths);
     for (size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
       if (states) states->push_back(x);
-      const Tensor qkv = layer.qkv(layer.attn_norm.weight.defined() ? layer.attn_norm(x) : x);
-      const auto heads = [&](int64_t part) { return nn::split_heads(narrow(qkv, 1, part * c_.hidden_size, c_.hidden_size), n, c_.num_attention_heads, d); };
-      const auto& [cos, sin] = layer.global ? global : local;
-      AttentionConfig attention;
-      attention.causal = false;
-      if (!layer.global) attention.window = c_.local_attention / 2 + 1;
-      const Tensor attended = nn::attend(rope(heads(0), cos, sin), rope(heads(1), cos, sin), heads(2), batch, static_cast<int>(i), attention);
-      x = x + layer.out(reshape(attended, {n, c_.hidden_size}));
-      x = x + layer.wo(glu(layer.wi(layer.mlp_norm(x)), c_.act));
+      const auto& turns = layers_[i].global ? global : local;
+      x = nn::layer(x, {}, batch, [this, &layer = layers_[i], i, turns](const Tensor& in, const Tensor&, const nn::TokenBatch& b) {
+        return forward(layer, in, b, static_cast<int>(i), turns);
+      });
     }
     if (states) states->push_back(x);
     return final_norm_(x);
@@ -143,13 +141,26 @@ class ModernBert : public nn::EncoderModel {
       case HeadKind::bare: return {{{"last_hidden_state", hidden}}, {}};
       case HeadKind::masked_lm: return {{{"logits", decoder_(transformed(hidden), {decoder_bias_})}}, {}};
       case HeadKind::sequence_classification:
-      case HeadKind::multiple_choice: return {{}, {{"logits", classifier_(transformed(pooled(hidden, batch)))}}};
-      default: return {{{"logits", classifier_(transformed(hidden))}}, {}};
+      case HeadKind::multiple_choice: return {{}, {{"logits", classifier_(nn::dropout(transformed(pooled(hidden, batch)), c_.classifier_dropout))}}};
+      default: return {{{"logits", classifier_(nn::dropout(transformed(hidden), c_.classifier_dropout))}}, {}};
     }
   }
   int64_t vocabulary_size() const override { return c_.vocab_size; }
 
  private:
+  Tensor forward(const Layer& layer, Tensor x, const nn::TokenBatch& batch, int index, const std::pair<Tensor, Tensor>& turns) const {
+    const int64_t n = x.size(0), d = c_.hidden_size / c_.num_attention_heads;
+    const Tensor qkv = layer.qkv(layer.attn_norm.weight.defined() ? layer.attn_norm(x) : x);
+    const auto heads = [&](int64_t part) { return nn::split_heads(narrow(qkv, 1, part * c_.hidden_size, c_.hidden_size), n, c_.num_attention_heads, d); };
+    const auto& [cos, sin] = turns;
+    AttentionConfig attention;
+    attention.causal = false;
+    if (!layer.global) attention.window = c_.local_attention / 2 + 1;
+    const Tensor attended = nn::attend(rope(heads(0), cos, sin), rope(heads(1), cos, sin), heads(2), batch, index, attention, c_.attention_dropout);
+    x = x + nn::dropout(layer.out(reshape(attended, {n, c_.hidden_size})), c_.attention_dropout);
+    return x + layer.wo(nn::dropout(glu(layer.wi(layer.mlp_norm(x)), c_.act), c_.mlp_dropout));
+  }
+
   // The mean of a sequence's seen tokens, or its first token (of a choice: the first one seen).
   Tensor pooled(const Tensor& hidden, const nn::TokenBatch& batch) const {
     if (!c_.mean_pooling && kind() == HeadKind::sequence_classification) return nn::first_tokens(hidden, batch);

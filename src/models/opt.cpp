@@ -5,6 +5,7 @@
 #include "models/decoder.h"
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 
 namespace mynah {
 namespace {
@@ -17,6 +18,8 @@ DecoderConfig opt(const Json& json) {
   DecoderConfig c(full, {50272, 768, 3072, 12, 12, 0, 0, 2048, 1e-5, 0, "relu", true, 1});
   require(c.hidden_size == c.head_dim * c.num_attention_heads, "config.json: hidden_size {} is not a multiple of {} heads", c.hidden_size, c.num_attention_heads);
   c.norm_eps = 1e-5f;
+  c.residual_dropout = nn::dropout_rate(json, "dropout", 0.1);
+  c.layer_dropout = nn::dropout_rate(json, "layerdrop", 0);
   require(nn::config_bool(json, "layer_norm_elementwise_affine", true), "config.json: layer_norm_elementwise_affine false is not supported for opt");
   c.norm = nn::NormKind::layer;
   c.position_offset = 2;  // rows 0 and 1 of the table belong to no position; hidden tokens read row 1

@@ -4,6 +4,7 @@
 #include "models/decoder_gguf.h"
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 
 namespace mynah {
 namespace {
@@ -25,6 +26,8 @@ DecoderConfig phi(const Json& json) {
   c.names.k_norm = "k_layernorm";
   if (nn::config_bool(json, "qk_layernorm", false)) c.qk_norm = QkNorm::heads;
   c.gated = false;
+  c.residual_dropout = nn::dropout_rate(json, "resid_pdrop", 0);
+  c.embedding_dropout = nn::dropout_rate(json, "embd_pdrop", 0);
   c.names.up = "fc1";
   c.names.down = "fc2";
   return c;
@@ -39,6 +42,7 @@ DecoderConfig phi3(const Json& json) {
   DecoderConfig c(full, kPhi3);
   c.projection = Projection::joined;
   c.joined_gate_up = true;
+  c.residual_dropout = nn::dropout_rate(json, "resid_pdrop", 0);
   c.reads_anew = true;
   if (const int64_t window = config_limit(json, "sliding_window", 0)) c.windows.assign(static_cast<size_t>(c.num_hidden_layers), window);
   return c;

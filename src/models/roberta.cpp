@@ -14,7 +14,7 @@ const BertFamily kFamily = {
     .heads = {.pooler = "roberta.pooler.dense",
               .masked_lm = {"lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias"},
               .masked_lm_act = Activation::gelu,
-              .sequences = {"classifier.dense", Activation::tanh, "classifier.out_proj"},
+              .sequences = {"classifier.dense", Activation::tanh, "classifier.out_proj", ""},
               .choices = {"roberta.pooler.dense"},
               .relationship = ""},
     .positions_after_padding = true,

@@ -7,9 +7,11 @@
 #include "base/require.h"
 #include "models/maps.h"
 #include "models/model_entry.h"
+#include "models/stochastic_depth.h"
 #include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 #include "nn/layers.h"
 #include "nn/vision_model.h"
 
@@ -34,6 +36,10 @@ struct Config {
         heads(list(c, "num_attention_heads", {1, 2, 5, 8})),
         decoder_hidden_size(nn::config_int(c, "decoder_hidden_size", 256)),
         act(activation(nn::config_string(c, "hidden_act", "gelu"))),
+        hidden_dropout_prob(nn::dropout_rate(c, "hidden_dropout_prob", 0)),
+        attention_probs_dropout_prob(nn::dropout_rate(c, "attention_probs_dropout_prob", 0)),
+        drop_path_rate(nn::dropout_rate(c, "drop_path_rate", 0.1)),
+        classifier_dropout_prob(nn::dropout_rate(c, "classifier_dropout_prob", 0.1)),
         initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
         reshape_last_stage(nn::config_bool(c, "reshape_last_stage", true)) {
     for (size_t i = 0; i < blocks; ++i) {
@@ -55,13 +61,14 @@ struct Config {
   std::vector<int64_t> depths, sr_ratios, hidden_sizes, patch_sizes, strides, heads, inner;
   int64_t decoder_hidden_size;
   Activation act;
+  float hidden_dropout_prob, attention_probs_dropout_prob, drop_path_rate, classifier_dropout_prob;  // while training
   float initializer_range;
   bool reshape_last_stage;
   Init init() const { return Init::with_std(initializer_range); }
 };
 
 struct Layer {
-  Layer(const Config& c, const Weights& w, size_t block)
+  Layer(const Config& c, const Weights& w, size_t block, float path)
       : heads(c.heads[block]),
         ratio(c.sr_ratios[block]),
         size(c.hidden_sizes[block]),
@@ -73,7 +80,10 @@ struct Layer {
         up(w / "mlp", "dense1", size, c.inner[block], c.init()),
         depthwise(w / "mlp" / "dwconv", "dwconv", c.inner[block], c.inner[block], 3, c.init(), c.inner[block]),
         down(w / "mlp", "dense2", c.inner[block], size, c.init()),
-        act(c.act) {
+        act(c.act),
+        drop(c.hidden_dropout_prob),
+        attention_drop(c.attention_probs_dropout_prob),
+        path_drop(path) {
     if (ratio == 1) return;
     reduce.emplace(w / "attention" / "self", "sr", size, size, ratio, c.init());
     reduced_norm = nn::LayerNorm(w / "attention" / "self", "layer_norm", size, kEps);
@@ -81,9 +91,9 @@ struct Layer {
 
   // Rows of maps [B,h,w].
   Tensor forward(const Tensor& x, const MapSize& map) const {
-    const Tensor y = x + attend(before(x), map);
-    const Tensor inner = activate(map_rows(depthwise.same(maps_of(up(after(y)), map))), act);
-    return y + down(inner);
+    const Tensor y = x + nn::drop_path(attend(before(x), map), map.images, path_drop);
+    const Tensor inner = nn::dropout(activate(map_rows(depthwise.same(maps_of(up(after(y)), map))), act), drop);
+    return y + nn::drop_path(nn::dropout(down(inner), drop), map.images, path_drop);
   }
 
  private:
@@ -99,9 +109,9 @@ struct Layer {
     for (int64_t b = 0; b < map.images; ++b) sequences.push_back({b * (rows / map.images), rows / map.images, b * (sources / map.images), sources / map.images});
     AttentionConfig config;
     config.causal = false;
-    const Tensor y = scaled_dot_product_attention(reshape(q(x), {rows, heads, head}), reshape(narrow(both, 1, 0, size), {sources, heads, head}),
-                                                  reshape(narrow(both, 1, size, size), {sources, heads, head}), sequences, config);
-    return out(reshape(y, {rows, size}));
+    const Tensor y = nn::attention_with_dropout(reshape(q(x), {rows, heads, head}), reshape(narrow(both, 1, 0, size), {sources, heads, head}),
+                                                reshape(narrow(both, 1, size, size), {sources, heads, head}), sequences, config, attention_drop);
+    return nn::dropout(out(reshape(y, {rows, size})), drop);
   }
 
   int64_t heads, ratio, size;
@@ -114,17 +124,18 @@ struct Layer {
   MapConvolution depthwise;
   nn::Linear down;
   Activation act;
+  float drop, attention_drop, path_drop;
   std::optional<MapConvolution> reduce;
   nn::LayerNorm reduced_norm;
 };
 
 struct Block {
-  Block(const Config& c, const Weights& w, size_t i)
+  Block(const Config& c, const Weights& w, size_t i, StochasticDepth* paths)
       : patches(w / "patch_embeddings" / static_cast<int64_t>(i), "proj", i == 0 ? c.num_channels : c.hidden_sizes[i - 1], c.hidden_sizes[i], c.patch_sizes[i], c.init()),
         patch_norm(w / "patch_embeddings" / static_cast<int64_t>(i), "layer_norm", c.hidden_sizes[i], kEps),
         norm(w / "layer_norm", std::to_string(i), c.hidden_sizes[i], kEps),
         stride(c.strides[i]) {
-    for (int64_t j = 0; j < c.depths[i]; ++j) layers.emplace_back(c, w / "block" / static_cast<int64_t>(i) / j, i);
+    for (int64_t j = 0; j < c.depths[i]; ++j) layers.emplace_back(c, w / "block" / static_cast<int64_t>(i) / j, i, paths->next());
   }
   // Maps [B,C,H,W] -> maps of this block.
   Tensor forward(const Tensor& x) const {
@@ -132,7 +143,7 @@ struct Block {
     const Tensor planes = patches.forward(x, {stride, stride}, {padding, padding});
     const MapSize map(planes);
     Tensor rows = patch_norm(map_rows(planes));
-    for (const Layer& layer : layers) rows = layer.forward(rows, map);
+    for (const Layer& layer : layers) rows = nn::recomputed([&layer, map](const std::vector<Tensor>& t) { return layer.forward(t[0], map); }, {rows});
     return maps_of(norm(rows), map);
   }
 
@@ -147,7 +158,8 @@ struct DecodeHead {
   DecodeHead(const Config& c, const Weights& w, int64_t labels)
       : fuse((w / "linear_fuse").tensor("weight", {c.decoder_hidden_size, c.decoder_hidden_size * static_cast<int64_t>(c.blocks), 1, 1}, c.init())),
         norm(w, "batch_norm", c.decoder_hidden_size, kEps),
-        classifier(w, "classifier", c.decoder_hidden_size, labels, 1, c.init()) {
+        classifier(w, "classifier", c.decoder_hidden_size, labels, 1, c.init()),
+        drop(c.classifier_dropout_prob) {
     for (size_t i = 0; i < c.blocks; ++i) projections.emplace_back(w / "linear_c" / static_cast<int64_t>(i), "proj", c.hidden_sizes[i], c.decoder_hidden_size, c.init());
   }
   Tensor forward(const std::vector<Tensor>& maps) const {
@@ -156,19 +168,21 @@ struct DecodeHead {
       const MapSize map(maps[i]);
       all.push_back(interpolate(maps_of(projections[i](map_rows(maps[i])), map), maps[0].size(2), maps[0].size(3), Interpolation::bilinear));
     }
-    return classifier.forward(relu(norm(conv2d(cat(all, 1), fuse, {}, {}))));
+    return classifier.forward(nn::dropout(relu(norm(conv2d(cat(all, 1), fuse, {}, {}))), drop));
   }
 
   std::vector<nn::Linear> projections;
   Tensor fuse;
   MapNorm norm;
   MapConvolution classifier;
+  float drop;
 };
 
 class Segformer : public nn::VisionModel {
  public:
   Segformer(const Json& json, const Weights& weights) : VisionModel(json), c_(json) {
-    for (size_t i = 0; i < c_.blocks; ++i) blocks_.emplace_back(c_, weights / "segformer" / "encoder", i);
+    StochasticDepth paths(c_.drop_path_rate, {c_.depths.begin(), c_.depths.begin() + static_cast<long>(c_.blocks)});
+    for (size_t i = 0; i < c_.blocks; ++i) blocks_.emplace_back(c_, weights / "segformer" / "encoder", i, &paths);
     if (kind() == HeadKind::image_classification) classifier_ = nn::Linear(weights, "classifier", c_.hidden_sizes[c_.blocks - 1], nn::label_count(json), c_.init());
     if (kind() == HeadKind::image_segmentation) head_.emplace(c_, weights / "decode_head", nn::label_count(json));
   }

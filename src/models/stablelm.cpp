@@ -5,6 +5,7 @@
 #include "models/decoder_gguf.h"
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 
 namespace mynah {
 namespace {
@@ -21,6 +22,7 @@ DecoderConfig stablelm(const Json& json) {
   c.parallel = nn::config_bool(json, "use_parallel_residual", false);
   if (c.parallel) c.names.before_mlp = "";
   c.qkv_bias = nn::config_bool(json, "use_qkv_bias", false);
+  c.mlp_dropout = nn::dropout_rate(json, "hidden_dropout", 0);
   c.names.q_norm = "q_layernorm";
   c.names.k_norm = "k_layernorm";
   if (nn::config_bool(json, "qk_layernorm", false)) c.qk_norm = QkNorm::each_head_apart;
@@ -32,6 +34,8 @@ DecoderConfig starcoder2(const Json& json) {
   c.norm = nn::NormKind::layer;
   c.qkv_bias = c.o_bias = c.mlp_bias = nn::config_bool(json, "use_bias", true);
   c.gated = false;
+  c.residual_dropout = nn::dropout_rate(json, "residual_dropout", 0);
+  c.embedding_dropout = nn::dropout_rate(json, "embedding_dropout", 0);
   c.names.up = "c_fc";
   c.names.down = "c_proj";
   if (const int64_t window = config_limit(json, "sliding_window", 0)) c.windows.assign(static_cast<size_t>(c.num_hidden_layers), window);

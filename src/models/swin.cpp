@@ -7,9 +7,11 @@
 #include "base/require.h"
 #include "models/maps.h"
 #include "models/model_entry.h"
+#include "models/stochastic_depth.h"
 #include "mynah/json.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 #include "nn/layers.h"
 #include "nn/vision_model.h"
 
@@ -33,6 +35,9 @@ struct Config {
         mlp_ratio(nn::config_number(c, "mlp_ratio", 4.0)),
         qkv_bias(nn::config_bool(c, "qkv_bias", true)),
         act(activation(nn::config_string(c, "hidden_act", "gelu"))),
+        hidden_dropout_prob(nn::dropout_rate(c, "hidden_dropout_prob", 0)),
+        attention_probs_dropout_prob(nn::dropout_rate(c, "attention_probs_dropout_prob", 0)),
+        drop_path_rate(nn::dropout_rate(c, "drop_path_rate", 0.1)),
         layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-5))),
         initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))) {
     require(heads.size() == depths.size(), "config.json: {} num_heads and {} depths, expected as many", heads.size(), depths.size());
@@ -48,6 +53,7 @@ struct Config {
   double mlp_ratio;
   bool qkv_bias;
   Activation act;
+  float hidden_dropout_prob, attention_probs_dropout_prob, drop_path_rate;
   float layer_norm_eps, initializer_range;
   nn::Init init() const { return nn::Init::with_std(initializer_range); }
   int64_t size(size_t stage) const { return embed_dim << stage; }
@@ -101,7 +107,7 @@ struct Windows {
 };
 
 struct Layer {
-  Layer(const Config& c, const Weights& w, size_t stage, int64_t number)
+  Layer(const Config& c, const Weights& w, size_t stage, int64_t number, float path)
       : size(c.size(stage)),
         heads(c.heads[stage]),
         window(c.window),
@@ -113,13 +119,16 @@ struct Layer {
         after(w, "layernorm_after", size, c.layer_norm_eps),
         up(w / "intermediate", "dense", size, inner(c), c.init()),
         down(w / "output", "dense", inner(c), size, c.init()),
-        act(c.act) {}
+        act(c.act),
+        drop(c.hidden_dropout_prob),
+        attention_drop(c.attention_probs_dropout_prob),
+        path_drop(path) {}
 
   Tensor forward(const Tensor& x, const MapSize& map) const {
     // A map no larger than a window has nothing to shift.
     const Windows windows(map, window, std::min(map.height, map.width) <= window ? 0 : shift);
-    const Tensor y = x + windows.together(attend(windows.apart(before(x)), windows));
-    return y + down(activate(up(after(y)), act));
+    const Tensor y = x + nn::drop_path(windows.together(attend(windows.apart(before(x)), windows)), map.images, path_drop);
+    return y + nn::dropout(down(activate(up(after(y)), act)), drop);
   }
 
  private:
@@ -134,7 +143,7 @@ struct Layer {
     AttentionConfig config;
     config.causal = false;
     config.bias = bias(windows);
-    return out(reshape(scaled_dot_product_attention(part(0), part(1), part(2), sequences, config), {rows, size}));
+    return nn::dropout(out(reshape(nn::attention_with_dropout(part(0), part(1), part(2), sequences, config, attention_drop), {rows, size})), attention_drop);
   }
 
   // [H,T,T] of distances, or [S,H,T,T] where regions of a window must not mix.
@@ -165,6 +174,7 @@ struct Layer {
   nn::LayerNorm after;
   nn::Linear up, down;
   Activation act;
+  float drop, attention_drop, path_drop;
 };
 
 // Two by two places become one.
@@ -192,10 +202,11 @@ class Swin : public nn::VisionModel {
     projection_ = patches.tensor("weight", {c_.embed_dim, c_.num_channels, c_.patch_size[0], c_.patch_size[1]}, c_.init());
     projection_bias_ = patches.tensor("bias", {c_.embed_dim}, nn::Init::zeros());
     patch_norm_ = nn::LayerNorm(w / "embeddings", "norm", c_.embed_dim, kInnerEps);
+    StochasticDepth paths(c_.drop_path_rate, c_.depths);
     for (size_t s = 0; s < c_.depths.size(); ++s) {
       const Weights stage = w / "encoder" / "layers" / static_cast<int64_t>(s);
       stages_.emplace_back();
-      for (int64_t i = 0; i < c_.depths[s]; ++i) stages_.back().emplace_back(c_, stage / "blocks" / i, s, i);
+      for (int64_t i = 0; i < c_.depths[s]; ++i) stages_.back().emplace_back(c_, stage / "blocks" / i, s, i, paths.next());
       if (s + 1 < c_.depths.size()) mergings_.emplace_back(c_, stage / "downsample", s);
     }
     const int64_t size = c_.size(c_.depths.size() - 1);
@@ -207,13 +218,13 @@ class Swin : public nn::VisionModel {
   nn::NamedTensors look(const Tensor& pixels, bool, std::vector<Tensor>* states) const override {
     const Tensor planes = conv2d(padded(pixels, c_.patch_size[0], c_.patch_size[1]), projection_, projection_bias_, {c_.patch_size});
     MapSize map(planes);
-    Tensor x = patch_norm_(map_rows(planes));
+    Tensor x = nn::dropout(patch_norm_(map_rows(planes)), c_.hidden_dropout_prob);
     const auto by_image = [&](const Tensor& rows) { return reshape(rows, {map.images, map.height * map.width, rows.size(1)}); };
     if (states) states->push_back(by_image(x));
     for (size_t s = 0; s < stages_.size(); ++s) {
       require(std::min(map.height, map.width) >= c_.window, "forward: stage {} has a map of {}x{}, which is smaller than a window of {}; give a larger picture", s + 1,
               map.height, map.width, c_.window);
-      for (const Layer& layer : stages_[s]) x = layer.forward(x, map);
+      for (const Layer& layer : stages_[s]) x = nn::recomputed([&layer, map](const std::vector<Tensor>& t) { return layer.forward(t[0], map); }, {x});
       if (s < mergings_.size()) x = mergings_[s].forward(x, &map);
       if (states) states->push_back(by_image(x));
     }

@@ -10,7 +10,7 @@
 #include "models/model_entry.h"
 #include "mynah/json.h"
 #include "nn/config.h"
-#include "nn/dropout.h"
+#include "nn/recompute.h"
 #include "nn/encoder_model.h"
 #include "nn/relative_buckets.h"
 #include "nn/seq2seq_lm.h"
@@ -41,7 +41,7 @@ struct Config {
         relative_attention_max_distance(nn::config_int(c, "relative_attention_max_distance", 128)),
         layer_norm_epsilon(static_cast<float>(nn::config_number(c, "layer_norm_epsilon", 1e-6))),
         initializer_factor(static_cast<float>(nn::config_number(c, "initializer_factor", 1.0))),
-        dropout_rate(static_cast<float>(nn::config_number(c, "dropout_rate", 0.1))),
+        dropout_rate(nn::dropout_rate(c, "dropout_rate", 0.1)),
         tie_word_embeddings(nn::config_bool(c, "tie_word_embeddings", true)),
         // Written by transformers 5, which ties the head of every T5 and says here whether it scales.
         scale_decoder_outputs(nn::config_bool(c, "scale_decoder_outputs", tie_word_embeddings)),
@@ -127,24 +127,31 @@ struct Stack {
     }
   }
 
-  Tensor forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
+  // One block, whose own tokens' distances add `bias` to the scores.
+  Tensor forward(const Block& b, Tensor x, const Tensor& bias, const nn::TokenBatch& batch, int layer) const {
     AttentionConfig config, across;
     config.scale = across.scale = 1;
     config.causal = decoder;
+    config.distance_bias = bias;
+    const Tensor y = b.self_norm(x);
+    const auto [k, v] = b.self.keys_values(y);
+    x = x + nn::dropout(b.self.output(nn::attend(b.self.queries(y), k, v, batch, layer, config, drop)), drop);
+    if (b.cross)
+      x = x + nn::dropout(b.cross->output(nn::attend_memory(b.cross->queries(b.cross_norm(x)), batch, layer, b.cross->heads,
+                                                            [&](const Tensor& rows) { return b.cross->keys_values(rows); }, across, drop)),
+                          drop);
+    return x + nn::dropout(b.ff.forward(b.ff_norm(x)), drop);
+  }
+
+  Tensor forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states) const {
+    Tensor distance_bias;
     x = nn::dropout(x, drop);
     for (size_t i = 0; i < blocks.size(); ++i) {
-      if (i < buckets.size()) config.distance_bias = nn::distance_bias(buckets[i], batch.longest(), max_distance, !decoder);
+      if (i < buckets.size()) distance_bias = nn::distance_bias(buckets[i], batch.longest(), max_distance, !decoder);
       const Block& b = blocks[i];
       const int layer = static_cast<int>(i);
       if (states) states->push_back(x);
-      const Tensor y = b.self_norm(x);
-      const auto [k, v] = b.self.keys_values(y);
-      x = x + nn::dropout(b.self.output(nn::attend(b.self.queries(y), k, v, batch, layer, config, drop)), drop);
-      if (b.cross)
-        x = x + nn::dropout(b.cross->output(nn::attend_memory(b.cross->queries(b.cross_norm(x)), batch, layer, b.cross->heads,
-                                                              [&](const Tensor& rows) { return b.cross->keys_values(rows); }, across, drop)),
-                            drop);
-      x = x + nn::dropout(b.ff.forward(b.ff_norm(x)), drop);
+      x = nn::layer(x, distance_bias, batch, [this, &b, layer](const Tensor& in, const Tensor& bias, const nn::TokenBatch& rows) { return forward(b, in, bias, rows, layer); });
     }
     x = nn::dropout(final_norm(x), drop);
     if (states) states->push_back(x);
@@ -211,7 +218,7 @@ class T5 : public nn::Seq2SeqLM {
 class T5Encoder : public nn::EncoderModel {
  public:
   T5Encoder(const Json& json, const Weights& w)
-      : EncoderModel(json), c_(json), shared_(w.matrix("shared", c_.vocab_size, c_.d_model, Init::with_std(c_.initializer_factor))), encoder_(c_, w / "encoder", false) {
+      : EncoderModel(json), c_(json), shared_(w.matrix("shared", c_.vocab_size, c_.d_model, Init::with_std(c_.initializer_factor))), encoder_(c_, w / "encoder", false), drop_(nn::dropout_rate(json, "classifier_dropout", 0)) {
     if (kind() == HeadKind::token_classification)
       classifier_ = nn::Linear(w, "classifier", c_.d_model, nn::label_count(json), Init::with_std(c_.initializer_factor));
   }
@@ -221,7 +228,7 @@ class T5Encoder : public nn::EncoderModel {
     return encoder_.forward(shared_.lookup(batch.ids), batch, states);
   }
   Outputs head(const Tensor& hidden, const nn::TokenBatch&) const override {
-    if (classifier_.defined()) return {{{"logits", classifier_(hidden)}}, {}};
+    if (classifier_.defined()) return {{{"logits", classifier_(nn::dropout(hidden, drop_))}}, {}};
     return {{{"last_hidden_state", hidden}}, {}};
   }
   int64_t vocabulary_size() const override { return c_.vocab_size; }
@@ -231,6 +238,7 @@ class T5Encoder : public nn::EncoderModel {
   nn::Matrix shared_;
   Stack encoder_;
   nn::Linear classifier_;
+  float drop_;  // before the classifier
 };
 
 std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {

@@ -2,6 +2,7 @@
 
 #include "base/require.h"
 #include "nn/config.h"
+#include "nn/recompute.h"
 
 namespace mynah {
 
@@ -15,6 +16,8 @@ VitConfig::VitConfig(const Json& c)
       patch_size(nn::config_pair(c, "patch_size", 16)),
       layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-12))),
       initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
+      hidden_dropout_prob(nn::dropout_rate(c, "hidden_dropout_prob", 0)),
+      attention_probs_dropout_prob(nn::dropout_rate(c, "attention_probs_dropout_prob", 0)),
       qkv_bias(nn::config_bool(c, "qkv_bias", true)),
       hidden_act(activation(nn::config_string(c, "hidden_act", "gelu"))) {
   require(hidden_size % num_attention_heads == 0, "config.json: hidden_size {} is not a multiple of num_attention_heads {}", hidden_size, num_attention_heads);
@@ -41,7 +44,9 @@ VitLayer::VitLayer(const VitConfig& c, const nn::Weights& w)
       after(w, "layernorm_after", c.hidden_size, c.layer_norm_eps),
       intermediate(w / "intermediate", "dense", c.hidden_size, c.intermediate_size, c.init()),
       output(w / "output", "dense", c.intermediate_size, c.hidden_size, c.init()),
-      act(c.hidden_act) {}
+      act(c.hidden_act),
+      drop(c.hidden_dropout_prob),
+      attention_drop(c.attention_probs_dropout_prob) {}
 
 Tensor VitLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer) const {
   const int64_t n = x.size(0), size = heads * head_dim;
@@ -49,11 +54,11 @@ Tensor VitLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer
   const auto part = [&](int64_t i) { return nn::split_heads(narrow(all, 1, i * size, size), n, heads, head_dim); };
   AttentionConfig config;
   config.causal = false;
-  const Tensor y = x + attention_out(reshape(nn::attend(part(0), part(1), part(2), batch, layer, config), {n, size}));
-  return y + output(activate(intermediate(after(y)), act));
+  const Tensor y = x + nn::dropout(attention_out(reshape(nn::attend(part(0), part(1), part(2), batch, layer, config, attention_drop), {n, size})), drop);
+  return y + nn::dropout(output(activate(intermediate(after(y)), act)), drop);
 }
 
-VitStack::VitStack(const VitConfig& c, const nn::Weights& w) {
+VitStack::VitStack(const VitConfig& c, const nn::Weights& w) : drop(c.hidden_dropout_prob) {
   for (int64_t i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(c, w / "layer" / i);
 }
 
@@ -63,9 +68,10 @@ Tensor VitStack::forward(Tensor x, int64_t images, std::vector<Tensor>* states) 
   const auto note = [&] {
     if (states) states->push_back(reshape(x, {images, x.size(0) / images, x.size(1)}));
   };
+  x = nn::dropout(x, drop);
   note();
   for (size_t i = 0; i < layers.size(); ++i) {
-    x = layers[i].forward(x, batch, static_cast<int>(i));
+    x = nn::layer(x, {}, batch, [&layer = layers[i], i](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b, static_cast<int>(i)); });
     note();
   }
   return x;

@@ -15,7 +15,7 @@ struct VitConfig {
 
   int64_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_channels;
   std::array<int64_t, 2> image_size, patch_size;
-  float layer_norm_eps, initializer_range;
+  float layer_norm_eps, initializer_range, hidden_dropout_prob, attention_probs_dropout_prob;
   bool qkv_bias;
   Activation hidden_act;
   nn::Init init() const { return nn::Init::with_std(initializer_range); }
@@ -35,6 +35,7 @@ struct VitLayer {
   nn::LayerNorm before, after;
   nn::Linear intermediate, output;
   Activation act;
+  float drop, attention_drop;
 };
 
 struct VitStack {
@@ -43,6 +44,7 @@ struct VitStack {
   Tensor forward(Tensor x, int64_t images, std::vector<Tensor>* states) const;
 
   std::vector<VitLayer> layers;
+  float drop;  // of what enters the first layer
 };
 
 }  // namespace mynah

@@ -14,7 +14,7 @@
 #include "nn/layers.h"
 #include "nn/losses.h"
 #include "nn/model.h"
-#include "nn/token_batch.h"
+#include "nn/recompute.h"
 
 namespace mynah {
 namespace {
@@ -29,6 +29,7 @@ struct Config : SoundFeatureConfig {
   bool do_stable_layer_norm, conv_pos_batch_norm, feat_proj_layer_norm, use_weighted_layer_sum;
   Activation hidden_act;
   float layer_norm_eps, initializer_range;
+  float hidden_dropout, attention_dropout, activation_dropout, feat_proj_dropout, final_dropout, layerdrop;  // while training
 
   explicit Config(const Json& c)
       : SoundFeatureConfig(c),
@@ -44,7 +45,13 @@ struct Config : SoundFeatureConfig {
         use_weighted_layer_sum(nn::config_bool(c, "use_weighted_layer_sum", false)),
         hidden_act(activation(nn::config_string(c, "hidden_act", "gelu"))),
         layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-5))),
-        initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))) {
+        initializer_range(static_cast<float>(nn::config_number(c, "initializer_range", 0.02))),
+        hidden_dropout(nn::dropout_rate(c, "hidden_dropout", 0.1)),
+        attention_dropout(nn::dropout_rate(c, "attention_dropout", 0.1)),
+        activation_dropout(nn::dropout_rate(c, "activation_dropout", 0.1)),
+        feat_proj_dropout(nn::dropout_rate(c, "feat_proj_dropout", 0)),
+        final_dropout(nn::dropout_rate(c, "final_dropout", 0.1)),
+        layerdrop(nn::dropout_rate(c, "layerdrop", 0.1)) {
     require(hidden_size % num_attention_heads == 0 && hidden_size % num_conv_pos_embedding_groups == 0,
             "config.json: hidden_size {} is not a multiple of num_attention_heads {} and num_conv_pos_embedding_groups {}", hidden_size, num_attention_heads,
             num_conv_pos_embedding_groups);
@@ -64,7 +71,10 @@ struct Layer {
         intermediate(w / "feed_forward", "intermediate_dense", c.hidden_size, c.intermediate_size, c.init()),
         output(w / "feed_forward", "output_dense", c.intermediate_size, c.hidden_size, c.init()),
         final_norm(w, "final_layer_norm", c.hidden_size, c.layer_norm_eps),
-        act(c.hidden_act) {
+        act(c.hidden_act),
+        drop(c.hidden_dropout),
+        attention_drop(c.attention_dropout),
+        activation_drop(c.activation_dropout) {
     if (!stable || c.adapter_attn_dim == 0) return;
     const Weights a = w / "adapter_layer";
     adapter_norm.emplace(a, "norm", c.hidden_size, 1e-5f);
@@ -77,9 +87,9 @@ struct Layer {
     const auto part = [&](int64_t i) { return nn::split_heads(narrow(all, 1, i * size, size), n, heads, head_dim); };
     AttentionConfig config;
     config.causal = false;
-    return out_proj(reshape(nn::attend(part(0), part(1), part(2), batch, 0, config), {n, size}));
+    return nn::dropout(out_proj(reshape(nn::attend(part(0), part(1), part(2), batch, 0, config, attention_drop), {n, size})), drop);
   }
-  Tensor feed_forward(const Tensor& x) const { return output(activate(intermediate(x), act)); }
+  Tensor feed_forward(const Tensor& x) const { return nn::dropout(output(nn::dropout(activate(intermediate(x), act), activation_drop)), drop); }
   Tensor forward(const Tensor& in, const nn::TokenBatch& batch) const {
     if (!stable) {
       const Tensor x = norm(in + attend(in, batch));
@@ -98,6 +108,7 @@ struct Layer {
   nn::Linear intermediate, output;
   nn::LayerNorm final_norm;
   Activation act;
+  float drop, attention_drop, activation_drop;
   std::optional<nn::LayerNorm> adapter_norm;
   nn::Linear adapter_1, adapter_2;
 };
@@ -138,7 +149,7 @@ class Wav2Vec2 : public nn::Model {
     Tensor features = transpose(x, 1, 2);  // [B,T,C]
     if (feature_norm_) features = (*feature_norm_)(features);
     std::vector<Tensor> states;
-    const Tensor hidden = encode(projection_(features), lengths, !mask.empty(), options.hidden_states || layer_weights_.defined() ? &states : nullptr);
+    const Tensor hidden = encode(nn::dropout(projection_(features), c_.feat_proj_dropout), lengths, !mask.empty(), options.hidden_states || layer_weights_.defined() ? &states : nullptr);
     NamedTensors out;
     if (options.hidden_states)
       for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = states[i];
@@ -146,7 +157,7 @@ class Wav2Vec2 : public nn::Model {
       out["last_hidden_state"] = hidden;
       if (!hubert_) out["extract_features"] = features;
     } else if (kind_ == HeadKind::ctc) {
-      out["logits"] = head_(hidden);
+      out["logits"] = head_(nn::dropout(hidden, c_.final_dropout));
       if (in.has("labels")) out["loss"] = loss(out["logits"], lengths, in);
     } else {
       out["logits"] = classify(hidden, states, lengths);
@@ -174,13 +185,14 @@ class Wav2Vec2 : public nn::Model {
     }
     x = x + positions_->forward(x);
     if (!c_.do_stable_layer_norm) x = norm_(x);
-    Tensor rows = reshape(x, {shape[0] * shape[1], shape[2]});
+    Tensor rows = reshape(nn::dropout(x, c_.hidden_dropout), {shape[0] * shape[1], shape[2]});
     const auto note = [&](const Tensor& r) {
       if (states) states->push_back(reshape(r, shape));
     };
     for (const Layer& layer : layers_) {
       note(rows);
-      rows = layer.forward(rows, batch);
+      if (nn::skips_layer(c_.layerdrop)) continue;
+      rows = nn::layer(rows, {}, batch, [&layer](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b); });
     }
     if (c_.do_stable_layer_norm) rows = norm_(rows);
     note(rows);

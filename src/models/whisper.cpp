@@ -12,6 +12,7 @@
 #include "nn/config.h"
 #include "nn/inputs.h"
 #include "nn/losses.h"
+#include "nn/recompute.h"
 
 namespace mynah {
 
@@ -21,7 +22,7 @@ using nn::NamedTensors;
 using nn::Weights;
 
 const BartFamily kWhisperFamily = {.norm_first = true, .norm_embedding = false, .pad_token_id = 50256, .decoder_start_token_id = 50257,
-                                   .unused_positions = 0, .key_bias = false, .head = "proj_out"};
+                                   .unused_positions = 0, .key_bias = false, .head = "proj_out", .dropout = 0};
 
 Json whisper_config(const Json& config) {
   Json c = config;
@@ -33,7 +34,7 @@ Json whisper_config(const Json& config) {
   return c;
 }
 
-WhisperEncoder::WhisperEncoder(const Json& config, const BartConfig& c, const Weights& w) {
+WhisperEncoder::WhisperEncoder(const Json& config, const BartConfig& c, const Weights& w) : drop(c.dropout), layer_drop(c.encoder_layerdrop) {
   const int64_t mels = nn::config_int(config, "num_mel_bins", 80);
   conv1 = (w / "conv1").tensor("weight", {c.d_model, mels, 3}, c.init());
   bias1 = (w / "conv1").tensor("bias", {c.d_model}, Init::zeros());
@@ -52,10 +53,11 @@ Tensor WhisperEncoder::forward(const Tensor& features, DType precision, std::vec
   nn::TokenBatch batch;
   batch.lengths.assign(static_cast<size_t>(count), rows);
   batch.precision = precision;
-  Tensor x = reshape(x_BSC, {count * rows, x_BSC.size(2)});
+  Tensor x = nn::dropout(reshape(x_BSC, {count * rows, x_BSC.size(2)}), drop);
   for (const BartLayer& layer : layers) {
     if (states) states->push_back(x);
-    x = layer.forward(x, batch, 0);
+    if (nn::skips_layer(layer_drop)) continue;
+    x = nn::layer(x, {}, batch, [&layer](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b, 0); });
   }
   x = last_norm(x);
   if (states) states->push_back(x);

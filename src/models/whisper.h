@@ -28,6 +28,7 @@ struct WhisperEncoder {
   Tensor position;  // [S,C], not trained
   std::vector<BartLayer> layers;
   nn::LayerNorm last_norm;
+  float drop, layer_drop;
 };
 
 class Whisper : public nn::Seq2SeqLM {

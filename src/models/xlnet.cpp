@@ -3,13 +3,16 @@
 // Shapes: B batch, T tokens, M earlier tokens in memory, K = M + T keys, G predicted positions, C hidden, H heads, D head size.
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/require.h"
 #include "models/model_entry.h"
 #include "mynah/json.h"
 #include "nn/causal_lm.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 #include "nn/losses.h"
 #include "ops/attention.h"
 
@@ -24,7 +27,7 @@ constexpr float kHidden = -1e30f;  // added to the score of a key that a query d
 
 struct Config {
   int64_t vocab_size, d_model, n_layer, n_head, d_inner, mem_len, reuse_len, clamp_len;
-  float layer_norm_eps;
+  float layer_norm_eps, dropout;
   bool untied, bi_data, same_length, use_mems, one_way;
   Activation ff_activation;
   Init init;
@@ -39,6 +42,7 @@ struct Config {
         reuse_len(nn::config_int(c, "reuse_len", 0, 0)),
         clamp_len(nn::config_int(c, "clamp_len", -1, -1)),
         layer_norm_eps(static_cast<float>(nn::config_number(c, "layer_norm_eps", 1e-12))),
+        dropout(nn::dropout_rate(c, "dropout", 0.1)),
         untied(!nn::config_bool(c, "tie_word_embeddings", true)),
         bi_data(nn::config_bool(c, "bi_data", false)),
         same_length(nn::config_bool(c, "same_length", false)),
@@ -57,14 +61,22 @@ struct Config {
 struct Places {
   int64_t batch, queries, keys, memory;
   bool mirrored = false;  // the second half of the batch reads backwards (bi_data)
-  Tensor embeddings, mirrored_embeddings;  // [P,C] of distances from `keys` down to 1 - queries
+  // Embeddings [P,C] of distances from `keys` down to 1 - queries, each for `rows_each` rows of the batch.
+  std::vector<Tensor> embeddings;
+  int64_t rows_each;
   std::vector<int64_t> columns;            // [T * K], of each pair's distance
   Tensor segments;                         // [B,1,T,K], 1 where a key is of another segment; or undefined
 
   Places(const Config& c, int64_t b, int64_t t, int64_t m) : batch(b), queries(t), keys(m + t), memory(m), mirrored(c.bi_data) {
     require(!mirrored || b % 2 == 0, "forward: bi_data needs an even number of rows, got {}", b);
-    embeddings = table(c, 1);
-    if (mirrored) mirrored_embeddings = table(c, -1);
+    embeddings = {table(c, 1)};
+    if (mirrored) embeddings.push_back(table(c, -1));
+    rows_each = b / static_cast<int64_t>(embeddings.size());
+    if (nn::drops(c.dropout)) {  // every row's own
+      const std::vector<Tensor> tables = std::exchange(embeddings, {});
+      for (int64_t row = 0; row < b; ++row) embeddings.push_back(nn::dropout(tables[static_cast<size_t>(row / rows_each)], c.dropout));
+      rows_each = 1;
+    }
     for (int64_t i = 0; i < queries; ++i)
       for (int64_t j = 0; j < keys; ++j) columns.push_back(j + queries - i);
   }
@@ -103,7 +115,8 @@ struct Layer {
         layer_1(w / "ff", "layer_1", c.d_model, c.d_inner, c.init),
         layer_2(w / "ff", "layer_2", c.d_inner, c.d_model, c.init),
         ff_norm(w / "ff", "layer_norm", c.d_model, c.layer_norm_eps),
-        act(c.ff_activation) {}
+        act(c.ff_activation),
+        drop(c.dropout) {}
 
   // [C,H,D] on disk, used as [C, H * D].
   static Tensor projection(const Config& c, const Weights& w, std::string_view name) {
@@ -116,14 +129,13 @@ struct Layer {
     const int64_t b = at.batch, t = at.queries;
     const auto by_head = [&](const Tensor& x) { return transpose(x, 0, 1); };  // [n,H,D] -> [H,n,D]
     const Tensor moved = by_head(query + r_r_bias);
-    const auto positions = [&](const Tensor& embeddings, int64_t first, int64_t count) {
+    std::vector<Tensor> parts;
+    for (const Tensor& embeddings : at.embeddings) {
       const Tensor keys = transpose(by_head(project(embeddings, r)), 1, 2);  // [H,D,P]
-      const Tensor products = matmul(narrow(moved, 1, first * t, count * t), keys);
-      return gather_columns(reshape(products, {heads, count, t, embeddings.size(0)}), at.columns, at.keys);
-    };
-    Tensor scores = at.mirrored ? cat({positions(at.embeddings, 0, b / 2), positions(at.mirrored_embeddings, b / 2, b / 2)}, 1)
-                                : positions(at.embeddings, 0, b);
-    scores = transpose(scores, 0, 1);  // [B,H,T,K]
+      const Tensor products = matmul(narrow(moved, 1, static_cast<int64_t>(parts.size()) * at.rows_each * t, at.rows_each * t), keys);
+      parts.push_back(gather_columns(reshape(products, {heads, at.rows_each, t, embeddings.size(0)}), at.columns, at.keys));
+    }
+    Tensor scores = transpose(parts.size() == 1 ? parts[0] : cat(parts, 1), 0, 1);  // [B,H,T,K]
     if (at.segments.defined()) {
       const Tensor products = matmul(by_head(query + r_s_bias), permute(seg_embed, std::vector<int>{1, 2, 0}));  // [H,B*T,2]
       const Tensor both = transpose(reshape(products, {heads, b, t, 2}), 0, 1);
@@ -142,7 +154,7 @@ struct Layer {
     if (mask.defined()) config.bias = hide(query + r_w_bias, keys, config.bias, mask, at.batch);
     std::vector<Sequence> sequences;
     for (int64_t b = 0; b < at.batch; ++b) sequences.push_back({b * at.queries, at.queries, b * at.keys, at.keys});
-    return reshape(scaled_dot_product_attention(query + r_w_bias, keys, values, sequences, config), {query.size(0), heads * d});
+    return reshape(nn::attention_with_dropout(query + r_w_bias, keys, values, sequences, config, drop), {query.size(0), heads * d});
   }
 
   // The bias [B,H,T,K] with a mask [B,1,T,K] added; queries from which every key is hidden look at all alike.
@@ -159,10 +171,10 @@ struct Layer {
     return bias + mask * add(neg(alone), 1.0f) - scores * alone;
   }
 
-  // What follows the attention of rows x [n,C].
-  Tensor finish(const Tensor& x, const Tensor& attended) const {
-    const Tensor y = attention_norm(linear(attended, o) + x);
-    return ff_norm(layer_2(activate(layer_1(y), act)) + y);
+  // What follows the attention of rows x [n,C]: first it joins them, then comes the feed-forward part.
+  Tensor joined(const Tensor& x, const Tensor& attended) const { return attention_norm(nn::dropout(linear(attended, o), drop) + x); }
+  Tensor feed_forward(const Tensor& y) const {
+    return ff_norm(nn::dropout(layer_2(nn::dropout(activate(layer_1(y), act), drop)), drop) + y);
   }
 
   int64_t heads, d;
@@ -171,6 +183,7 @@ struct Layer {
   nn::Linear layer_1, layer_2;
   nn::LayerNorm ff_norm;
   Activation act;
+  float drop;
 };
 
 class XLNet : public nn::CausalLM {
@@ -247,9 +260,11 @@ void XLNet::load_summary(const Json& json, const Weights& w, int64_t labels) {
 
 // [B,T,C] -> [B,C]
 Tensor XLNet::summary(const Tensor& hidden) const {
+  const auto dropped = [&](const Tensor& y, const char* key, double otherwise) { return nn::dropout(y, nn::dropout_rate(config_, key, otherwise)); };
   Tensor x = summary_type_ == "mean" ? mean(hidden, 1) : select(hidden, 1, summary_type_ == "first" ? 0 : hidden.size(1) - 1);
+  x = dropped(x, "summary_first_dropout", 0);
   if (summary_.defined()) x = summary_(x);
-  return summary_activation_ ? activate(x, *summary_activation_) : x;
+  return dropped(summary_activation_ ? activate(x, *summary_activation_) : x, "summary_last_dropout", 0.1);
 }
 
 // What is hidden from whom, as numbers to add to the scores [B or 1,1,T,M + T]; undefined if nothing is. `own_token`: queries of the
@@ -285,7 +300,12 @@ XLNet::Streams XLNet::run(const nn::Inputs& in, const Shape& shape, const std::s
   const int64_t m = memories.empty() ? 0 : memories[0].size(0);
   const Tensor mapping = in.has("target_mapping") ? contiguous(in.floats("target_mapping", {b, -1, t})) : Tensor();
 
-  Places at(c_, b, t, m);
+  Streams s;
+  const int64_t g = mapping.defined() ? mapping.size(1) : 0;
+  s.content = nn::dropout(words_.lookup(ids), c_.dropout);
+  if (g) s.query = nn::dropout(contiguous(expand(reshape(mask_emb_, {1, c}), {b * g, c})), c_.dropout);
+  const auto places = std::make_shared<Places>(c_, b, t, m);
+  Places& at = *places;
   if (!types.empty()) {
     at.segments = Tensor::zeros({b, 1, t, m + t});
     for (int64_t row = 0; row < b; ++row)
@@ -297,10 +317,6 @@ XLNet::Streams XLNet::run(const nn::Inputs& in, const Shape& shape, const std::s
   }
   const Tensor content_mask = masks(in, shape, m, true), query_mask = mapping.defined() ? masks(in, shape, m, false) : Tensor();
 
-  Streams s;
-  s.content = words_.lookup(ids);
-  const int64_t g = mapping.defined() ? mapping.size(1) : 0;
-  if (g) s.query = contiguous(expand(reshape(mask_emb_, {1, c}), {b * g, c}));
   const auto by_row = [&](const Tensor& x, int64_t each) { return reshape(x, {b, each, c}); };
   const auto note = [&] {
     if (!hidden_states) return;
@@ -318,18 +334,25 @@ XLNet::Streams XLNet::run(const nn::Inputs& in, const Shape& shape, const std::s
       const int64_t kept = c_.mem_len > 0 ? std::min(c_.mem_len, all.size(0)) : all.size(0);
       s.memories.push_back(contiguous(narrow(all, 0, all.size(0) - kept, kept)));
     }
-    const Tensor seen = past.defined() ? reshape(cat({transpose(past, 0, 1), by_row(s.content, t)}, 1), {b * (m + t), c}) : s.content;
-    const Tensor keys = layer.project(seen, layer.k), values = layer.project(seen, layer.v);
-    const Tensor content = layer.attend(layer.project(s.content, layer.q), keys, values, at, content_mask);
-    if (g) {
+    // Both streams' rows, content first.
+    const auto forward = [&layer, places, past, content_mask, query_mask, mapping, b, t, m, g, c](const std::vector<Tensor>& streams) {
+      const Tensor seen = past.defined() ? reshape(cat({transpose(past, 0, 1), reshape(streams[0], {b, t, c})}, 1), {b * (m + t), c}) : streams[0];
+      const Tensor keys = layer.project(seen, layer.k), values = layer.project(seen, layer.v);
+      const Tensor content = layer.joined(streams[0], layer.attend(layer.project(streams[0], layer.q), keys, values, *places, content_mask));
+      if (!g) return layer.feed_forward(content);
       // queries go to their tokens' places and come back
-      const Tensor placed = matmul(transpose(mapping, 1, 2), reshape(layer.project(s.query, layer.q), {b, g, c}));
-      const Tensor attended = layer.attend(reshape(placed, {b * t, layer.heads, layer.d}), keys, values, at, query_mask);
-      s.query = layer.finish(s.query, reshape(matmul(mapping, by_row(attended, t)), {b * g, c}));
-    }
-    s.content = layer.finish(s.content, content);
+      const Tensor placed = matmul(transpose(mapping, 1, 2), reshape(layer.project(streams[1], layer.q), {b, g, c}));
+      const Tensor attended = layer.attend(reshape(placed, {b * t, layer.heads, layer.d}), keys, values, *places, query_mask);
+      const Tensor query = layer.feed_forward(layer.joined(streams[1], reshape(matmul(mapping, reshape(attended, {b, t, c})), {b * g, c})));
+      return cat({layer.feed_forward(content), query}, 0);
+    };
+    const Tensor rows = nn::recomputed(forward, {s.content, s.query});
+    s.content = g ? narrow(rows, 0, 0, b * t) : rows;
+    if (g) s.query = narrow(rows, 0, b * t, b * g);
   }
   note();
+  if (g) s.query = nn::dropout(s.query, c_.dropout);
+  else s.content = nn::dropout(s.content, c_.dropout);
   return s;
 }
 
@@ -415,7 +438,7 @@ Tensor XLNet::continue_one(const nn::TokenBatch& batch, size_t sequence, int64_t
     const Sequence whole{0, n + 1, 0, k};
     const ops::KvBlocks blocks = kept.blocks();
     const Tensor attended = ops::cached_attention(query + layer.r_w_bias, {&whole, 1}, {&blocks, 1}, layer.heads, config);
-    rows = layer.finish(rows, reshape(attended, {n + 1, c_.d_model}));
+    rows = layer.feed_forward(layer.joined(rows, reshape(attended, {n + 1, c_.d_model})));
   }
   return narrow(rows, 0, n + 1 - added, added);
 }

@@ -7,6 +7,7 @@
 #include "models/vit_layers.h"
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "nn/recompute.h"
 #include "nn/detection_loss.h"
 #include "nn/inputs.h"
 #include "nn/vision_model.h"
@@ -57,7 +58,7 @@ class Yolos : public nn::Model {
                                  0);
       return reshape(reshape(rows, {images, tokens, c}) + reshape(resized, {1, tokens, c}), {images * tokens, c});
     };
-    x = place(x, reshape(positions_, {positions_.size(1), c}));
+    x = nn::dropout(place(x, reshape(positions_, {positions_.size(1), c})), c_.hidden_dropout_prob);
     nn::TokenBatch batch;
     batch.lengths.assign(static_cast<size_t>(images), tokens);
     nn::NamedTensors out;
@@ -66,7 +67,7 @@ class Yolos : public nn::Model {
     };
     note(0);
     for (size_t i = 0; i < layers_.size(); ++i) {
-      x = layers_[i].forward(x, batch, static_cast<int>(i));
+      x = nn::layer(x, {}, batch, [&layer = layers_[i], i](const Tensor& rows, const Tensor&, const nn::TokenBatch& b) { return layer.forward(rows, b, static_cast<int>(i)); });
       note(i + 1);
       if (mid_positions_.defined() && i + 1 < layers_.size()) x = place(x, reshape(select(mid_positions_, 0, static_cast<int64_t>(i)), {mid_positions_.size(2), c}));
     }

@@ -17,8 +17,8 @@ void move(const Tensor& stored, const Tensor& batch, float factor, float momentu
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, const Tensor& weight, const Tensor& bias, float eps, float momentum) {
-  const bool training = drops(0.5f) && weight.requires_grad();
-  if (!training) return mynah::batch_norm(x, mean, variance, weight, bias, eps);
+  const bool trained = training() && weight.requires_grad();
+  if (!trained) return mynah::batch_norm(x, mean, variance, weight, bias, eps);
   Tensor batch_mean, batch_variance;
   const Tensor y = batch_norm_training(x, weight, bias, eps, &batch_mean, &batch_variance);
   const auto n = static_cast<float>(x.numel() / x.size(1));

@@ -2,6 +2,7 @@
 
 #include "base/require.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 #include "nn/losses.h"
 
 namespace mynah::nn {
@@ -82,7 +83,7 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
       break;
     }
     case HeadKind::token_classification: {
-      const Tensor logits = classifier_(hidden);
+      const Tensor logits = classifier_(dropout(hidden, dropout_rate(config_, "classifier_dropout", dropout_rate(config_, "hidden_dropout", 0.1))));
       out["logits"] = by_row(logits);
       if (in.has("labels")) out["loss"] = token_loss(logits, in.integers("labels", shape));
       break;

@@ -4,6 +4,7 @@
 
 #include "base/require.h"
 #include "nn/config.h"
+#include "nn/dropout.h"
 #include "nn/losses.h"
 
 namespace mynah::nn {
@@ -22,7 +23,9 @@ void Seq2SeqLM::load_classifier(const Weights& w, int64_t hidden_size, int64_t l
 
 Tensor Seq2SeqLM::classify(const Tensor& hidden) const {
   require(classifier_.defined(), "forward: this family has no such head");
-  return classifier_(dense_.defined() ? tanh(dense_(hidden)) : hidden);
+  if (!dense_.defined()) return classifier_(hidden);
+  const float drop = dropout_rate(config_, "classifier_dropout", 0);
+  return classifier_(dropout(tanh(dense_(dropout(hidden, drop))), drop));
 }
 
 std::vector<int32_t> Seq2SeqLM::shift_right(const std::vector<int32_t>& labels, int64_t rows, int64_t length) const {

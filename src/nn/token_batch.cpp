@@ -109,7 +109,7 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
       masked.key_mask = batch.key_mask;
     }
     masked.precision = batch.precision;
-    return drops(dropout) ? attention_with_dropout(q, k, v, sequences, masked, dropout) : scaled_dot_product_attention(q, k, v, sequences, masked);
+    return attention_with_dropout(q, k, v, sequences, masked, dropout);
   }
   std::vector<ops::KvBlocks> cached;
   const Tensor keys = dense_heads(k), values = dense_heads(v);
@@ -141,7 +141,7 @@ Tensor attend_memory(const Tensor& q, const TokenBatch& batch, int layer, int64_
     const auto [k, v] = keys_values(batch.memory);
     across.key_mask = batch.memory_mask;
     across.precision = batch.precision;
-    return drops(dropout) ? attention_with_dropout(q, k, v, sequences, across, dropout) : scaled_dot_product_attention(q, k, v, sequences, across);
+    return attention_with_dropout(q, k, v, sequences, across, dropout);
   }
   std::vector<ops::KvBlocks> cached;
   for (size_t i = 0; i < batch.lengths.size(); ++i) {

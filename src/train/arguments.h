@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 
@@ -25,7 +26,9 @@ struct Arguments {
   double warmup_steps = 0;  // below 1: a share of all steps
   double warmup_ratio = 0;
   std::optional<double> min_lr;
-  bool bf16 = false, gradient_checkpointing = false;
+  bool bf16 = false;
+  bool gradient_checkpointing = false;  // layers are computed again in the backward pass
+  bool disable_dropout = false;         // whatever the model's config and the adapter say
 
   int64_t logging_steps = 500;
   int64_t eval_steps = 0;   // 0: no evaluation during training
@@ -33,6 +36,8 @@ struct Arguments {
   int64_t save_total_limit = 0;  // 0: keep all
   bool load_best_model_at_end = false;
   int64_t early_stopping_patience = 0;  // evaluations without a better eval_loss; 0: never
+  std::vector<std::string> sample_prompts;  // answered at every evaluation
+  int64_t sample_max_new_tokens = 64;
   std::optional<std::string> resume_from_checkpoint;  // empty text: the newest complete one
 
   // Asked after every step; true saves a checkpoint and ends the run as interrupted.

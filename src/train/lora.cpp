@@ -105,6 +105,7 @@ void Adapter::draw(Tensor* a, Tensor* b, const std::string& module) const {
 std::shared_ptr<const nn::LowRank> Adapter::adapter(const std::string& module, int64_t out, int64_t in, const std::function<Tensor()>& weight) {
   seen_.push_back(module);
   if (!config_.matches(module)) return nullptr;
+  adapted_.push_back(module);
   if (const std::string& name = embedding_name(module); !name.empty())
     fail(ErrorCode::usage, "LoRA: {} is an embedding, expected linear maps; train it whole with --lora-modules-to-save {}", module, name);
   const std::string base = kAdapterPrefix + module;
@@ -147,13 +148,19 @@ void Adapter::read_whole(const NamedParameters& whole) const {
   }
 }
 
-void Adapter::check_found() const {
-  if (!parameters_.empty()) return;
+// The last parts of modules' names, each once.
+std::vector<std::string> Adapter::kinds(const std::vector<std::string>& modules) {
   std::vector<std::string> names;
-  for (const std::string& module : seen_) {
+  for (const std::string& module : modules) {
     const std::string name = module.substr(module.rfind('.') + 1);
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
+  return names;
+}
+
+void Adapter::check_found() const {
+  if (!parameters_.empty()) return;
+  const std::vector<std::string> names = kinds(seen_);
   fail(ErrorCode::usage, "--lora-target-modules {}: no such module; the model has {}", fmt::join(config_.targets, ","), fmt::join(names, ", "));
 }
 
@@ -169,6 +176,8 @@ void Adapter::save(const fs::path& folder, const std::string& base_model, const 
   formats::write_safetensors(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
   Json json = json_;
   json["base_model_name_or_path"] = base_model;
+  // PEFT keeps what this came to.
+  if (config_.targets.size() == 1 && config_.targets[0] == "all-linear") json["target_modules"] = kinds(adapted_);
   json["modules_to_save"] = modules.empty() ? Json() : modules;
   AtomicFile file(folder / "adapter_config.json");
   file.write(json.dump(2) + "\n");

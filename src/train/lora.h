@@ -47,6 +47,7 @@ class Adapter : public nn::LowRankSource {
   void save(const std::filesystem::path& folder, const std::string& base_model, const NamedParameters& whole) const;
 
  private:
+  static std::vector<std::string> kinds(const std::vector<std::string>& modules);
   void draw(Tensor* a, Tensor* b, const std::string& module) const;
 
   std::filesystem::path folder_;
@@ -56,7 +57,7 @@ class Adapter : public nn::LowRankSource {
   uint64_t seed_;
   std::shared_ptr<const formats::TensorSource> file_;
   NamedParameters parameters_;
-  std::vector<std::string> seen_;
+  std::vector<std::string> seen_, adapted_;  // modules of the network, and those that have an adapter
 };
 
 // Adds the adapter of a PEFT folder to its base and writes a whole model. `base` empty: base_model_name_or_path of the folder.

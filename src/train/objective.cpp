@@ -7,9 +7,13 @@
 #include "base/random.h"
 #include "base/require.h"
 #include "mynah/autograd.h"
-#include "nn/dropout.h"
 
 namespace mynah::train {
+
+void check_recomputed(const Arguments& arguments, const nn::Training& training) {
+  if (arguments.gradient_checkpointing && !training.recomputed_any())
+    fail(ErrorCode::usage, "--gradient-checkpointing: models of this family keep all activations; leave the flag away, or lower --per-device-train-batch-size");
+}
 
 BatchObjective::BatchObjective(const Arguments& arguments) : arguments_(arguments) {}
 
@@ -41,8 +45,9 @@ StepResult BatchObjective::accumulate(int64_t step, Metrics* metrics, const std:
   for (const auto& batch : batches) share.targets += batch->targets;
   StepResult result;
   for (size_t i = 0; i < batches.size(); ++i) {
-    const nn::Training training(arguments_.seed, static_cast<uint64_t>(step * arguments_.gradient_accumulation_steps) + i);
+    const nn::Training training(arguments_.seed, static_cast<uint64_t>(step * arguments_.gradient_accumulation_steps) + i, arguments_.gradient_checkpointing, !arguments_.disable_dropout);
     const Tensor part = loss(*batches[i], share, metrics);
+    check_recomputed(arguments_, training);
     const double value = part.item();
     result.loss += value;
     result.tokens += batches[i]->tokens;

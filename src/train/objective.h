@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "mynah/train.h"
+#include "nn/dropout.h"
 #include "train/arguments.h"
 #include "train/metrics.h"
 
@@ -56,6 +57,9 @@ struct MicroBatch {
   int64_t tokens = 0;
   std::vector<std::string> places;  // where its rows came from
 };
+
+// Throws usage where --gradient-checkpointing was asked for and the forward pass of `training` had no layers to compute again.
+void check_recomputed(const Arguments& arguments, const nn::Training& training);
 
 // Rows of a file in micro-batches, gradients accumulated over several of them.
 class BatchObjective : public Objective {

@@ -51,9 +51,10 @@ class PolicyGradient : public Objective {
     StepResult result;
     const int64_t micro_batches = a_.gradient_accumulation_steps;
     for (int64_t i = 0; i < micro_batches; ++i) {
-      const nn::Training training(a_.seed, static_cast<uint64_t>(step * micro_batches + i));
+      const nn::Training training(a_.seed, static_cast<uint64_t>(step * micro_batches + i), a_.gradient_checkpointing, !a_.disable_dropout);
       const auto first = static_cast<size_t>(i * a_.per_device_train_batch_size);
       const Tensor part = loss(first, first + static_cast<size_t>(a_.per_device_train_batch_size), metrics, &result.tokens);
+      check_recomputed(a_, training);
       result.loss += part.item();
       if (!std::isfinite(part.item())) break;
       if (part.requires_grad()) backward(part);

@@ -62,9 +62,10 @@ class Ppo : public Objective {
       if (epoch > 0) update();
       const std::vector<int64_t> order = row_order(static_cast<int64_t>(rows_.size()), a_.shuffle, a_.seed, step * o_.num_ppo_epochs + epoch);
       for (int64_t part = 0; part < parts; ++part) {
-        const nn::Training training(a_.seed, static_cast<uint64_t>((step * o_.num_ppo_epochs + epoch) * parts + part));
+        const nn::Training training(a_.seed, static_cast<uint64_t>((step * o_.num_ppo_epochs + epoch) * parts + part), a_.gradient_checkpointing, !a_.disable_dropout);
         const auto begin = order.begin() + part * a_.per_device_train_batch_size;
         const Losses l = losses({begin, begin + a_.per_device_train_batch_size}, m, &ratios, &result.tokens);
+        check_recomputed(a_, training);
         policy_loss += l.policy.item();
         value_loss += l.value.item();
         backward((l.policy + l.value * static_cast<float>(o_.vf_coef)) * (1.0f / static_cast<float>(parts)));

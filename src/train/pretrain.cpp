@@ -15,6 +15,7 @@
 #include "train/lm.h"
 #include "train/permutation_lm.h"
 #include "train/replaced_tokens.h"
+#include "train/samples.h"
 #include "train/subject.h"
 #include "train/text_corpus.h"
 #include "train/trainer.h"
@@ -214,7 +215,9 @@ void pretrain(const PretrainOptions& o) {
   } else {
     objective = make_denoising(o, *b, std::move(train), std::move(held_out), block);
   }
-  run(o.arguments, whole_model(*b), *objective);
+  Trained trained = whole_model(*b);
+  trained.sample = sampler(b);
+  run(o.arguments, trained, *objective);
 }
 
 }  // namespace mynah::train

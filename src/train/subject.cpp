@@ -5,6 +5,7 @@
 #include "nn/config.h"
 #include "nn/head_kind.h"
 #include "train/checkpoint.h"
+#include "train/samples.h"
 
 namespace mynah::train {
 namespace {
@@ -83,11 +84,13 @@ Subject open_subject(const SubjectOptions& o) {
     s.bundle->tokenizer = bundle::open_tokenizer(o.model);
     if (s.bundle->tokenizer) s.bundle->text_path = o.model;
     s.trained = whole_model(*s.bundle);
+    s.trained.sample = sampler(s.bundle);
     return s;
   }
   if (!o.lora.enabled) {
     s.bundle = bundle::open(o.model, {.precision = Precision::f32, .trainable = true}, {}, train_options(o, nullptr));
     s.trained = whole_model(*s.bundle);
+    s.trained.sample = sampler(s.bundle);
     return s;
   }
   const Json config = config_of(o);
@@ -104,6 +107,7 @@ Subject open_subject(const SubjectOptions& o) {
     adapter->save(folder, name, whole);
     bundle::save_text(*b, folder);
   };
+  s.trained.sample = sampler(s.bundle);
   s.trained.restore = [parts = s.adapter->parameters(), whole = s.adapter->named_in_file(whole)](const std::filesystem::path& folder) {
     NamedParameters tensors = parts;
     tensors.insert(tensors.end(), whole.begin(), whole.end());

@@ -70,6 +70,7 @@ class Run {
     require(per_epoch_ > 0, "training: no rows to train on");
     if (a_.lr_scheduler_type == "reduce_lr_on_plateau" && (a_.eval_steps <= 0 || !objective.has_evaluation()))
       fail(ErrorCode::usage, "--lr-scheduler-type reduce_lr_on_plateau: needs --validation-file and --eval-steps");
+    if (!a_.sample_prompts.empty() && !trained.sample) fail(ErrorCode::usage, "--sample-prompt: this model continues no text; leave the flag away");
   }
 
   void go() {
@@ -161,6 +162,7 @@ class Run {
     if (step_ % a_.logging_steps == 0 || (step_ == total_ && total_ < a_.logging_steps)) log_row(norm, rate);
     const bool evaluates = objective_.has_evaluation() && ((a_.eval_steps > 0 && step_ % a_.eval_steps == 0) || step_ == total_);
     if (evaluates) evaluate();
+    if (!a_.sample_prompts.empty() && ((a_.eval_steps > 0 && step_ % a_.eval_steps == 0) || step_ == total_)) show_samples();
     const bool stops = a_.should_stop && a_.should_stop();
     if (stops || (a_.save_steps > 0 && (step_ % a_.save_steps == 0 || step_ == total_))) save_checkpoint();
     if (stops) {
@@ -205,6 +207,12 @@ class Run {
     } else {
       ++without_gain_;
     }
+  }
+
+  void show_samples() {
+    const Json samples = trained_.sample(a_);
+    log_->row({{"step", step_}, {"samples", samples}, {"epoch", epoch()}, {"seconds", seconds()}});
+    for (const Json& s : samples) log_->note(fmt::format("step {}: {} -> {}", step_, s.at("prompt").dump(), s.at("text").dump()));
   }
 
   bool ends_early() {
@@ -302,6 +310,8 @@ void check(const Arguments& a) {
   positive("per-device-eval-batch-size", a.per_device_eval_batch_size);
   positive("gradient-accumulation-steps", a.gradient_accumulation_steps);
   positive("logging-steps", a.logging_steps);
+  positive("sample-max-new-tokens", a.sample_max_new_tokens);
+  if (std::find(a.sample_prompts.begin(), a.sample_prompts.end(), "") != a.sample_prompts.end()) fail(ErrorCode::usage, "--sample-prompt: \"\", expected a text");
   not_negative("learning-rate", a.learning_rate);
   not_negative("warmup-steps", a.warmup_steps);
   not_negative("weight-decay", a.weight_decay);

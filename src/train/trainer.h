@@ -16,6 +16,8 @@ struct Trained {
   std::function<void(const std::filesystem::path& folder)> save;
   // ... and takes the weights back from such a folder.
   std::function<void(const std::filesystem::path& folder)> restore;
+  // What it answers to arguments.sample_prompts, each {"prompt", "text"}; empty for what writes no text.
+  std::function<Json(const Arguments& arguments)> sample = {};
 };
 
 // Trains, and leaves the result in arguments.output_dir. Throws interrupted when should_stop asked for it (a checkpoint has then

@@ -167,6 +167,72 @@ TEST_F(Training, Bf16ProductsFollowF32) {
   }
 }
 
+// Objectives that differ in how they come to their loss: the whole output, adapters, pairs, recorded completions, two streams.
+TEST_F(Training, GradientCheckpointingChangesNoByte) {
+  for (const std::string name : {"sft_text", "sft_adapter", "sft_dora", "dpo_sigmoid", "grpo_beta", "ppo", "pretrain_plm", "pretrain_denoising", "transforms"}) {
+    const Json words = read_json(kGolden / (name + ".json"))["arguments"];
+    run_to_end(command(words, name));
+    run_to_end(command(words, name + "_again", {"--gradient-checkpointing"}));
+    const std::string file_name = fs::exists(file(name) / "adapter_model.safetensors") ? "adapter_model.safetensors" : "model.safetensors";
+    EXPECT_EQ(bytes(file(name) / file_name), bytes(file(name + "_again") / file_name)) << name;
+    const auto a = log(name), b = log(name + "_again");
+    ASSERT_EQ(a.size(), b.size()) << name;
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i]["loss"], b[i]["loss"]) << name;
+  }
+  expect_refused(command(read_json(kGolden / "labels_resnet.json")["arguments"], "resnet", {"--gradient-checkpointing"}), {2}, {"--gradient-checkpointing"});
+}
+
+TEST_F(Training, PreferencesAreLearntWithoutDropout) {
+  const Json expected = read_json(kGolden / "dpo_chat.json");
+  const fs::path model = file("gpt2");
+  fs::copy(kGolden / "models" / "gpt2", model);
+  Json config = read_json(model / "config.json");
+  for (const char* key : {"attn_pdrop", "resid_pdrop", "embd_pdrop"}) config[key] = 0.5;
+  std::ofstream(model / "config.json") << config.dump();
+  std::vector<std::string> words = command(expected["arguments"], "without");
+  std::replace(words.begin(), words.end(), (kGolden / "models" / "gpt2").string(), model.string());
+  run_to_end(words);
+  words.back() = file("with").string();
+  words.insert(words.end() - 2, {"--disable-dropout", "false"});
+  run_to_end(words);
+  const auto without = log("without"), with = log("with");
+  double most = 0;
+  for (size_t i = 0; i < expected["rows"].size(); ++i) {
+    const double loss = expected["rows"][i]["loss"].get<double>();
+    EXPECT_NEAR(without[i]["loss"].get<double>(), loss, 1e-4) << i;
+    most = std::max(most, std::abs(with[i]["loss"].get<double>() - loss));
+  }
+  EXPECT_GT(most, 1e-2);
+}
+
+TEST_F(Training, ShowsWhatTheModelAnswers) {
+  const std::vector<std::string> more = {"--sample-prompt", "the cat", "--sample-prompt", "a dog", "--eval-steps", "4", "--sample-max-new-tokens", "6"};
+  const Result first = run_to_end(command(sft_words(), "out", more));
+  EXPECT_NE(first.err.find("step 4: \"the cat\" -> "), std::string::npos) << first.err;
+  std::vector<Json> samples;
+  for (const Json& row : log("out"))
+    if (row.contains("samples")) samples.push_back(row);
+  ASSERT_EQ(samples.size(), 2u);
+  EXPECT_EQ(samples[0]["step"], 4);
+  EXPECT_EQ(samples[1]["step"], 8);
+  ASSERT_EQ(samples[1]["samples"].size(), 2u);
+  EXPECT_EQ(samples[1]["samples"][1]["prompt"], "a dog");
+  run_to_end(command(sft_words(), "again", more));
+  for (const Json& row : log("again"))
+    if (row.contains("samples") && row["step"] == 8) {
+      EXPECT_EQ(row["samples"], samples[1]["samples"]);
+    }
+  expect_refused(command(read_json(kGolden / "classes.json")["arguments"], "bert", {"--sample-prompt", "a"}), {2}, {"--sample-prompt"});
+}
+
+// PEFT keeps the names that "all-linear" came to.
+TEST_F(Training, AdaptersNameTheirModules) {
+  run_to_end(command(sft_words(), "out", {"--lora-r", "2", "--lora-target-modules", "all-linear"}));
+  std::vector<std::string> names = read_json(file("out") / "adapter_config.json")["target_modules"].get<std::vector<std::string>>();
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"}));
+}
+
 TEST_F(Training, AccumulationChangesNoLoss) {
   Json words = sft_words();
   run_to_end(command(words, "two"));
@@ -321,7 +387,8 @@ TEST_F(Training, TheWorkedExampleRuns) {
   const std::string line = "MYNAH='" MYNAH_PROGRAM "' sh '" + script + "' '" + text + "' '" + file("out").string() + "' short > '" + file("said").string() + "' 2> '" +
                            file("errors").string() + "'";
   EXPECT_EQ(std::system(line.c_str()), 0) << bytes(file("errors"));
-  EXPECT_TRUE(fs::exists(file("out") / "curves.svg"));
+  EXPECT_TRUE(bytes(file("out") / "curves.svg").starts_with("<svg"));
+  EXPECT_TRUE(bytes(file("out") / "curves.png").starts_with("\x89PNG"));
   EXPECT_EQ(read_rows(file("out") / "ppo" / "log.jsonl").size(), 6u);
 }
 

@@ -314,6 +314,12 @@ def kto():
 
 
 @case
+def kto_unpaired():
+    trainer = KTOTrainer(load("llama"), load("llama"), args_of(KTOConfig, max_length=40, loss_type="apo_zero_unpaired"), train_dataset=data("judged"), processing_class=tokenizer("llama"))
+    finish("kto_unpaired", trainer, ["align", "kto", "models/llama", "--train-file", "data/judged.jsonl", "--max-length", "40", "--loss-type", "apo_zero_unpaired"], lambda t: t.model)
+
+
+@case
 def orpo():
     trainer = in_order(ORPOTrainer)(load("llama"), args_of(ORPOConfig, max_length=40), train_dataset=data("pairs"), processing_class=tokenizer("llama"))
     finish("orpo", trainer, ["align", "orpo", "models/llama", "--train-file", "data/pairs.jsonl", "--max-length", "40"], lambda t: t.model)
@@ -396,6 +402,12 @@ def grpo_sequence():
 def grpo_cispo(): online("grpo_cispo", GRPOTrainer, GRPOConfig, ["--loss-type", "cispo", "--scale-rewards", "batch"], iterations=2, loss_type="cispo", scale_rewards="batch")
 @case
 def grpo_masked(): online("grpo_masked", GRPOTrainer, GRPOConfig, ["--mask-truncated-completions", "--loss-type", "grpo"], mask_truncated_completions=True, loss_type="grpo")
+for kind in ("bnpo", "dapo", "sapo", "luspo", "vespo"):
+    def one(kind=kind):
+        online("grpo_" + kind, GRPOTrainer, GRPOConfig, ["--loss-type", kind, "--beta", "0.05"], iterations=2, loss_type=kind, beta=0.05)
+    CASES["grpo_" + kind] = one
+
+
 @case
 def rloo(): online("rloo", RLOOTrainer, RLOOConfig, [], iterations=2)
 
@@ -428,7 +440,7 @@ def ppo():
     for k in range(steps):
         prompts, pm, comp, cm, scores = (data_[f"{n}.{k}"] for n in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "rewards"))
         ids, mask, start = torch.cat([prompts, comp], 1), torch.cat([pm, cm], 1), prompts.shape[1]
-        gather = lambda logits: torch.log_softmax(logits[:, start - 1 : -1] / temperature, -1).gather(2, comp[:, :, None])[:, :, 0]
+        gather = lambda logits, s=slice(None): torch.log_softmax(logits[:, start - 1 : -1] / temperature, -1).gather(2, comp[s, :, None])[:, :, 0]
         head = lambda out: value.score(out.hidden_states[-1])[:, start - 1 : -1, 0]
         with torch.no_grad():
             old, reference = gather(run(policy, ids, mask).logits), gather(run(ref, ids, mask).logits)
@@ -454,7 +466,7 @@ def ppo():
         for _ in range(epochs):
             for i in range(0, rows, rows // parts):
                 s = slice(i, i + rows // parts)
-                new = gather(run(policy, ids[s], mask[s]).logits).masked_fill(pad[s], 1.0)
+                new = gather(run(policy, ids[s], mask[s]).logits, s).masked_fill(pad[s], 1.0)
                 v = head(run(value.model, ids[s], mask[s])).masked_fill(pad1[s], 0)
                 vc = torch.clamp(v, values[s] - clip_value, values[s] + clip_value)
                 vf = 0.5 * torch.max((v - returns[s]) ** 2, (vc - returns[s]) ** 2)[~pad1[s]].mean()
