@@ -14,7 +14,7 @@ trap '[ -z "$pids" ] || kill $pids 2>/dev/null || true; wait; rm -r "$work"' EXI
 export MYNAH_HOME=$work/store MYNAH_OFFLINE=1 MYNAH_THREADS=$threads
 printf 'first-key\nsecond-key\n' >"$work/keys"
 printf 'FROM %s\n' "$model" >"$work/Modelfile"
-"$mynah" create bench -f "$work/Modelfile" 2>/dev/null
+"$mynah" create peer-test -f "$work/Modelfile" 2>/dev/null
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 ready() { for _ in $(seq 300); do curl -sf "http://127.0.0.1:$1/health" >/dev/null && return; sleep 0.1; done; echo "no server on $1" >&2; exit 1; }
@@ -27,19 +27,19 @@ theirs_with() {  # PORT FLAGS...
   ready "$port"
 }
 port=$(free_port)
-"$mynah" serve --port "$port" --model bench --api-key-file "$work/keys" 2>"$work/log" &
+"$mynah" serve --port "$port" --model peer-test --api-key-file "$work/keys" 2>"$work/log" &
 ours=$!
 pids=$ours
 ready "$port"
 peer_port=$(free_port)
 theirs_with "$peer_port" -np 16 -c $((16 * 8192)) --metrics --api-key first-key,second-key
-"$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model bench --keys first-key,second-key \
+"$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model peer-test --keys first-key,second-key \
   --pids "$ours,$theirs" --rounds "$rounds" --only loads,turns,fairness,cancellation,idle
 kill "$theirs"
 wait "$theirs" 2>/dev/null || true
 peer_port=$(free_port)
 theirs_with "$peer_port" -c 32768 -np 16 -b 2048 -ub 2048 --embeddings --pooling mean --api-key first-key
-"$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model bench --keys first-key --rounds "$rounds" --only embeddings
+"$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model peer-test --keys first-key --rounds "$rounds" --only embeddings
 kill "$theirs"
 wait "$theirs" 2>/dev/null || true
 
@@ -49,7 +49,7 @@ rate() { python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["eval_c
 outside() {
   python3 - "$port" "$prompt" <<'PYTHON'
 import json, sys, time, urllib.request
-body = {"model": "bench", "prompt": sys.argv[2], "options": {"temperature": 0, "num_predict": 256}}
+body = {"model": "peer-test", "prompt": sys.argv[2], "options": {"temperature": 0, "num_predict": 256}}
 request = urllib.request.Request(f"http://127.0.0.1:{sys.argv[1]}/api/generate", json.dumps(body).encode(), {"Authorization": "Bearer first-key"})
 first, count = None, 0
 with urllib.request.urlopen(request) as answer:
@@ -60,7 +60,7 @@ print((last["eval_count"] - 1) / (time.perf_counter() - first))
 PYTHON
 }
 for _ in $(seq "$rounds"); do
-  "$mynah" run bench "$prompt" --temperature 0 --max-tokens 256 --threads "$threads" --json </dev/null 2>/dev/null | rate >>"$work/bare"
+  "$mynah" run peer-test "$prompt" --temperature 0 --max-tokens 256 --threads "$threads" --json </dev/null 2>/dev/null | rate >>"$work/bare"
   outside >>"$work/outside"
 done
 best() { sort -n "$1" | tail -n 1; }

@@ -13,9 +13,11 @@ import subprocess
 import sys
 import time
 
-import numpy
-import onnxruntime
-from faster_whisper import WhisperModel
+sys.path.pop(0)  # bench/tokenizers.py is not the package of that name
+
+import numpy  # noqa: E402
+import onnxruntime  # noqa: E402
+from faster_whisper import WhisperModel  # noqa: E402
 
 MYNAH, FOLDER, SOUND, VOICE = sys.argv[1:5]
 THREADS = int(sys.argv[5]) if len(sys.argv) > 5 else 2

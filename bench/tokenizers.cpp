@@ -1,5 +1,5 @@
 // How fast a tokenizer encodes: mynah_bench_tokenizers FOLDER FILE [ids|encodings] [repeats]. FILE holds texts with a zero byte behind each.
-// Prints the least time by the clock, the least time of the processor and a hash of all ids; bench/tokenizers.py runs a peer beside it.
+// Prints the least time by the clock, the least time of the processor and a hash of all ids; bench/tokenizer_rates.py runs a peer beside it.
 #include <fmt/core.h>
 
 #include <algorithm>

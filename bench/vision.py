@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 
-import numpy
-import onnxruntime
-import torch
-import transformers
+sys.path.pop(0)  # bench/tokenizers.py is not the package of that name
+
+import numpy  # noqa: E402
+import onnxruntime  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
 
 PROGRAM, FOLDER = sys.argv[1:3]
 THREADS, IMAGES = (int(sys.argv[i]) if len(sys.argv) > i else 1 for i in (3, 4))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Three models that see, trained from nothing on pictures of shapes: a ResNet that names one, a YOLO that finds several, a CLIP that
-# matches pictures with words. Some minutes on two cores.
+# matches pictures with words. Ten minutes on two cores.
 #   examples/vision.sh OUT [short]
 # "short" makes every training a few steps long: a check that the stages fit together. Scores of pictures that none of them saw go to
 # OUT/scores.jsonl; OUT/boxes.png shows what the detector finds.
@@ -8,7 +8,7 @@ set -e
 out=$1 mode=$2
 mynah=${MYNAH:-./mynah} render=${RENDER:-build/release/examples/render_shapes}
 [ -n "$out" ] || { echo "usage: examples/vision.sh OUT [short]" >&2; exit 2; }
-if [ "$mode" = short ]; then pictures=48 held=16 resnet=12 yolo=6 clip=8; else pictures=2000 held=200 resnet=400 yolo=1800 clip=1500; fi
+if [ "$mode" = short ]; then pictures=48 held=16 resnet=12 yolo=6 clip=8; else pictures=2000 held=200 resnet=400 yolo=1800 clip=2800; fi
 mkdir -p "$out/resnet" "$out/yolo" "$out/clip"
 
 echo "== pictures" >&2
@@ -44,14 +44,14 @@ for part in train held; do sed 's/"}$/<|end|>"}/' "$out/$part/captions.jsonl" > 
 sed 's/.*"text": "\(.*\)"}/\1/' "$out/train/captions.jsonl" > "$out/words.txt"
 $mynah tokenizer train --type wordpiece --vocab-size 200 --special-tokens '<|end|>' --output "$out/clip" "$out/words.txt"
 end=$(echo '<|end|>' | $mynah tokenize "$out/clip" --no-special-tokens | sed 's/.*"ids":\[\([0-9]*\).*/\1/')
-tower='"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96'
+tower='"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128'
 cat > "$out/clip/config.json" <<JSON
 {"model_type": "clip", "architectures": ["CLIPModel"], "projection_dim": 32,
  "text_config": {$tower, "vocab_size": 200, "max_position_embeddings": 16, "bos_token_id": $end, "eos_token_id": $end, "pad_token_id": 0},
- "vision_config": {$tower, "image_size": 32, "patch_size": 4}}
+ "vision_config": {$tower, "image_size": 32, "patch_size": 8}}
 JSON
 echo '{"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}' > "$out/clip/preprocessor_config.json"
-train clip contrastive "$out/train/pairs.jsonl" $clip 32 1e-3 --weight-decay 0.1
+train clip contrastive "$out/train/pairs.jsonl" $clip 64 1e-3 --weight-decay 0.1 --warmup-steps $((clip / 10))
 
 echo "== scores" >&2
 $mynah eval "$out/resnet/trained" --file "$out/held/shapes" --metric accuracy --json > "$out/scores.jsonl"

@@ -24,8 +24,8 @@ constexpr Key kKeys[] = {{"temperature", "general.sampling.temp", false, 1.0},
                          {"min_p", "general.sampling.min_p"},
                          {"repetition_penalty", "general.sampling.penalty_repeat"}};
 
-// Ids have keys of their own; the others are the files' own affairs.
-constexpr std::string_view kElsewhere[] = {"bos_token_id", "eos_token_id", "pad_token_id", "do_sample", "transformers_version", "_from_model_config"};
+// Ids have keys of their own or of the architecture; the others are the files' own affairs.
+constexpr std::string_view kElsewhere[] = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "do_sample", "transformers_version", "_from_model_config"};
 
 bool is_number(const Json& settings, const char* name) { return settings.contains(name) && settings[name].is_number(); }
 

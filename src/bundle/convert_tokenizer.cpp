@@ -10,9 +10,11 @@
 #include "bundle/some_of.h"
 #include "formats/quote.h"
 #include "mynah/json.h"
+#include "text/base64.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/json_cursor.h"
 #include "text/json_fields.h"
+#include "text/sentencepiece_file.h"
 #include "text/space_mark.h"
 
 namespace mynah::bundle {
@@ -20,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What tokenizer.json, or vocab.json with merges.txt, says. A vocabulary is too large for a tree of JSON values.
+// What tokenizer.json, or vocab.json with merges.txt, or a SentencePiece model says. A vocabulary is too large for a tree of JSON values.
 struct Source {
   std::vector<std::shared_ptr<const MappedFile>> files;  // the views lie in them and in `arena`
   text::TextArena arena;
@@ -28,6 +30,11 @@ struct Source {
   std::vector<std::pair<std::string_view, std::string_view>> merges;
   Json normalizer, pre_tokenizer, added_tokens;
   bool ignore_merges = false, word_piece = false;
+  // Of unigrams: scores by id, and what a SentencePiece model says of texts (tokenizer.json has it among the steps of its normalizer).
+  bool unigram = false, add_dummy_prefix = false, remove_extra_whitespaces = false;
+  std::vector<float> scores;
+  int64_t unk_id = -1;
+  std::string charsmap;
 
   std::string_view map(const fs::path& path) {
     files.push_back(MappedFile::open(path));
@@ -60,9 +67,23 @@ void read_vocabulary(Source* s, std::string_view json, std::string_view where) {
   cursor.each_member(s->arena, [&](std::string_view token) { s->vocabulary.insert(token, cursor.integer()); });
 }
 
+void read_unigrams(Source* s, std::string_view json, std::string_view where) {
+  constexpr size_t kBytesPerEntry = 20;
+  s->vocabulary = text::Vocabulary(json.size() / kBytesPerEntry);
+  text::JsonCursor cursor(json, where);
+  cursor.each_element([&] {
+    cursor.expect('[');
+    s->vocabulary.insert(cursor.string(s->arena), static_cast<int64_t>(s->scores.size()));
+    cursor.expect(',');
+    s->scores.push_back(static_cast<float>(cursor.number()));
+    cursor.expect(']');
+  });
+}
+
 void read_model(Source* s, std::string_view json, std::string_view where) {
   std::string_view vocabulary, merges;
   Json type;
+  bool byte_fallback = false;
   text::JsonCursor cursor(json, where);
   cursor.each_member(s->arena, [&](std::string_view key) {
     const std::string_view value = cursor.skip_value();
@@ -70,10 +91,15 @@ void read_model(Source* s, std::string_view json, std::string_view where) {
     if (key == "merges") merges = value;
     if (key == "type") type = parse_json(value, where);
     if (key == "ignore_merges") s->ignore_merges = value == "true";
+    if (key == "unk_id" && value != "null") s->unk_id = text::JsonCursor(value, where).integer();
+    if (key == "byte_fallback") byte_fallback = value == "true";
   });
   s->word_piece = type == "WordPiece";
-  if (!type.is_null() && type != "BPE" && !s->word_piece)
-    fail(ErrorCode::failure, "{}: tokenizer model {}, only BPE and WordPiece have a GGUF form here", where, type.dump());
+  s->unigram = type == "Unigram";
+  if (!type.is_null() && type != "BPE" && !s->word_piece && !s->unigram)
+    fail(ErrorCode::failure, "{}: tokenizer model {}, only BPE, WordPiece and Unigram have a GGUF form here", where, type.dump());
+  if (s->unigram && byte_fallback) fail(ErrorCode::failure, "{}: unigrams that fall back to bytes have no GGUF form", where);
+  if (s->unigram && !vocabulary.empty()) return read_unigrams(s, vocabulary, where);
   if (s->word_piece && !vocabulary.empty()) return read_vocabulary(s, vocabulary, where);
   if (vocabulary.empty() || merges.empty())
     fail(ErrorCode::integrity, "{}: the tokenizer model has no vocab or no merges", where);
@@ -108,6 +134,22 @@ void read_vocab_and_merges(Source* s, const fs::path& folder) {
     at = end + 1;
   }
   s->pre_tokenizer = {{"type", "ByteLevel"}, {"add_prefix_space", false}};
+}
+
+void read_sentencepiece_model(Source* s, const fs::path& path) {
+  const text::SentencePieceFile file = text::read_sentencepiece(s->map(path), path.string());
+  if (file.model != text::SentencePieceFile::Model::unigram || file.byte_fallback)
+    fail(ErrorCode::failure, "{}: of SentencePiece models only unigrams without bytes have a GGUF form here; a tokenizer.json beside it is read first", path.string());
+  s->unigram = true;
+  s->vocabulary = text::Vocabulary(file.pieces.size());
+  for (const text::SentencePiece& piece : file.pieces) {
+    s->vocabulary.insert(piece.text, static_cast<int64_t>(s->scores.size()));
+    s->scores.push_back(piece.score);
+  }
+  s->unk_id = file.unk_id;
+  s->charsmap = file.charsmap;
+  s->add_dummy_prefix = file.add_dummy_prefix;
+  s->remove_extra_whitespaces = file.remove_extra_whitespaces;
 }
 
 // A part of tokenizer.json as a list of steps.
@@ -155,7 +197,8 @@ struct Target {
   std::vector<std::string> tokens, merges;
   std::vector<int32_t> types;
   std::vector<float> scores;
-  std::optional<bool> add_space_prefix;
+  std::optional<bool> add_space_prefix, remove_extra_whitespaces;
+  std::string charsmap;
   bool spaces_to_marks = false;  // tokens hold plain spaces, which readers of GGUF expect as marks
   bool add_bos = false, add_eos = false;
 };
@@ -196,8 +239,9 @@ void add_tokens(const Source& s, const Tokenizer& tokenizer, int64_t vocab_size,
     // Special tokens may stand in tokenizer_config.json alone.
     if (!tokenizer.is_special(id)) continue;
     t->tokens[i] = tokenizer.token_text(id);
-    t->types[i] = t->model == "llama" && tokenizer.unk_id() == id ? kUnknown : kControl;
+    t->types[i] = (t->model == "llama" || s.unigram) && tokenizer.unk_id() == id ? kUnknown : kControl;
   }
+  if (s.unigram && s.unk_id >= 0 && s.unk_id < vocab_size) t->types[static_cast<size_t>(s.unk_id)] = kUnknown;
   for (size_t i = 0; i < t->tokens.size(); ++i) {
     if (t->types[i] == kUnused) t->tokens[i] = "[PAD" + std::to_string(i) + "]";
     if (t->spaces_to_marks && t->types[i] == kNormal) t->tokens[i] = with_marks(t->tokens[i]);
@@ -205,6 +249,12 @@ void add_tokens(const Source& s, const Tokenizer& tokenizer, int64_t vocab_size,
     if (t->model == "bert" && t->types[i] == kNormal)
       t->tokens[i] = t->tokens[i].starts_with("##") ? t->tokens[i].substr(2) : std::string(text::kSpaceMark) + t->tokens[i];
   }
+}
+
+void add_scores(const Source& s, Target* t) {
+  constexpr float kScoreOfNothing = -10000;  // of places that only fill the vocabulary, as llama.cpp's converter has it
+  t->scores = s.scores;
+  t->scores.resize(t->tokens.size(), kScoreOfNothing);
 }
 
 void add_merges(const Source& s, int64_t vocab_size, Target* t) {
@@ -240,7 +290,41 @@ void choose_byte_level(const Source& s, const std::vector<Json>& pre_tokenizer, 
   warn("{}: how this tokenizer cuts words has no name in GGUF; written as 'default', ids may differ", where);
 }
 
+// SentencePiece's unigrams: its normalizer is a table of replacements and what happens to spaces.
+void choose_unigrams(const Source& s, const std::string& where, Target* t) {
+  t->model = "t5";
+  t->pre = "default";
+  t->charsmap = s.charsmap;
+  t->add_space_prefix = s.add_dummy_prefix;
+  t->remove_extra_whitespaces = s.remove_extra_whitespaces;
+  const Json space = {{"String", " "}}, spaces = {{"Regex", " {2,}"}};
+  for (const Json& step : steps(s.normalizer, "normalizers")) {
+    const std::string type = step["type"].get<std::string>();
+    const Json* pattern = text::find_field(step, "pattern");
+    if (type == "Precompiled") {
+      const auto table = text::decode_base64(text::string_field(step, "precompiled_charsmap", ""));
+      if (!table) fail(ErrorCode::integrity, "{}: precompiled_charsmap is not base64", where);
+      t->charsmap = *table;
+    } else if (type == "Prepend") {
+      t->add_space_prefix = true;
+    } else if (type == "Strip" || (pattern && *pattern == spaces)) {
+      t->remove_extra_whitespaces = true;
+    } else if (!pattern || *pattern != space) {
+      warn("{}: the normalizer {} has no place in a GGUF file; texts that it would change get other ids", where, step["type"].dump());
+    }
+  }
+  for (const Json& step : steps(s.pre_tokenizer, "pretokenizers")) {
+    if (step["type"] == "WhitespaceSplit")
+      t->remove_extra_whitespaces = true;
+    else if (step["type"] == "Metaspace")
+      t->add_space_prefix = text::string_field(step, "prepend_scheme", "always") != "never" && text::bool_field(step, "add_prefix_space", true);
+    else
+      fail(ErrorCode::failure, "{}: pre-tokenizer {} of unigrams has no GGUF form", where, step["type"].dump());
+  }
+}
+
 void choose_kind(const Source& s, const std::string& where, Target* t) {
+  if (s.unigram) return choose_unigrams(s, where, t);
   if (s.word_piece) {
     t->model = "bert";
     t->pre = "default";
@@ -282,6 +366,8 @@ void compare(const Tokenizer& original, const Target& t, const Json& named, cons
   v.types = t.types;
   v.unk_id = named.value("unknown", -1);
   v.add_space_prefix = t.add_space_prefix;
+  v.remove_extra_whitespaces = t.remove_extra_whitespaces;
+  v.charsmap = t.charsmap;
   if (Tokenizer::from_gguf(v)->encode_ids(kProbe, false) != original.encode_ids(kProbe, false))
     warn("{}: GGUF cannot say everything about this tokenizer; ids may differ", where);
 }
@@ -340,6 +426,8 @@ void write(const Target& t, const Tokenizer& tokenizer, formats::GgufWriter* w) 
     w->set("tokenizer.ggml.add_eos_token", t.add_eos);
   }
   if (t.add_space_prefix) w->set("tokenizer.ggml.add_space_prefix", *t.add_space_prefix);
+  if (t.remove_extra_whitespaces) w->set("tokenizer.ggml.remove_extra_whitespaces", *t.remove_extra_whitespaces);
+  if (!t.charsmap.empty()) w->set_array("tokenizer.ggml.precompiled_charsmap", std::vector<uint8_t>(t.charsmap.begin(), t.charsmap.end()));
   if (const std::string_view source = tokenizer.chat_template(); !source.empty())
     w->set("tokenizer.chat_template", source);
 }
@@ -354,12 +442,17 @@ void tokenizer_to_gguf(const fs::path& folder, int64_t vocab_size, formats::Gguf
   Source s;
   if (fs::exists(folder / "tokenizer.json"))
     read_tokenizer_json(&s, folder / "tokenizer.json");
+  else if (fs::exists(folder / "spiece.model"))
+    read_sentencepiece_model(&s, folder / "spiece.model");
   else
     read_vocab_and_merges(&s, folder);
   Target t;
   choose_kind(s, folder.string(), &t);
   add_tokens(s, *tokenizer, vocab_size, folder.string(), &t);
-  if (!s.word_piece) add_merges(s, vocab_size, &t);
+  if (s.unigram)
+    add_scores(s, &t);
+  else if (!s.word_piece)
+    add_merges(s, vocab_size, &t);
   const auto bare = tokenizer->encode_ids("a", false), full = tokenizer->encode_ids("a", true);
   t.add_bos = full.size() > bare.size() && named.contains("bos") && full.front() == named["bos"].get<int32_t>();
   t.add_eos = full.size() > bare.size() && named.contains("eos") && full.back() == named["eos"].get<int32_t>();

@@ -9,6 +9,7 @@
 #include "bundle/convert_tokenizer.h"
 #include "bundle/gguf_pre_names.h"
 #include "mynah/json.h"
+#include "text/base64.h"
 #include "text/gguf_pre_tokenizers.h"
 #include "text/space_mark.h"
 #include "text/string_table.h"
@@ -148,7 +149,23 @@ struct Shape {
   bool byte_fallback = false, ignore_merges = false;
 };
 
+// SentencePiece's normalizer in the words that the reference's converter has for it.
+Shape shape_of_unigrams(const GgufVocabulary& file) {
+  Shape s;
+  Json normalizer = Json::array();
+  if (!file.charsmap.empty()) normalizer.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", text::encode_base64(file.charsmap)}});
+  if (file.remove_extra_whitespaces.value_or(true)) {
+    normalizer.push_back({{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
+    normalizer.push_back({{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
+  }
+  if (!normalizer.empty()) s.normalizer = {{"type", "Sequence"}, {"normalizers", normalizer}};
+  s.pre_tokenizer = {{"type", "Metaspace"}, {"replacement", kSpaceMark}, {"prepend_scheme", file.add_space_prefix.value_or(true) ? "always" : "never"}, {"split", true}};
+  s.decoder = s.pre_tokenizer;
+  return s;
+}
+
 Shape shape_of(const GgufVocabulary& file) {
+  if (file.model == "t5") return shape_of_unigrams(file);
   Shape s;
   const bool spm = file.model == "llama";
   const text::GgufPreTokenizer pre =
@@ -175,15 +192,19 @@ Shape shape_of(const GgufVocabulary& file) {
   return s;
 }
 
-void write_tokenizer_json(const Writer& w, const fs::path& path) {
-  const Shape shape = shape_of(w.file);
+// The pieces with their scores; ids count them, so what only fills the vocabulary is left out at its end alone.
+void write_unigrams(const Writer& w, AtomicFile* out) {
+  size_t count = w.file.tokens.size();
+  while (count > 0 && !w.written(count - 1)) --count;
+  const auto unk = w.tokenizer.unk_id();
+  out->write(",\n  \"model\": {\"type\": \"Unigram\", \"unk_id\": " + (unk ? std::to_string(*unk) : "null") + ", \"byte_fallback\": false, \"vocab\": [");
+  for (size_t id = 0; id < count; ++id)
+    out->write((id == 0 ? "\n[" : ",\n[") + quoted(w.vocabulary.text(static_cast<int32_t>(id))) + ", " + Json(as_written(w.file.scores[id])).dump() + "]");
+  out->write("]}\n}\n");
+}
+
+void write_byte_pairs(const Writer& w, const Shape& shape, AtomicFile* out) {
   const bool scored = w.file.model == "llama";
-  AtomicFile out(path);
-  out.write("{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": " +
-            added_tokens(w).dump());
-  out.write(",\n  \"normalizer\": " + shape.normalizer.dump() +
-            ",\n  \"pre_tokenizer\": " + shape.pre_tokenizer.dump());
-  out.write(",\n  \"post_processor\": " + post_processor(w).dump() + ",\n  \"decoder\": " + shape.decoder.dump());
   Json model = {{"type", "BPE"},
                 {"dropout", nullptr},
                 {"unk_token", nullptr},
@@ -195,20 +216,34 @@ void write_tokenizer_json(const Writer& w, const fs::path& path) {
   if (const auto unk = w.tokenizer.unk_id(); unk && scored) model["unk_token"] = w.text(*unk);
   std::string head = model.dump();
   head.pop_back();  // the object goes on
-  out.write(",\n  \"model\": " + head + ", \"vocab\": {");
+  out->write(",\n  \"model\": " + head + ", \"vocab\": {");
   const char* comma = "\n";
   for (size_t id = 0; id < w.file.tokens.size(); ++id) {
     if (!w.written(id)) continue;
-    out.write(comma + quoted(w.vocabulary.text(static_cast<int32_t>(id))) + ": " + std::to_string(id));
+    out->write(comma + quoted(w.vocabulary.text(static_cast<int32_t>(id))) + ": " + std::to_string(id));
     comma = ",\n";
   }
-  out.write("}, \"merges\": [");
+  out->write("}, \"merges\": [");
   comma = "\n";
   for (const auto& [left, right] : scored ? merges_of_scores(w) : stored_merges(w)) {
-    out.write(comma + ("[" + quoted(left) + ", " + quoted(right) + "]"));
+    out->write(comma + ("[" + quoted(left) + ", " + quoted(right) + "]"));
     comma = ",\n";
   }
-  out.write("]}\n}\n");
+  out->write("]}\n}\n");
+}
+
+void write_tokenizer_json(const Writer& w, const fs::path& path) {
+  const Shape shape = shape_of(w.file);
+  AtomicFile out(path);
+  out.write("{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": " +
+            added_tokens(w).dump());
+  out.write(",\n  \"normalizer\": " + shape.normalizer.dump() +
+            ",\n  \"pre_tokenizer\": " + shape.pre_tokenizer.dump());
+  out.write(",\n  \"post_processor\": " + post_processor(w).dump() + ",\n  \"decoder\": " + shape.decoder.dump());
+  if (w.file.model == "t5")
+    write_unigrams(w, &out);
+  else
+    write_byte_pairs(w, shape, &out);
   out.commit();
 }
 

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <functional>
 
+#include "base/thread_pool.h"
+#include "kernels/rows.h"
+
 namespace mynah::generation {
 namespace {
 
@@ -35,25 +38,23 @@ class Search {
   bool done() const { return done_; }
   std::vector<Running>& beams() { return beams_; }
 
-  // One step, from the running beams' logits (which become their scores).
-  void step(const std::function<std::span<float>(int64_t)>& logits, const std::function<std::span<const float>(int64_t)>& negative) {
-    std::vector<std::span<float>> rows;
-    for (size_t b = 0; b < beams_.size(); ++b) {
-      rows.push_back(logits(static_cast<int64_t>(b)));
-      log_softmax_row(rows.back());
-      score(run_, beams_[b], rows.back(), negative(static_cast<int64_t>(b)));
-    }
-    std::vector<Candidate> candidates = best(rows);
+  // A step in three parts, of which choose() may run beside that of other prompts. `rows`: the log-probabilities of the running beams.
+  void weigh(std::vector<std::span<float>> rows, const std::function<std::span<const float>(int64_t)>& negative) {
+    rows_ = std::move(rows);
+    for (size_t b = 0; b < beams_.size(); ++b) score(run_, beams_[b], rows_[b], negative(static_cast<int64_t>(b)));
+  }
+  void choose() { candidates_ = run_.config.do_sample ? best<true>() : best<false>(); }
+  void advance() {
     if (run_.log_probabilities)
-      for (Candidate& c : candidates)
-        c.log_probability = beams_[static_cast<size_t>(c.parent)].log_probability + log_probability(run_.config, rows[static_cast<size_t>(c.parent)], c.token);
+      for (Candidate& c : candidates_)
+        c.log_probability = beams_[static_cast<size_t>(c.parent)].log_probability + log_probability(run_.config, rows_[static_cast<size_t>(c.parent)], c.token);
     bool all_end = true;
-    for (Candidate& c : candidates) {
+    for (Candidate& c : candidates_) {
       c.ends = hits(c);
       all_end = all_end && c.ends;
     }
-    finish(candidates);
-    go_on(candidates);
+    finish(candidates_);
+    go_on(std::move(candidates_));
     done_ = !may_improve() || (full() && run_.config.early_stopping == EarlyStopping::yes) || all_end;
   }
 
@@ -67,7 +68,8 @@ class Search {
   float penalty(int64_t length) const { return static_cast<float>(std::pow(static_cast<double>(length), static_cast<double>(run_.config.length_penalty))); }
 
   // The continuations with the largest sums, or drawn without replacement: so many that enough are left when all ends hit.
-  std::vector<Candidate> best(const std::vector<std::span<float>>& rows) const {
+  template <bool sample>
+  std::vector<Candidate> best() const {
     const int64_t wanted = std::max<int64_t>(2, 1 + static_cast<int64_t>(run_.config.eos_token_id.size())) * count();
     struct Entry {
       float key, score;
@@ -75,20 +77,29 @@ class Search {
     };
     const auto before = [](const Entry& a, const Entry& b) { return a.key != b.key ? a.key > b.key : a.index < b.index; };
     std::vector<Entry> heap;  // the worst of the best at the front
-    const int64_t v = static_cast<int64_t>(rows[0].size());
+    const int64_t v = static_cast<int64_t>(rows_[0].size());
+    const auto offer = [&](int64_t b, int64_t t) {
+      const float sum = rows_[static_cast<size_t>(b)][static_cast<size_t>(t)] + scores_[static_cast<size_t>(b)];
+      Entry e{sum, sum, b * v + t};
+      if (sample && sum != kNever) e.key += gumbel(run_.config.seed, beams_[0].stream, beams_[0].tokens.size(), static_cast<uint64_t>(e.index));
+      if (static_cast<int64_t>(heap.size()) == wanted) {
+        if (!before(e, heap.front())) return;
+        std::pop_heap(heap.begin(), heap.end(), before);
+        heap.back() = e;
+      } else {
+        heap.push_back(e);
+      }
+      std::push_heap(heap.begin(), heap.end(), before);
+    };
+    constexpr int64_t kBlock = 256;
     for (int64_t b = 0; b < count(); ++b)
-      for (int64_t t = 0; t < v; ++t) {
-        const float sum = rows[static_cast<size_t>(b)][static_cast<size_t>(t)] + scores_[static_cast<size_t>(b)];
-        Entry e{sum, sum, b * v + t};
-        if (run_.config.do_sample && sum != kNever) e.key += gumbel(run_.config.seed, beams_[0].stream, beams_[0].tokens.size(), static_cast<uint64_t>(e.index));
-        if (static_cast<int64_t>(heap.size()) == wanted) {
-          if (!before(e, heap.front())) continue;
-          std::pop_heap(heap.begin(), heap.end(), before);
-          heap.back() = e;
-        } else {
-          heap.push_back(e);
-        }
-        std::push_heap(heap.begin(), heap.end(), before);
+      for (int64_t first = 0; first < v; first += kBlock) {
+        const int64_t end = std::min(first + kBlock, v);
+        // Few blocks hold anything: one whose largest sum is not above the worst of the best is passed over.
+        if (!sample && static_cast<int64_t>(heap.size()) == wanted &&
+            kernels::rows().max(rows_[static_cast<size_t>(b)].data() + first, end - first) + scores_[static_cast<size_t>(b)] <= heap.front().key)
+          continue;
+        for (int64_t t = first; t < end; ++t) offer(b, t);
       }
     std::sort(heap.begin(), heap.end(), before);
     std::vector<Candidate> out;
@@ -159,10 +170,32 @@ class Search {
   std::vector<Running> beams_;
   std::vector<float> scores_;         // of the running beams, the best first
   std::vector<Finished> finished_;    // the best first
+  std::vector<std::span<float>> rows_;  // of this step
+  std::vector<Candidate> candidates_;
   int64_t beams_row_ = beams_[0].row;
   uint64_t stream_ = beams_[0].stream;
   bool done_ = false;
 };
+
+// One step of every search, from the logits of its running beams (which become their scores).
+void step(std::span<Search* const> searches, const std::function<std::span<float>(size_t search, int64_t beam)>& logits,
+          const std::function<std::span<const float>(size_t search, int64_t beam)>& negative) {
+  std::vector<std::vector<std::span<float>>> rows(searches.size());
+  std::vector<std::span<float>> all;
+  for (size_t i = 0; i < searches.size(); ++i)
+    for (int64_t b = 0; b < static_cast<int64_t>(searches[i]->beams().size()); ++b) {
+      rows[i].push_back(logits(i, b));
+      all.push_back(rows[i].back());
+    }
+  parallel_for(static_cast<int64_t>(all.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) log_softmax_row(all[static_cast<size_t>(r)]);
+  });
+  for (size_t i = 0; i < searches.size(); ++i) searches[i]->weigh(std::move(rows[i]), [&](int64_t b) { return negative(i, b); });
+  parallel_for(static_cast<int64_t>(searches.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) searches[static_cast<size_t>(i)]->choose();
+  });
+  for (Search* s : searches) s->advance();
+}
 
 }  // namespace
 
@@ -178,8 +211,9 @@ std::vector<std::vector<FinishedBeam>> beam_search(Run& run, std::span<const Pro
     std::vector<float> rows;
     for (int64_t b = 0; b < beams; ++b) rows.insert(rows.end(), logits.row(static_cast<int64_t>(i)).begin(), logits.row(static_cast<int64_t>(i)).end());
     const size_t v = rows.size() / static_cast<size_t>(beams);
-    searches.back().step([&](int64_t b) { return std::span<float>(rows.data() + static_cast<size_t>(b) * v, v); },
-                         [&](int64_t) { return logits.negative_row(static_cast<int64_t>(i)); });
+    Search* const only = &searches.back();
+    step({&only, 1}, [&](size_t, int64_t b) { return std::span<float>(rows.data() + static_cast<size_t>(b) * v, v); },
+         [&](size_t, int64_t) { return logits.negative_row(static_cast<int64_t>(i)); });
   }
   for (;;) {
     std::vector<Running*> active;
@@ -191,10 +225,8 @@ std::vector<std::vector<FinishedBeam>> beam_search(Run& run, std::span<const Pro
     }
     if (open.empty()) break;
     logits = compute(run, active);
-    for (size_t i = 0; i < open.size(); ++i) {
-      const int64_t first = static_cast<int64_t>(i) * beams;
-      open[i]->step([&](int64_t b) { return logits.row(first + b); }, [&](int64_t b) { return logits.negative_row(first + b); });
-    }
+    const auto row_of = [beams](size_t search, int64_t beam) { return static_cast<int64_t>(search) * beams + beam; };
+    step(open, [&](size_t i, int64_t b) { return logits.row(row_of(i, b)); }, [&](size_t i, int64_t b) { return logits.negative_row(row_of(i, b)); });
   }
   std::vector<std::vector<FinishedBeam>> out;
   for (const Search& s : searches) out.push_back(s.answers(run.config.num_return_sequences));

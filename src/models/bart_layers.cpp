@@ -29,6 +29,9 @@ nn::Matrix source_words(const Weights& w, const BartConfig& c) {
 nn::CacheShape decoder_cache(const BartConfig& c) {
   return {static_cast<int>(c.decoder_layers), c.decoder_attention_heads, c.d_model / c.decoder_attention_heads};
 }
+// Whether a file has the table of positions, which then counts though it need not hold sinusoids. A source that makes models anew has every
+// name; there they are computed.
+bool stores_positions(const Weights& w) { return w.has("embed_positions.weight") && !w.has("embed_positions.of_a_new_model"); }
 int64_t position_limit(const BartConfig& c) { return c.family.positions == BartFamily::Positions::sinusoidal_after_padding ? 0 : c.max_position_embeddings; }
 
 }  // namespace
@@ -115,15 +118,19 @@ BartStack::BartStack(const BartConfig& c, const Weights& w, nn::Matrix table, bo
     : padding_id(c.pad_token_id), unused_positions(c.family.unused_positions), embed_scale(c.embed_scale), drop(c.dropout), layer_drop(decoder ? c.decoder_layerdrop : c.encoder_layerdrop), positions(c.family.positions), words(std::move(table)) {
   if (positions == BartFamily::Positions::learned)
     position = w.tensor("embed_positions.weight", {c.max_position_embeddings + unused_positions, c.d_model}, c.init());
+  if (positions == BartFamily::Positions::sinusoidal && stores_positions(w)) {
+    unused_positions = 0;
+    position = w.buffer("embed_positions.weight", {c.max_position_embeddings, c.d_model});
+  }
   if (c.family.norm_embedding) embedding_norm = nn::LayerNorm(w, "layernorm_embedding", c.d_model, kEps);
   for (int64_t i = 0; i < (decoder ? c.decoder_layers : c.encoder_layers); ++i) layers.emplace_back(c, w / "layers" / i, decoder, crosses);
   if (c.family.norm_first) last_norm = nn::LayerNorm(w, "layer_norm", c.d_model, kEps);
 }
 
 Tensor BartStack::position_rows(const nn::TokenBatch& batch) const {
-  if (positions == BartFamily::Positions::sinusoidal) return nn::sinusoids(batch.positions, words.columns());
+  if (positions == BartFamily::Positions::sinusoidal && !position.defined()) return nn::sinusoids(batch.positions, words.columns());
   std::vector<int32_t> at;
-  if (positions == BartFamily::Positions::learned) {
+  if (position.defined()) {
     for (const int32_t p : batch.positions) at.push_back(p + static_cast<int32_t>(unused_positions));
     return embedding(position, at);
   }

@@ -14,7 +14,7 @@ namespace mynah {
 struct BartFamily {
   enum class Positions {
     learned,                  // a table whose first rows (unused_positions) no position uses
-    sinusoidal,
+    sinusoidal,               // the table of the file, or computed
     sinusoidal_after_padding  // counted behind the padding id; padding has none
   };
   Positions positions = Positions::learned;
@@ -90,7 +90,7 @@ struct BartStack {
   float embed_scale, drop, layer_drop;
   BartFamily::Positions positions;
   nn::Matrix words;
-  Tensor position;  // learned ones
+  Tensor position;  // a table: learned, or one of sinusoids that the file holds
   nn::LayerNorm embedding_norm, last_norm;
   std::vector<BartLayer> layers;
 

@@ -1,5 +1,6 @@
 // Marian (OPUS-MT), Pegasus and M2M-100 (also NLLB). Papers: arXiv:1804.00344, arXiv:1912.08777, arXiv:2010.11125, arXiv:2207.04672.
-// BART with sinusoidal positions, which are computed whether or not a file holds them, and without a norm on the embeddings.
+// BART with sinusoidal positions and without a norm on the embeddings. Tables of positions in files of Marian and Pegasus are read, as the reference
+// does; M2M-100's are computed always.
 
 #include "models/bart_layers.h"
 #include "models/model_entry.h"
@@ -20,14 +21,15 @@ std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) 
   return std::make_unique<Bart>(config, weights, family);
 }
 
-const std::vector<std::string_view> kIgnored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "coder.version", "final_logits_bias",
-                                                "embed_positions.weight", "embed_positions.weights"};
+const std::vector<std::string_view> kIgnored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "coder.version", "final_logits_bias"};
+const std::vector<std::string_view> kIgnoredOfM2M = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "coder.version", "final_logits_bias",
+                                                     "embed_positions.weight", "embed_positions.weights"};
 
 }  // namespace
 
 extern const ModelEntry model_marian{"marian", {"MarianMTModel", "MarianModel", "MarianForCausalLM"}, make<kMarian>, "model.", kIgnored, {}};
 extern const ModelEntry model_pegasus{
     "pegasus", {"PegasusForConditionalGeneration", "PegasusModel", "PegasusForCausalLM"}, make<kPegasus>, "model.", kIgnored, {}};
-extern const ModelEntry model_m2m_100{"m2m_100", {"M2M100ForConditionalGeneration", "M2M100Model"}, make<kM2M>, "model.", kIgnored, {}};
+extern const ModelEntry model_m2m_100{"m2m_100", {"M2M100ForConditionalGeneration", "M2M100Model"}, make<kM2M>, "model.", kIgnoredOfM2M, {}};
 
 }  // namespace mynah

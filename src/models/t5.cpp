@@ -3,8 +3,11 @@
 // (umT5: for each layer).
 // Shapes: N tokens of all sequences, C hidden (d_model), H heads, D head size (d_kv).
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <optional>
+#include <span>
 
 #include "base/require.h"
 #include "models/model_entry.h"
@@ -253,7 +256,6 @@ std::unique_ptr<nn::Model> make_umt5(const Json& config, const Weights& weights)
   return make(c, weights);
 }
 
-// wi_1 before wi: GGUF calls both ffn_up, and files of gated units are the common ones.
 constexpr GgufRule kRules[] = {
     {"shared", "token_embd"},
     {"lm_head", "output"},
@@ -265,9 +267,6 @@ constexpr GgufRule kRules[] = {
     {"encoder.block.{}.layer.0.SelfAttention.o", "enc.blk.{}.attn_o"},
     {"encoder.block.{}.layer.0.SelfAttention.relative_attention_bias", "enc.blk.{}.attn_rel_b"},
     {"encoder.block.{}.layer.1.layer_norm", "enc.blk.{}.ffn_norm"},
-    {"encoder.block.{}.layer.1.DenseReluDense.wi_0", "enc.blk.{}.ffn_gate"},
-    {"encoder.block.{}.layer.1.DenseReluDense.wi_1", "enc.blk.{}.ffn_up"},
-    {"encoder.block.{}.layer.1.DenseReluDense.wi", "enc.blk.{}.ffn_up"},
     {"encoder.block.{}.layer.1.DenseReluDense.wo", "enc.blk.{}.ffn_down"},
     {"decoder.final_layer_norm", "dec.output_norm"},
     {"decoder.block.{}.layer.0.layer_norm", "dec.blk.{}.attn_norm"},
@@ -282,27 +281,77 @@ constexpr GgufRule kRules[] = {
     {"decoder.block.{}.layer.1.EncDecAttention.v", "dec.blk.{}.cross_attn_v"},
     {"decoder.block.{}.layer.1.EncDecAttention.o", "dec.blk.{}.cross_attn_o"},
     {"decoder.block.{}.layer.2.layer_norm", "dec.blk.{}.ffn_norm"},
-    {"decoder.block.{}.layer.2.DenseReluDense.wi_0", "dec.blk.{}.ffn_gate"},
-    {"decoder.block.{}.layer.2.DenseReluDense.wi_1", "dec.blk.{}.ffn_up"},
-    {"decoder.block.{}.layer.2.DenseReluDense.wi", "dec.blk.{}.ffn_up"},
     {"decoder.block.{}.layer.2.DenseReluDense.wo", "dec.blk.{}.ffn_down"},
 };
 
-Json config_from_gguf(const Json& m, const char* architecture) {
-  Json c = {{"model_type", "t5"}, {"architectures", {architecture}}};
+// GGUF calls the matrix that units without a gate have as it calls the second one of those with a gate.
+constexpr GgufRule kPlainUnits[] = {{"encoder.block.{}.layer.1.DenseReluDense.wi", "enc.blk.{}.ffn_up"}, {"decoder.block.{}.layer.2.DenseReluDense.wi", "dec.blk.{}.ffn_up"}};
+constexpr GgufRule kGatedUnits[] = {{"encoder.block.{}.layer.1.DenseReluDense.wi_0", "enc.blk.{}.ffn_gate"},
+                                    {"encoder.block.{}.layer.1.DenseReluDense.wi_1", "enc.blk.{}.ffn_up"},
+                                    {"decoder.block.{}.layer.2.DenseReluDense.wi_0", "dec.blk.{}.ffn_gate"},
+                                    {"decoder.block.{}.layer.2.DenseReluDense.wi_1", "dec.blk.{}.ffn_up"}};
+
+template <const auto& units>
+constexpr auto with_units() {
+  std::array<GgufRule, std::size(kRules) + std::size(units)> all{};
+  std::copy(std::begin(units), std::end(units), std::copy(std::begin(kRules), std::end(kRules), all.begin()));
+  return all;
+}
+constexpr auto kPlain = with_units<kPlainUnits>();
+constexpr auto kGated = with_units<kGatedUnits>();
+
+std::span<const GgufRule> rules(const Json& config) {
+  if (nn::config_string(config, "feed_forward_proj", "relu").starts_with("gated-")) return kGated;
+  return kPlain;
+}
+
+// What GGUF calls the numbers of the config.
+constexpr std::pair<const char*, const char*> kNumbers[] = {
+    {"embedding_length", "d_model"},
+    {"block_count", "num_layers"},
+    {"decoder_block_count", "num_decoder_layers"},
+    {"feed_forward_length", "d_ff"},
+    {"attention.head_count", "num_heads"},
+    {"attention.key_length", "d_kv"},
+    {"attention.relative_buckets_count", "relative_attention_num_buckets"},
+    {"decoder_start_token_id", "decoder_start_token_id"},
+};
+
+Json config_from_gguf(const Json& m, const std::string& head) {
   const Json& tensors = m.at("tensors");
+  const bool table_per_layer = tensors.contains("enc.blk.1.attn_rel_b.weight");
+  Json c = {{"model_type", table_per_layer ? "umt5" : "t5"}, {"architectures", {(table_per_layer ? "UMT5" : "T5") + head}}};
   if (tensors.contains("enc.blk.0.ffn_up.weight")) c["feed_forward_proj"] = tensors.contains("enc.blk.0.ffn_gate.weight") ? "gated-gelu" : "relu";
-  for (const auto& [from, to] : {std::pair{"embedding_length", "d_model"}, {"block_count", "num_layers"}, {"decoder_block_count", "num_decoder_layers"},
-                                 {"feed_forward_length", "d_ff"}, {"attention.head_count", "num_heads"}, {"attention.key_length", "d_kv"},
-                                 {"attention.relative_buckets_count", "relative_attention_num_buckets"}, {"decoder_start_token_id", "decoder_start_token_id"},
-                                 {"tokenizer.ggml.eos_token_id", "eos_token_id"}, {"tokenizer.ggml.padding_token_id", "pad_token_id"}})
+  for (const auto& [from, to] : kNumbers)
+    if (m.contains(from)) c[to] = m[from];
+  for (const auto& [from, to] : {std::pair{"tokenizer.ggml.eos_token_id", "eos_token_id"}, {"tokenizer.ggml.padding_token_id", "pad_token_id"}})
     if (m.contains(from)) c[to] = m[from];
   for (const char* eps : {"attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"})
     if (m.contains(eps)) c["layer_norm_epsilon"] = m[eps];
   return c;
 }
-Json config_of_t5(const Json& m) { return config_from_gguf(m, "T5ForConditionalGeneration"); }
-Json config_of_t5_encoder(const Json& m) { return config_from_gguf(m, "T5EncoderModel"); }
+Json config_of_t5(const Json& m) { return config_from_gguf(m, "ForConditionalGeneration"); }
+Json config_of_t5_encoder(const Json& m) { return config_from_gguf(m, "EncoderModel"); }
+
+Json metadata_for_gguf(const Json& json, const char* head) {
+  const Config c(json);
+  const std::string unit = nn::config_string(json, "feed_forward_proj", "relu");
+  require(json.contains("architectures") && json["architectures"][0].get<std::string>().ends_with(head) && (unit == "relu" || unit == "gated-gelu") &&
+              c.relative_attention_max_distance == 128 && c.scale_decoder_outputs == c.tie_word_embeddings,
+          "convert: GGUF's t5 holds ForConditionalGeneration and EncoderModel with relu or gated-gelu and biases up to distance 128; keep the model as safetensors");
+  Json m = {{"context_length", nn::config_int(json, "n_positions", 512)}, {"attention.value_length", c.d_kv}, {"attention.layer_norm_epsilon", c.layer_norm_epsilon},
+            {"attention.layer_norm_rms_epsilon", c.layer_norm_epsilon}};
+  const Json known = {{"d_model", c.d_model}, {"num_layers", c.num_layers}, {"num_decoder_layers", c.num_decoder_layers}, {"d_ff", c.d_ff}, {"num_heads", c.num_heads},
+                      {"d_kv", c.d_kv}, {"relative_attention_num_buckets", c.relative_attention_num_buckets},
+                      {"decoder_start_token_id", nn::config_int(json, "decoder_start_token_id", nn::config_int(json, "pad_token_id", 0, 0), 0)}};
+  for (const auto& [name, from] : kNumbers) m[name] = known[from];
+  return m;
+}
+Json metadata_of_t5(const Json& config) { return metadata_for_gguf(config, "ForConditionalGeneration"); }
+Json metadata_of_t5_encoder(const Json& config) { return metadata_for_gguf(config, "EncoderModel"); }
+
+constexpr GgufFamily kGguf = {"t5", config_of_t5, metadata_of_t5, rules};
+constexpr GgufFamily kGgufEncoder = {"t5encoder", config_of_t5_encoder, metadata_of_t5_encoder, rules};
 
 const std::vector<std::string_view> kIgnored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
                                                 "EncDecAttention.relative_attention_bias.weight"};
@@ -314,21 +363,23 @@ extern const ModelEntry model_t5{"t5",
                                  make,
                                  "transformer.",
                                  kIgnored,
-                                 {"t5", config_of_t5, nullptr, always<kRules>}};
-extern const ModelEntry model_t5_encoder{"t5", {"T5EncoderModel"}, make, "transformer.", kIgnored, {"t5encoder", config_of_t5_encoder, nullptr, always<kRules>}};
-extern const ModelEntry model_mt5{"mt5",
-                                  {"MT5ForConditionalGeneration", "MT5Model", "MT5EncoderModel", "MT5ForSequenceClassification",
-                                   "MT5ForTokenClassification", "MT5ForQuestionAnswering"},
-                                  make,
-                                  "transformer.",
-                                  kIgnored,
-                                  {}};
-extern const ModelEntry model_umt5{"umt5",
-                                   {"UMT5ForConditionalGeneration", "UMT5Model", "UMT5EncoderModel", "UMT5ForSequenceClassification",
-                                    "UMT5ForTokenClassification", "UMT5ForQuestionAnswering"},
-                                   make_umt5,
-                                   "transformer.",
-                                   kIgnored,
-                                   {}};
+                                 kGguf};
+extern const ModelEntry model_t5_encoder{"t5", {"T5EncoderModel"}, make, "transformer.", kIgnored, kGgufEncoder};
+extern const ModelEntry model_mt5{
+    "mt5",
+    {"MT5ForConditionalGeneration", "MT5Model", "MT5ForSequenceClassification", "MT5ForTokenClassification", "MT5ForQuestionAnswering"},
+    make,
+    "transformer.",
+    kIgnored,
+    kGguf};
+extern const ModelEntry model_mt5_encoder{"mt5", {"MT5EncoderModel"}, make, "transformer.", kIgnored, kGgufEncoder};
+extern const ModelEntry model_umt5{
+    "umt5",
+    {"UMT5ForConditionalGeneration", "UMT5Model", "UMT5ForSequenceClassification", "UMT5ForTokenClassification", "UMT5ForQuestionAnswering"},
+    make_umt5,
+    "transformer.",
+    kIgnored,
+    kGguf};
+extern const ModelEntry model_umt5_encoder{"umt5", {"UMT5EncoderModel"}, make_umt5, "transformer.", kIgnored, kGgufEncoder};
 
 }  // namespace mynah

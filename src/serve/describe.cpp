@@ -254,6 +254,7 @@ Json tag_json(const store::Store& store, const store::Model& m) {
       if (!own.empty()) apply_template(&d, own);
       said = {details_json(d), capabilities_json(d)};
       std::lock_guard lock(mutex);
+      if (known.size() >= 1000) known.clear();  // models that come and go
       known[m.digest] = said;
     } catch (const std::exception& error) {
       log_info(std::string("list: ") + error.what());

@@ -214,6 +214,7 @@ void Models::load(ModelSlot& slot, const KnownModel& known) {
                                                           0,
                                                           std::make_shared<OpenTasks>()});
   LoadedModel& m = *opened;
+  m.description.bundle = nullptr;  // a second tokenizer, which the model's own stands for
   if (known.stored) m.settings = settings_of(store_, *known.stored);
   m.chat_template = m.model.bundle().chat_template;
   const std::string& own = m.settings.template_text;

@@ -76,6 +76,11 @@ Json inputs_of(const TaskEntry& entry, const Json& body, MediaFiles* files) {
     for (const Json& one : inputs.is_array() ? inputs : Json::array({inputs}))
       for (const char* key : {"question", "context"})
         if (!one.is_object() || !one.contains(key)) throw missing(fmt::format("inputs.{}", key));
+  // {"image": ...} is the picture itself where nothing can stand beside it.
+  if (inputs.is_object() && inputs.size() == 1 && inputs.contains("image") && name != "image-text-to-text") {
+    const Json image = inputs["image"];
+    inputs = image;
+  }
   if (reads_pictures(name) || reads_sounds(name)) return with_files(inputs, files, "inputs");
   return inputs;
 }
@@ -122,6 +127,10 @@ Json shaped(const TaskEntry& entry, const Json& inputs, Json result, const Call&
       rows.push_back({{"label", result["labels"][i]}, {"score", result["scores"][i]}});
     return rows;
   }
+  // Classes of pixels have no score; the clients take a number or nothing.
+  if (name == "image-segmentation" && result.is_array())
+    for (Json& segment : result)
+      if (segment.is_object() && segment.contains("score") && segment["score"].is_null()) segment.erase("score");
   // The JavaScript client wants the object itself.
   if (name == "image-to-text" && result.is_array() && result.size() == 1 &&
       call.request->header("user-agent").find("@huggingface/inference/") != std::string_view::npos)

@@ -8,18 +8,13 @@
 #include "base/suggest.h"
 #include "bundle/processor.h"
 #include "nn/speech.h"
+#include "tasks/languages.h"
 #include "tasks/sound_input.h"
 
 namespace mynah::tasks {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool names_languages(const std::string& name) {
-  constexpr std::string_view kStart = "translation_";
-  const size_t middle = name.find("_to_");
-  return name.starts_with(kStart) && middle != std::string::npos && middle > kStart.size() && middle + 4 < name.size();
-}
 
 // The head that the model is opened with. A checkpoint that names none, one that holds more than the task needs, and
 // any where only the encoder is asked for will do; others would compute with weights that nobody trained.
@@ -68,7 +63,7 @@ std::vector<std::string> task_names() {
 const TaskEntry& find_task(const std::string& name) {
   std::vector<std::string> known;
   for (const TaskEntry* entry : tasks_entries()) {
-    if (name == entry->name || (names_languages(name) && std::string_view(entry->name) == "translation")) return *entry;
+    if (name == entry->name || (languages_of(name) && std::string_view(entry->name) == "translation")) return *entry;
     known.emplace_back(entry->name);
     for (const std::string_view alias : entry->aliases) {
       if (name == alias) return *entry;

@@ -2,10 +2,13 @@
 // tokens unless asked otherwise; task_specific_params of config.json give a prefix and settings.
 #include <algorithm>
 
+#include "base/log.h"
 #include "base/require.h"
 #include "generate/config.h"
 #include "mynah/generate.h"
 #include "nn/config.h"
+#include "tasks/encode.h"
+#include "tasks/languages.h"
 #include "tasks/options.h"
 
 namespace mynah {
@@ -25,6 +28,24 @@ Json own_settings(const t::OpenTask& task) {
   return Json::object();
 }
 
+// The token of the source's language, if one was named; the target's begins the answer.
+std::optional<int32_t> choose_languages(const t::OpenTask& task, const Json& options, const t::Languages& known, GenerationConfig* c) {
+  auto from = t::text(options, "src_lang"), to = t::text(options, "tgt_lang");
+  const std::string where = task.entry->name;
+  if (!known.any()) {
+    if (from || to) warn("{}: {} translates between two languages only; src_lang and tgt_lang change nothing", where, task.bundle().path.string());
+    return std::nullopt;
+  }
+  if (const auto named = t::languages_of(task.asked); named && !from && !to) {
+    from = named->first;
+    to = named->second;
+  }
+  if (task.entry->name == std::string_view("translation") && !to && !c->forced_bos_token_id)
+    fail(ErrorCode::usage, "{}: this model knows many languages; give src_lang and tgt_lang", where);
+  if (to) c->forced_bos_token_id = known.token(*to, where + ": tgt_lang");
+  return from ? std::optional(known.token(*from, where + ": src_lang")) : std::nullopt;
+}
+
 std::vector<Json> answer(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options, const std::string& key) {
   const Json own = own_settings(task);
   GenerationConfig c = generation_defaults(task.model);
@@ -33,18 +54,23 @@ std::vector<Json> answer(const t::OpenTask& task, const std::vector<Json>& input
   c.num_beams = 4;
   generation::apply(own, &c, false);
   generation::apply(t::generation_settings(*task.entry, options), &c, true);
-  if (const auto target = t::text(options, "tgt_lang")) {
-    const auto id = task.tokenizer().token_id(*target);
-    if (!id) fail(ErrorCode::usage, "{}: tgt_lang \"{}\" is no token of this model", task.entry->name, *target);
-    c.forced_bos_token_id = *id;
+  const t::Languages languages(task.tokenizer());
+  const auto source = choose_languages(task, options, languages, &c);
+  if (const auto stop = t::text(options, "stop_sequence")) {
+    const auto ids = task.tokenizer().encode_ids(*stop, false);
+    if (ids.empty()) fail(ErrorCode::usage, "{}: stop_sequence is empty", task.entry->name);
+    c.eos_token_id = {ids[0]};
   }
+  EncodeOptions cut;  // max_length among the options is the answer's
+  if (t::has(options, "truncation")) cut = t::encode_options({{"truncation", options["truncation"]}});
   const std::string prefix = nn::config_string(own, "prefix", nn::config_string(task.bundle().config, "prefix", ""));
   const bool tokens = t::boolean(options, "return_tensors", false), clean = t::boolean(options, "clean_up_tokenization_spaces", false);
   std::vector<Json> results;
   for (const Json& input : inputs) {
     if (!input.is_string()) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "{}: an input is {}, expected a text", task.entry->name, input.dump());
     GenerateInputs in;
-    in.input_ids = {task.tokenizer().encode_ids(prefix + input.get<std::string>())};
+    in.input_ids = {t::encode(task, {prefix + input.get<std::string>(), {}}, cut).ids};
+    if (source) languages.mark(&in.input_ids[0], *source);
     in.attention_mask = {std::vector<int32_t>(in.input_ids[0].size(), 1)};
     Json records = Json::array();
     for (const auto& sequence : generate(task.model, in, c).sequences)
@@ -74,10 +100,16 @@ std::string show(const Json&, const Json& result, const t::Style&) {
 }
 
 const std::vector<t::TaskOption> kOptions = {{"return_tensors", t::OptionType::boolean, "token ids instead of text"},
-                                             {"clean_up_tokenization_spaces", t::OptionType::boolean, "join punctuation to the word before (false)"}};
-const std::vector<t::TaskOption> kLanguages = {{"return_tensors", t::OptionType::boolean, "token ids instead of text"},
-                                               {"clean_up_tokenization_spaces", t::OptionType::boolean, "join punctuation to the word before (false)"},
-                                               {"tgt_lang", t::OptionType::text, "the language token to begin with (fr_XX, fra_Latn)"}};
+                                             {"clean_up_tokenization_spaces", t::OptionType::boolean, "join punctuation to the word before (false)"},
+                                             {"truncation", t::OptionType::json, "true: cut texts that are too long for the tokenizer (false)"},
+                                             {"stop_sequence", t::OptionType::text, "end with its first token"}};
+
+std::vector<t::TaskOption> with_languages() {
+  std::vector<t::TaskOption> all = kOptions;
+  all.push_back({"src_lang", t::OptionType::text, "the text's language, in the model's own spelling (en_XX, eng_Latn, en)"});
+  all.push_back({"tgt_lang", t::OptionType::text, "the language to translate into (fr_XX, fra_Latn, fr)"});
+  return all;
+}
 
 }  // namespace
 
@@ -87,7 +119,7 @@ extern const TaskEntry task_text2text_generation{"text2text-generation", {}, "an
 extern const TaskEntry task_summarization{"summarization", {}, "a shorter text", "TEXT", nullptr, {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kOptions, true, nullptr,
                                           "good ones to pull: sshleifer/distilbart-cnn-12-6, google-t5/t5-small", summary, nullptr, flat, show};
 extern const TaskEntry task_translation{"translation", {}, "a text in another language; also translation_XX_to_YY", "TEXT", nullptr,
-                                        {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kLanguages, true, nullptr,
+                                        {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, with_languages(), true, nullptr,
                                         "good ones to pull: Helsinki-NLP/opus-mt-en-fr, google-t5/t5-small", translation, nullptr, flat, show};
 
 }  // namespace mynah

@@ -155,6 +155,66 @@ TEST_F(Convert, KeepsATokenizerOfCharacters) {
   EXPECT_EQ(Json::parse(run_well({"tokenize", file("m.gguf").string(), "--decode"}, "[66]").out)["text"], "[PAD66]");
 }
 
+// Encoder-decoders: one table of biases or one for each layer, gated units, tied heads that read scaled rows, encoders alone.
+TEST_F(Convert, KeepsT5) {
+  for (const char* model : {"t5_base", "t5_gated", "mt5_base", "umt5_base", "t5_encoder"}) {
+    const fs::path source = with_config(model, [](Json& config) { config["relative_attention_max_distance"] = 128; });
+    const fs::path plain = golden_file(std::string(model) + "/io_plain.safetensors");
+    const fs::path input = inputs(plain, [&](NamedTensors& kept) {
+      const NamedTensors all = read_tensors(plain);
+      if (all.count("decoder_input_ids")) kept.emplace("decoder_input_ids", all.at("decoder_input_ids"));
+    });
+    const std::string output = std::string(model) == "t5_encoder" ? "last_hidden_state" : "logits";
+    const auto outputs = [&](const fs::path& which) {
+      run_well({"forward", which.string(), "--input", input.string(), "--output", file("y.safetensors").string()});
+      return read_tensors(file("y.safetensors")).at(output);
+    };
+    const Tensor expected = outputs(source);
+    const fs::path gguf = file(std::string(model) + ".gguf"), back = file(std::string(model) + "_back");
+    run_well({"convert", source.string(), gguf.string()});
+    EXPECT_EQ(outputs(gguf).to_vector(), expected.to_vector()) << model;
+    run_well({"convert", gguf.string(), back.string()});
+    EXPECT_EQ(outputs(back).to_vector(), expected.to_vector()) << model;
+    const Json info = show(gguf)["model_info"];
+    const std::string architecture = info["general.architecture"];
+    EXPECT_EQ(architecture, output == "logits" ? "t5" : "t5encoder");
+    for (const char* key : {"context_length", "embedding_length", "feed_forward_length", "block_count", "attention.head_count", "attention.key_length", "attention.value_length",
+                            "attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon", "attention.relative_buckets_count", "decoder_start_token_id"})
+      EXPECT_TRUE(info.contains(architecture + "." + key)) << model << " " << key;
+  }
+  expect_refused({"convert", golden("t5_base").string(), file("x.gguf").string()}, {1}, {"distance"});
+  expect_refused({"convert", golden("t5_silu").string(), file("x.gguf").string()}, {1}, {"gated-gelu"});
+  EXPECT_FALSE(fs::exists(file("x.gguf")));
+}
+
+// Unigrams with a table of replacements, from tokenizer.json and from a SentencePiece model.
+TEST_F(Convert, KeepsUnigrams) {
+  const fs::path tokenizers = fs::path(MYNAH_TEST_DATA) / "golden/tokenizers";
+  const std::string texts = "hello world, the bird\n\xEF\xBC\xA1\xEF\xBC\xA2 na\xC3\xAFve \xC2\xBD  two  spaces\n\xE6\x9D\xB1\xE4\xBA\xAC \xF0\x9F\x91\x8D end\n";
+  for (const auto& [from, name] : {std::pair{tokenizers / "unigram/tokenizer.json", "tokenizer.json"}, {tokenizers / "folders/t5/spiece.model", "spiece.model"}}) {
+    const fs::path folder = with_config("t5_base", [](Json& config) {
+      config["relative_attention_max_distance"] = 128;
+      config["vocab_size"] = 400;
+    });
+    NamedTensors weights = read_tensors(folder / "model.safetensors");
+    weights["shared.weight"] = Tensor::zeros({400, weights["shared.weight"].size(1)});
+    write_tensors(folder / "model.safetensors", weights);
+    fs::copy_file(from, folder / name);
+    if (name == std::string("spiece.model")) write_file(folder / "tokenizer_config.json", R"({"tokenizer_class":"T5Tokenizer"})");
+    else write_file(folder / "tokenizer_config.json", R"({"unk_token":"<unk>","eos_token":"</s>"})");
+    const fs::path gguf = file(std::string(name) + ".gguf"), back = file(std::string(name) + "_back");
+    EXPECT_EQ(run({"convert", folder.string(), gguf.string()}).code, 0);
+    run_well({"convert", gguf.string(), back.string()});
+    const Json info = show(gguf)["model_info"];
+    EXPECT_EQ(info["tokenizer.ggml.model"], "t5");
+    EXPECT_EQ(info["tokenizer.ggml.add_eos_token"], true);
+    const auto expected = encoded(folder, texts);
+    EXPECT_EQ(expected.size(), 3u);
+    EXPECT_EQ(encoded(gguf, texts), expected) << name;
+    EXPECT_EQ(encoded(back, texts), expected) << name;
+  }
+}
+
 TEST_F(Convert, KeepsHowToSample) {
   const auto with_settings = [&](const Json& settings) {
     const fs::path folder = with_config("llama_base", [](Json&) {});

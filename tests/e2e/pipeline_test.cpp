@@ -29,6 +29,7 @@ const std::map<std::string, std::string>& model_of_task() {
                                                          {"text-generation", "gpt2"},
                                                          {"text2text-generation", "t5"},
                                                          {"summarization", "t5"},
+                                                         {"translation", "nllb"},
                                                          {"translation_en_to_de", "t5"},
                                                          {"text-to-audio", "vits"},
                                                          {"text-to-speech", "vits"},

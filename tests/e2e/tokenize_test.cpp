@@ -1,4 +1,6 @@
 // mynah tokenize: one JSON object for each line of standard input.
+#include <sstream>
+
 #include "program.h"
 
 namespace mynah::e2e {
@@ -47,6 +49,36 @@ TEST_F(Tokenize, EncodesPairs) {
   const Json pair = objects({"--pair"}, "[\"ab\", \"cd\"]\n").at(0);
   EXPECT_EQ(pair["type_ids"].back(), 1);
   EXPECT_EQ(pair["type_ids"].front(), 0);
+}
+
+// Lines are worked on side by side, in blocks of a megabyte; what comes out is the same and in order.
+TEST_F(Tokenize, GivesTheSameForAnyNumberOfThreads) {
+  std::string input;
+  for (int i = 0; i < 3000; ++i) input += std::string(static_cast<size_t>(i % 97), 'a') + " line " + std::to_string(i) + "\n";
+  input += std::string(1100000, 'b') + "\nno end";
+  set_environment("MYNAH_THREADS", "1");
+  const std::string one = run_well({"tokenize", model_}, input).out;
+  set_environment("MYNAH_THREADS", "3");
+  EXPECT_EQ(run_well({"tokenize", model_}, input).out, one);
+  std::vector<Json> objects;
+  std::istringstream lines(one);
+  for (std::string line; std::getline(lines, line);) objects.push_back(Json::parse(line));
+  ASSERT_EQ(objects.size(), 3002u);
+  for (const int i : {0, 1, 2999}) {
+    const std::string text = std::string(static_cast<size_t>(i % 97), 'a') + " line " + std::to_string(i);
+    EXPECT_EQ(objects[static_cast<size_t>(i)]["offsets"].back()[1], text.size()) << i;
+  }
+  EXPECT_EQ(objects[3000]["offsets"].back()[1], 1100000);
+  EXPECT_EQ(objects[3001]["offsets"].back()[1], 6);
+}
+
+TEST_F(Tokenize, AnswersWhatStandsBeforeALineThatFails) {
+  std::string input;
+  for (int i = 0; i < 40; ++i) input += "[1]\n";
+  const Result result = run({"tokenize", model_, "--decode"}, input + "nothing\n[1]\n");
+  EXPECT_NE(result.code, 0);
+  EXPECT_EQ(result.lines().size(), 40u);
+  EXPECT_NE(result.err.find("line 41"), std::string::npos) << result.err;
 }
 
 TEST_F(Tokenize, GivesNothingForNoInput) { EXPECT_EQ(run_well({"tokenize", model_}).out, ""); }

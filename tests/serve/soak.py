@@ -136,7 +136,7 @@ def work(server, number, expected, end):
     chance = random.Random(number)
     while time.monotonic() < end:
         kind = chance.random()
-        i = chance.randrange(24)
+        i = chance.randrange(12)
         if kind < 0.62:
             make, stream = chance.choice(ANSWERED), chance.random() < 0.5
             method, path, body, read = make(i, stream)
@@ -168,12 +168,11 @@ models = {"smollm2": model} | ({"minilm": vectors} if vectors else {})
 with Started(program, models, "--model", "smollm2") as server:
     expected = {}
     for make in ANSWERED:
-        for i in range(24):
-            for stream in (False,):
-                method, path, body, read = make(i, stream)
-                status, data = server.ask(method, path, body)
-                assert status == 200, (path, data)
-                expected[make.__name__, i] = read(data)
+        for i in range(12):
+            method, path, body, read = make(i, False)
+            status, data = server.ask(method, path, body)
+            assert status == 200, (path, data)
+            expected[make.__name__, i] = read(data)
     begin = time.monotonic()
     threads = [threading.Thread(target=work, args=(server, n, expected, begin + seconds)) for n in range(WORKERS)]
     for t in threads:

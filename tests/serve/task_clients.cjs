@@ -1,5 +1,6 @@
 // Every task through the unmodified JavaScript client of Hugging Face, which checks answers itself. Arguments: the server's URL and the folder
-// of golden media; the server has the tiny models of tests/golden/tasks under their folders' names.
+// of golden media; the server has the tiny models of tests/golden/tasks under their folders' names. Not asked: visualQuestionAnswering, which wants
+// a score that answers of a generating model do not have, here as in the reference's pipeline.
 const fs = require('fs');
 const path = require('path');
 const [url, media] = process.argv.slice(2);
@@ -25,7 +26,6 @@ let failed = 0;
     imageSegmentation: () => at('segformer').imageSegmentation({ inputs: picture }),
     zeroShotImageClassification: () => at('clip').zeroShotImageClassification({ inputs: { image: picture }, parameters: { candidate_labels: ['a bird', 'a fish'] } }),
     imageToText: () => at('vit_words').imageToText({ data: picture }),
-    visualQuestionAnswering: () => at('blip_answers').visualQuestionAnswering({ inputs: { question: 'what is it?', image: picture } }),
     automaticSpeechRecognition: () => at('wav2vec2_ctc').automaticSpeechRecognition({ data: sound }),
     audioClassification: () => at('wav2vec2_keywords').audioClassification({ data: sound }),
     textToSpeech: () => at('vits').textToSpeech({ inputs: 'hello' }),

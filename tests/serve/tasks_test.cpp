@@ -105,8 +105,15 @@ TEST_F(Tasks, TheHeadChoosesTheTaskOfPicturesAndSounds) {
   EXPECT_TRUE(send("wav2vec2_ctc", sound, "audio/wav").contains("text"));
   EXPECT_TRUE(send("vit_classifier", picture, "image/png")[0].contains("score"));
   EXPECT_TRUE(send("vit_model", picture, "image/png")[0][0][0].is_number());
-  const Json asked = {{"inputs", text::encode_base64(picture)}, {"parameters", {{"candidate_labels", {"a bird", "a fish"}}}}};
-  EXPECT_EQ(send("clip", asked.dump(), "application/json").size(), 2u);
+  const Json segments = send("segformer", picture, "image/png");
+  ASSERT_FALSE(segments.empty());
+  EXPECT_TRUE(segments[0]["mask"].is_string());
+  EXPECT_FALSE(segments[0].contains("score"));
+  Json asked = {{"inputs", text::encode_base64(picture)}, {"parameters", {{"candidate_labels", {"a bird", "a fish"}}}}};
+  const Json fits = send("clip", asked.dump(), "application/json");
+  EXPECT_EQ(fits.size(), 2u);
+  asked["inputs"] = {{"image", asked["inputs"]}};  // as the JavaScript client writes it
+  EXPECT_EQ(send("clip", asked.dump(), "application/json"), fits);
 }
 
 TEST_F(Tasks, ThePathNamesTheTask) {

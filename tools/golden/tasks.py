@@ -82,6 +82,8 @@ GPT2 = dict(n_embd=16, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_
 T5 = dict(d_model=16, d_kv=8, d_ff=24, num_layers=2, num_decoder_layers=2, num_heads=2, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
           task_specific_params={"summarization": {"prefix": "summarize: ", "max_length": 12, "min_length": 3, "num_beams": 2, "length_penalty": 2.0, "early_stopping": True},
                                 "translation_en_to_de": {"prefix": "translate english to german: ", "max_length": 14, "num_beams": 3}})
+BART = dict(d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24,
+            max_position_embeddings=64)
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 CHAT = ("{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }}{{ '\\n' if not (loop.last and m['role'] == 'assistant') }}{% endfor %}"
         "{% if add_generation_prompt %}<assistant> {% endif %}")
@@ -107,6 +109,11 @@ MODELS = {
     "gpt2": ("GPT2LMHeadModel", GPT2, gpt2_tokenizer),
     "gpt2_tags": ("GPT2ForTokenClassification", dict(GPT2, n_layer=1, **labelled(TAGS)), gpt2_tokenizer),
     "t5": ("T5ForConditionalGeneration", T5, unigram),
+    "mbart": ("MBartForConditionalGeneration", BART, "mbart"),
+    "mbart50": ("MBartForConditionalGeneration", dict(BART, decoder_start_token_id=2), "mbart50"),
+    "nllb": ("M2M100ForConditionalGeneration", dict(BART, decoder_start_token_id=2), "nllb"),
+    "nllb_legacy": ("M2M100ForConditionalGeneration", dict(BART, decoder_start_token_id=2), "nllb_legacy"),
+    "m2m_100": ("M2M100ForConditionalGeneration", dict(BART, decoder_start_token_id=2), "m2m_100"),
 }
 
 
@@ -114,17 +121,22 @@ def make(name):
     kind, config, tokenizer = MODELS[name]
     folder = os.path.join(OUT, name)
     shutil.rmtree(folder, ignore_errors=True)
-    tok = tokenizer()
+    files = os.path.join(OUT, "../tokenizers/folders", tokenizer) if isinstance(tokenizer, str) else None
+    tok = transformers.AutoTokenizer.from_pretrained(files) if files else tokenizer()
     cls = getattr(transformers, kind)
-    config = cls.config_class(vocab_size=len(tok), **config)
+    languages = getattr(tok, "lang_token_to_id", {}).values()  # which M2M-100 does not count
+    config = cls.config_class(vocab_size=max(len(tok), *(i + 1 for i in languages), 0), **config)
     model = cls._from_config(config)
     randomise(model, name, 0.5)
     if kind == "GPT2LMHeadModel":
         with torch.no_grad():  # words rather than bytes, and no early end
             model.transformer.wte.weight[:257] *= 0.15
     model.save_pretrained(folder)
-    tok.save_pretrained(folder)
     os.chmod(f"{folder}/model.safetensors", 0o644)
+    if files:
+        shutil.copytree(files, folder, dirs_exist_ok=True)
+        return
+    tok.save_pretrained(folder)
     for extra in ("special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"):
         if os.path.exists(f"{folder}/{extra}"):
             os.remove(f"{folder}/{extra}")
@@ -275,6 +287,19 @@ def seq2seq_cases():
     add("t5", "translation_en_to_de", "the bird sings", max_new_tokens=20)
     add("t5", "translation_en_to_de", ["the bird sings", "peter"], max_length=9, num_beams=1)
     add("t5", "translation", "the bird sings", max_new_tokens=4)
+    add("t5", "summarization", LONG + LONG, truncation=True, max_new_tokens=8, return_tensors=True)
+    add("t5", "text2text-generation", "the bird sings", max_new_tokens=8, num_beams=1, stop_sequence="was", return_tensors=True)
+
+
+def language_cases():
+    """Multilingual translators: the language of the text beside it, that of the answer at its beginning."""
+    for model, first, second in (("mbart", "en_XX", "ro_RO"), ("mbart50", "de_DE", "fr_XX"), ("nllb", "eng_Latn", "deu_Latn"), ("nllb_legacy", "eng_Latn", "fra_Latn"),
+                                 ("m2m_100", "en", "fr")):
+        for source, target in ((first, second), (second, first)):
+            add(model, "translation", "the bird sings", src_lang=source, tgt_lang=target, max_new_tokens=8)
+            add(model, "translation", ["the bird sings in the park", "anna"], src_lang=source, tgt_lang=target, max_new_tokens=6, num_beams=1, return_tensors=True)
+    add("m2m_100", "translation_de_to_en", "the bird sings", max_new_tokens=8, return_tensors=True)
+    add("m2m_100", "translation_de_to_en", "the bird sings", src_lang="fr", tgt_lang="de", max_new_tokens=8, return_tensors=True)
 
 
 def plain(x):
@@ -327,7 +352,7 @@ def main():
     for name in sys.argv[1:] or MODELS:
         if name in MODELS:
             make(name)
-    for group in (classification_cases, tag_cases, mask_cases, answer_cases, nli_cases, generation_cases, seq2seq_cases):
+    for group in (classification_cases, tag_cases, mask_cases, answer_cases, nli_cases, generation_cases, seq2seq_cases, language_cases):
         group()
     for case in CASES:
         try:

@@ -1,6 +1,6 @@
 """Encoding 10 MB of mixed text: mynah beside the Rust `tokenizers` package, in turns on the same texts.
 
-    python bench/tokenizers.py build/release/bench/mynah_bench_tokenizers WORK_FOLDER [FILE...]
+    python bench/tokenizer_rates.py build/release/bench/mynah_bench_tokenizers WORK_FOLDER [FILE...]
 
 Needs transformers and sentencepiece. Vocabularies of 30,000 are trained once from texts that every Debian system carries (/usr/share/doc, program
 messages in 190 languages) and the given files. Both sides give ids alone (the peer's encode_batch_fast) or whole encodings with tokens and offsets
