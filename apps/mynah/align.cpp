@@ -16,7 +16,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct AlignOptions {
   std::string method, train_file, validation_file, ref_model, loss_type, loss_weights;
   SubjectFlags subject;
   SftFlags sft;
@@ -65,7 +65,7 @@ std::shared_ptr<bundle::Bundle> open_scorer(const train::SubjectOptions& like, c
 }
 
 // The objectives that need completions: from --replay, or sampled and judged by --reward and --reward-model.
-std::unique_ptr<train::Objective> make_online(const Options& o, train::Arguments* a, const train::SubjectOptions& s, const train::Subject& subject,
+std::unique_ptr<train::Objective> make_online(const AlignOptions& o, train::Arguments* a, const train::SubjectOptions& s, const train::Subject& subject,
                                               const std::function<std::shared_ptr<bundle::Bundle>()>& reference, train::Trained* trained) {
   const bool ppo = o.method == "ppo", rloo = o.method == "rloo";
   train::SamplingOptions sampling = o.sampling;
@@ -108,7 +108,7 @@ std::unique_ptr<train::Objective> make_online(const Options& o, train::Arguments
   return train::make_policy_gradient(*a, p, subject, p.beta != 0 ? reference() : nullptr, std::move(rollouts));
 }
 
-int act(const Options& o) {
+int run_align(const AlignOptions& o) {
   train::Arguments a = o.training.arguments(defaults_of(o.method));
   // Policies and what they are compared with are to differ by their weights alone.
   a.disable_dropout = o.disable_dropout_option->count() ? o.disable_dropout : o.method != "sft" && o.method != "grpo" && o.method != "rloo";
@@ -157,7 +157,7 @@ int act(const Options& o) {
 
 void add_align(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("align", "Teach a model preferences: sft, reward, dpo, kto, orpo, ppo, grpo, rloo");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<AlignOptions>();
   c->add_option("method", o->method, "sft, reward, dpo, kto, orpo, ppo, grpo, rloo")
       ->required()
       ->check(cli::IsMember({"sft", "reward", "dpo", "kto", "orpo", "ppo", "grpo", "rloo"}));
@@ -212,7 +212,7 @@ void add_align(cli::App& parent, std::function<int()>& action) {
   c->add_flag("--whiten-rewards{true}", o->ppo.whiten_rewards, "ppo")->group("Rewards");
   o->sft.add(*c);
   o->training.add(*c);
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_align(*o); }; });
 }
 
 }  // namespace mynah::app

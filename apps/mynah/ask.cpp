@@ -14,7 +14,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct AskOptions {
   std::string folder, question, model = "smollm2", embedder = "minilm";
   int64_t top_k = 5, max_tokens = 256;
   bool search_only = false, json = false;
@@ -49,7 +49,7 @@ std::vector<int32_t> prompt(const Model& model, const std::string& question, con
 }
 
 // The hits that the model's context has room for, beside an answer; at least the first.
-std::vector<search::Hit> fitting(const Model& model, const Options& o, std::vector<search::Hit> hits) {
+std::vector<search::Hit> fitting(const Model& model, const AskOptions& o, std::vector<search::Hit> hits) {
   const int64_t room = prompt_room(model, o.max_tokens);
   const size_t all = hits.size();
   while (hits.size() > 1 && static_cast<int64_t>(prompt(model, o.question, hits).size()) > room) hits.pop_back();
@@ -57,7 +57,7 @@ std::vector<search::Hit> fitting(const Model& model, const Options& o, std::vect
   return hits;
 }
 
-int act(const Options& o) {
+int run_ask(const AskOptions& o) {
   search::FolderIndex index = open_index(o.folder, o.embedder);
   const SentenceVectors vectors(o.embedder);
   update_index(index, vectors);
@@ -95,7 +95,7 @@ int act(const Options& o) {
 
 void add_ask(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("ask", "Answer a question from the files of a folder");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<AskOptions>();
   c->add_option("folder", o->folder, "its text files are read first, if they changed")->required()->type_name("DIR");
   c->add_option("question", o->question, "what is asked")->required()->type_name("QUESTION");
   c->add_option("--model", o->model, "chat model that answers (smollm2)")->type_name("MODEL");
@@ -108,7 +108,7 @@ void add_ask(cli::App& parent, std::function<int()>& action) {
     action = [o] {
       if (o->question.find_first_not_of(" \t\n") == std::string::npos)
         fail(ErrorCode::usage, "ask: the question is empty; write one");
-      return act(*o);
+      return run_ask(*o);
     };
   });
 }

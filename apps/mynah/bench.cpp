@@ -18,7 +18,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct BenchOptions {
   std::string model;
   Precision precision = Precision::automatic;
   std::vector<int64_t> prompt = {512}, generate = {128};
@@ -66,7 +66,7 @@ double time_generation(const nn::CausalLM& lm, int64_t count) {
   return now() - start;
 }
 
-int act(const Options& o) {
+int run_bench(const BenchOptions& o) {
   NoGrad no_grad;
   if (o.threads > 0) set_threads(o.threads);
   Json rows = Json::array();
@@ -106,7 +106,7 @@ int act(const Options& o) {
 
 void add_bench(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("bench", "Measure a model's speed beside the machine's limits");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchOptions>();
   c->add_option("model", o->model, "name, folder or .gguf file; without one, only the machine is measured")->type_name("MODEL");
   c->add_option("--prompt", o->prompt, "prompt lengths (512)")->type_name("N,...")->delimiter(',')->check(cli::Range(int64_t{0}, int64_t{1} << 24));
   c->add_option("--generate", o->generate, "numbers of generated tokens (128)")->type_name("N,...")->delimiter(',')->check(cli::Range(int64_t{0}, int64_t{1} << 24));
@@ -114,7 +114,7 @@ void add_bench(cli::App& parent, std::function<int()>& action) {
   c->add_option("--repeat", o->repeat, "runs of each test (5)")->type_name("N")->check(cli::Range(1, 1000));
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print JSON");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_bench(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -17,7 +17,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct CompleteOptions {
   std::string file, at, model = "smollm2";
   int64_t max_tokens = 128;
   bool json = false;
@@ -71,7 +71,7 @@ std::vector<int32_t> tail(std::vector<int32_t> ids, int64_t most) {
   return ids;
 }
 
-int act(const Options& o) {
+int run_complete(const CompleteOptions& o) {
   const std::string text = read_text_file(o.file, 16u << 20);
   const Place place = split(text, o.at);
   const Model model = open_model(o.model, Precision::automatic);
@@ -141,7 +141,7 @@ int act(const Options& o) {
 
 void add_complete(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("complete", "Complete a source file at a line");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<CompleteOptions>();
   c->add_option("file", o->file, "a source file; it is not changed")->required()->type_name("FILE");
   c->add_option("--at", o->at, "LINE: at its end; LINE:COLUMN: before that character")
       ->required()
@@ -149,7 +149,7 @@ void add_complete(cli::App& parent, std::function<int()>& action) {
   c->add_option("--model", o->model, "a code model fills in the middle, others continue (smollm2)")->type_name("MODEL");
   c->add_option("--max-tokens", o->max_tokens, "most new tokens (128)")->check(cli::Range(1, 100000));
   c->add_flag("--json", o->json, "one JSON object: completion, fills_in_the_middle");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_complete(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct ConvertOptions {
   std::string in, out, type;
   bool json = false;
 };
@@ -30,7 +30,7 @@ uint64_t size_of(const fs::path& p) {
   return total;
 }
 
-int act(const Options& o, bool to_gguf) {
+int run_convert(const ConvertOptions& o, bool to_gguf) {
   if (!to_gguf && !o.type.empty()) fail(ErrorCode::usage, "convert: --type is for GGUF files; give OUT a name that ends in .gguf");
   const std::string recipe = o.type.empty() ? "" : std::string(find_recipe(o.type));
   const std::string in = model_path(o.in);
@@ -51,24 +51,24 @@ int act(const Options& o, bool to_gguf) {
 
 void add_quantize(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("quantize", "Write a GGUF file with smaller weights");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ConvertOptions>();
   std::string known;
   for (const auto name : recipe_names()) known += (known.empty() ? "" : ", ") + std::string(name);
   c->add_option("in", o->in, "folder, .gguf file or name")->required()->type_name("IN");
   c->add_option("out", o->out, "the file to write")->required()->type_name("OUT.gguf");
   c->add_option("--type", o->type, known)->required()->type_name("TYPE");
   c->add_flag("--json", o->json, "print sizes as JSON");
-  c->callback([o, &action] { action = [o] { return act(*o, true); }; });
+  c->callback([o, &action] { action = [o] { return run_convert(*o, true); }; });
 }
 
 void add_convert(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("convert", "Convert between a Hugging Face folder and a GGUF file");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ConvertOptions>();
   c->add_option("in", o->in, "folder, .gguf file or name")->required()->type_name("IN");
   c->add_option("out", o->out, "NAME.gguf, or a folder to write")->required()->type_name("OUT");
   c->add_option("--type", o->type, "for GGUF: the type of the weights (default: as they are)")->type_name("TYPE");
   c->add_flag("--json", o->json, "print sizes as JSON");
-  c->callback([o, &action] { action = [o] { return act(*o, names_gguf(o->out)); }; });
+  c->callback([o, &action] { action = [o] { return run_convert(*o, names_gguf(o->out)); }; });
 }
 
 }  // namespace mynah::app

@@ -12,12 +12,12 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct CreateOptions {
   std::string name, file = "Modelfile", quantize;
   bool json = false;
 };
 
-int act(const Options& o) {
+int run_create(const CreateOptions& o) {
   const std::filesystem::path file = o.file;
   serve::CreateRequest request = serve::parse_modelfile(read_text_file(file, 4 << 20));
   request.name = o.name;
@@ -43,12 +43,12 @@ int act(const Options& o) {
 
 void add_create(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("create", "Make a model from a Modelfile");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<CreateOptions>();
   c->add_option("name", o->name, "the new name")->required()->type_name("NAME");
   c->add_option("-f,--file", o->file, "the Modelfile")->type_name("FILE");
   c->add_option("-q,--quantize", o->quantize, "weight type of the new model: q4_k_m, q8_0, f16, ...")->type_name("TYPE");
   c->add_flag("--json", o->json, "print JSON");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_create(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -42,7 +42,7 @@ bool on_path(const std::string& program) {
   return false;
 }
 
-int act(bool json) {
+int run_doctor(bool json) {
   const store::Store store;
   const auto& home = store.settings().home;
   std::error_code error;
@@ -84,7 +84,7 @@ void add_doctor(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("doctor", "Say what this machine offers and what is missing");
   auto json = std::make_shared<bool>(false);
   c->add_flag("--json", *json, "print JSON");
-  c->callback([json, &action] { action = [json] { return act(*json); }; });
+  c->callback([json, &action] { action = [json] { return run_doctor(*json); }; });
 }
 
 }  // namespace mynah::app

@@ -16,7 +16,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct EvalOptions {
   std::string model, file, predictions, metric;
   Precision precision = Precision::automatic;
   bool json = false;
@@ -38,7 +38,7 @@ std::vector<train::Prediction> read_predictions(const std::string& path) {
   return all;
 }
 
-int show(const Options& o, const Json& result) {
+int show(const EvalOptions& o, const Json& result) {
   if (o.json) {
     print_json(result);
     return 0;
@@ -47,7 +47,7 @@ int show(const Options& o, const Json& result) {
   return 0;
 }
 
-int act(const Options& o) {
+int run_eval(const EvalOptions& o) {
   Json result;
   if (!o.predictions.empty()) {
     result = train::text_metric(o.metric.empty() ? "accuracy" : o.metric, read_predictions(o.predictions));
@@ -74,14 +74,14 @@ int act(const Options& o) {
 
 void add_eval(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("eval", "Score predictions, or how well a model predicts text, sees or hears");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<EvalOptions>();
   c->add_option("model", o->model, "folder, .gguf file or name")->type_name("MODEL");
   c->add_option("--file", o->file, "rows with text for MODEL, or with pictures or sounds; of pictures also a folder with one for each label")->type_name("FILE");
   c->add_option("--predictions", o->predictions, "rows {\"prediction\": .., \"references\": [..]}")->type_name("FILE");
   c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy; of MODEL: perplexity, bpb, choices; accuracy, map (boxes), wer and cer of pictures and sounds");
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print one JSON object");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_eval(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -18,7 +18,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct ExtractOptions {
   std::string schema, model = "smollm2", output;
   std::vector<std::string> files;
   int64_t max_tokens = 512;
@@ -38,7 +38,7 @@ std::vector<int32_t> prompt(const Model& model, const std::string& schema, const
 }
 
 // The longest part of a text, from its start, whose prompt leaves room for the answer. What is left out is said.
-std::vector<int32_t> fitting_prompt(const Model& model, const Options& o, const std::string& schema,
+std::vector<int32_t> fitting_prompt(const Model& model, const ExtractOptions& o, const std::string& schema,
                                     const std::string& file, const std::string& text) {
   std::vector<int32_t> ids = prompt(model, schema, text);
   const int64_t room = prompt_room(model, o.max_tokens);
@@ -59,7 +59,7 @@ std::vector<int32_t> fitting_prompt(const Model& model, const Options& o, const 
   return ids;
 }
 
-int act(const Options& o) {
+int run_extract(const ExtractOptions& o) {
   const Json schema = read_json_file(o.schema);
   const Model model = open_model(o.model, Precision::automatic);
   GenerationConfig config = likeliest_settings(model, o.max_tokens);
@@ -92,7 +92,7 @@ int act(const Options& o) {
 
 void add_extract(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("extract", "Turn texts into JSON rows of a schema");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ExtractOptions>();
   c->add_option("--schema", o->schema, "a JSON Schema; of type array: each element is a row")
       ->required()
       ->type_name("FILE");
@@ -101,7 +101,7 @@ void add_extract(cli::App& parent, std::function<int()>& action) {
   c->add_option("--output-file", o->output, "rows go there, whole or not at all")->type_name("FILE");
   c->add_option("--max-tokens", o->max_tokens, "most tokens of one answer (512)")->check(cli::Range(8, 100000));
   c->add_flag("--json", o->json, "rows are JSON in any case");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_extract(*o); }; });
 }
 
 }  // namespace mynah::app

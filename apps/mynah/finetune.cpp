@@ -11,7 +11,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct FinetuneOptions {
   SubjectFlags subject;
   SftFlags sft;
   TrainingOptions training;
@@ -30,7 +30,7 @@ const char* head_of(train::Task task) {
 }
 
 // Pictures and sounds.
-int act_on_media(const Options& o, train::MediaTask task, train::SubjectOptions s) {
+int act_on_media(const FinetuneOptions& o, train::MediaTask task, train::SubjectOptions s) {
   const train::Arguments a = o.training.arguments();
   s.seed = a.seed;
   s.head = train::media_head(task, s.model);
@@ -41,7 +41,7 @@ int act_on_media(const Options& o, train::MediaTask task, train::SubjectOptions 
   return 0;
 }
 
-int act(const Options& o) {
+int run_finetune(const FinetuneOptions& o) {
   train::SubjectOptions s = o.subject.subject(0);
   s.from_scratch = o.from_scratch;
   if (const auto media = train::find_media_task(o.task, s.model)) return act_on_media(o, *media, std::move(s));
@@ -69,7 +69,7 @@ int act(const Options& o) {
 
 void add_finetune(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("finetune", "Fine-tune a model on rows of text, pictures or sounds, for chat or for a task");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<FinetuneOptions>();
   o->subject.add(*c);
   c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz); of pictures also a folder with one for each label")->required()->type_name("FILE");
   c->add_option("--validation-file", o->validation_file, "held-out rows")->type_name("FILE");
@@ -81,7 +81,7 @@ void add_finetune(cli::App& parent, std::function<int()>& action) {
   c->add_flag("--from-scratch", o->from_scratch, "draw all weights anew: MODEL is a folder with config.json and what processes its inputs");
   o->sft.add(*c);
   o->training.add(*c);
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_finetune(*o); }; });
 }
 
 }  // namespace mynah::app

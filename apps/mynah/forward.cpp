@@ -13,7 +13,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct ForwardOptions {
   std::string model, input, output;
   bundle::RawInputs raw;
   Precision precision = Precision::f32;
@@ -27,7 +27,7 @@ std::vector<formats::OutputTensor> shown(const nn::NamedTensors& inputs) {
   return out;
 }
 
-int act(const Options& o) {
+int run_forward(const ForwardOptions& o) {
   const bool raw = !o.raw.images.empty() || !o.raw.sounds.empty() || !o.raw.texts.empty();
   if (o.output.empty() || o.input.empty() == !raw) fail(ErrorCode::usage, "forward: --output FILE and either --input FILE or --image, --audio, --text are needed");
   nn::NamedTensors inputs;
@@ -68,7 +68,7 @@ int act(const Options& o) {
 
 void add_forward(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("forward", "Run a model on named tensors and write its outputs, hidden states and gradients");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ForwardOptions>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
   c->add_option("--input", o->input, "safetensors file: input_ids, attention_mask, labels ...")->type_name("FILE");
   c->add_option("--image", o->raw.images, "picture file for the model's own processor; repeat for a batch")->type_name("FILE")->allow_extra_args(false);
@@ -78,7 +78,7 @@ void add_forward(cli::App& parent, std::function<int()>& action) {
   add_dtype_option(*c, o->precision);
   c->add_flag("--grad", o->grad, "add the gradient of the loss for every parameter");
   c->add_flag("--hidden-states", o->hidden_states, "add hidden_states.N");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_forward(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -14,7 +14,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct GenerateOptions {
   std::string model, input, prompt;
   Precision precision = Precision::automatic;
   std::vector<std::string> words;
@@ -71,7 +71,7 @@ Json segments(const std::vector<Transcript>& transcripts) {
   return out;
 }
 
-int act(const Options& o) {
+int run_generate(const GenerateOptions& o) {
   std::string prompt = o.prompt;
   for (const std::string& word : o.words) prompt += (prompt.empty() ? "" : " ") + word;
   const int given = !o.input.empty() + !o.prompt.empty() + !o.words.empty();
@@ -122,7 +122,7 @@ int act(const Options& o) {
 
 void add_generate(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("generate", "Continue token ids or a text, with all settings of GenerationConfig");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<GenerateOptions>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
   c->add_option("text", o->words, "the same as --prompt; several words are joined by spaces")->type_name("TEXT");
   c->add_option("--input", o->input, "safetensors file with input_ids [batch, tokens] or input_features, pixel_values; attention_mask, decoder_input_ids, negative_prompt_ids")
@@ -132,7 +132,7 @@ void add_generate(cli::App& parent, std::function<int()>& action) {
   c->add_flag("--json", o->json, "print {\"sequences\": ..., \"texts\": ..., \"scores\": ...}");
   o->generation.add(*c);
   o->generation.add_speech(*c);
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_generate(*o); }; });
 }
 
 }  // namespace mynah::app

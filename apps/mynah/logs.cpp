@@ -23,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct LogsOptions {
   std::string status, route, model, id, since;
   int64_t lines = 50;
   bool follow = false, json = false;
@@ -97,7 +97,7 @@ std::string for_people(const Json& e, bool colours) {
   return text + "  " + e.value("id", "") + "\n";
 }
 
-int act(const Options& o) {
+int run_logs(const LogsOptions& o) {
   const fs::path folder = serve::RequestLog::folder(store::Store().settings().home);
   const std::string begin = begin_of(o.since);
   if (!o.status.empty() && (o.status.size() != 3 || o.status.find_first_not_of("0123456789xX") != std::string::npos))
@@ -137,7 +137,7 @@ int act(const Options& o) {
 
 void add_logs(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("logs", "Show the requests that the server has answered");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<LogsOptions>();
   c->add_option("-n,--lines", o->lines, "how many of the last ones; 0: all that are kept")->capture_default_str()->check(cli::Range(int64_t{0}, int64_t{1} << 40));
   c->add_flag("-f,--follow", o->follow, "go on with those that come, until Ctrl-C");
   c->add_option("--status", o->status, "only answers with this status: 404, or 5xx")->type_name("STATUS");
@@ -146,7 +146,7 @@ void add_logs(cli::App& parent, std::function<int()>& action) {
   c->add_option("--id", o->id, "only the request with this X-Request-Id")->type_name("ID");
   c->add_option("--since", o->since, "only of the last 10m, 2h ...")->type_name("DURATION");
   c->add_flag("--json", o->json, "one JSON object a line, as the log holds them");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_logs(*o); }; });
 }
 
 }  // namespace mynah::app

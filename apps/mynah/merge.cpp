@@ -9,12 +9,12 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct MergeOptions {
   std::string adapter, model, output_dir;
   bool json = false;
 };
 
-int act(const Options& o) {
+int run_merge(const MergeOptions& o) {
   const std::string base = o.model.empty() ? train::base_of_adapter(o.adapter) : o.model;
   const double largest = train::merge_adapter(o.adapter, model_path(base), o.output_dir);
   if (o.json) print_json({{"base", base}, {"output_dir", o.output_dir}, {"largest_change", largest}});
@@ -26,12 +26,12 @@ int act(const Options& o) {
 
 void add_merge(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("merge", "Write the model that a LoRA adapter and its base are together");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<MergeOptions>();
   c->add_option("adapter", o->adapter, "PEFT folder")->required()->type_name("ADAPTER");
   c->add_option("--model", o->model, "base model (default: base_model_name_or_path of the adapter)")->type_name("MODEL");
   c->add_option("--output-dir", o->output_dir, "folder to write")->required()->type_name("DIR");
   c->add_flag("--json", o->json, "say what was done as JSON");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_merge(*o); }; });
 }
 
 }  // namespace mynah::app

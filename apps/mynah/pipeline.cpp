@@ -15,7 +15,7 @@ std::string list_of_tasks() {
   return text;
 }
 
-int act(const std::vector<std::string>& words) {
+int run_pipeline(const std::vector<std::string>& words) {
   if (words.empty()) fail(ErrorCode::usage, "pipeline: name a task: {}", fmt::join(tasks::task_names(), ", "));
   const TaskEntry& entry = tasks::find_task(words[0]);
   const TaskArguments a = parse_task_arguments(entry, {words.begin() + 1, words.end()});
@@ -33,7 +33,7 @@ void add_pipeline(cli::App& parent, std::function<int()>& action) {
   // The task decides what follows it.
   c->prefix_command();
   c->footer("mynah pipeline TASK [--model MODEL] [INPUT...] [--json] [--OPTION VALUE ...]\n" + list_of_tasks());
-  c->callback([c, &action] { action = [words = c->remaining()] { return act(words); }; });
+  c->callback([c, &action] { action = [words = c->remaining()] { return run_pipeline(words); }; });
 }
 
 }  // namespace mynah::app

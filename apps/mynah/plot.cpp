@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct PlotOptions {
   std::vector<std::string> runs;
   std::string output = "plot.svg", metrics;
 };
@@ -43,7 +43,7 @@ std::vector<double> ticks(double low, double high) {
   return all;
 }
 
-Panels read(const Options& o) {
+Panels read(const PlotOptions& o) {
   std::vector<std::string> wanted = comma_list(o.metrics);
   if (wanted.empty()) wanted = {"loss", "eval_loss", "reward", "objective/scores", "kl", "objective/kl", "rewards/margins", "rewards/accuracies"};
   std::map<std::string, std::vector<Curve>> found;
@@ -93,7 +93,7 @@ void panel(Canvas& canvas, const std::string& name, const std::vector<Curve>& cu
   }
 }
 
-int act(const Options& o) {
+int run_plot(const PlotOptions& o) {
   const Panels panels = read(o);
   const auto canvas = make_canvas(o.output, kWidth, kHeight * static_cast<double>(panels.size()));
   for (size_t i = 0; i < panels.size(); ++i) panel(*canvas, panels[i].first, panels[i].second, kHeight * static_cast<double>(i));
@@ -106,11 +106,11 @@ int act(const Options& o) {
 
 void add_plot(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("plot", "Draw the curves of training runs");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<PlotOptions>();
   c->add_option("runs", o->runs, "output folders of runs, or log.jsonl files")->required()->type_name("RUN...");
   c->add_option("--output", o->output, "picture to write: .svg, .png or .jpg")->capture_default_str();
   c->add_option("--metrics", o->metrics, "comma list of names in log.jsonl (default: loss, reward, KL ... as they occur)");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_plot(*o); }; });
 }
 
 }  // namespace mynah::app

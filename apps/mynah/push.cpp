@@ -14,12 +14,12 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct PushOptions {
   std::string model;
   bool insecure = false, json = false, quiet = false;
 };
 
-int act(const Options& o) {
+int run_push(const PushOptions& o) {
   catch_interrupts();
   store::PullOptions options;
   options.insecure = o.insecure;
@@ -48,14 +48,14 @@ int act(const Options& o) {
 
 void add_push(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("push", "Send a stored model to a registry");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<PushOptions>();
   c->add_option("model", o->model, "[http://]host[:port]/namespace/model[:tag], a name that the model has (mynah cp)")
       ->required()
       ->type_name("NAME");
   c->add_flag("--insecure", o->insecure, "allow plain http");
   c->add_flag("--quiet", o->quiet, "no progress");
   c->add_flag("--json", o->json, "print JSON");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_push(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct ReplayOptions {
   std::vector<std::string> files;
   std::string remote;
   bool json = false;
@@ -41,7 +41,7 @@ std::vector<fs::path> records_of(const std::vector<std::string>& names) {
   return all;
 }
 
-int act(const Options& o) {
+int run_replay(const ReplayOptions& o) {
   const Remote remote(o.remote);
   Json all = Json::array();
   bool same = true;
@@ -65,11 +65,11 @@ int act(const Options& o) {
 
 void add_replay(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("replay", "Ask again what the server has recorded, and compare the answers");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ReplayOptions>();
   c->add_option("files", o->files, "files of mynah serve --record DIR, or the folder")->required()->type_name("FILE");
   c->add_option("--remote", o->remote, "the server to ask (OLLAMA_HOST, or 127.0.0.1:11434)")->type_name("URL");
   c->add_flag("--json", o->json, "print JSON");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_replay(*o); }; });
 }
 
 }  // namespace mynah::app

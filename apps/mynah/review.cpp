@@ -20,7 +20,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct ReviewOptions {
   std::string file = "-", model = "smollm2";
   int64_t max_tokens = 400;
   bool json = false;
@@ -64,7 +64,7 @@ bool adds(const DiffHunk& hunk) {
   return false;
 }
 
-int act(const Options& o) {
+int run_review(const ReviewOptions& o) {
   if (o.file == "-" && isatty(STDIN_FILENO))
     fail(ErrorCode::usage, "review: no diff; pipe one in: git diff | mynah review");
   const std::string text =
@@ -119,14 +119,14 @@ int act(const Options& o) {
 
 void add_review(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("review", "Comment on the lines of a git diff");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ReviewOptions>();
   c->add_option("diff", o->file, "a file with a unified diff; without one it is read from standard input")
       ->type_name("FILE");
   c->add_option("--model", o->model, "chat model (smollm2)")->type_name("MODEL");
   c->add_option("--max-tokens", o->max_tokens, "most tokens of the comments on one hunk (400)")
       ->check(cli::Range(32, 100000));
   c->add_flag("--json", o->json, "a JSON list of {path, line, severity, comment}");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_review(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -18,13 +18,13 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct SearchImagesOptions {
   std::string folder, text, like, model = "openai/clip-vit-base-patch32";
   int64_t top_k = 10;
   bool json = false;
 };
 
-int act(const Options& o) {
+int run_search_images(const SearchImagesOptions& o) {
   if (o.text.empty() == o.like.empty()) fail(ErrorCode::usage, "search-images: give a text, or a picture with --like");
   search::PictureIndex index(o.folder, store::Settings::from_environment().home / "indexes", o.model);
   const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model_path(o.model), LoadOptions{});
@@ -49,14 +49,14 @@ int act(const Options& o) {
 
 void add_search_images(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("search-images", "Find pictures of a folder by what is to be seen in them");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<SearchImagesOptions>();
   c->add_option("folder", o->folder, "its pictures are read first, if they changed")->required()->type_name("DIR");
   c->add_option("text", o->text, "what is to be seen")->type_name("TEXT");
   c->add_option("--like", o->like, "find what looks like this picture instead")->type_name("FILE");
   c->add_option("--model", o->model, "CLIP or SigLIP (openai/clip-vit-base-patch32)")->type_name("MODEL");
   c->add_option("--top-k", o->top_k, "so many, the nearest first (10)")->check(cli::Range(1, 100'000));
   c->add_flag("--json", o->json, "[{\"path\", \"similarity\"}]");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_search_images(*o); }; });
 }
 
 }  // namespace mynah::app

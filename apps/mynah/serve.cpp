@@ -20,7 +20,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct ServeOptions {
   std::string host, key_file, tls_certificate, tls_key, unix_socket, record;
   std::optional<int> port;
   std::vector<std::string> models;
@@ -49,7 +49,7 @@ void tell_service_manager(const char* line) {
   ::close(fd);
 }
 
-int act(const Options& o) {
+int run_serve(const ServeOptions& o) {
   serve::ServeOptions options;
   options.version = MYNAH_VERSION;
   options.read_environment([](const char* name) { return std::getenv(name); });
@@ -96,7 +96,7 @@ int act(const Options& o) {
 
 void add_serve(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("serve", "Answer requests of Ollama, OpenAI, Hugging Face and other clients");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ServeOptions>();
   c->add_option("--host", o->host, "address to listen on (127.0.0.1, or OLLAMA_HOST)")->type_name("ADDRESS");
   c->add_option("--port", o->port, "port to listen on (11434, or OLLAMA_HOST); 0 takes a free one")
       ->type_name("N")
@@ -113,7 +113,7 @@ void add_serve(cli::App& parent, std::function<int()>& action) {
   c->add_option("--record", o->record, "keep requests and their answers here, prompts and all, for mynah replay")->type_name("DIR");
   c->add_flag("--no-log", o->no_log, "write no line for each request into MYNAH_HOME/logs (mynah logs)");
   c->add_flag("--insecure", o->insecure, "listen beyond this machine without keys");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_serve(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -22,10 +22,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct Options {
+struct SpeakOptions {
   std::vector<std::string> words;  // MODEL, then the text
   std::string output, format, speaker;
-  nn::SpeechSettings settings;
+  nn::VoiceSettings settings;
   double speed = 1;
   bool json = false, whole = false;
 };
@@ -94,7 +94,7 @@ class ToPlayer : public Output {
   ProgramInput player_;
 };
 
-std::unique_ptr<Output> output_for(const Options& o, int64_t rate) {
+std::unique_ptr<Output> output_for(const SpeakOptions& o, int64_t rate) {
   if (o.output.empty()) return std::make_unique<ToPlayer>(rate);
   const media::SoundFormat format = !o.format.empty() ? media::sound_format(o.format)
                                     : o.output == "-" ? media::SoundFormat::wav
@@ -104,7 +104,7 @@ std::unique_ptr<Output> output_for(const Options& o, int64_t rate) {
   return std::make_unique<ToFile>(o.output, format, rate);
 }
 
-std::string text_of(const Options& o) {
+std::string text_of(const SpeakOptions& o) {
   std::string text;
   for (size_t i = 1; i < o.words.size(); ++i) text += (i > 1 ? " " : "") + o.words[i];
   if (o.words.size() == 1 && isatty(STDIN_FILENO))
@@ -115,7 +115,7 @@ std::string text_of(const Options& o) {
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-int speak(Options o) {
+int speak(SpeakOptions o) {
   if (!o.output.empty() && o.output != "-") media::sound_format_of(o.output);  // said before anything is computed
   if (o.json && o.output == "-")
     fail(ErrorCode::usage, "speak: --json and the sound cannot both go to stdout; name a file");
@@ -157,7 +157,7 @@ int speak(Options o) {
 
 void add_speak(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("speak", "Speak a text: into a file, to stdout or aloud");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<SpeakOptions>();
   c->add_option("words", o->words,
                 "MODEL (a voice: piper-joe, a VITS folder, VOICE.onnx), then the text; without one, stdin")
       ->required()

@@ -18,7 +18,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct StoredOptions {
   std::string name, to;
   std::vector<std::string> names;
   bool json = false, quiet = false, dry_run = false, chat_template = false, licence = false;
@@ -32,7 +32,7 @@ std::string quantisation_of(const bundle::Bundle& b) {
   return most == elements.end() ? "" : most->first;
 }
 
-int act_list(const Options& o) {
+int act_list(const StoredOptions& o) {
   const store::Store store;
   const auto models = store.list();
   if (o.json) {
@@ -48,7 +48,7 @@ int act_list(const Options& o) {
   return 0;
 }
 
-int act_show(const Options& o) {
+int act_show(const StoredOptions& o) {
   const store::Store store;
   const auto found = store.resolve(o.name);
   if (!found) store.show(o.name);  // says what is near
@@ -78,7 +78,7 @@ int act_show(const Options& o) {
   return 0;
 }
 
-int act_rm(const Options& o) {
+int act_rm(const StoredOptions& o) {
   const store::Store store;
   uint64_t freed = 0;
   for (const std::string& name : o.names) store.show(name);  // all or none
@@ -93,7 +93,7 @@ int act_rm(const Options& o) {
   return 0;
 }
 
-int act_cp(const Options& o) {
+int act_cp(const StoredOptions& o) {
   const auto model = store::Store().copy(o.name, o.to);
   if (o.json) print_json(model_json(model));
   else fmt::print(stderr, "{} is now also {}\n", o.name, model.name);
@@ -108,7 +108,7 @@ Json model_json(const store::Model& m) {
 
 void add_list(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("list", "List the models in the store")->alias("ls");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<StoredOptions>();
   c->add_flag("--quiet", o->quiet, "names only");
   c->add_flag("--json", o->json, "print JSON");
   c->callback([o, &action] { action = [o] { return act_list(*o); }; });
@@ -116,7 +116,7 @@ void add_list(cli::App& parent, std::function<int()>& action) {
 
 void add_show(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("show", "Describe a model");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<StoredOptions>();
   c->add_option("model", o->name, "name, folder or .gguf file")->required()->type_name("MODEL");
   c->add_flag("--template", o->chat_template, "print the chat template");
   c->add_flag("--json", o->json, "print JSON");
@@ -125,7 +125,7 @@ void add_show(cli::App& parent, std::function<int()>& action) {
 
 void add_rm(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("rm", "Remove models from the store");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<StoredOptions>();
   c->add_option("model", o->names, "stored names")->required()->type_name("MODEL");
   c->add_flag("--dry-run", o->dry_run, "only say what would be removed");
   c->add_flag("--json", o->json, "print JSON");
@@ -134,7 +134,7 @@ void add_rm(cli::App& parent, std::function<int()>& action) {
 
 void add_cp(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("cp", "Give a stored model a second name");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<StoredOptions>();
   c->add_option("from", o->name, "a stored name")->required()->type_name("MODEL");
   c->add_option("to", o->to, "the new name")->required()->type_name("NAME");
   c->add_flag("--json", o->json, "print JSON");

@@ -29,11 +29,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct TalkOptions {
   std::vector<std::string> sounds;
   std::string model = "smollm2", ears = "whisper-base", voice = "piper-joe", embedder = "minilm";
   std::string language, system, files, notes, clock, output, speaker;
-  nn::SpeechSettings speech;
+  nn::VoiceSettings speech;
   double speed = 1;
   std::optional<double> temperature;
   int64_t max_tokens = 200;
@@ -84,7 +84,7 @@ assistant::Hear hearing(const Model& ears, const std::string& language) {
   return [ears, config](const media::Sound& sound) { return words_said(tasks::transcribe(ears, sound, config, "", {}).text); };
 }
 
-assistant::Speak speaking(const std::shared_ptr<const bundle::Speech>& speech, const nn::SpeechSettings& settings) {
+assistant::Speak speaking(const std::shared_ptr<const bundle::Speech>& speech, const nn::VoiceSettings& settings) {
   return [speech, settings](const std::string& sentence) {
     media::Sound sound{speech->sampling_rate(), {}};
     try {
@@ -97,7 +97,7 @@ assistant::Speak speaking(const std::shared_ptr<const bundle::Speech>& speech, c
   };
 }
 
-assistant::SearchFiles searching(const Options& o) {
+assistant::SearchFiles searching(const TalkOptions& o) {
   if (o.files.empty()) return {};
   const std::shared_ptr<search::FolderIndex> index(new search::FolderIndex(open_index(o.files, o.embedder)));
   const auto vectors = std::make_shared<SentenceVectors>(o.embedder);
@@ -137,7 +137,7 @@ int talk_typed(const TalkParts& parts) {
   return 0;
 }
 
-int talk_recorded(const Options& o, const TalkParts& parts) {
+int talk_recorded(const TalkOptions& o, const TalkParts& parts) {
   const media::Sound recording = media::read_sound(o.sounds[0]);
   const assistant::Recorded done =
       assistant::converse(recording, parts.voice_activity, parts.hear, parts.speak, parts.assistant, parts.tools, [&](const assistant::Turn& turn) { print_turn(turn, o.json); });
@@ -151,7 +151,7 @@ int talk_recorded(const Options& o, const TalkParts& parts) {
   return 0;
 }
 
-void check(const Options& o) {
+void check(const TalkOptions& o) {
   if (o.typed && !o.sounds.empty()) fail(ErrorCode::usage, "talk: --typed reads lines, and {} is a recording; give one of them", o.sounds[0]);
   if (o.sounds.size() > 1) fail(ErrorCode::usage, "talk: {} recordings; a conversation has one", o.sounds.size());
   if (!o.output.empty() && o.sounds.empty()) fail(ErrorCode::usage, "talk: -o keeps the answers to a recording; name one");
@@ -160,7 +160,7 @@ void check(const Options& o) {
   if (!o.sounds.empty() && !fs::exists(o.sounds[0])) fail(ErrorCode::not_found, "{}: no such file", o.sounds[0]);
 }
 
-int act(const Options& o) {
+int run_talk(const TalkOptions& o) {
   check(o);
   assistant::ToolSettings tools_settings;
   tools_settings.begin = clock_of(o.clock);
@@ -184,7 +184,7 @@ int act(const Options& o) {
   if (!o.no_voice) {
     voice = open_model(o.voice, Precision::automatic);
     const auto speech = std::make_shared<const bundle::Speech>(voice->bundle());
-    nn::SpeechSettings settings = o.speech;
+    nn::VoiceSettings settings = o.speech;
     if (!o.speaker.empty()) settings.speaker = speech->speaker(o.speaker);
     parts.voice_rate = speech->sampling_rate();
     parts.speak = speaking(speech, settings);
@@ -206,7 +206,7 @@ void print_turn(const assistant::Turn& turn, bool json) {
 
 void add_talk(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("talk", "Talk with an assistant that hears, answers, speaks and has tools");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TalkOptions>();
   c->add_option("sound", o->sounds, "a recording to converse with (WAV, FLAC, Ogg, MP3); without one, the microphone")->type_name("SOUND");
   c->add_option("--model", o->model, "chat model that answers (smollm2)")->type_name("MODEL");
   c->add_option("--ears", o->ears, "model that writes down what is said (whisper-base)")->type_name("MODEL");
@@ -231,7 +231,7 @@ void add_talk(cli::App& parent, std::function<int()>& action) {
   c->callback([o, speed, &action] {
     action = [o, given = speed->count() > 0] {
       if (given) o->speech.speaking_rate = static_cast<float>(o->speed);
-      return act(*o);
+      return run_talk(*o);
     };
   });
 }

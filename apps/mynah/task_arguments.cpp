@@ -32,7 +32,7 @@ const char* value_name(OptionType type) {
   }
 }
 
-std::vector<std::string> comma_list(const std::string& text) {
+std::vector<std::string> trimmed_names(const std::string& text) {
   std::vector<std::string> names;
   for (const std::string& part : cli::split(text, ',')) {
     const size_t begin = part.find_first_not_of(" \t\n"), end = part.find_last_not_of(" \t\n");
@@ -61,7 +61,7 @@ void set_option(const TaskOption& option, const std::string& text, Json& options
       options[option.name] = value;
       break;
     }
-    case OptionType::names: options[option.name] = comma_list(text); break;
+    case OptionType::names: options[option.name] = trimmed_names(text); break;
     case OptionType::texts: options[option.name].push_back(text); break;
     case OptionType::json: {
       Json value = Json::parse(text, nullptr, false);

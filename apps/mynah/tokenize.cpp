@@ -22,7 +22,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string model, tools;
   bool pair = false, no_special_tokens = false, decode = false, chat = false, no_generation_prompt = false;
 };
@@ -88,7 +88,7 @@ std::string encode_chat(const bundle::Bundle& b, const Json& messages, const Jso
   return line_of(b.tokenizer->encode(text, false), ",\"text\":" + text_of(text));
 }
 
-std::string answer(const Options& o, const bundle::Bundle& b, const Json& tools, const std::string& line, size_t number) {
+std::string answer(const TokenizeOptions& o, const bundle::Bundle& b, const Json& tools, const std::string& line, size_t number) {
   const Tokenizer& t = *b.tokenizer;
   if (o.chat) return encode_chat(b, list_of(line, number, "a JSON array of messages"), tools, !o.no_generation_prompt);
   if (o.decode) {
@@ -147,7 +147,7 @@ class Input {
   bool ended_ = false;
 };
 
-int act(const Options& o) {
+int run_tokenize(const TokenizeOptions& o) {
   const auto b = open_text(o.model);
   require(b->tokenizer != nullptr, "tokenize: {} has no tokenizer", o.model);
   const Json tools = o.tools.empty() ? Json() : read_json_file(o.tools);
@@ -179,7 +179,7 @@ int act(const Options& o) {
 
 void add_tokenize(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("tokenize", "Encode or decode lines of stdin; one JSON object per line");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TokenizeOptions>();
   c->add_option("model", o->model, "folder (tokenizer files suffice), .gguf file or name")->required()->type_name("MODEL");
   c->add_flag("--pair", o->pair, "lines are JSON arrays of two strings");
   c->add_flag("--no-special-tokens", o->no_special_tokens, "do not add (with --decode: drop) special tokens");
@@ -188,7 +188,7 @@ void add_tokenize(cli::App& parent, std::function<int()>& action) {
   c->add_flag("--no-generation-prompt", o->no_generation_prompt, "with --chat: end after the last message");
   c->add_option("--tools", o->tools, "with --chat: a JSON file of tools for the template")->type_name("FILE");
   c->add_flag_function("--json", [](int64_t) {}, "accepted: JSON is the only output");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_tokenize(*o); }; });
 }
 
 }  // namespace mynah::app

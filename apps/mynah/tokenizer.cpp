@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct TokenizerOptions {
   text::TrainerOptions trainer;
   std::string special_tokens, output;
   std::vector<std::string> files;
@@ -45,7 +45,7 @@ void write_json(const fs::path& path, const Json& json) {
   file.commit();
 }
 
-int act(const Options& o) {
+int run_tokenizer(const TokenizerOptions& o) {
   text::TrainerOptions trainer = o.trainer;
   trainer.special_tokens = comma_list(o.special_tokens);
   const Json tokenizer = text::train_tokenizer(trainer, [&](const auto& visit) {
@@ -66,7 +66,7 @@ void add_tokenizer(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("tokenizer", "Make tokenizers: tokenizer train");
   c->require_subcommand(1);
   cli::App* t = c->add_subcommand("train", "Make a tokenizer from text files");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TokenizerOptions>();
   t->add_option("files", o->files, "text (also .gz); a line with its newline is a unit")->required()->type_name("FILE...");
   t->add_option("--type", o->trainer.type, "bpe, wordpiece, unigram or char")->capture_default_str();
   t->add_flag("--byte-level{true}", o->trainer.byte_level, "bpe over bytes, as GPT-2");
@@ -76,7 +76,7 @@ void add_tokenizer(cli::App& parent, std::function<int()>& action) {
   t->add_flag("--lowercase{true}", o->trainer.lowercase, "wordpiece: lower case, no accents");
   t->add_option("--output", o->output, "folder to write")->required()->type_name("DIR");
   t->add_flag("--json", o->json, "say what was made as JSON");
-  t->callback([o, &action] { action = [o] { return act(*o); }; });
+  t->callback([o, &action] { action = [o] { return run_tokenizer(*o); }; });
 }
 
 }  // namespace mynah::app

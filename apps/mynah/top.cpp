@@ -20,7 +20,7 @@
 namespace mynah::app {
 namespace {
 
-struct Options {
+struct TopOptions {
   std::string remote;
   double interval = 1;
   bool json = false, once = false;
@@ -148,7 +148,7 @@ class Screen {
   bool changed_ = false;
 };
 
-int act(const Options& o) {
+int run_top(const TopOptions& o) {
   const Remote remote(o.remote);
   Sample before = take(remote);
   if (o.json || o.once || isatty(STDOUT_FILENO) == 0 || isatty(STDIN_FILENO) == 0) {
@@ -173,12 +173,12 @@ int act(const Options& o) {
 
 void add_top(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("top", "Watch the running server: models, slots, tokens per second, queue");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TopOptions>();
   c->add_option("--interval", o->interval, "seconds between two looks")->capture_default_str()->check(cli::Range(0.1, 3600.0));
   c->add_flag("--once", o->once, "look once and end, as where the output is no terminal");
   c->add_option("--remote", o->remote, "the server to ask (OLLAMA_HOST, or 127.0.0.1:11434)")->type_name("URL");
   c->add_flag("--json", o->json, "look once and print JSON");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_top(*o); }; });
 }
 
 }  // namespace mynah::app

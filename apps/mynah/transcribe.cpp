@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct TranscribeOptions {
   std::string model, format = "txt", folder, prompt;
   std::vector<std::string> sounds;
   Precision precision = Precision::automatic;
@@ -27,7 +27,7 @@ struct Options {
   GenerationOptions generation;
 };
 
-std::vector<std::string> formats_of(const Options& o) {
+std::vector<std::string> formats_of(const TranscribeOptions& o) {
   std::vector<std::string> out;
   if (o.format == "all") return {std::begin(tasks::kTranscriptFormats), std::end(tasks::kTranscriptFormats)};
   for (const std::string& name : cli::split(o.format, ',')) {
@@ -39,7 +39,7 @@ std::vector<std::string> formats_of(const Options& o) {
   return out;
 }
 
-int act(const Options& o) {
+int run_transcribe(const TranscribeOptions& o) {
   const std::vector<std::string> formats = formats_of(o);
   for (const std::string& path : o.sounds)
     if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file", path);
@@ -80,7 +80,7 @@ int act(const Options& o) {
 
 void add_transcribe(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("transcribe", "Write down what is said in sounds, as text or subtitles");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TranscribeOptions>();
   c->add_option("model", o->model, "folder or name (whisper-base)")->required()->type_name("MODEL");
   c->add_option("sounds", o->sounds, "WAV, FLAC, Ogg or MP3 files")->required()->type_name("SOUND");
   c->add_option("--output-format", o->format, "txt, srt, vtt, tsv, json; with --output-dir several, or all (txt)")->type_name("FORMAT");
@@ -92,7 +92,7 @@ void add_transcribe(cli::App& parent, std::function<int()>& action) {
   c->add_flag("--json", o->json, "print {\"language\", \"duration\", \"text\", \"segments\"}");
   o->generation.add_speech(*c);
   o->generation.add(*c);
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_transcribe(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct WatchOptions {
   std::string input, model, labels, output, save;
   double rate = 0;
   std::optional<double> threshold;
@@ -166,7 +166,7 @@ class LabelWatcher : public Watcher {
   std::vector<Json> events_;
 };
 
-std::unique_ptr<Watcher> make_watcher(const Options& o) {
+std::unique_ptr<Watcher> make_watcher(const WatchOptions& o) {
   const fs::path path = model_path(o.model);
   const Json config = bundle::open(path, {}, {.network = false, .tokenizer = false})->config;
   const nn::HeadKind head = nn::head_kind(config);
@@ -214,9 +214,9 @@ class Annotated {
 };
 
 // Rows into a file, written when all of them are there.
-class Rows {
+class TableRows {
  public:
-  explicit Rows(const std::string& path) {
+  explicit TableRows(const std::string& path) {
     if (path.empty()) return;
     csv_ = path.ends_with(".csv");
     if (!csv_ && !path.ends_with(".jsonl")) fail(ErrorCode::usage, "watch: -o {}: expected a name with .csv or .jsonl", path);
@@ -244,8 +244,8 @@ std::string event_line(const Json& event) {
   return fmt::format("{}  {}{} {}\n", clock(event["time"].get<double>()), event["label"].get<std::string>(), track, event["event"].get<std::string>());
 }
 
-int act(const Options& o) {
-  Rows rows(o.output);
+int run_watch(const WatchOptions& o) {
+  TableRows rows(o.output);
   std::error_code error;
   if (!fs::exists(o.input, error)) fail(ErrorCode::not_found, "{}: no such file or folder", o.input);
   const std::unique_ptr<Watcher> watcher = make_watcher(o);
@@ -287,7 +287,7 @@ int act(const Options& o) {
 
 void add_watch(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("watch", "Say what is to be seen in a video, an animation or a folder of pictures, and when");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<WatchOptions>();
   c->add_option("input", o->input, "a folder of pictures in the order of their names, an animated WebP, or any video (through mynah-media)")->required()->type_name("VIDEO|DIR");
   c->add_option("--model", o->model, "a detector, a classifier of pictures, or CLIP or SigLIP with --labels")->required()->type_name("MODEL");
   c->add_option("--labels", o->labels, "comma list: the objects that count; of CLIP and SigLIP: what may be to be seen")->type_name("A,B");
@@ -301,7 +301,7 @@ void add_watch(cli::App& parent, std::function<int()>& action) {
   c->add_option("-o,--output", o->output, "rows of every frame: .jsonl or .csv, whole or not at all")->type_name("FILE");
   c->add_option("--save", o->save, "pictures with what was found drawn into them: a folder, or an animation FILE.webp")->type_name("DIR");
   c->add_flag("--json", o->json, "frames and events as JSON lines");
-  c->callback([o, &action] { action = [o] { return act(*o); }; });
+  c->callback([o, &action] { action = [o] { return run_watch(*o); }; });
 }
 
 }  // namespace mynah::app

@@ -63,7 +63,7 @@ Speech::Speech(const Bundle& model, const Bundle* vocoder)
 
 int64_t Speech::sampling_rate() const { return network_ ? network_->sampling_rate() : vocoder_->sampling_rate(); }
 
-std::vector<float> Speech::sound_of(std::span<const int32_t> ids, const nn::SpeechSettings& settings) const {
+std::vector<float> Speech::sound_of(std::span<const int32_t> ids, const nn::VoiceSettings& settings) const {
   if (network_) return network_->speak(ids, settings);
   return vocoder_->waveform(writer_->spectrogram(ids, settings)).to_vector();
 }
@@ -153,12 +153,12 @@ std::vector<int32_t> Speech::tokens(std::string_view text) const {
   return ids;
 }
 
-std::vector<float> Speech::say(std::string_view text, const nn::SpeechSettings& settings, bool by_sentence,
+std::vector<float> Speech::say(std::string_view text, const nn::VoiceSettings& settings, bool by_sentence,
                                const std::function<bool(std::span<const float>)>& heard) const {
   std::vector<std::string> parts = {std::string(text)};
   if (by_sentence || model_.config.contains("piper")) parts = sentences_of(text);
   std::vector<float> all;
-  nn::SpeechSettings own = settings;
+  nn::VoiceSettings own = settings;
   bool spoken = false;
   for (size_t i = 0; i < parts.size(); ++i) {
     const std::vector<int32_t> ids = tokens(parts[i]);

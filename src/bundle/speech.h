@@ -29,13 +29,13 @@ class Speech {
   // Speaks a text: a model of phonemes sentence by sentence with pauses between them, others in one go, or likewise
   // with `by_sentence`. `heard` gets the sound as it comes; it returns false to stop. Throws failure when nothing can
   // be spoken.
-  std::vector<float> say(std::string_view text, const nn::SpeechSettings& settings, bool by_sentence = false,
+  std::vector<float> say(std::string_view text, const nn::VoiceSettings& settings, bool by_sentence = false,
                          const std::function<bool(std::span<const float>)>& heard = {}) const;
 
  private:
   std::vector<int32_t> piper_tokens(std::string_view sentence) const;
   std::vector<int32_t> table_ids(std::string_view phonemes) const;
-  std::vector<float> sound_of(std::span<const int32_t> ids, const nn::SpeechSettings& settings) const;
+  std::vector<float> sound_of(std::span<const int32_t> ids, const nn::VoiceSettings& settings) const;
 
   const Bundle& model_;
   const nn::SpeechModel* network_;      // either this

@@ -144,14 +144,14 @@ Merges merges_of_scores(const Writer& w) {
 }
 
 // The parts of tokenizer.json around the model.
-struct Shape {
+struct PieceShape {
   Json normalizer, pre_tokenizer, decoder;
   bool byte_fallback = false, ignore_merges = false;
 };
 
 // SentencePiece's normalizer in the words that the reference's converter has for it.
-Shape shape_of_unigrams(const GgufVocabulary& file) {
-  Shape s;
+PieceShape shape_of_unigrams(const GgufVocabulary& file) {
+  PieceShape s;
   Json normalizer = Json::array();
   if (!file.charsmap.empty()) normalizer.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", text::encode_base64(file.charsmap)}});
   if (file.remove_extra_whitespaces.value_or(true)) {
@@ -159,14 +159,14 @@ Shape shape_of_unigrams(const GgufVocabulary& file) {
     normalizer.push_back({{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
   }
   if (!normalizer.empty()) s.normalizer = {{"type", "Sequence"}, {"normalizers", normalizer}};
-  s.pre_tokenizer = {{"type", "Metaspace"}, {"replacement", kSpaceMark}, {"prepend_scheme", file.add_space_prefix.value_or(true) ? "always" : "never"}, {"split", true}};
+  s.pre_tokenizer = {{"type", "Metaspace"}, {"replacement", text::kSpaceMark}, {"prepend_scheme", file.add_space_prefix.value_or(true) ? "always" : "never"}, {"split", true}};
   s.decoder = s.pre_tokenizer;
   return s;
 }
 
-Shape shape_of(const GgufVocabulary& file) {
+PieceShape shape_of(const GgufVocabulary& file) {
   if (file.model == "t5") return shape_of_unigrams(file);
-  Shape s;
+  PieceShape s;
   const bool spm = file.model == "llama";
   const text::GgufPreTokenizer pre =
       spm ? text::GgufPreTokenizer() : text::gguf_pre_tokenizer(file.model == "gemma4" ? "gemma4" : file.pre);
@@ -203,7 +203,7 @@ void write_unigrams(const Writer& w, AtomicFile* out) {
   out->write("]}\n}\n");
 }
 
-void write_byte_pairs(const Writer& w, const Shape& shape, AtomicFile* out) {
+void write_byte_pairs(const Writer& w, const PieceShape& shape, AtomicFile* out) {
   const bool scored = w.file.model == "llama";
   Json model = {{"type", "BPE"},
                 {"dropout", nullptr},
@@ -233,7 +233,7 @@ void write_byte_pairs(const Writer& w, const Shape& shape, AtomicFile* out) {
 }
 
 void write_tokenizer_json(const Writer& w, const fs::path& path) {
-  const Shape shape = shape_of(w.file);
+  const PieceShape shape = shape_of(w.file);
   AtomicFile out(path);
   out.write("{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": " +
             added_tokens(w).dump());

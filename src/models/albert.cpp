@@ -10,7 +10,7 @@
 namespace mynah {
 namespace {
 
-constexpr BertLayerNames kLayer = {"attention.query",     "attention.key", "attention.value", "attention.dense",
+constexpr BertLayerNames kAlbertLayer = {"attention.query",     "attention.key", "attention.value", "attention.dense",
                                    "attention.LayerNorm", "ffn",           "ffn_output",      "full_layer_layer_norm",
                                    "attention.distance_embedding"};
 const BertHeadNames kHeads = {.pooler = "albert.pooler",
@@ -35,7 +35,7 @@ class Albert : public nn::EncoderModel {
         heads_(c_, nn::with_defaults(json, {{"classifier_dropout_prob", 0.1}}), w, kHeads, embeddings_.word) {
     for (int64_t g = 0; g < groups_; ++g)
       for (int64_t i = 0; i < inner_; ++i) {
-        layers_.emplace_back(c_, w / "albert" / "encoder" / "albert_layer_groups" / g / "albert_layers" / i, kLayer);
+        layers_.emplace_back(c_, w / "albert" / "encoder" / "albert_layer_groups" / g / "albert_layers" / i, kAlbertLayer);
         layers_.back().distance_scale = 1;  // added to scores that are scaled already
         layers_.back().output_drop = 0;
       }
@@ -65,14 +65,14 @@ class Albert : public nn::EncoderModel {
   BertHeads heads_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) { return std::make_unique<Albert>(config, weights); }
+std::unique_ptr<nn::Model> make_albert(const Json& config, const nn::Weights& weights) { return std::make_unique<Albert>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_albert{"albert",
                                      {"AlbertModel", "AlbertForMaskedLM", "AlbertForPreTraining", "AlbertForSequenceClassification",
                                       "AlbertForTokenClassification", "AlbertForQuestionAnswering", "AlbertForMultipleChoice"},
-                                     make,
+                                     make_albert,
                                      "albert.",
                                      {".position_ids", "predictions.decoder.weight", "predictions.decoder.bias"},
                                      {}};

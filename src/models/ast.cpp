@@ -16,10 +16,10 @@ namespace {
 using nn::NamedTensors;
 using nn::Weights;
 
-struct Config : VitConfig {
+struct AstConfig : VitConfig {
   int64_t patch, frequency_stride, time_stride, max_length, num_mel_bins;
 
-  explicit Config(const Json& c)
+  explicit AstConfig(const Json& c)
       : VitConfig(c),
         patch(nn::config_int(c, "patch_size", 16)),
         frequency_stride(nn::config_int(c, "frequency_stride", 10)),
@@ -92,7 +92,7 @@ class Ast : public nn::Model {
  private:
   const Json json_;
   nn::HeadKind kind_;
-  Config c_;
+  AstConfig c_;
   std::vector<Tensor> special_;
   Tensor positions_, projection_, projection_bias_;
   VitStack stack_;
@@ -100,7 +100,7 @@ class Ast : public nn::Model {
   nn::Linear head_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) {
+std::unique_ptr<nn::Model> make_ast(const Json& config, const Weights& w) {
   return std::make_unique<Ast>(config, w, w / "audio_spectrogram_transformer");
 }
 
@@ -108,7 +108,7 @@ std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) {
 
 extern const ModelEntry model_ast{"audio-spectrogram-transformer",
                                   {"ASTForAudioClassification", "ASTModel"},
-                                  make,
+                                  make_ast,
                                   "audio_spectrogram_transformer.",
                                   {},
                                   {}};

@@ -13,7 +13,7 @@ namespace {
 
 using nn::Weights;
 
-constexpr float kEps = 1e-5f;
+constexpr float kBartLayersEps = 1e-5f;
 
 // Word tables are tied, and files differ in the name they keep.
 nn::Matrix word_table(const Weights& w, std::initializer_list<const char*> names, int64_t vocabulary, const BartConfig& c) {
@@ -83,14 +83,14 @@ BartLayer::BartLayer(const BartConfig& c, const Weights& w, bool decoder, bool c
       attention_drop(c.attention_dropout),
       activation_drop(c.activation_dropout),
       self(w / "self_attn", c.d_model, decoder ? c.decoder_attention_heads : c.encoder_attention_heads, c.init(), c.family.key_bias),
-      self_norm(w, "self_attn_layer_norm", c.d_model, kEps),
+      self_norm(w, "self_attn_layer_norm", c.d_model, kBartLayersEps),
       fc1(w, "fc1", c.d_model, decoder ? c.decoder_ffn_dim : c.encoder_ffn_dim, c.init()),
       fc2(w, "fc2", decoder ? c.decoder_ffn_dim : c.encoder_ffn_dim, c.d_model, c.init()),
-      ff_norm(w, "final_layer_norm", c.d_model, kEps),
+      ff_norm(w, "final_layer_norm", c.d_model, kBartLayersEps),
       act(c.activation_function) {
   if (!crosses) return;
   cross.emplace(w / "encoder_attn", c.d_model, c.decoder_attention_heads, c.init(), c.family.key_bias, c.family.memory_size);
-  cross_norm = nn::LayerNorm(w, "encoder_attn_layer_norm", c.d_model, kEps);
+  cross_norm = nn::LayerNorm(w, "encoder_attn_layer_norm", c.d_model, kBartLayersEps);
 }
 
 Tensor BartLayer::forward(Tensor x, const nn::TokenBatch& batch, int layer, Tensor* queries) const {
@@ -122,9 +122,9 @@ BartStack::BartStack(const BartConfig& c, const Weights& w, nn::Matrix table, bo
     unused_positions = 0;
     position = w.buffer("embed_positions.weight", {c.max_position_embeddings, c.d_model});
   }
-  if (c.family.norm_embedding) embedding_norm = nn::LayerNorm(w, "layernorm_embedding", c.d_model, kEps);
+  if (c.family.norm_embedding) embedding_norm = nn::LayerNorm(w, "layernorm_embedding", c.d_model, kBartLayersEps);
   for (int64_t i = 0; i < (decoder ? c.decoder_layers : c.encoder_layers); ++i) layers.emplace_back(c, w / "layers" / i, decoder, crosses);
-  if (c.family.norm_first) last_norm = nn::LayerNorm(w, "layer_norm", c.d_model, kEps);
+  if (c.family.norm_first) last_norm = nn::LayerNorm(w, "layer_norm", c.d_model, kBartLayersEps);
 }
 
 Tensor BartStack::position_rows(const nn::TokenBatch& batch) const {

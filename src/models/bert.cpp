@@ -9,7 +9,7 @@
 namespace mynah {
 namespace {
 
-const BertFamily kFamily = {
+const BertFamily kBertFamily = {
     .base = "bert",
     .heads = {.pooler = "bert.pooler.dense",
               .masked_lm = {"cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.decoder", "cls.predictions.bias"},
@@ -18,15 +18,15 @@ const BertFamily kFamily = {
               .relationship = "cls.seq_relationship"},
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
-  if (nn::head_kind(config) != nn::HeadKind::causal_lm) return std::make_unique<BertEncoder>(config, BertConfig(config), weights, kFamily);
+std::unique_ptr<nn::Model> make_bert(const Json& config, const nn::Weights& weights) {
+  if (nn::head_kind(config) != nn::HeadKind::causal_lm) return std::make_unique<BertEncoder>(config, BertConfig(config), weights, kBertFamily);
   const BertConfig c(config, true);
   const BertDecoding decoding{nn::config_bool(config, "is_decoder", false), nn::config_bool(config, "add_cross_attention", false) ? c.hidden_size : 0};
-  return std::make_unique<BertDecoder>(config, c, weights, kFamily, decoding);
+  return std::make_unique<BertDecoder>(config, c, weights, kBertFamily, decoding);
 }
 
 // GGUF holds the encoder without the pooler, whose names are empty there.
-constexpr GgufRule kRules[] = {
+constexpr GgufRule kBertRules[] = {
     {"bert.embeddings.word_embeddings", "token_embd"},
     {"bert.embeddings.position_embeddings", "position_embd"},
     {"bert.embeddings.token_type_embeddings", "token_types"},
@@ -42,7 +42,7 @@ constexpr GgufRule kRules[] = {
     {"bert.pooler.dense", ""},
 };
 
-Json config_from_gguf(const Json& m) {
+Json bert_config_from_gguf(const Json& m) {
   Json c = {{"model_type", "bert"}, {"architectures", {"BertModel"}}};
   for (const auto& [from, to] : {std::pair{"context_length", "max_position_embeddings"}, {"embedding_length", "hidden_size"}, {"block_count", "num_hidden_layers"},
                                  {"feed_forward_length", "intermediate_size"}, {"attention.head_count", "num_attention_heads"},
@@ -51,7 +51,7 @@ Json config_from_gguf(const Json& m) {
   return c;
 }
 
-Json metadata_for_gguf(const Json& json) {
+Json bert_metadata_for_gguf(const Json& json) {
   const BertConfig c(json);
   require(nn::head_kind(json) == nn::HeadKind::bare && c.hidden_act == Activation::gelu && c.position_embedding_type == BertConfig::Positions::absolute,
           "convert: GGUF's bert holds bare encoders (BertModel) with gelu and absolute positions; keep the model as safetensors");
@@ -69,9 +69,9 @@ Json metadata_for_gguf(const Json& json) {
 extern const ModelEntry model_bert{"bert",
                                    {"BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction", "BertForSequenceClassification",
                                     "BertForTokenClassification", "BertForQuestionAnswering", "BertForMultipleChoice", "BertLMHeadModel"},
-                                   make,
+                                   make_bert,
                                    "bert.",
                                    {".position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"},
-                                   {"bert", config_from_gguf, metadata_for_gguf, always<kRules>}};
+                                   {"bert", bert_config_from_gguf, bert_metadata_for_gguf, always<kBertRules>}};
 
 }  // namespace mynah

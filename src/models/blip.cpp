@@ -24,7 +24,7 @@ using nn::NamedTensors;
 using nn::TokenBatch;
 using nn::Weights;
 
-const Json kText = {{"vocab_size", 30524},
+const Json kBlipText = {{"vocab_size", 30524},
                     {"hidden_size", 768},
                     {"intermediate_size", 3072},
                     {"num_hidden_layers", 12},
@@ -35,10 +35,10 @@ const Json kText = {{"vocab_size", 30524},
                     {"max_position_embeddings", 512},
                     {"hidden_dropout_prob", 0.0},
                     {"attention_probs_dropout_prob", 0.0}};
-const Json kVision = {{"hidden_size", 768},        {"intermediate_size", 3072}, {"num_hidden_layers", 12},
+const Json kBlipVision = {{"hidden_size", 768},        {"intermediate_size", 3072}, {"num_hidden_layers", 12},
                       {"num_attention_heads", 12}, {"image_size", 384},         {"patch_size", 16}};
 
-const BertFamily kFamily = {
+const BertFamily kBlipFamily = {
     .base = "bert",
     .heads = {.pooler = "",
               .masked_lm = {"cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
@@ -49,14 +49,14 @@ const BertFamily kFamily = {
               .relationship = ""},
 };
 
-Json text_part(const Json& json) {
-  Json c = nn::with_defaults(config_part(json, "text_config", "blip_text_model"), kText);
+Json blip_text_part(const Json& json) {
+  Json c = nn::with_defaults(config_part(json, "text_config", "blip_text_model"), kBlipText);
   c["type_vocab_size"] = 0;
   c["architectures"] = {"BertLMHeadModel"};
   return c;
 }
-Json vision_part(const Json& json) {
-  return nn::with_defaults(config_part(json, "vision_config", "blip_vision_model"), kVision);
+Json blip_vision_part(const Json& json) {
+  return nn::with_defaults(config_part(json, "vision_config", "blip_vision_model"), kBlipVision);
 }
 
 struct TowerLayer {
@@ -86,8 +86,8 @@ struct TowerLayer {
   ClipMLP mlp;
 };
 
-struct Tower {
-  Tower(const Json& json, const Weights& w)
+struct BlipTower {
+  BlipTower(const Json& json, const Weights& w)
       : c(json, 768, 12, 12, 3072, "gelu", 1e-5),
         side(nn::config_int(json, "image_size", 384) / nn::config_int(json, "patch_size", 16)),
         class_embedding((w / "embeddings").tensor("class_embedding", {1, 1, c.hidden_size}, c.init())),
@@ -198,8 +198,8 @@ class BlipWriter : public nn::CausalLM {
  public:
   BlipWriter(const Json& json, const Weights& w)
       : CausalLM(json),
-        text_config_(text_part(json)),
-        tower_(vision_part(json), w / "vision_model"),
+        text_config_(blip_text_part(json)),
+        tower_(blip_vision_part(json), w / "vision_model"),
         smoothing_(static_cast<float>(nn::config_number(text_config_, "label_smoothing", 0))),
         bos_(static_cast<int32_t>(nn::config_int(text_config_, "bos_token_id", 30522, 0))) {
     const BertConfig c(text_config_, true);
@@ -210,7 +210,7 @@ class BlipWriter : public nn::CausalLM {
               image_size);
       reader_.emplace(text_config_, w / "text_encoder", image_size);
     }
-    decoder_.emplace(text_config_, c, w / "text_decoder", kFamily, BertDecoding{true, image_size});
+    decoder_.emplace(text_config_, c, w / "text_decoder", kBlipFamily, BertDecoding{true, image_size});
   }
 
   Tensor body(const TokenBatch& batch, std::vector<Tensor>* states) const override {
@@ -284,7 +284,7 @@ class BlipWriter : public nn::CausalLM {
   }
 
   const Json text_config_;
-  Tower tower_;
+  BlipTower tower_;
   float smoothing_;
   int32_t bos_;
   std::optional<TextReader> reader_;
@@ -296,8 +296,8 @@ class BlipWriter : public nn::CausalLM {
 class BlipMatcher : public nn::Model {
  public:
   BlipMatcher(const Json& json, const Weights& w)
-      : kind_(nn::head_kind(json)), tower_(vision_part(json), w / "vision_model") {
-    const Json text = text_part(json);
+      : kind_(nn::head_kind(json)), tower_(blip_vision_part(json), w / "vision_model") {
+    const Json text = blip_text_part(json);
     const int64_t c = nn::config_int(text, "hidden_size"), e = tower_.c.hidden_size;
     retrieves_ = kind_ == nn::HeadKind::image_text_matching;
     reader_.emplace(text, w / (retrieves_ ? "text_encoder" : "text_model"), e);
@@ -350,21 +350,21 @@ class BlipMatcher : public nn::Model {
   }
 
   nn::HeadKind kind_;
-  Tower tower_;
+  BlipTower tower_;
   bool retrieves_ = false;
   std::optional<TextReader> reader_;
   nn::Linear image_projection_, text_projection_, itm_, pooler_;
   Tensor logit_scale_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) {
+std::unique_ptr<nn::Model> make_blip(const Json& config, const Weights& w) {
   if (nn::head_kind(config) == nn::HeadKind::image_text) return std::make_unique<BlipWriter>(config, w);
   return std::make_unique<BlipMatcher>(config, w);
 }
 
 // Texts end with the separator, whatever the end token is called.
 void generation(const Json& config, Json* settings) {
-  const Json text = text_part(config);
+  const Json text = blip_text_part(config);
   (*settings)["eos_token_id"] = text["sep_token_id"];
   (*settings)["pad_token_id"] = text["pad_token_id"];
 }
@@ -374,7 +374,7 @@ void generation(const Json& config, Json* settings) {
 extern const ModelEntry model_blip{
     "blip",
     {"BlipModel", "BlipForConditionalGeneration", "BlipForQuestionAnswering", "BlipForImageTextRetrieval"},
-    make,
+    make_blip,
     "",
     {".position_ids", "cls.predictions.decoder.bias", "cls.predictions.decoder.weight"},
     {},

@@ -19,8 +19,8 @@ using nn::Inputs;
 using nn::NamedTensors;
 using nn::Weights;
 
-struct TextTower {
-  TextTower(const Json& c, const Weights& w)
+struct ClipTextTower {
+  ClipTextTower(const Json& c, const Weights& w)
       : config(c, 512, 12, 8, 2048, "quick_gelu", 1e-5),
         vocab_size(nn::config_int(c, "vocab_size", 49408)),
         eos(nn::config_int(c, "eos_token_id", 49407, 0)),
@@ -57,8 +57,8 @@ struct TextTower {
   nn::LayerNorm norm;
 };
 
-struct ImageTower {
-  ImageTower(const Json& c, const Weights& w)
+struct ClipImageTower {
+  ClipImageTower(const Json& c, const Weights& w)
       : config(c, 768, 12, 12, 3072, "quick_gelu", 1e-5),
         patches(c, config, w / "embeddings", true),
         before(w, "pre_layrnorm", config.hidden_size, config.layer_norm_eps),  // spelled so in checkpoints
@@ -134,20 +134,20 @@ class Clip : public nn::Model {
  private:
   const Json json_;
   nn::HeadKind kind_;
-  std::optional<TextTower> text_;
-  std::optional<ImageTower> image_;
+  std::optional<ClipTextTower> text_;
+  std::optional<ClipImageTower> image_;
   nn::Linear text_projection_, image_projection_, classifier_;
   Tensor logit_scale_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<Clip>(config, weights); }
+std::unique_ptr<nn::Model> make_clip(const Json& config, const Weights& weights) { return std::make_unique<Clip>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_clip{"clip",
                                    {"CLIPModel", "CLIPTextModel", "CLIPVisionModel", "CLIPTextModelWithProjection", "CLIPVisionModelWithProjection",
                                     "CLIPForImageClassification"},
-                                   make,
+                                   make_clip,
                                    "",
                                    {".position_ids"},
                                    {}};

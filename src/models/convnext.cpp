@@ -18,13 +18,13 @@ namespace {
 using nn::Init;
 using nn::Weights;
 
-struct Config {
+struct ConvnextConfig {
   int64_t num_channels, patch_size;
   std::vector<int64_t> hidden_sizes, depths;
   float layer_norm_eps, layer_scale_init_value, initializer_range;
   Activation hidden_act;
 
-  explicit Config(const Json& c)
+  explicit ConvnextConfig(const Json& c)
       : num_channels(nn::config_int(c, "num_channels", 3)),
         patch_size(nn::config_int(c, "patch_size", 4)),
         hidden_sizes(nn::config_ints(c, "hidden_sizes", {96, 192, 384, 768})),
@@ -38,12 +38,12 @@ struct Config {
   Init init() const { return Init::with_std(initializer_range); }
 };
 
-constexpr float kInnerEps = 1e-6f;
+constexpr float kConvnextInnerEps = 1e-6f;
 
 // A norm over channels, then a convolution whose windows touch: the start of a stage; the stem has them the other way round.
 struct Reduction {
-  Reduction(const Config& c, const Weights& w, const char* norm_name, const char* conv_name, int64_t norm_size, int64_t in, int64_t out, int64_t kernel)
-      : norm(w, norm_name, norm_size, kInnerEps),
+  Reduction(const ConvnextConfig& c, const Weights& w, const char* norm_name, const char* conv_name, int64_t norm_size, int64_t in, int64_t out, int64_t kernel)
+      : norm(w, norm_name, norm_size, kConvnextInnerEps),
         weight((w / conv_name).tensor("weight", {out, in, kernel, kernel}, c.init())),
         bias((w / conv_name).tensor("bias", {out}, Init::zeros())) {}
   Tensor normed(const Tensor& x) const { return maps_of(norm(map_rows(x)), MapSize(x)); }
@@ -53,11 +53,11 @@ struct Reduction {
   Tensor weight, bias;
 };
 
-struct Layer {
-  Layer(const Config& c, const Weights& w, int64_t size, float path)
+struct ConvnextLayer {
+  ConvnextLayer(const ConvnextConfig& c, const Weights& w, int64_t size, float path)
       : depthwise((w / "dwconv").tensor("weight", {size, 1, 7, 7}, c.init())),
         depthwise_bias((w / "dwconv").tensor("bias", {size}, Init::zeros())),
-        norm(w, "layernorm", size, kInnerEps),
+        norm(w, "layernorm", size, kConvnextInnerEps),
         up(w, "pwconv1", size, 4 * size, c.init()),
         down(w, "pwconv2", 4 * size, size, c.init()),
         act(c.hidden_act),
@@ -81,7 +81,7 @@ struct Layer {
 
 struct Stage {
   std::optional<Reduction> reduction;
-  std::vector<Layer> layers;
+  std::vector<ConvnextLayer> layers;
 };
 
 class ConvNext : public nn::VisionModel {
@@ -111,7 +111,7 @@ class ConvNext : public nn::VisionModel {
     if (states) states->push_back(x);
     for (const Stage& stage : stages_) {
       if (stage.reduction) x = stage.reduction->reduced(stage.reduction->normed(x));
-      for (const Layer& layer : stage.layers) x = nn::recomputed([&layer](const std::vector<Tensor>& t) { return layer.forward(t[0]); }, {x});
+      for (const ConvnextLayer& layer : stage.layers) x = nn::recomputed([&layer](const std::vector<Tensor>& t) { return layer.forward(t[0]); }, {x});
       if (states) states->push_back(x);
     }
     const Tensor pooled = norm_(mean(mean(x, 3), 2));
@@ -121,17 +121,17 @@ class ConvNext : public nn::VisionModel {
   int64_t channels() const override { return c_.num_channels; }
 
  private:
-  Config c_;
+  ConvnextConfig c_;
   Reduction stem_;
   std::vector<Stage> stages_;
   nn::LayerNorm norm_;
   nn::Linear classifier_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<ConvNext>(config, weights); }
+std::unique_ptr<nn::Model> make_convnext(const Json& config, const Weights& weights) { return std::make_unique<ConvNext>(config, weights); }
 
 }  // namespace
 
-extern const ModelEntry model_convnext{"convnext", {"ConvNextForImageClassification", "ConvNextModel"}, make, "convnext.", {}, {}};
+extern const ModelEntry model_convnext{"convnext", {"ConvNextForImageClassification", "ConvNextModel"}, make_convnext, "convnext.", {}, {}};
 
 }  // namespace mynah

@@ -18,7 +18,7 @@ namespace {
 using nn::HeadKind;
 using nn::Weights;
 
-constexpr BertLayerNames kLayer = {"attention.self.query_proj",        "attention.self.key_proj", "attention.self.value_proj", "attention.output.dense",
+constexpr BertLayerNames kDebertaV2Layer = {"attention.self.query_proj",        "attention.self.key_proj", "attention.self.value_proj", "attention.output.dense",
                                    "attention.output.LayerNorm", "intermediate.dense",      "output.dense",              "output.LayerNorm",
                                    ""};
 
@@ -88,7 +88,7 @@ class DebertaV2 : public nn::EncoderModel {
     embedding_norm_ = nn::LayerNorm(e, "LayerNorm", c_.hidden_size, c_.layer_norm_eps);
     for (int64_t i = 0; i < c_.num_hidden_layers; ++i) {
       const Weights layer = stack / "layer" / i;
-      layers_.emplace_back(c_, layer, kLayer);
+      layers_.emplace_back(c_, layer, kDebertaV2Layer);
       if (!s_.relative || s_.shared) continue;
       const Weights self = layer / "attention" / "self";
       pos_key_.push_back(s_.c2p ? nn::Linear(self, "pos_key_proj", c_.hidden_size, c_.hidden_size, c_.init()) : nn::Linear());
@@ -242,14 +242,14 @@ Tensor DebertaV2::body(const nn::TokenBatch& batch, std::vector<Tensor>* states)
   return x;
 }
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<DebertaV2>(config, weights); }
+std::unique_ptr<nn::Model> make_deberta_v2(const Json& config, const Weights& weights) { return std::make_unique<DebertaV2>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_deberta_v2{"deberta-v2",
                                          {"DebertaV2Model", "DebertaV2ForMaskedLM", "DebertaV2ForSequenceClassification", "DebertaV2ForTokenClassification",
                                           "DebertaV2ForQuestionAnswering", "DebertaV2ForMultipleChoice"},
-                                         make,
+                                         make_deberta_v2,
                                          "deberta.",
                                          {".position_ids", "position_embeddings.weight", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias",
                                           "mask_predictions.dense.weight", "mask_predictions.dense.bias"},

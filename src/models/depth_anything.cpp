@@ -70,7 +70,7 @@ class DepthAnything : public nn::VisionModel {
   MapConvolution first_, second_, third_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
+std::unique_ptr<nn::Model> make_depth_anything(const Json& config, const Weights& weights) {
   const auto given = config.find("backbone_config");
   const Json backbone = given != config.end() && given->is_object()
                             ? *given
@@ -82,6 +82,6 @@ std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
 
 }  // namespace
 
-extern const ModelEntry model_depth_anything{"depth_anything", {"DepthAnythingForDepthEstimation"}, make, "", {}, {}};
+extern const ModelEntry model_depth_anything{"depth_anything", {"DepthAnythingForDepthEstimation"}, make_depth_anything, "", {}, {}};
 
 }  // namespace mynah

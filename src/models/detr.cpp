@@ -28,11 +28,11 @@ using nn::HeadKind;
 using nn::Init;
 using nn::Weights;
 
-constexpr float kEps = 1e-5f;
+constexpr float kDetrEps = 1e-5f;
 constexpr int64_t kLearnedPlaces = 50;
 
-struct Config {
-  explicit Config(const Json& c)
+struct DetrConfig {
+  explicit DetrConfig(const Json& c)
       : num_channels(nn::config_int(c, "num_channels", 3)),
         num_queries(nn::config_int(c, "num_queries", 100)),
         d_model(nn::config_int(c, "d_model", 256)),
@@ -65,9 +65,9 @@ struct Config {
   Init init() const { return Init::with_std(init_std); }
 };
 
-// Attention whose queries and keys have places added that its values have not.
-struct Attention {
-  Attention(const Config& c, const Weights& w, int64_t heads_)
+// DetrAttention whose queries and keys have places added that its values have not.
+struct DetrAttention {
+  DetrAttention(const DetrConfig& c, const Weights& w, int64_t heads_)
       : heads(heads_),
         q(w, "q_proj", c.d_model, c.d_model, c.init()),
         k(w, "k_proj", c.d_model, c.d_model, c.init()),
@@ -93,9 +93,9 @@ struct Attention {
   float drop, attention_drop;
 };
 
-struct FeedForward {
-  FeedForward(const Config& c, const Weights& w, int64_t inner)
-      : fc1(w, "fc1", c.d_model, inner, c.init()), fc2(w, "fc2", inner, c.d_model, c.init()), norm(w, "final_layer_norm", c.d_model, kEps), act(c.act), drop(c.dropout), activation_drop(c.activation_dropout) {}
+struct DetrFeedForward {
+  DetrFeedForward(const DetrConfig& c, const Weights& w, int64_t inner)
+      : fc1(w, "fc1", c.d_model, inner, c.init()), fc2(w, "fc2", inner, c.d_model, c.init()), norm(w, "final_layer_norm", c.d_model, kDetrEps), act(c.act), drop(c.dropout), activation_drop(c.activation_dropout) {}
   Tensor operator()(const Tensor& x) const { return norm(x + nn::dropout(fc2(nn::dropout(activate(fc1(x), act), activation_drop)), drop)); }
 
   nn::Linear fc1, fc2;
@@ -105,35 +105,35 @@ struct FeedForward {
 };
 
 struct EncoderLayer {
-  EncoderLayer(const Config& c, const Weights& w)
-      : attention(c, w / "self_attn", c.encoder_heads), norm(w, "self_attn_layer_norm", c.d_model, kEps), feed_forward(c, w, c.encoder_ffn_dim) {}
+  EncoderLayer(const DetrConfig& c, const Weights& w)
+      : attention(c, w / "self_attn", c.encoder_heads), norm(w, "self_attn_layer_norm", c.d_model, kDetrEps), feed_forward(c, w, c.encoder_ffn_dim) {}
   Tensor forward(const Tensor& x, const Tensor& places, int64_t images, const std::vector<uint8_t>& mask) const {
     const Tensor at = x + places;
     return feed_forward(norm(x + attention.forward(at, at, x, images, mask)));
   }
 
-  Attention attention;
+  DetrAttention attention;
   nn::LayerNorm norm;
-  FeedForward feed_forward;
+  DetrFeedForward feed_forward;
 };
 
 struct DecoderLayer {
-  DecoderLayer(const Config& c, const Weights& w)
+  DecoderLayer(const DetrConfig& c, const Weights& w)
       : own(c, w / "self_attn", c.decoder_heads),
-        own_norm(w, "self_attn_layer_norm", c.d_model, kEps),
+        own_norm(w, "self_attn_layer_norm", c.d_model, kDetrEps),
         cross(c, w / "encoder_attn", c.decoder_heads),
-        cross_norm(w, "encoder_attn_layer_norm", c.d_model, kEps),
+        cross_norm(w, "encoder_attn_layer_norm", c.d_model, kDetrEps),
         feed_forward(c, w, c.decoder_ffn_dim) {}
   Tensor forward(const Tensor& x, const Tensor& query_places, const Tensor& memory, const Tensor& memory_at, int64_t images, const std::vector<uint8_t>& mask) const {
     const Tensor at = x + query_places, y = own_norm(x + own.forward(at, at, x, images, {}));
     return feed_forward(cross_norm(y + cross.forward(y + query_places, memory_at, memory, images, mask)));
   }
 
-  Attention own;
+  DetrAttention own;
   nn::LayerNorm own_norm;
-  Attention cross;
+  DetrAttention cross;
   nn::LayerNorm cross_norm;
-  FeedForward feed_forward;
+  DetrFeedForward feed_forward;
 };
 
 // Masks [B,H,W] of seen pixels at another size, nearest: [B * height * width].
@@ -180,8 +180,8 @@ Tensor sine_places(const std::vector<uint8_t>& mask, int64_t images, int64_t hei
 }
 
 // The convolutional part: maps of the backbone's stages.
-struct Backbone {
-  Backbone(const Json& json, int64_t num_channels, const Weights& w) : form{.timm_names = nn::config_bool(json, "use_timm_backbone", true), .frozen = true} {
+struct DetrBackbone {
+  DetrBackbone(const Json& json, int64_t num_channels, const Weights& w) : form{.timm_names = nn::config_bool(json, "use_timm_backbone", true), .frozen = true} {
     const bool has_config = json.contains("backbone_config") && json["backbone_config"].is_object();
     if (form.timm_names) {
       form.trained_from = 1;
@@ -214,7 +214,7 @@ struct Backbone {
 
 // Masks of all queries from their attention to the encoder's map and, step by step larger, the backbone's maps.
 struct MaskHead {
-  MaskHead(const Config& c, const Backbone& backbone, const Weights& w) : heads(c.encoder_heads) {
+  MaskHead(const DetrConfig& c, const DetrBackbone& backbone, const Weights& w) : heads(c.encoder_heads) {
     const size_t maps = backbone.stages.size();
     require(maps >= 4, "config.json: the backbone gives {} maps, expected 4 for segmentation (out_features)", maps);
     const Weights attention = w / "bbox_attention";
@@ -246,7 +246,7 @@ struct MaskHead {
         x = for_every_query(finer, count) + interpolate(x, finer.size(2), finer.size(3), Interpolation::nearest);
       }
       x = layers[i].same(x);
-      x = relu(group_norm(x, std::min<int64_t>(8, x.size(1)), norms[i].first, norms[i].second, kEps));
+      x = relu(group_norm(x, std::min<int64_t>(8, x.size(1)), norms[i].first, norms[i].second, kDetrEps));
     }
     x = last.same(x);
     return reshape(x, {images, count, x.size(2), x.size(3)});
@@ -293,7 +293,7 @@ class Detr : public nn::Model {
     }
     for (int64_t i = 0; i < c_.encoder_layers; ++i) encoder_.emplace_back(c_, w / "encoder" / "layers" / i);
     for (int64_t i = 0; i < c_.decoder_layers; ++i) decoder_.emplace_back(c_, w / "decoder" / "layers" / i);
-    norm_ = nn::LayerNorm(w / "decoder", "layernorm", c_.d_model, kEps);
+    norm_ = nn::LayerNorm(w / "decoder", "layernorm", c_.d_model, kDetrEps);
     if (kind_ == HeadKind::bare) return;
     classes_ = nn::Linear(with_heads, "class_labels_classifier", c_.d_model, nn::label_count(json) + 1, c_.init());
     boxes_.emplace(with_heads / "bbox_predictor", c_.d_model, 4, c_.init());
@@ -373,8 +373,8 @@ class Detr : public nn::Model {
 
   const Json json_;
   HeadKind kind_;
-  Config c_;
-  std::optional<Backbone> backbone_;
+  DetrConfig c_;
+  std::optional<DetrBackbone> backbone_;
   MapConvolution projection_;
   Tensor queries_, rows_, columns_;
   std::vector<EncoderLayer> encoder_;
@@ -385,11 +385,11 @@ class Detr : public nn::Model {
   std::optional<MaskHead> masks_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<Detr>(config, weights); }
+std::unique_ptr<nn::Model> make_detr(const Json& config, const Weights& weights) { return std::make_unique<Detr>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_detr{
-    "detr", {"DetrForObjectDetection", "DetrForSegmentation", "DetrModel"}, make, "model.", {".num_batches_tracked"}, {}};
+    "detr", {"DetrForObjectDetection", "DetrForSegmentation", "DetrModel"}, make_detr, "model.", {".num_batches_tracked"}, {}};
 
 }  // namespace mynah

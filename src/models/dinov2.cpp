@@ -33,10 +33,10 @@ class Dinov2 : public nn::VisionModel {
   nn::Linear classifier_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<Dinov2>(config, weights); }
+std::unique_ptr<nn::Model> make_dinov2(const Json& config, const Weights& weights) { return std::make_unique<Dinov2>(config, weights); }
 
 }  // namespace
 
-extern const ModelEntry model_dinov2{"dinov2", {"Dinov2ForImageClassification", "Dinov2Model"}, make, "dinov2.", {}, {}};
+extern const ModelEntry model_dinov2{"dinov2", {"Dinov2ForImageClassification", "Dinov2Model"}, make_dinov2, "dinov2.", {}, {}};
 
 }  // namespace mynah

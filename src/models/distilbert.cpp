@@ -8,7 +8,7 @@
 namespace mynah {
 namespace {
 
-const BertFamily kFamily = {
+const BertFamily kDistilbertFamily = {
     .base = "distilbert",
     .stack = "transformer",
     .layer = {"attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm",
@@ -21,7 +21,7 @@ const BertFamily kFamily = {
 };
 
 // The config in BERT's words.
-BertConfig config_of(const Json& c) {
+BertConfig distilbert_config_of(const Json& c) {
   Json bert = c;
   for (const auto& [from, to] : {std::pair{"dim", "hidden_size"}, {"hidden_dim", "intermediate_size"}, {"n_layers", "num_hidden_layers"},
                                  {"n_heads", "num_attention_heads"}, {"activation", "hidden_act"}, {"dropout", "hidden_dropout_prob"},
@@ -36,8 +36,8 @@ BertConfig config_of(const Json& c) {
   return config;
 }
 
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
-  return std::make_unique<BertEncoder>(nn::with_defaults(config, {{"seq_classif_dropout", 0.2}, {"qa_dropout", 0.1}}), config_of(config), weights, kFamily);
+std::unique_ptr<nn::Model> make_distilbert(const Json& config, const nn::Weights& weights) {
+  return std::make_unique<BertEncoder>(nn::with_defaults(config, {{"seq_classif_dropout", 0.2}, {"qa_dropout", 0.1}}), distilbert_config_of(config), weights, kDistilbertFamily);
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) 
 extern const ModelEntry model_distilbert{"distilbert",
                                          {"DistilBertModel", "DistilBertForMaskedLM", "DistilBertForSequenceClassification",
                                           "DistilBertForTokenClassification", "DistilBertForQuestionAnswering", "DistilBertForMultipleChoice"},
-                                         make,
+                                         make_distilbert,
                                          "distilbert.",
                                          {".position_ids", "vocab_projector.weight"},
                                          {}};

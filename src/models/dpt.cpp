@@ -141,7 +141,7 @@ class Dpt : public nn::VisionModel {
   std::optional<LabelHead> labels_, auxiliary_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
+std::unique_ptr<nn::Model> make_dpt(const Json& config, const Weights& weights) {
   Json sized = config;
   if (!sized.contains("image_size")) sized["image_size"] = 384;
   return std::make_unique<Dpt>(sized, weights);
@@ -149,6 +149,6 @@ std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
 
 }  // namespace
 
-extern const ModelEntry model_dpt{"dpt", {"DPTForDepthEstimation", "DPTForSemanticSegmentation", "DPTModel"}, make, "dpt.", {".num_batches_tracked"}, {}};
+extern const ModelEntry model_dpt{"dpt", {"DPTForDepthEstimation", "DPTForSemanticSegmentation", "DPTModel"}, make_dpt, "dpt.", {".num_batches_tracked"}, {}};
 
 }  // namespace mynah

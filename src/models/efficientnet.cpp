@@ -20,8 +20,8 @@ namespace {
 using nn::HeadKind;
 using nn::Weights;
 
-struct Config {
-  explicit Config(const Json& c)
+struct EfficientnetConfig {
+  explicit EfficientnetConfig(const Json& c)
       : num_channels(nn::config_int(c, "num_channels", 3)),
         width(nn::config_number(c, "width_coefficient", 2.0)),
         depth(nn::config_number(c, "depth_coefficient", 3.1)),
@@ -77,8 +77,8 @@ Tensor with_border(const Tensor& x) {
 
 Tensor pooled(const Tensor& x, bool most) { return most ? amax(amax(x, 3), 2) : mean(mean(x, 3), 2); }
 
-struct Block {
-  Block(const Config& c, const Weights& w, int64_t in, int64_t out, int64_t stride_, int64_t kernel, int64_t expansion, bool adds_, bool alike, float drop_)
+struct EfficientnetBlock {
+  EfficientnetBlock(const EfficientnetConfig& c, const Weights& w, int64_t in, int64_t out, int64_t stride_, int64_t kernel, int64_t expansion, bool adds_, bool alike, float drop_)
       : stride(stride_), adds(adds_), border(stride == 2 && !alike), act(c.act), drop(drop_) {
     const int64_t inner = in * expansion;
     if (expansion != 1) {
@@ -143,7 +143,7 @@ class EfficientNet : public nn::VisionModel {
   nn::NamedTensors look(const Tensor& pixels, bool, std::vector<Tensor>* states) const override {
     Tensor x = activate(stem_norm_(stem_.forward(with_border(pixels), {2, 2})), c_.act);
     if (states) states->push_back(x);
-    for (const Block& block : blocks_) {
+    for (const EfficientnetBlock& block : blocks_) {
       x = block.forward(x);
       if (states) states->push_back(x);
     }
@@ -155,19 +155,19 @@ class EfficientNet : public nn::VisionModel {
   int64_t channels() const override { return c_.num_channels; }
 
  private:
-  Config c_;
+  EfficientnetConfig c_;
   MapConvolution stem_, top_;
   MapNorm stem_norm_, top_norm_;
-  std::vector<Block> blocks_;
+  std::vector<EfficientnetBlock> blocks_;
   nn::Linear classifier_;
   float drop_ = 0;  // before the classifier, while training
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<EfficientNet>(config, weights); }
+std::unique_ptr<nn::Model> make_efficientnet(const Json& config, const Weights& weights) { return std::make_unique<EfficientNet>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_efficientnet{
-    "efficientnet", {"EfficientNetForImageClassification", "EfficientNetModel"}, make, "efficientnet.", {".num_batches_tracked"}, {}};
+    "efficientnet", {"EfficientNetForImageClassification", "EfficientNetModel"}, make_efficientnet, "efficientnet.", {".num_batches_tracked"}, {}};
 
 }  // namespace mynah

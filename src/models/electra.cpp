@@ -55,14 +55,14 @@ class Electra : public BertEncoder {
   nn::Linear widen_, dense_, prediction_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) { return std::make_unique<Electra>(config, weights); }
+std::unique_ptr<nn::Model> make_electra(const Json& config, const nn::Weights& weights) { return std::make_unique<Electra>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_electra{"electra",
                                       {"ElectraModel", "ElectraForPreTraining", "ElectraForMaskedLM", "ElectraForSequenceClassification",
                                        "ElectraForTokenClassification", "ElectraForQuestionAnswering", "ElectraForMultipleChoice"},
-                                      make,
+                                      make_electra,
                                       "electra.",
                                       {".position_ids", "generator_lm_head.weight"},
                                       {}};

@@ -67,7 +67,7 @@ double score_scale(int64_t layers, int64_t largest, int64_t hidden, int64_t head
   return static_cast<double>(layers == largest ? hidden / heads : head_dim);
 }
 
-Json config_from_gguf(const Json& m, const char* type, const char* architecture, int64_t largest) {
+Json gemma_config_from_gguf(const Json& m, const char* type, const char* architecture, int64_t largest) {
   Json c = decoder_config_from_gguf(m, type, architecture);
   c["hidden_act"] = c["hidden_activation"] = "gelu_pytorch_tanh";
   if (largest == 0) return c;
@@ -79,9 +79,9 @@ Json config_from_gguf(const Json& m, const char* type, const char* architecture,
   return c;
 }
 constexpr int64_t kGemma2Largest = 46, kGemma3Largest = 62;
-Json gemma1_from_gguf(const Json& m) { return config_from_gguf(m, "gemma", "GemmaForCausalLM", 0); }
-Json gemma2_from_gguf(const Json& m) { return config_from_gguf(m, "gemma2", "Gemma2ForCausalLM", kGemma2Largest); }
-Json gemma3_from_gguf(const Json& m) { return config_from_gguf(m, "gemma3_text", "Gemma3ForCausalLM", kGemma3Largest); }
+Json gemma1_from_gguf(const Json& m) { return gemma_config_from_gguf(m, "gemma", "GemmaForCausalLM", 0); }
+Json gemma2_from_gguf(const Json& m) { return gemma_config_from_gguf(m, "gemma2", "Gemma2ForCausalLM", kGemma2Largest); }
+Json gemma3_from_gguf(const Json& m) { return gemma_config_from_gguf(m, "gemma3_text", "Gemma3ForCausalLM", kGemma3Largest); }
 
 Json gemma1_metadata(const Json& json) { return decoder_metadata(json, gemma1(json), Activation::gelu_tanh, kRmsEps); }
 
@@ -110,7 +110,7 @@ Json gemma3_metadata(const Json& json) {
   return later_metadata(json, c, kGemma3Largest);
 }
 
-std::span<const GgufRule> rules(const Json&) {
+std::span<const GgufRule> gemma_rules(const Json&) {
   static const std::vector<GgufRule> all = with_decoder_rules({{"model.layers.{}.input_layernorm", "blk.{}.attn_norm", GgufRule::plus_one},
                                                                {"model.layers.{}.post_attention_layernorm", "blk.{}.ffn_norm", GgufRule::plus_one},
                                                                {"model.norm", "output_norm", GgufRule::plus_one}});
@@ -130,7 +130,7 @@ std::span<const GgufRule> later_rules(const Json&) {
 }  // namespace
 
 extern const ModelEntry model_gemma{
-    "gemma", {"GemmaForCausalLM", "GemmaModel", "GemmaForSequenceClassification", "GemmaForTokenClassification"}, make_decoder<gemma1>, "model.", kDecoderBuffers, {"gemma", gemma1_from_gguf, gemma1_metadata, rules, true}};
+    "gemma", {"GemmaForCausalLM", "GemmaModel", "GemmaForSequenceClassification", "GemmaForTokenClassification"}, make_decoder<gemma1>, "model.", kDecoderBuffers, {"gemma", gemma1_from_gguf, gemma1_metadata, gemma_rules, true}};
 extern const ModelEntry model_gemma2{
     "gemma2", {"Gemma2ForCausalLM", "Gemma2Model", "Gemma2ForSequenceClassification", "Gemma2ForTokenClassification"}, make_decoder<gemma2>, "model.", kDecoderBuffers, {"gemma2", gemma2_from_gguf, gemma2_metadata, later_rules, true}};
 extern const ModelEntry model_gemma3{

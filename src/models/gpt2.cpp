@@ -11,7 +11,7 @@
 namespace mynah {
 namespace {
 
-float number(const Json& c, const char* key, double otherwise) { return static_cast<float>(nn::config_number(c, key, otherwise)); }
+float gpt2_number(const Json& c, const char* key, double otherwise) { return static_cast<float>(nn::config_number(c, key, otherwise)); }
 
 // What the three share: a table of positions, ordinary heads, biases, a plain feed-forward part, no padding row among the words.
 DecoderConfig base(const Json& json, int64_t vocab, int64_t hidden, int64_t layers, int64_t heads, int64_t positions) {
@@ -24,10 +24,10 @@ DecoderConfig base(const Json& json, int64_t vocab, int64_t hidden, int64_t laye
   c.num_attention_heads = c.num_key_value_heads = heads;
   c.head_dim = hidden / heads;
   c.max_position_embeddings = c.position_rows = positions;
-  c.initializer_range = number(json, "initializer_range", 0.02);
+  c.initializer_range = gpt2_number(json, "initializer_range", 0.02);
   c.tie_word_embeddings = nn::config_bool(json, "tie_word_embeddings", true);
   c.norm = nn::NormKind::layer;
-  c.norm_eps = number(json, "layer_norm_epsilon", 1e-5);
+  c.norm_eps = gpt2_number(json, "layer_norm_epsilon", 1e-5);
   c.gated = false;
   c.qkv_bias = c.o_bias = c.mlp_bias = true;
   c.names = {.base = "transformer", .embed = "wte", .positions = "wpe", .layers = "h", .final_norm = "ln_f", .attention = "attn", .qkv = "c_attn", .o = "c_proj",
@@ -40,9 +40,9 @@ DecoderConfig gpt(const Json& json, int64_t vocab, int64_t positions) {
                          nn::config_int(json, "n_head", 12, 1, 100000), nn::config_int(json, "n_positions", positions));
   c.transposed = true;
   c.projection = Projection::joined;
-  c.attention_dropout = number(json, "attn_pdrop", 0.1);
-  c.residual_dropout = number(json, "resid_pdrop", 0.1);
-  c.embedding_dropout = number(json, "embd_pdrop", 0.1);
+  c.attention_dropout = gpt2_number(json, "attn_pdrop", 0.1);
+  c.residual_dropout = gpt2_number(json, "resid_pdrop", 0.1);
+  c.embedding_dropout = gpt2_number(json, "embd_pdrop", 0.1);
   return c;
 }
 
@@ -102,13 +102,13 @@ DecoderConfig gpt_neo(const Json& json) {
   c.attention.scale = 1;
   c.windows = neo_windows(json, c.num_hidden_layers, nn::config_int(json, "window_size", 256));
   c.packs = false;
-  c.attention_dropout = number(json, "attention_dropout", 0);
-  c.residual_dropout = number(json, "resid_dropout", 0);
-  c.embedding_dropout = number(json, "embed_dropout", 0);
+  c.attention_dropout = gpt2_number(json, "attention_dropout", 0);
+  c.residual_dropout = gpt2_number(json, "resid_dropout", 0);
+  c.embedding_dropout = gpt2_number(json, "embed_dropout", 0);
   return c;
 }
 
-constexpr GgufRule kRules[] = {
+constexpr GgufRule kGpt2Rules[] = {
     {"transformer.wte", "token_embd"},
     {"transformer.wpe", "position_embd"},
     {"transformer.h.{}.ln_1", "blk.{}.attn_norm"},
@@ -121,7 +121,7 @@ constexpr GgufRule kRules[] = {
     {"lm_head", "output"},
 };
 
-Json config_from_gguf(const Json& m) {
+Json gpt2_config_from_gguf(const Json& m) {
   Json c = {{"model_type", "gpt2"}, {"architectures", {"GPT2LMHeadModel"}}};
   const auto copy = [&](const char* from, const char* to) {
     if (m.contains(from)) c[to] = m[from];
@@ -136,7 +136,7 @@ Json config_from_gguf(const Json& m) {
   return c;
 }
 
-Json metadata_for_gguf(const Json& json) {
+Json gpt2_metadata_for_gguf(const Json& json) {
   const DecoderConfig c = gpt2(json);
   require(c.hidden_act == Activation::gelu_tanh && scales(json) && !scales_by_layer(json),
           "convert: GGUF's gpt2 has no field for this activation_function or attention scale; keep the model as safetensors");
@@ -153,7 +153,7 @@ Json metadata_for_gguf(const Json& json) {
 extern const ModelEntry model_gpt2{
     "gpt2",
     {"GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification", "GPT2ForTokenClassification", "GPT2ForQuestionAnswering"},
-    make_decoder<gpt2>, "transformer.", {".attn.bias", ".attn.masked_bias"}, {"gpt2", config_from_gguf, metadata_for_gguf, always<kRules>, true}};
+    make_decoder<gpt2>, "transformer.", {".attn.bias", ".attn.masked_bias"}, {"gpt2", gpt2_config_from_gguf, gpt2_metadata_for_gguf, always<kGpt2Rules>, true}};
 extern const ModelEntry model_openai_gpt{
     "openai-gpt", {"OpenAIGPTLMHeadModel", "OpenAIGPTModel", "OpenAIGPTForSequenceClassification"}, make_decoder<gpt1>, "transformer.", {".attn.bias", "position_ids"}, {}};
 extern const ModelEntry model_gpt_neo{

@@ -21,21 +21,21 @@ using nn::NamedTensors;
 using nn::TokenBatch;
 using nn::Weights;
 
-constexpr float kHidden = -1e30f;
-constexpr float kEps = 1e-5f;
+constexpr float kIdeficsHidden = -1e30f;
+constexpr float kIdeficsEps = 1e-5f;
 
-constexpr DecoderDefaults kText{32000, 4096, 11008, 32, 32, 0, 0, 2048};
-const Json kVision = {{"embed_dim", 768},  {"image_size", 224},       {"intermediate_size", 5120}, {"patch_size", 14},
+constexpr DecoderDefaults kIdeficsText{32000, 4096, 11008, 32, 32, 0, 0, 2048};
+const Json kIdeficsVision = {{"embed_dim", 768},  {"image_size", 224},       {"intermediate_size", 5120}, {"patch_size", 14},
                       {"num_channels", 3}, {"num_hidden_layers", 32}, {"num_attention_heads", 16}};
 
 DecoderConfig text_config(const Json& json) {
-  DecoderConfig c(json, kText);
+  DecoderConfig c(json, kIdeficsText);
   c.attention_dropout = c.residual_dropout = static_cast<float>(nn::config_number(json, "dropout", 0));
   return c;
 }
 
 Json vision_config(const Json& json) {
-  Json c = nn::with_defaults(config_part(json, "vision_config", "idefics_vision"), kVision);
+  Json c = nn::with_defaults(config_part(json, "vision_config", "idefics_vision"), kIdeficsVision);
   c["hidden_size"] = c["embed_dim"];
   return c;
 }
@@ -91,17 +91,17 @@ struct PerceiverBlock {
   PerceiverBlock(const Weights& w, int64_t size, int64_t n_heads, int64_t d, bool normed)
       : heads(n_heads),
         head_dim(d),
-        context_norm(w / 0, "context_layer_norm", size, kEps),
-        latents_norm(w / 0, "latents_layer_norm", size, kEps),
+        context_norm(w / 0, "context_layer_norm", size, kIdeficsEps),
+        latents_norm(w / 0, "latents_layer_norm", size, kIdeficsEps),
         q(w / 0, "q_proj", size, heads * d, {}, false),
         kv(w / 0, {"k_proj", "v_proj"}, size, {heads * d, heads * d}, {}, false),
         out(w / 0, "output_proj", heads * d, size, {}, false),
-        ln(w / 1, "ln", size, kEps),
+        ln(w / 1, "ln", size, kIdeficsEps),
         fc(w / 1, "fc", size, 4 * size, {}, false),
         c_proj(w / 1, "c_proj", 4 * size, size, {}, false) {
     if (!normed) return;
-    q_norm = nn::LayerNorm(w / 0, "q_layer_norm", d, kEps);
-    k_norm = nn::LayerNorm(w / 0, "k_layer_norm", d, kEps);
+    q_norm = nn::LayerNorm(w / 0, "q_layer_norm", d, kIdeficsEps);
+    k_norm = nn::LayerNorm(w / 0, "k_layer_norm", d, kIdeficsEps);
   }
 
   // context [images * S, E], latents [images * L, E] -> [images * L, E]
@@ -136,7 +136,7 @@ struct PerceiverBlock {
 };
 
 struct Perceiver {
-  Perceiver(const Json& json, const Weights& w, int64_t size) : norm(w, "layer_norm", size, kEps) {
+  Perceiver(const Json& json, const Weights& w, int64_t size) : norm(w, "layer_norm", size, kIdeficsEps) {
     const Json c = config_part(json, "perceiver_config", "");
     latents = w.tensor("latents", {nn::config_int(c, "resampler_n_latents", 64), size}, nn::Init::with_std(1));
     const int64_t depth = nn::config_int(c, "resampler_depth", 6, 1, 1000);
@@ -391,7 +391,7 @@ class Idefics : public nn::CausalLM {
         }
         for (int64_t h = 0; h < heads; ++h)
           std::fill_n(bias->data<float>() + ((i / length * heads + h) * length + i % length) * keys + p * each, each,
-                      kHidden);
+                      kIdeficsHidden);
       }
   }
 
@@ -405,11 +405,11 @@ class Idefics : public nn::CausalLM {
   nn::RmsNorm norm_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) { return std::make_unique<Idefics>(config, w); }
+std::unique_ptr<nn::Model> make_idefics(const Json& config, const Weights& w) { return std::make_unique<Idefics>(config, w); }
 
 }  // namespace
 
-extern const ModelEntry model_idefics{"idefics", {"IdeficsForVisionText2Text", "IdeficsModel"}, make,
+extern const ModelEntry model_idefics{"idefics", {"IdeficsForVisionText2Text", "IdeficsModel"}, make_idefics,
                                       "model.",  {"rotary_emb.inv_freq", ".position_ids"},      {}};
 
 }  // namespace mynah

@@ -23,20 +23,20 @@ using nn::NamedTensors;
 using nn::TokenBatch;
 using nn::Weights;
 
-const Json kVision = {{"hidden_size", 1152},       {"intermediate_size", 3072}, {"num_hidden_layers", 12},
+const Json kIdefics3Vision = {{"hidden_size", 1152},       {"intermediate_size", 3072}, {"num_hidden_layers", 12},
                       {"num_attention_heads", 16}, {"image_size", 224},         {"patch_size", 32}};
 
-Json vision_part(const Json& json) {
-  return nn::with_defaults(config_part(json, "vision_config", "idefics3_vision"), kVision);
+Json idefics3_vision_part(const Json& json) {
+  return nn::with_defaults(config_part(json, "vision_config", "idefics3_vision"), kIdefics3Vision);
 }
-Json text_part(const Json& json) {
+Json idefics3_text_part(const Json& json) {
   Json c = config_part(json, "text_config", "llama");
   c["architectures"] = {"LlamaForCausalLM"};
   return c;
 }
 
-struct Tower {
-  Tower(const Json& json, const Weights& w)
+struct Idefics3Tower {
+  Idefics3Tower(const Json& json, const Weights& w)
       : config(json, 1152, 12, 16, 3072, "gelu_pytorch_tanh", 1e-6),
         patches(json, config, w / "embeddings", false),
         stack(config, w / "encoder"),
@@ -93,10 +93,10 @@ class Idefics3 : public nn::CausalLM {
  public:
   Idefics3(const Json& json, const Weights& w)
       : CausalLM(json),
-        tower_(vision_part(json), w / "model" / "vision_model"),
+        tower_(idefics3_vision_part(json), w / "model" / "vision_model"),
         scale_(nn::config_int(json, "scale_factor", 2, 1, 64)),
         image_token_(static_cast<int32_t>(nn::config_int(json, "image_token_id", 128257, 0))) {
-    const Json text = text_part(json);
+    const Json text = idefics3_text_part(json);
     require(text["model_type"] == "llama", "config.json: text_config is of type {}, expected llama",
             text["model_type"].dump());
     DecoderConfig c = llama_config(text);
@@ -141,7 +141,7 @@ class Idefics3 : public nn::CausalLM {
     for (size_t i = 0; i < batch->ids.size(); ++i)
       if (batch->ids[i] == image_token_) batch->media_rows.push_back(static_cast<int64_t>(i));
     require(batch->media.size(0) == static_cast<int64_t>(batch->media_rows.size()),
-            "forward: pixel_values {} make {} features, input_ids holds {} image tokens ({})", all.shape().str(),
+            "forward: pixel_values {} make_idefics3 {} features, input_ids holds {} image tokens ({})", all.shape().str(),
             batch->media.size(0), batch->media_rows.size(), image_token_);
     return {{"image_hidden_states", features}};
   }
@@ -169,26 +169,26 @@ class Idefics3 : public nn::CausalLM {
     return reshape(contiguous(square), {n, (side / s) * (side / s), e * s * s});
   }
 
-  Tower tower_;
+  Idefics3Tower tower_;
   int64_t scale_;
   int32_t image_token_;
   nn::Linear projection_;
   std::optional<Decoder> text_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) { return std::make_unique<Idefics3>(config, w); }
+std::unique_ptr<nn::Model> make_idefics3(const Json& config, const Weights& w) { return std::make_unique<Idefics3>(config, w); }
 
 }  // namespace
 
 extern const ModelEntry model_idefics3{"idefics3",
                                        {"Idefics3ForConditionalGeneration", "Idefics3Model"},
-                                       make,
+                                       make_idefics3,
                                        "model.",
                                        {"rotary_emb.inv_freq", ".position_ids"},
                                        {}};
 extern const ModelEntry model_smolvlm{"smolvlm",
                                       {"SmolVLMForConditionalGeneration", "SmolVLMModel"},
-                                      make,
+                                      make_idefics3,
                                       "model.",
                                       {"rotary_emb.inv_freq", ".position_ids"},
                                       {}};

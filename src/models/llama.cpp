@@ -16,7 +16,7 @@ constexpr DecoderDefaults kLlama{32000, 4096, 11008, 32, 32, 0, 0, 2048}, kMistr
     kOlmo{50304, 4096, 11008, 32, 32, 0, 0, 2048, 1e-5, 10000, "silu", false, 1},
     kSmolLM3{128256, 2048, 11008, 36, 16, 4, 0, 32768, 1e-6, 2000000, "silu", true, 128004};
 
-float number(const Json& c, const char* key, double otherwise) { return static_cast<float>(nn::config_number(c, key, otherwise)); }
+float llama_number(const Json& c, const char* key, double otherwise) { return static_cast<float>(nn::config_number(c, key, otherwise)); }
 
 DecoderConfig like_llama(const Json& json, const DecoderDefaults& defaults) {
   DecoderConfig c(json, defaults);
@@ -41,7 +41,7 @@ DecoderConfig olmo(const Json& json) {
   DecoderConfig c = like_llama(json, kOlmo);
   c.norm = nn::NormKind::plain;
   c.norm_eps = 1e-5f;
-  c.clip_qkv = number(json, "clip_qkv", 0);
+  c.clip_qkv = llama_number(json, "clip_qkv", 0);
   return c;
 }
 
@@ -56,10 +56,10 @@ DecoderConfig olmo2(const Json& json) {
 
 DecoderConfig granite(const Json& json) {
   DecoderConfig c = like_llama(json, kLlama);
-  c.attention.scale = number(json, "attention_multiplier", 1);
-  c.embedding_scale = number(json, "embedding_multiplier", 1);
-  c.residual_scale = number(json, "residual_multiplier", 1);
-  c.logit_scale = 1 / number(json, "logits_scaling", 1);
+  c.attention.scale = llama_number(json, "attention_multiplier", 1);
+  c.embedding_scale = llama_number(json, "embedding_multiplier", 1);
+  c.residual_scale = llama_number(json, "residual_multiplier", 1);
+  c.logit_scale = 1 / llama_number(json, "logits_scaling", 1);
   return c;
 }
 
@@ -91,7 +91,7 @@ Json mistral_metadata(const Json& json) {
   return m;
 }
 
-std::span<const GgufRule> rules(const Json&) {
+std::span<const GgufRule> llama_rules(const Json&) {
   static const std::vector<GgufRule> all = with_decoder_rules({}, true);
   return all;
 }
@@ -103,11 +103,11 @@ DecoderConfig llama_config(const Json& json) { return llama(json); }
 extern const ModelEntry model_llama{
     "llama",
     {"LlamaForCausalLM", "LlamaModel", "LlamaForSequenceClassification", "LlamaForTokenClassification", "LlamaForQuestionAnswering"},
-    make_decoder<llama>, "model.", kDecoderBuffers, {"llama", config_of_llama_gguf, llama_metadata, rules, false, rope_lists}};
+    make_decoder<llama>, "model.", kDecoderBuffers, {"llama", config_of_llama_gguf, llama_metadata, llama_rules, false, rope_lists}};
 extern const ModelEntry model_mistral{
     "mistral",
     {"MistralForCausalLM", "MistralModel", "MistralForSequenceClassification", "MistralForTokenClassification", "MistralForQuestionAnswering"},
-    make_decoder<mistral>, "model.", kDecoderBuffers, {"llama", config_of_llama_gguf, mistral_metadata, rules, false, rope_lists}};
+    make_decoder<mistral>, "model.", kDecoderBuffers, {"llama", config_of_llama_gguf, mistral_metadata, llama_rules, false, rope_lists}};
 extern const ModelEntry model_olmo{"olmo", {"OlmoForCausalLM", "OlmoModel"}, make_decoder<olmo>, "model.", {"rotary_emb.inv_freq"}, {}};
 extern const ModelEntry model_olmo2{"olmo2", {"Olmo2ForCausalLM", "Olmo2Model"}, make_decoder<olmo2>, "model.", {}, {}};
 extern const ModelEntry model_granite{"granite", {"GraniteForCausalLM", "GraniteModel"}, make_decoder<granite>, "model.", {}, {}};

@@ -71,7 +71,7 @@ class Llava : public nn::CausalLM {
     for (size_t i = 0; i < batch->ids.size(); ++i)
       if (batch->ids[i] == image_token_) batch->media_rows.push_back(static_cast<int64_t>(i));
     require(batch->media.size(0) == static_cast<int64_t>(batch->media_rows.size()),
-            "forward: pixel_values {} make {} features, input_ids holds {} image tokens ({})",
+            "forward: pixel_values {} make_llava {} features, input_ids holds {} image tokens ({})",
             in.tensor("pixel_values").shape().str(), batch->media.size(0), batch->media_rows.size(), image_token_);
     return {{"image_hidden_states", batch->media}};
   }
@@ -105,13 +105,13 @@ class Llava : public nn::CausalLM {
   nn::Linear linear1_, linear2_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) { return std::make_unique<Llava>(config, w); }
+std::unique_ptr<nn::Model> make_llava(const Json& config, const Weights& w) { return std::make_unique<Llava>(config, w); }
 
 }  // namespace
 
 extern const ModelEntry model_llava{"llava",
                                     {"LlavaForConditionalGeneration", "LlavaModel"},
-                                    make,
+                                    make_llava,
                                     "",
                                     {".position_ids", "rotary_emb.inv_freq"},
                                     {},

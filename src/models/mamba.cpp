@@ -129,8 +129,8 @@ struct Mixer {
   Tensor a;  // -exp(a_log), computed once where that is not trained
 };
 
-struct Layer {
-  Layer(const MambaConfig& c, const Weights& w, int index) : norm(w, "norm", c.hidden_size, c.layer_norm_epsilon), mixer(c, w / "mixer", index) {}
+struct MambaLayer {
+  MambaLayer(const MambaConfig& c, const Weights& w, int index) : norm(w, "norm", c.hidden_size, c.layer_norm_epsilon), mixer(c, w / "mixer", index) {}
   nn::RmsNorm norm;
   Mixer mixer;
 };
@@ -152,7 +152,7 @@ class Mamba : public nn::CausalLM {
       std::copy(batch.key_mask.begin(), batch.key_mask.end(), mask.data<float>());
     }
     Tensor x = embeddings_.lookup(batch.ids);
-    for (const Layer& layer : layers_) {
+    for (const MambaLayer& layer : layers_) {
       x = nn::layer(x, {}, batch, [&layer, mask](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return in + layer.mixer(layer.norm(in), b, mask); });
       if (states) states->push_back(x);
     }
@@ -170,14 +170,14 @@ class Mamba : public nn::CausalLM {
  private:
   const MambaConfig c_;
   nn::Matrix embeddings_, head_;
-  std::vector<Layer> layers_;
+  std::vector<MambaLayer> layers_;
   nn::RmsNorm norm_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& json, const Weights& w) { return std::make_unique<Mamba>(json, w); }
+std::unique_ptr<nn::Model> make_mamba(const Json& json, const Weights& w) { return std::make_unique<Mamba>(json, w); }
 
 }  // namespace
 
-extern const ModelEntry model_mamba{"mamba", {"MambaForCausalLM", "MambaModel"}, make, "backbone.", {}, {}, {{"backbone.embeddings.", "backbone.embedding."}}};
+extern const ModelEntry model_mamba{"mamba", {"MambaForCausalLM", "MambaModel"}, make_mamba, "backbone.", {}, {}, {{"backbone.embeddings.", "backbone.embedding."}}};
 
 }  // namespace mynah

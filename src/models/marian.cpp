@@ -16,20 +16,20 @@ const BartFamily kM2M = {.positions = BartFamily::Positions::sinusoidal_after_pa
                          .decoder_start_token_id = 2, .scale_embedding = true, .activation_function = "relu", .attention_dropout = 0.1, .layer_dropout = 0.05};
 
 template <const BartFamily& family>
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
+std::unique_ptr<nn::Model> make_marian(const Json& config, const nn::Weights& weights) {
   if (nn::head_kind(config) == nn::HeadKind::causal_lm) return std::make_unique<BartDecoder>(config, weights, family);
   return std::make_unique<Bart>(config, weights, family);
 }
 
-const std::vector<std::string_view> kIgnored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "coder.version", "final_logits_bias"};
+const std::vector<std::string_view> kMarianIgnored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "coder.version", "final_logits_bias"};
 const std::vector<std::string_view> kIgnoredOfM2M = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "coder.version", "final_logits_bias",
                                                      "embed_positions.weight", "embed_positions.weights"};
 
 }  // namespace
 
-extern const ModelEntry model_marian{"marian", {"MarianMTModel", "MarianModel", "MarianForCausalLM"}, make<kMarian>, "model.", kIgnored, {}};
+extern const ModelEntry model_marian{"marian", {"MarianMTModel", "MarianModel", "MarianForCausalLM"}, make_marian<kMarian>, "model.", kMarianIgnored, {}};
 extern const ModelEntry model_pegasus{
-    "pegasus", {"PegasusForConditionalGeneration", "PegasusModel", "PegasusForCausalLM"}, make<kPegasus>, "model.", kIgnored, {}};
-extern const ModelEntry model_m2m_100{"m2m_100", {"M2M100ForConditionalGeneration", "M2M100Model"}, make<kM2M>, "model.", kIgnoredOfM2M, {}};
+    "pegasus", {"PegasusForConditionalGeneration", "PegasusModel", "PegasusForCausalLM"}, make_marian<kPegasus>, "model.", kMarianIgnored, {}};
+extern const ModelEntry model_m2m_100{"m2m_100", {"M2M100ForConditionalGeneration", "M2M100Model"}, make_marian<kM2M>, "model.", kIgnoredOfM2M, {}};
 
 }  // namespace mynah

@@ -6,11 +6,11 @@
 namespace mynah {
 namespace {
 
-const BartFamily kFamily = {.norm_first = true, .rotates_labels = true, .decodes_its_input = true};
+const BartFamily kMbartFamily = {.norm_first = true, .rotates_labels = true, .decodes_its_input = true};
 
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
-  if (nn::head_kind(config) == nn::HeadKind::causal_lm) return std::make_unique<BartDecoder>(config, weights, kFamily);
-  return std::make_unique<Bart>(config, weights, kFamily);
+std::unique_ptr<nn::Model> make_mbart(const Json& config, const nn::Weights& weights) {
+  if (nn::head_kind(config) == nn::HeadKind::causal_lm) return std::make_unique<BartDecoder>(config, weights, kMbartFamily);
+  return std::make_unique<Bart>(config, weights, kMbartFamily);
 }
 
 }  // namespace
@@ -18,7 +18,7 @@ std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) 
 extern const ModelEntry model_mbart{"mbart",
                                     {"MBartForConditionalGeneration", "MBartModel", "MBartForSequenceClassification", "MBartForQuestionAnswering",
                                      "MBartForCausalLM"},
-                                    make,
+                                    make_mbart,
                                     "model.",
                                     {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "coder.version", "final_logits_bias"},
                                     {}};

@@ -30,7 +30,7 @@ Json metadata(const Json& json) {
   return m;
 }
 
-std::span<const GgufRule> rules(const Json&) {
+std::span<const GgufRule> mixtral_rules(const Json&) {
   static const std::vector<GgufRule> all = with_decoder_rules({{"model.layers.{}.block_sparse_moe.gate", "blk.{}.ffn_gate_inp"},
                                                                {"model.layers.{}.block_sparse_moe.experts.{}.w1", "blk.{}.ffn_gate_exps", GgufRule::stacked},
                                                                {"model.layers.{}.block_sparse_moe.experts.{}.w3", "blk.{}.ffn_up_exps", GgufRule::stacked},
@@ -44,6 +44,6 @@ std::span<const GgufRule> rules(const Json&) {
 extern const ModelEntry model_mixtral{
     "mixtral",
     {"MixtralForCausalLM", "MixtralModel", "MixtralForSequenceClassification", "MixtralForTokenClassification", "MixtralForQuestionAnswering"},
-    make_decoder<mixtral>, "model.", kDecoderBuffers, {"llama", config_of_llama_gguf, metadata, rules, false, rope_lists}};
+    make_decoder<mixtral>, "model.", kDecoderBuffers, {"llama", config_of_llama_gguf, metadata, mixtral_rules, false, rope_lists}};
 
 }  // namespace mynah

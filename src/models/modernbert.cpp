@@ -19,7 +19,7 @@ using nn::HeadKind;
 using nn::Init;
 using nn::Weights;
 
-struct Config {
+struct ModernbertConfig {
   int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, local_attention, global_every;
   int32_t pad_token_id;
   float norm_eps, embedding_dropout, attention_dropout, mlp_dropout, classifier_dropout;
@@ -27,7 +27,7 @@ struct Config {
   Activation act, classifier_act;
   Init init;
 
-  explicit Config(const Json& c)
+  explicit ModernbertConfig(const Json& c)
       : vocab_size(nn::config_int(c, "vocab_size", 50368)),
         hidden_size(nn::config_int(c, "hidden_size", 768)),
         intermediate_size(nn::config_int(c, "intermediate_size", 1152)),
@@ -60,7 +60,7 @@ struct Config {
 };
 
 // Rope of the global layers or the local ones: a base each, or settings for each kind of layer as transformers 5 spells them.
-nn::Rope rope_of(const Json& c, const Config& config, bool global) {
+nn::Rope rope_of(const Json& c, const ModernbertConfig& config, bool global) {
   Json one = c;
   const char* kind = global ? "full_attention" : "sliding_attention";
   if (c.contains("rope_parameters") && c["rope_parameters"].is_object() && c["rope_parameters"].contains(kind)) {
@@ -72,8 +72,8 @@ nn::Rope rope_of(const Json& c, const Config& config, bool global) {
   return {one, config.hidden_size / config.num_attention_heads};
 }
 
-struct Layer {
-  Layer(const Config& c, const Weights& w, bool is_global, bool first)
+struct ModernbertLayer {
+  ModernbertLayer(const ModernbertConfig& c, const Weights& w, bool is_global, bool first)
       : global(is_global),
         qkv(w / "attn", "Wqkv", c.hidden_size, 3 * c.hidden_size, c.init, c.attention_bias),
         out(w / "attn", "Wo", c.hidden_size, c.hidden_size, c.init, c.attention_bias),
@@ -148,7 +148,7 @@ class ModernBert : public nn::EncoderModel {
   int64_t vocabulary_size() const override { return c_.vocab_size; }
 
  private:
-  Tensor forward(const Layer& layer, Tensor x, const nn::TokenBatch& batch, int index, const std::pair<Tensor, Tensor>& turns) const {
+  Tensor forward(const ModernbertLayer& layer, Tensor x, const nn::TokenBatch& batch, int index, const std::pair<Tensor, Tensor>& turns) const {
     const int64_t n = x.size(0), d = c_.hidden_size / c_.num_attention_heads;
     const Tensor qkv = layer.qkv(layer.attn_norm.weight.defined() ? layer.attn_norm(x) : x);
     const auto heads = [&](int64_t part) { return nn::split_heads(narrow(qkv, 1, part * c_.hidden_size, c_.hidden_size), n, c_.num_attention_heads, d); };
@@ -178,25 +178,25 @@ class ModernBert : public nn::EncoderModel {
     return cat(rows, 0);
   }
 
-  Config c_;
+  ModernbertConfig c_;
   nn::Rope global_rope_, local_rope_;
   nn::Matrix words_;
   nn::LayerNorm embedding_norm_, final_norm_;
-  std::vector<Layer> layers_;
+  std::vector<ModernbertLayer> layers_;
   nn::Linear dense_, classifier_;
   nn::LayerNorm head_norm_;
   nn::Matrix decoder_;
   Tensor decoder_bias_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<ModernBert>(config, weights); }
+std::unique_ptr<nn::Model> make_modernbert(const Json& config, const Weights& weights) { return std::make_unique<ModernBert>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_modernbert{"modernbert",
                                          {"ModernBertModel", "ModernBertForMaskedLM", "ModernBertForSequenceClassification",
                                           "ModernBertForTokenClassification", "ModernBertForQuestionAnswering", "ModernBertForMultipleChoice"},
-                                         make,
+                                         make_modernbert,
                                          "model.",
                                          {"decoder.weight", ".inv_freq"},
                                          {}};

@@ -10,7 +10,7 @@
 namespace mynah {
 namespace {
 
-const BertFamily kFamily = {
+const BertFamily kMpnetFamily = {
     .base = "mpnet",
     .layer = {"attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o", "attention.LayerNorm", "intermediate.dense", "output.dense",
               "output.LayerNorm", ""},
@@ -25,7 +25,7 @@ const BertFamily kFamily = {
 constexpr int64_t kBuckets = 32, kMaxDistance = 128;
 
 // Padding has id 1, whatever the config says.
-BertConfig config_of(const Json& c) {
+BertConfig mpnet_config_of(const Json& c) {
   Json bert = nn::with_defaults(c, {{"vocab_size", 30527}});
   bert["pad_token_id"] = 1;
   bert["type_vocab_size"] = 0;
@@ -36,7 +36,7 @@ BertConfig config_of(const Json& c) {
 class MPNet : public BertEncoder {
  public:
   MPNet(const Json& json, const nn::Weights& w)
-      : BertEncoder(json, config_of(json), w, kFamily),
+      : BertEncoder(json, mpnet_config_of(json), w, kMpnetFamily),
         bias_((w / "mpnet" / "encoder" / "relative_attention_bias").tensor(
             "weight", {nn::config_int(json, "relative_attention_num_buckets", kBuckets, kBuckets), c_.num_attention_heads}, c_.init())) {}
 
@@ -51,14 +51,14 @@ class MPNet : public BertEncoder {
   Tensor bias_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) { return std::make_unique<MPNet>(config, weights); }
+std::unique_ptr<nn::Model> make_mpnet(const Json& config, const nn::Weights& weights) { return std::make_unique<MPNet>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_mpnet{"mpnet",
                                     {"MPNetModel", "MPNetForMaskedLM", "MPNetForSequenceClassification", "MPNetForTokenClassification",
                                      "MPNetForQuestionAnswering", "MPNetForMultipleChoice"},
-                                    make,
+                                    make_mpnet,
                                     "mpnet.",
                                     {".position_ids", "lm_head.decoder.weight", "lm_head.decoder.bias"},
                                     {}};

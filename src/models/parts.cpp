@@ -11,7 +11,7 @@ namespace mynah {
 namespace {
 
 // Makes the first architecture of the family that `fits`.
-std::unique_ptr<nn::Model> make(const Json& part, const nn::Weights& w, const char* what,
+std::unique_ptr<nn::Model> make_parts(const Json& part, const nn::Weights& w, const char* what,
                                 bool (*fits)(std::string_view architecture)) {
   std::string type = nn::config_string(part, "model_type", "");
   Json config = part;
@@ -42,12 +42,12 @@ Json config_part(const Json& config, const char* key, const char* model_type) {
 }
 
 std::unique_ptr<nn::Model> make_text_model(const Json& part, const nn::Weights& w) {
-  return make(part, w, "a text model",
+  return make_parts(part, w, "a text model",
               [](std::string_view name) { return name.ends_with("ForCausalLM") || name.ends_with("LMHeadModel"); });
 }
 
 std::unique_ptr<nn::Model> make_image_tower(const Json& part, const nn::Weights& w) {
-  return make(part, w, "an image tower", [](std::string_view name) { return name.ends_with("Model"); });
+  return make_parts(part, w, "an image tower", [](std::string_view name) { return name.ends_with("Model"); });
 }
 
 }  // namespace mynah

@@ -63,16 +63,16 @@ DecoderConfig qwen3_moe(const Json& json) {
   return c;
 }
 
-Json config_from_gguf(const Json& m, const char* type, const char* architecture) {
+Json qwen_config_from_gguf(const Json& m, const char* type, const char* architecture) {
   Json c = decoder_config_from_gguf(m, type, architecture);
   c["hidden_act"] = "silu";
   c["attention_bias"] = gguf_has(m, "blk.0.attn_q.bias");
   return c;
 }
-Json qwen2_from_gguf(const Json& m) { return config_from_gguf(m, "qwen2", "Qwen2ForCausalLM"); }
-Json qwen3_from_gguf(const Json& m) { return config_from_gguf(m, "qwen3", "Qwen3ForCausalLM"); }
+Json qwen2_from_gguf(const Json& m) { return qwen_config_from_gguf(m, "qwen2", "Qwen2ForCausalLM"); }
+Json qwen3_from_gguf(const Json& m) { return qwen_config_from_gguf(m, "qwen3", "Qwen3ForCausalLM"); }
 Json qwen3_moe_from_gguf(const Json& m) {
-  Json c = config_from_gguf(m, "qwen3_moe", "Qwen3MoeForCausalLM");
+  Json c = qwen_config_from_gguf(m, "qwen3_moe", "Qwen3MoeForCausalLM");
   c.update({{"num_experts", m.at("expert_count")}, {"num_experts_per_tok", m.at("expert_used_count")}, {"moe_intermediate_size", m.at("expert_feed_forward_length")},
             {"norm_topk_prob", true}});
   return c;
@@ -91,7 +91,7 @@ Json qwen3_moe_metadata(const Json& json) {
   return m;
 }
 
-std::span<const GgufRule> rules(const Json&) {
+std::span<const GgufRule> qwen_rules(const Json&) {
   static const std::vector<GgufRule> all = with_decoder_rules({{"model.layers.{}.mlp.gate", "blk.{}.ffn_gate_inp"},
                                                                {"model.layers.{}.mlp.experts.{}.gate_proj", "blk.{}.ffn_gate_exps", GgufRule::stacked},
                                                                {"model.layers.{}.mlp.experts.{}.up_proj", "blk.{}.ffn_up_exps", GgufRule::stacked},
@@ -104,14 +104,14 @@ std::span<const GgufRule> rules(const Json&) {
 extern const ModelEntry model_qwen2{
     "qwen2",
     {"Qwen2ForCausalLM", "Qwen2Model", "Qwen2ForSequenceClassification", "Qwen2ForTokenClassification", "Qwen2ForQuestionAnswering"},
-    make_decoder<qwen2>, "model.", kDecoderBuffers, {"qwen2", qwen2_from_gguf, metadata<qwen2>, rules, false, rope_lists}};
+    make_decoder<qwen2>, "model.", kDecoderBuffers, {"qwen2", qwen2_from_gguf, metadata<qwen2>, qwen_rules, false, rope_lists}};
 extern const ModelEntry model_qwen3{
     "qwen3",
     {"Qwen3ForCausalLM", "Qwen3Model", "Qwen3ForSequenceClassification", "Qwen3ForTokenClassification", "Qwen3ForQuestionAnswering"},
-    make_decoder<qwen3>, "model.", kDecoderBuffers, {"qwen3", qwen3_from_gguf, metadata<qwen3>, rules, false, rope_lists}};
+    make_decoder<qwen3>, "model.", kDecoderBuffers, {"qwen3", qwen3_from_gguf, metadata<qwen3>, qwen_rules, false, rope_lists}};
 extern const ModelEntry model_qwen3_moe{
     "qwen3_moe",
     {"Qwen3MoeForCausalLM", "Qwen3MoeModel", "Qwen3MoeForSequenceClassification", "Qwen3MoeForTokenClassification", "Qwen3MoeForQuestionAnswering"},
-    make_decoder<qwen3_moe>, "model.", kDecoderBuffers, {"qwen3moe", qwen3_moe_from_gguf, qwen3_moe_metadata, rules}};
+    make_decoder<qwen3_moe>, "model.", kDecoderBuffers, {"qwen3moe", qwen3_moe_from_gguf, qwen3_moe_metadata, qwen_rules}};
 
 }  // namespace mynah

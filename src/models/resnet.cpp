@@ -37,10 +37,10 @@ class ResNet : public nn::VisionModel {
   nn::Linear classifier_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<ResNet>(config, weights); }
+std::unique_ptr<nn::Model> make_resnet(const Json& config, const Weights& weights) { return std::make_unique<ResNet>(config, weights); }
 
 }  // namespace
 
-extern const ModelEntry model_resnet{"resnet", {"ResNetForImageClassification", "ResNetModel"}, make, "resnet.", {".num_batches_tracked"}, {}};
+extern const ModelEntry model_resnet{"resnet", {"ResNetForImageClassification", "ResNetModel"}, make_resnet, "resnet.", {".num_batches_tracked"}, {}};
 
 }  // namespace mynah

@@ -9,7 +9,7 @@
 namespace mynah {
 namespace {
 
-const BertFamily kFamily = {
+const BertFamily kRobertaFamily = {
     .base = "roberta",
     .heads = {.pooler = "roberta.pooler.dense",
               .masked_lm = {"lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias"},
@@ -20,12 +20,12 @@ const BertFamily kFamily = {
     .positions_after_padding = true,
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const nn::Weights& weights) {
-  return std::make_unique<BertEncoder>(config, BertConfig(nn::with_defaults(config, {{"vocab_size", 50265}, {"pad_token_id", 1}})), weights, kFamily);
+std::unique_ptr<nn::Model> make_roberta(const Json& config, const nn::Weights& weights) {
+  return std::make_unique<BertEncoder>(config, BertConfig(nn::with_defaults(config, {{"vocab_size", 50265}, {"pad_token_id", 1}})), weights, kRobertaFamily);
 }
 
 ModelEntry entry(const char* model_type, std::vector<std::string_view> architectures) {
-  return {model_type, std::move(architectures), make, "roberta.", {".position_ids", "lm_head.decoder.weight", "lm_head.decoder.bias"}, {}};
+  return {model_type, std::move(architectures), make_roberta, "roberta.", {".position_ids", "lm_head.decoder.weight", "lm_head.decoder.bias"}, {}};
 }
 
 }  // namespace

@@ -22,10 +22,10 @@ using nn::HeadKind;
 using nn::Init;
 using nn::Weights;
 
-constexpr float kEps = 1e-5f;  // whatever layer_norm_eps says, as in the reference
+constexpr float kSegformerEps = 1e-5f;  // whatever layer_norm_eps says, as in the reference
 
-struct Config {
-  explicit Config(const Json& c)
+struct SegformerConfig {
+  explicit SegformerConfig(const Json& c)
       : num_channels(nn::config_int(c, "num_channels", 3)),
         blocks(static_cast<size_t>(nn::config_int(c, "num_encoder_blocks", 4, 1, 64))),
         depths(list(c, "depths", {2, 2, 2, 2})),
@@ -67,16 +67,16 @@ struct Config {
   Init init() const { return Init::with_std(initializer_range); }
 };
 
-struct Layer {
-  Layer(const Config& c, const Weights& w, size_t block, float path)
+struct SegformerLayer {
+  SegformerLayer(const SegformerConfig& c, const Weights& w, size_t block, float path)
       : heads(c.heads[block]),
         ratio(c.sr_ratios[block]),
         size(c.hidden_sizes[block]),
-        before(w, "layer_norm_1", size, kEps),
+        before(w, "layer_norm_1", size, kSegformerEps),
         q(w / "attention" / "self", "query", size, size, c.init()),
         kv(w / "attention" / "self", {"key", "value"}, size, {size, size}, c.init()),
         out(w / "attention" / "output", "dense", size, size, c.init()),
-        after(w, "layer_norm_2", size, kEps),
+        after(w, "layer_norm_2", size, kSegformerEps),
         up(w / "mlp", "dense1", size, c.inner[block], c.init()),
         depthwise(w / "mlp" / "dwconv", "dwconv", c.inner[block], c.inner[block], 3, c.init(), c.inner[block]),
         down(w / "mlp", "dense2", c.inner[block], size, c.init()),
@@ -86,7 +86,7 @@ struct Layer {
         path_drop(path) {
     if (ratio == 1) return;
     reduce.emplace(w / "attention" / "self", "sr", size, size, ratio, c.init());
-    reduced_norm = nn::LayerNorm(w / "attention" / "self", "layer_norm", size, kEps);
+    reduced_norm = nn::LayerNorm(w / "attention" / "self", "layer_norm", size, kSegformerEps);
   }
 
   // Rows of maps [B,h,w].
@@ -129,11 +129,11 @@ struct Layer {
   nn::LayerNorm reduced_norm;
 };
 
-struct Block {
-  Block(const Config& c, const Weights& w, size_t i, StochasticDepth* paths)
+struct SegformerBlock {
+  SegformerBlock(const SegformerConfig& c, const Weights& w, size_t i, StochasticDepth* paths)
       : patches(w / "patch_embeddings" / static_cast<int64_t>(i), "proj", i == 0 ? c.num_channels : c.hidden_sizes[i - 1], c.hidden_sizes[i], c.patch_sizes[i], c.init()),
-        patch_norm(w / "patch_embeddings" / static_cast<int64_t>(i), "layer_norm", c.hidden_sizes[i], kEps),
-        norm(w / "layer_norm", std::to_string(i), c.hidden_sizes[i], kEps),
+        patch_norm(w / "patch_embeddings" / static_cast<int64_t>(i), "layer_norm", c.hidden_sizes[i], kSegformerEps),
+        norm(w / "layer_norm", std::to_string(i), c.hidden_sizes[i], kSegformerEps),
         stride(c.strides[i]) {
     for (int64_t j = 0; j < c.depths[i]; ++j) layers.emplace_back(c, w / "block" / static_cast<int64_t>(i) / j, i, paths->next());
   }
@@ -143,21 +143,21 @@ struct Block {
     const Tensor planes = patches.forward(x, {stride, stride}, {padding, padding});
     const MapSize map(planes);
     Tensor rows = patch_norm(map_rows(planes));
-    for (const Layer& layer : layers) rows = nn::recomputed([&layer, map](const std::vector<Tensor>& t) { return layer.forward(t[0], map); }, {rows});
+    for (const SegformerLayer& layer : layers) rows = nn::recomputed([&layer, map](const std::vector<Tensor>& t) { return layer.forward(t[0], map); }, {rows});
     return maps_of(norm(rows), map);
   }
 
   MapConvolution patches;
   nn::LayerNorm patch_norm, norm;
   int64_t stride;
-  std::vector<Layer> layers;
+  std::vector<SegformerLayer> layers;
 };
 
 // All maps at the size of the first one, mixed, and a class for each place.
 struct DecodeHead {
-  DecodeHead(const Config& c, const Weights& w, int64_t labels)
+  DecodeHead(const SegformerConfig& c, const Weights& w, int64_t labels)
       : fuse((w / "linear_fuse").tensor("weight", {c.decoder_hidden_size, c.decoder_hidden_size * static_cast<int64_t>(c.blocks), 1, 1}, c.init())),
-        norm(w, "batch_norm", c.decoder_hidden_size, kEps),
+        norm(w, "batch_norm", c.decoder_hidden_size, kSegformerEps),
         classifier(w, "classifier", c.decoder_hidden_size, labels, 1, c.init()),
         drop(c.classifier_dropout_prob) {
     for (size_t i = 0; i < c.blocks; ++i) projections.emplace_back(w / "linear_c" / static_cast<int64_t>(i), "proj", c.hidden_sizes[i], c.decoder_hidden_size, c.init());
@@ -190,7 +190,7 @@ class Segformer : public nn::VisionModel {
  protected:
   nn::NamedTensors look(const Tensor& pixels, bool, std::vector<Tensor>* states) const override {
     std::vector<Tensor> maps;
-    for (const Block& block : blocks_) maps.push_back(block.forward(maps.empty() ? pixels : maps.back()));
+    for (const SegformerBlock& block : blocks_) maps.push_back(block.forward(maps.empty() ? pixels : maps.back()));
     const auto as_given = [&](size_t i) {
       const MapSize map(maps[i]);
       return i + 1 < maps.size() || c_.reshape_last_stage ? maps[i] : reshape(map_rows(maps[i]), {map.images, map.height * map.width, maps[i].size(1)});
@@ -203,19 +203,19 @@ class Segformer : public nn::VisionModel {
   int64_t channels() const override { return c_.num_channels; }
 
  private:
-  Config c_;
-  std::vector<Block> blocks_;
+  SegformerConfig c_;
+  std::vector<SegformerBlock> blocks_;
   nn::Linear classifier_;
   std::optional<DecodeHead> head_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<Segformer>(config, weights); }
+std::unique_ptr<nn::Model> make_segformer(const Json& config, const Weights& weights) { return std::make_unique<Segformer>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_segformer{"segformer",
                                         {"SegformerForSemanticSegmentation", "SegformerForImageClassification", "SegformerModel"},
-                                        make,
+                                        make_segformer,
                                         "segformer.",
                                         {".num_batches_tracked"},
                                         {}};

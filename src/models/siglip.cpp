@@ -18,8 +18,8 @@ using nn::Inputs;
 using nn::NamedTensors;
 using nn::Weights;
 
-struct TextTower {
-  TextTower(const Json& c, const Weights& w)
+struct SiglipTextTower {
+  SiglipTextTower(const Json& c, const Weights& w)
       : config(c, 768, 12, 12, 3072, "gelu_pytorch_tanh", 1e-6),
         vocab_size(nn::config_int(c, "vocab_size", 32000)),
         max_positions(nn::config_int(c, "max_position_embeddings", 64)),
@@ -84,8 +84,8 @@ struct AttentionPool {
   ClipMLP mlp;
 };
 
-struct ImageTower {
-  ImageTower(const Json& c, const Weights& w, bool pools)
+struct SiglipImageTower {
+  SiglipImageTower(const Json& c, const Weights& w, bool pools)
       : config(c, 768, 12, 12, 3072, "gelu_pytorch_tanh", 1e-6),
         patches(c, config, w / "embeddings", false),
         stack(config, w / "encoder"),
@@ -163,17 +163,17 @@ class Siglip : public nn::Model {
 
   const Json json_;
   nn::HeadKind kind_;
-  std::optional<TextTower> text_;
-  std::optional<ImageTower> image_;
+  std::optional<SiglipTextTower> text_;
+  std::optional<SiglipImageTower> image_;
   Tensor logit_scale_, logit_bias_;
   nn::Linear classifier_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<Siglip>(config, weights); }
+std::unique_ptr<nn::Model> make_siglip(const Json& config, const Weights& weights) { return std::make_unique<Siglip>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_siglip{
-    "siglip", {"SiglipModel", "SiglipTextModel", "SiglipVisionModel", "SiglipForImageClassification"}, make, "", {".position_ids"}, {}};
+    "siglip", {"SiglipModel", "SiglipTextModel", "SiglipVisionModel", "SiglipForImageClassification"}, make_siglip, "", {".position_ids"}, {}};
 
 }  // namespace mynah

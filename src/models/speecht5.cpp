@@ -24,10 +24,6 @@ namespace {
 
 using nn::NamedTensors;
 using nn::Weights;
-using speecht5::Config;
-using speecht5::Decoder;
-using speecht5::Encoder;
-using speecht5::Memory;
 
 // Sines and cosines by turns, as far as a learned factor lets them through.
 struct ScaledPositions {
@@ -54,7 +50,7 @@ struct ScaledPositions {
 };
 
 struct TextEncoderPrenet {
-  TextEncoderPrenet(const Config& c, const Weights& w)
+  TextEncoderPrenet(const speecht5::Config& c, const Weights& w)
       : padding(static_cast<int32_t>(c.pad_token_id)),
         tokens(w.matrix("embed_tokens", c.vocab_size, c.hidden_size, c.init())),
         positions(w / "encode_positions", c.hidden_size, c.max_text_positions) {}
@@ -70,7 +66,7 @@ struct TextEncoderPrenet {
 // Frames and a voice as the decoder reads them. Its dropout is part of the model and never off (arXiv:1712.05884, 2.2),
 // unless the config's probability is 0.
 struct SpeechDecoderPrenet {
-  SpeechDecoderPrenet(const Config& c, const Weights& w)
+  SpeechDecoderPrenet(const speecht5::Config& c, const Weights& w)
       : probability(c.speech_decoder_prenet_dropout),
         final_layer(w, "final_layer", c.speech_decoder_prenet_units, c.hidden_size, c.init()),
         positions(w / "encode_positions", c.hidden_size, c.max_speech_positions),
@@ -122,7 +118,7 @@ struct SpeechDecoderPrenet {
 };
 
 struct Postnet {
-  Postnet(const Config& c, const Weights& w)
+  Postnet(const speecht5::Config& c, const Weights& w)
       : bins(c.num_mel_bins),
         feat_out(w, "feat_out", c.hidden_size, c.num_mel_bins * c.reduction_factor, c.init()),
         prob_out(w, "prob_out", c.hidden_size, c.reduction_factor, c.init()) {
@@ -166,7 +162,7 @@ Tensor softplus(const Tensor& x) { return relu(x) + log(add(exp(neg(abs(x))), 1.
 class SpectrogramLoss {
  public:
   // labels [B,L,M], -100 where nothing is compared; text [B*S], which tokens count.
-  SpectrogramLoss(const Config& c, const Tensor& labels, std::vector<uint8_t> text)
+  SpectrogramLoss(const speecht5::Config& c, const Tensor& labels, std::vector<uint8_t> text)
       : c_(c),
         rows_(labels.size(0)),
         length_(labels.size(1)),
@@ -237,7 +233,7 @@ class SpectrogramLoss {
     return total * (1 / static_cast<float>(pairs * heads * static_cast<int64_t>(attention.size())));
   }
 
-  const Config& c_;
+  const speecht5::Config& c_;
   int64_t rows_, length_, bins_;
   std::vector<uint8_t> text_;
   Tensor target_, counts_;
@@ -281,7 +277,7 @@ class TextToSpeech : public nn::SpectrogramModel {
       frames = in.floats("decoder_input_values", {rows, -1, c_.num_mel_bins});
       frame_mask = in.mask("decoder_attention_mask", {rows, frames.size(1)});
     } else {
-      require(labels.defined(), "forward: decoder_input_values is missing, and there are no labels to make it of");
+      require(labels.defined(), "forward: decoder_input_values is missing, and there are no labels to make_speecht5 it of");
       frames = shifted(labels);
       const std::vector<uint8_t> whole = in.mask("decoder_attention_mask", {rows, labels.size(1)});
       for (size_t i = static_cast<size_t>(c_.reduction_factor) - 1; i < whole.size();
@@ -313,7 +309,7 @@ class TextToSpeech : public nn::SpectrogramModel {
   }
 
   // Frame by frame until the end is likely enough, as the reference's generate_speech.
-  Tensor spectrogram(std::span<const int32_t> ids, const nn::SpeechSettings& settings) const override {
+  Tensor spectrogram(std::span<const int32_t> ids, const nn::VoiceSettings& settings) const override {
     const NoGrad none;
     require(!ids.empty(), "speech: no tokens to speak");
     for (const int32_t id : ids)
@@ -322,7 +318,7 @@ class TextToSpeech : public nn::SpectrogramModel {
                 settings.speaker_embedding.shape() == Shape{1, c_.speaker_embedding_dim},
             "speech: this model needs speaker_embeddings, {} numbers that describe a voice", c_.speaker_embedding_dim);
     const Shape shape{1, static_cast<int64_t>(ids.size())};
-    const Memory memory = decoder_.remember(encoder_(prenet_({ids.begin(), ids.end()}, shape), {}, nullptr), {});
+    const speecht5::Memory memory = decoder_.remember(encoder_(prenet_({ids.begin(), ids.end()}, shape), {}, nullptr), {});
     const double each = static_cast<double>(shape[1]) / static_cast<double>(c_.reduction_factor);
     const auto most = std::min(static_cast<int64_t>(each * settings.maxlenratio), c_.max_speech_positions),
                least = static_cast<int64_t>(each * settings.minlenratio);
@@ -354,11 +350,11 @@ class TextToSpeech : public nn::SpectrogramModel {
     return y;
   }
 
-  Config c_;
+  speecht5::Config c_;
   TextEncoderPrenet prenet_;
-  Encoder encoder_;
+  speecht5::Encoder encoder_;
   SpeechDecoderPrenet decoder_prenet_;
-  Decoder decoder_;
+  speecht5::Decoder decoder_;
   Postnet postnet_;
 };
 
@@ -405,7 +401,7 @@ class Vocoder : public nn::VocoderModel {
   Tensor mean_, scale_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) {
+std::unique_ptr<nn::Model> make_speecht5(const Json& config, const Weights& w) {
   const std::string architecture =
       config.contains("architectures") ? config["architectures"][0].get<std::string>() : "";
   if (architecture == "SpeechT5ForSpeechToText") return speecht5::make_speech_to_text(config, w);
@@ -417,7 +413,7 @@ std::unique_ptr<nn::Model> make_vocoder(const Json& config, const Weights& w) {
 
 }  // namespace
 
-extern const ModelEntry model_speecht5{"speecht5",  {"SpeechT5ForTextToSpeech", "SpeechT5ForSpeechToText"}, make,
+extern const ModelEntry model_speecht5{"speecht5",  {"SpeechT5ForTextToSpeech", "SpeechT5ForSpeechToText"}, make_speecht5,
                                        "speecht5.", {".masked_spec_embed", ".num_batches_tracked"},         {}};
 extern const ModelEntry model_hifigan{"hifigan", {"SpeechT5HifiGan"}, make_vocoder, "", {}, {}};
 

@@ -21,11 +21,11 @@ namespace {
 using nn::HeadKind;
 using nn::Weights;
 
-constexpr float kInnerEps = 1e-5f;     // of the norms behind patches and before they merge
+constexpr float kSwinInnerEps = 1e-5f;     // of the norms behind patches and before they merge
 constexpr float kOtherRegion = -100;   // what the reference adds to scores between regions that the shift brought together
 
-struct Config {
-  explicit Config(const Json& c)
+struct SwinConfig {
+  explicit SwinConfig(const Json& c)
       : num_channels(nn::config_int(c, "num_channels", 3)),
         patch_size(nn::config_pair(c, "patch_size", 4)),
         embed_dim(nn::config_int(c, "embed_dim", 96)),
@@ -106,8 +106,8 @@ struct Windows {
   std::vector<int> regions;
 };
 
-struct Layer {
-  Layer(const Config& c, const Weights& w, size_t stage, int64_t number, float path)
+struct SwinLayer {
+  SwinLayer(const SwinConfig& c, const Weights& w, size_t stage, int64_t number, float path)
       : size(c.size(stage)),
         heads(c.heads[stage]),
         window(c.window),
@@ -132,7 +132,7 @@ struct Layer {
   }
 
  private:
-  int64_t inner(const Config& c) const { return static_cast<int64_t>(c.mlp_ratio * static_cast<double>(size)); }
+  int64_t inner(const SwinConfig& c) const { return static_cast<int64_t>(c.mlp_ratio * static_cast<double>(size)); }
 
   Tensor attend(const Tensor& x, const Windows& windows) const {
     const int64_t rows = x.size(0), length = window * window, head = size / heads;
@@ -179,8 +179,8 @@ struct Layer {
 
 // Two by two places become one.
 struct Merging {
-  Merging(const Config& c, const Weights& w, size_t stage)
-      : norm(w, "norm", 4 * c.size(stage), kInnerEps), reduction(w, "reduction", 4 * c.size(stage), 2 * c.size(stage), c.init(), false) {}
+  Merging(const SwinConfig& c, const Weights& w, size_t stage)
+      : norm(w, "norm", 4 * c.size(stage), kSwinInnerEps), reduction(w, "reduction", 4 * c.size(stage), 2 * c.size(stage), c.init(), false) {}
   Tensor forward(const Tensor& x, MapSize* map) const {
     const Tensor maps = padded(maps_of(x, *map), 2, 2);
     map->height = maps.size(2) / 2;
@@ -201,7 +201,7 @@ class Swin : public nn::VisionModel {
     const Weights patches = w / "embeddings" / "patch_embeddings" / "projection";
     projection_ = patches.tensor("weight", {c_.embed_dim, c_.num_channels, c_.patch_size[0], c_.patch_size[1]}, c_.init());
     projection_bias_ = patches.tensor("bias", {c_.embed_dim}, nn::Init::zeros());
-    patch_norm_ = nn::LayerNorm(w / "embeddings", "norm", c_.embed_dim, kInnerEps);
+    patch_norm_ = nn::LayerNorm(w / "embeddings", "norm", c_.embed_dim, kSwinInnerEps);
     StochasticDepth paths(c_.drop_path_rate, c_.depths);
     for (size_t s = 0; s < c_.depths.size(); ++s) {
       const Weights stage = w / "encoder" / "layers" / static_cast<int64_t>(s);
@@ -224,7 +224,7 @@ class Swin : public nn::VisionModel {
     for (size_t s = 0; s < stages_.size(); ++s) {
       require(std::min(map.height, map.width) >= c_.window, "forward: stage {} has a map of {}x{}, which is smaller than a window of {}; give a larger picture", s + 1,
               map.height, map.width, c_.window);
-      for (const Layer& layer : stages_[s]) x = nn::recomputed([&layer, map](const std::vector<Tensor>& t) { return layer.forward(t[0], map); }, {x});
+      for (const SwinLayer& layer : stages_[s]) x = nn::recomputed([&layer, map](const std::vector<Tensor>& t) { return layer.forward(t[0], map); }, {x});
       if (s < mergings_.size()) x = mergings_[s].forward(x, &map);
       if (states) states->push_back(by_image(x));
     }
@@ -235,21 +235,21 @@ class Swin : public nn::VisionModel {
   int64_t channels() const override { return c_.num_channels; }
 
  private:
-  Config c_;
+  SwinConfig c_;
   Tensor projection_, projection_bias_;
   nn::LayerNorm patch_norm_, norm_;
-  std::vector<std::vector<Layer>> stages_;
+  std::vector<std::vector<SwinLayer>> stages_;
   std::vector<Merging> mergings_;
   nn::Linear classifier_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) { return std::make_unique<Swin>(config, w, w / "swin", true); }
+std::unique_ptr<nn::Model> make_swin(const Json& config, const Weights& w) { return std::make_unique<Swin>(config, w, w / "swin", true); }
 std::unique_ptr<nn::Model> make_donut(const Json& config, const Weights& w) { return std::make_unique<Swin>(config, w, w, false); }
 
 }  // namespace
 
 extern const ModelEntry model_swin{
-    "swin", {"SwinForImageClassification", "SwinModel"}, make, "swin.", {".relative_position_index", "embeddings.mask_token", ".attn_mask"}, {}};
+    "swin", {"SwinForImageClassification", "SwinModel"}, make_swin, "swin.", {".relative_position_index", "embeddings.mask_token", ".attn_mask"}, {}};
 extern const ModelEntry model_donut_swin{
     "donut-swin", {"DonutSwinModel"}, make_donut, "", {".relative_position_index", "embeddings.mask_token", ".attn_mask"}, {}};
 

@@ -25,14 +25,14 @@ using nn::HeadKind;
 using nn::Init;
 using nn::Weights;
 
-struct Config {
+struct T5Config {
   int64_t vocab_size, d_model, d_kv, d_ff, num_layers, num_decoder_layers, num_heads, relative_attention_num_buckets,
       relative_attention_max_distance;
   float layer_norm_epsilon, initializer_factor, dropout_rate;
   bool tie_word_embeddings, scale_decoder_outputs, gated, table_per_layer;
   Activation act;
 
-  explicit Config(const Json& c)
+  explicit T5Config(const Json& c)
       : vocab_size(nn::config_int(c, "vocab_size", 32128)),
         d_model(nn::config_int(c, "d_model", 512)),
         d_kv(nn::config_int(c, "d_kv", 64)),
@@ -58,8 +58,8 @@ struct Config {
   Init init(int64_t fan_in) const { return Init::with_std(initializer_factor / std::sqrt(static_cast<float>(fan_in))); }
 };
 
-struct Attention {
-  Attention(const Config& c, const Weights& w)
+struct T5Attention {
+  T5Attention(const T5Config& c, const Weights& w)
       : heads(c.num_heads),
         d(c.d_kv),
         q(w, "q", c.d_model, heads * d, Init::with_std(c.initializer_factor / std::sqrt(static_cast<float>(c.d_model * c.d_kv))), false),
@@ -80,8 +80,8 @@ struct Attention {
   nn::Linear o;
 };
 
-struct FeedForward {
-  FeedForward(const Config& c, const Weights& w)
+struct T5FeedForward {
+  T5FeedForward(const T5Config& c, const Weights& w)
       : gated(c.gated), act(c.act), drop(c.dropout_rate), wo(w, "wo", c.d_ff, c.d_model, c.init(c.d_ff), false) {
     if (gated) wi = nn::JoinedLinear(w, {"wi_0", "wi_1"}, c.d_model, {c.d_ff, c.d_ff}, c.init(c.d_model), false);
     else wi = nn::JoinedLinear(w, {"wi"}, c.d_model, {c.d_ff}, c.init(c.d_model), false);
@@ -95,8 +95,8 @@ struct FeedForward {
   nn::Linear wo;
 };
 
-struct Block {
-  Block(const Config& c, const Weights& w, bool decoder)
+struct T5Block {
+  T5Block(const T5Config& c, const Weights& w, bool decoder)
       : self_norm(w / "layer" / 0, "layer_norm", c.d_model, c.layer_norm_epsilon),
         self(c, w / "layer" / 0 / "SelfAttention"),
         ff_norm(w / "layer" / (decoder ? 2 : 1), "layer_norm", c.d_model, c.layer_norm_epsilon),
@@ -107,15 +107,15 @@ struct Block {
   }
 
   nn::RmsNorm self_norm;
-  Attention self;
+  T5Attention self;
   nn::RmsNorm cross_norm;
-  std::optional<Attention> cross;
+  std::optional<T5Attention> cross;
   nn::RmsNorm ff_norm;
-  FeedForward ff;
+  T5FeedForward ff;
 };
 
 struct Stack {
-  Stack(const Config& c, const Weights& w, bool is_decoder)
+  Stack(const T5Config& c, const Weights& w, bool is_decoder)
       : decoder(is_decoder),
         max_distance(c.relative_attention_max_distance),
         drop(c.dropout_rate),
@@ -131,7 +131,7 @@ struct Stack {
   }
 
   // One block, whose own tokens' distances add `bias` to the scores.
-  Tensor forward(const Block& b, Tensor x, const Tensor& bias, const nn::TokenBatch& batch, int layer) const {
+  Tensor forward(const T5Block& b, Tensor x, const Tensor& bias, const nn::TokenBatch& batch, int layer) const {
     AttentionConfig config, across;
     config.scale = across.scale = 1;
     config.causal = decoder;
@@ -151,7 +151,7 @@ struct Stack {
     x = nn::dropout(x, drop);
     for (size_t i = 0; i < blocks.size(); ++i) {
       if (i < buckets.size()) distance_bias = nn::distance_bias(buckets[i], batch.longest(), max_distance, !decoder);
-      const Block& b = blocks[i];
+      const T5Block& b = blocks[i];
       const int layer = static_cast<int>(i);
       if (states) states->push_back(x);
       x = nn::layer(x, distance_bias, batch, [this, &b, layer](const Tensor& in, const Tensor& bias, const nn::TokenBatch& rows) { return forward(b, in, bias, rows, layer); });
@@ -165,7 +165,7 @@ struct Stack {
   int64_t max_distance;
   float drop;
   std::vector<Tensor> buckets;  // of the first layer, for all, or of each
-  std::vector<Block> blocks;
+  std::vector<T5Block> blocks;
   nn::RmsNorm final_norm;
 };
 
@@ -211,7 +211,7 @@ class T5 : public nn::Seq2SeqLM {
   bool decodes_its_input() const override { return kind() == HeadKind::sequence_classification || kind() == HeadKind::question_answering; }
 
  private:
-  Config c_;
+  T5Config c_;
   nn::Matrix shared_;
   Stack encoder_, decoder_;
   nn::Matrix head_;
@@ -237,14 +237,14 @@ class T5Encoder : public nn::EncoderModel {
   int64_t vocabulary_size() const override { return c_.vocab_size; }
 
  private:
-  Config c_;
+  T5Config c_;
   nn::Matrix shared_;
   Stack encoder_;
   nn::Linear classifier_;
   float drop_;  // before the classifier
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
+std::unique_ptr<nn::Model> make_t5(const Json& config, const Weights& weights) {
   const std::string name = config.contains("architectures") ? config["architectures"][0].get<std::string>() : "";
   if (name.ends_with("EncoderModel") || nn::head_kind(config) == HeadKind::token_classification) return std::make_unique<T5Encoder>(config, weights);
   return std::make_unique<T5>(config, weights);
@@ -253,10 +253,10 @@ std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
 std::unique_ptr<nn::Model> make_umt5(const Json& config, const Weights& weights) {
   Json c = config;
   c["model_type"] = "umt5";  // where it is named by its architecture alone
-  return make(c, weights);
+  return make_t5(c, weights);
 }
 
-constexpr GgufRule kRules[] = {
+constexpr GgufRule kT5Rules[] = {
     {"shared", "token_embd"},
     {"lm_head", "output"},
     {"encoder.final_layer_norm", "enc.output_norm"},
@@ -293,14 +293,14 @@ constexpr GgufRule kGatedUnits[] = {{"encoder.block.{}.layer.1.DenseReluDense.wi
 
 template <const auto& units>
 constexpr auto with_units() {
-  std::array<GgufRule, std::size(kRules) + std::size(units)> all{};
-  std::copy(std::begin(units), std::end(units), std::copy(std::begin(kRules), std::end(kRules), all.begin()));
+  std::array<GgufRule, std::size(kT5Rules) + std::size(units)> all{};
+  std::copy(std::begin(units), std::end(units), std::copy(std::begin(kT5Rules), std::end(kT5Rules), all.begin()));
   return all;
 }
 constexpr auto kPlain = with_units<kPlainUnits>();
 constexpr auto kGated = with_units<kGatedUnits>();
 
-std::span<const GgufRule> rules(const Json& config) {
+std::span<const GgufRule> t5_rules(const Json& config) {
   if (nn::config_string(config, "feed_forward_proj", "relu").starts_with("gated-")) return kGated;
   return kPlain;
 }
@@ -317,7 +317,7 @@ constexpr std::pair<const char*, const char*> kNumbers[] = {
     {"decoder_start_token_id", "decoder_start_token_id"},
 };
 
-Json config_from_gguf(const Json& m, const std::string& head) {
+Json t5_config_from_gguf(const Json& m, const std::string& head) {
   const Json& tensors = m.at("tensors");
   const bool table_per_layer = tensors.contains("enc.blk.1.attn_rel_b.weight");
   Json c = {{"model_type", table_per_layer ? "umt5" : "t5"}, {"architectures", {(table_per_layer ? "UMT5" : "T5") + head}}};
@@ -330,11 +330,11 @@ Json config_from_gguf(const Json& m, const std::string& head) {
     if (m.contains(eps)) c["layer_norm_epsilon"] = m[eps];
   return c;
 }
-Json config_of_t5(const Json& m) { return config_from_gguf(m, "ForConditionalGeneration"); }
-Json config_of_t5_encoder(const Json& m) { return config_from_gguf(m, "EncoderModel"); }
+Json config_of_t5(const Json& m) { return t5_config_from_gguf(m, "ForConditionalGeneration"); }
+Json config_of_t5_encoder(const Json& m) { return t5_config_from_gguf(m, "EncoderModel"); }
 
-Json metadata_for_gguf(const Json& json, const char* head) {
-  const Config c(json);
+Json t5_metadata_for_gguf(const Json& json, const char* head) {
+  const T5Config c(json);
   const std::string unit = nn::config_string(json, "feed_forward_proj", "relu");
   require(json.contains("architectures") && json["architectures"][0].get<std::string>().ends_with(head) && (unit == "relu" || unit == "gated-gelu") &&
               c.relative_attention_max_distance == 128 && c.scale_decoder_outputs == c.tie_word_embeddings,
@@ -347,39 +347,39 @@ Json metadata_for_gguf(const Json& json, const char* head) {
   for (const auto& [name, from] : kNumbers) m[name] = known[from];
   return m;
 }
-Json metadata_of_t5(const Json& config) { return metadata_for_gguf(config, "ForConditionalGeneration"); }
-Json metadata_of_t5_encoder(const Json& config) { return metadata_for_gguf(config, "EncoderModel"); }
+Json metadata_of_t5(const Json& config) { return t5_metadata_for_gguf(config, "ForConditionalGeneration"); }
+Json metadata_of_t5_encoder(const Json& config) { return t5_metadata_for_gguf(config, "EncoderModel"); }
 
-constexpr GgufFamily kGguf = {"t5", config_of_t5, metadata_of_t5, rules};
-constexpr GgufFamily kGgufEncoder = {"t5encoder", config_of_t5_encoder, metadata_of_t5_encoder, rules};
+constexpr GgufFamily kGguf = {"t5", config_of_t5, metadata_of_t5, t5_rules};
+constexpr GgufFamily kGgufEncoder = {"t5encoder", config_of_t5_encoder, metadata_of_t5_encoder, t5_rules};
 
-const std::vector<std::string_view> kIgnored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
+const std::vector<std::string_view> kT5Ignored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
                                                 "EncDecAttention.relative_attention_bias.weight"};
 
 }  // namespace
 
 extern const ModelEntry model_t5{"t5",
                                  {"T5ForConditionalGeneration", "T5Model", "T5ForSequenceClassification", "T5ForTokenClassification", "T5ForQuestionAnswering"},
-                                 make,
+                                 make_t5,
                                  "transformer.",
-                                 kIgnored,
+                                 kT5Ignored,
                                  kGguf};
-extern const ModelEntry model_t5_encoder{"t5", {"T5EncoderModel"}, make, "transformer.", kIgnored, kGgufEncoder};
+extern const ModelEntry model_t5_encoder{"t5", {"T5EncoderModel"}, make_t5, "transformer.", kT5Ignored, kGgufEncoder};
 extern const ModelEntry model_mt5{
     "mt5",
     {"MT5ForConditionalGeneration", "MT5Model", "MT5ForSequenceClassification", "MT5ForTokenClassification", "MT5ForQuestionAnswering"},
-    make,
+    make_t5,
     "transformer.",
-    kIgnored,
+    kT5Ignored,
     kGguf};
-extern const ModelEntry model_mt5_encoder{"mt5", {"MT5EncoderModel"}, make, "transformer.", kIgnored, kGgufEncoder};
+extern const ModelEntry model_mt5_encoder{"mt5", {"MT5EncoderModel"}, make_t5, "transformer.", kT5Ignored, kGgufEncoder};
 extern const ModelEntry model_umt5{
     "umt5",
     {"UMT5ForConditionalGeneration", "UMT5Model", "UMT5ForSequenceClassification", "UMT5ForTokenClassification", "UMT5ForQuestionAnswering"},
     make_umt5,
     "transformer.",
-    kIgnored,
+    kT5Ignored,
     kGguf};
-extern const ModelEntry model_umt5_encoder{"umt5", {"UMT5EncoderModel"}, make_umt5, "transformer.", kIgnored, kGgufEncoder};
+extern const ModelEntry model_umt5_encoder{"umt5", {"UMT5EncoderModel"}, make_umt5, "transformer.", kT5Ignored, kGgufEncoder};
 
 }  // namespace mynah

@@ -9,7 +9,7 @@
 namespace mynah {
 namespace {
 
-std::unique_ptr<nn::Model> make(const Json& json, const nn::Weights& w) {
+std::unique_ptr<nn::Model> make_trocr(const Json& json, const nn::Weights& w) {
   BartFamily family;
   family.positions = nn::config_bool(json, "use_learned_position_embeddings", true)
                          ? BartFamily::Positions::learned
@@ -23,6 +23,6 @@ std::unique_ptr<nn::Model> make(const Json& json, const nn::Weights& w) {
 
 }  // namespace
 
-extern const ModelEntry model_trocr{"trocr", {"TrOCRForCausalLM"}, make, "", {"embed_positions._float_tensor"}, {}};
+extern const ModelEntry model_trocr{"trocr", {"TrOCRForCausalLM"}, make_trocr, "", {"embed_positions._float_tensor"}, {}};
 
 }  // namespace mynah

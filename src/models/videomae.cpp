@@ -27,8 +27,8 @@ Json without_biases(Json config) {
   return config;
 }
 
-struct Config : VitConfig {
-  explicit Config(const Json& c)
+struct VideomaeConfig : VitConfig {
+  explicit VideomaeConfig(const Json& c)
       : VitConfig(without_biases(c)),
         frames(nn::config_int(c, "num_frames", 16)),
         tube(nn::config_int(c, "tubelet_size", 2)),
@@ -102,17 +102,17 @@ class VideoMae : public nn::Model {
 
   const Json json_;
   nn::HeadKind kind_;
-  Config c_;
+  VideomaeConfig c_;
   Tensor positions_, projection_, projection_bias_;
   VitStack stack_;
   nn::LayerNorm norm_;
   nn::Linear classifier_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) { return std::make_unique<VideoMae>(config, w, w / "videomae"); }
+std::unique_ptr<nn::Model> make_videomae(const Json& config, const Weights& w) { return std::make_unique<VideoMae>(config, w, w / "videomae"); }
 
 }  // namespace
 
-extern const ModelEntry model_videomae{"videomae", {"VideoMAEForVideoClassification", "VideoMAEModel"}, make, "videomae.", {"embeddings.position_embeddings"}, {}};
+extern const ModelEntry model_videomae{"videomae", {"VideoMAEForVideoClassification", "VideoMAEModel"}, make_videomae, "videomae.", {"embeddings.position_embeddings"}, {}};
 
 }  // namespace mynah

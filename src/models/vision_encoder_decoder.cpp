@@ -93,7 +93,7 @@ class VisionEncoderDecoder : public nn::Seq2SeqLM {
   nn::Linear projection_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) {
+std::unique_ptr<nn::Model> make_vision_encoder_decoder(const Json& config, const Weights& w) {
   return std::make_unique<VisionEncoderDecoder>(config, w);
 }
 
@@ -102,7 +102,7 @@ std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) {
 extern const ModelEntry model_vision_encoder_decoder{
     "vision-encoder-decoder",
     {"VisionEncoderDecoderModel"},
-    make,
+    make_vision_encoder_decoder,
     "",
     {".attn.bias", ".attn.masked_bias", ".position_ids", "embeddings.mask_token", "cls.predictions.decoder.bias",
      "cls.predictions.decoder.weight"},

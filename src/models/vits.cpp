@@ -72,11 +72,10 @@ using nn::Conv1d;
 using nn::Conv1dConfig;
 using nn::NamedTensors;
 using nn::Weights;
-using vits::Config;
 
-// Attention whose queries also meet an embedding of each distance up to `window`, and whose answers contain one.
-struct Attention {
-  Attention(const Config& c, const Weights& w)
+// VitsAttention whose queries also meet an embedding of each distance up to `window`, and whose answers contain one.
+struct VitsAttention {
+  VitsAttention(const vits::Config& c, const Weights& w)
       : heads(c.num_attention_heads),
         head_dim(c.hidden_size / heads),
         window(c.window_size),
@@ -136,15 +135,15 @@ struct Attention {
   Tensor keys, values;
 };
 
-struct Layer {
-  Layer(const Config& c, const Weights& w)
+struct VitsLayer {
+  VitsLayer(const vits::Config& c, const Weights& w)
       : act(c.hidden_act),
         attention(c, w / "attention"),
         layer_norm(w, "layer_norm", c.hidden_size, c.layer_norm_eps),
         conv_1(w / "feed_forward", "conv_1", c.hidden_size, c.ffn_dim, window(c), c.init()),
         conv_2(w / "feed_forward", "conv_2", c.ffn_dim, c.hidden_size, window(c), c.init()),
         final_layer_norm(w, "final_layer_norm", c.hidden_size, c.layer_norm_eps) {}
-  static Conv1dConfig window(const Config& c) {
+  static Conv1dConfig window(const vits::Config& c) {
     return {.kernel = c.ffn_kernel_size, .padding = c.ffn_kernel_size / 2};
   }
   // An even window reaches one place further to the right.
@@ -161,7 +160,7 @@ struct Layer {
   }
 
   Activation act;
-  Attention attention;
+  VitsAttention attention;
   nn::LayerNorm layer_norm;
   Conv1d conv_1, conv_2;
   nn::LayerNorm final_layer_norm;
@@ -169,7 +168,7 @@ struct Layer {
 
 // Gated convolutions whose outputs are summed: arXiv:1609.03499.
 struct WaveNet {
-  WaveNet(const Config& c, const Weights& w, int64_t layers) : hidden(c.hidden_size) {
+  WaveNet(const vits::Config& c, const Weights& w, int64_t layers) : hidden(c.hidden_size) {
     if (c.speaker_embedding_size > 0)
       condition = Conv1d(w, "cond_layer", c.speaker_embedding_size, 2 * hidden * layers, {}, c.init());
     int64_t dilation = 1;
@@ -204,7 +203,7 @@ struct WaveNet {
 
 // One half of the channels says what is subtracted from the other half.
 struct Coupling {
-  Coupling(const Config& c, const Weights& w)
+  Coupling(const vits::Config& c, const Weights& w)
       : half(c.flow_size / 2),
         conv_pre(w, "conv_pre", half, c.hidden_size, {}, c.init()),
         wavenet(c, w / "wavenet", c.prior_encoder_num_wavenet_layers),
@@ -221,7 +220,7 @@ struct Coupling {
   Conv1d conv_post;
 };
 
-HifiGanConfig decoder_config(const Json& json, const Config& c) {
+HifiGanConfig decoder_config(const Json& json, const vits::Config& c) {
   HifiGanConfig d(json, c.flow_size);
   const std::string form = nn::config_string(json, "resblock", "1");
   require(form == "1" || form == "2", "config.json: resblock is \"{}\", expected \"1\" or \"2\"", form);
@@ -264,7 +263,7 @@ class Vits : public nn::SpeechModel {
                       options.hidden_states);
   }
 
-  std::vector<float> speak(std::span<const int32_t> ids, const nn::SpeechSettings& settings) const override {
+  std::vector<float> speak(std::span<const int32_t> ids, const nn::VoiceSettings& settings) const override {
     require(!ids.empty(), "speech: no tokens to speak");
     for (const int32_t id : ids)
       require(id >= 0 && id < c_.vocab_size, "speech: token {} is outside the vocabulary of {}", id, c_.vocab_size);
@@ -284,7 +283,7 @@ class Vits : public nn::SpeechModel {
 
  private:
   NamedTensors synthesise(const std::vector<int32_t>& ids, const Shape& shape, const std::vector<uint8_t>& mask,
-                          const std::vector<int32_t>& speakers, const nn::SpeechSettings& settings, bool states) const {
+                          const std::vector<int32_t>& speakers, const nn::VoiceSettings& settings, bool states) const {
     const NoGrad none;  // the reference has no loss for this family
     const int64_t rows = shape[0], length = shape[1];
     Tensor speaker;
@@ -382,24 +381,24 @@ class Vits : public nn::SpeechModel {
 
   static constexpr double kMostSamples = 1e8;  // over an hour, and 400 MB
 
-  Config c_;
+  vits::Config c_;
   HifiGanConfig generator_;
   HifiGan decoder_;
   std::unique_ptr<vits::DurationPredictor> durations_;
   nn::Matrix embedding_, speakers_;
-  std::vector<Layer> layers_;
+  std::vector<VitsLayer> layers_;
   Conv1d project_;
   std::vector<Coupling> flows_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& w) { return std::make_unique<Vits>(config, w); }
+std::unique_ptr<nn::Model> make_vits(const Json& config, const Weights& w) { return std::make_unique<Vits>(config, w); }
 
 }  // namespace
 
 // What training alone needs is not read.
 extern const ModelEntry model_vits{"vits",
                                    {"VitsModel"},
-                                   make,
+                                   make_vits,
                                    "",
                                    {"posterior_encoder.*", "duration_predictor.post_*", "duration_predictor.flows.1.*"},
                                    {}};

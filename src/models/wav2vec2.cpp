@@ -24,14 +24,14 @@ using nn::Init;
 using nn::NamedTensors;
 using nn::Weights;
 
-struct Config : SoundFeatureConfig {
+struct Wav2vec2Config : SoundFeatureConfig {
   int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, vocab_size, adapter_attn_dim;
   bool do_stable_layer_norm, conv_pos_batch_norm, feat_proj_layer_norm, use_weighted_layer_sum;
   Activation hidden_act;
   float layer_norm_eps, initializer_range;
   float hidden_dropout, attention_dropout, activation_dropout, feat_proj_dropout, final_dropout, layerdrop;  // while training
 
-  explicit Config(const Json& c)
+  explicit Wav2vec2Config(const Json& c)
       : SoundFeatureConfig(c),
         hidden_size(nn::config_int(c, "hidden_size", 768)),
         num_hidden_layers(nn::config_int(c, "num_hidden_layers", 12, 1, 10000)),
@@ -60,8 +60,8 @@ struct Config : SoundFeatureConfig {
   Init init() const { return Init::with_std(initializer_range); }
 };
 
-struct Layer {
-  Layer(const Config& c, const Weights& w)
+struct Wav2vec2Layer {
+  Wav2vec2Layer(const Wav2vec2Config& c, const Weights& w)
       : heads(c.num_attention_heads),
         head_dim(c.hidden_size / heads),
         stable(c.do_stable_layer_norm),
@@ -189,7 +189,7 @@ class Wav2Vec2 : public nn::Model {
     const auto note = [&](const Tensor& r) {
       if (states) states->push_back(reshape(r, shape));
     };
-    for (const Layer& layer : layers_) {
+    for (const Wav2vec2Layer& layer : layers_) {
       note(rows);
       if (nn::skips_layer(c_.layerdrop)) continue;
       rows = nn::layer(rows, {}, batch, [&layer](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b); });
@@ -230,14 +230,14 @@ class Wav2Vec2 : public nn::Model {
 
   const Json json_;
   HeadKind kind_;
-  Config c_;
+  Wav2vec2Config c_;
   bool hubert_;
   std::vector<SoundFeatureLayer> features_;
   std::optional<nn::LayerNorm> feature_norm_;
   nn::Linear projection_;
   std::optional<PositionalConvolution> positions_;
   nn::LayerNorm norm_;
-  std::vector<Layer> layers_;
+  std::vector<Wav2vec2Layer> layers_;
   nn::Linear projector_, head_;
   Tensor layer_weights_;
 };

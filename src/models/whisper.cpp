@@ -184,7 +184,7 @@ class WhisperClassifier : public nn::Model {
   nn::Linear projector_, classifier_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
+std::unique_ptr<nn::Model> make_whisper(const Json& config, const Weights& weights) {
   switch (nn::head_kind(config)) {
     case HeadKind::sequence_classification: return std::make_unique<WhisperClassifier>(config, weights);
     case HeadKind::causal_lm: return std::make_unique<BartDecoder>(whisper_config(config), weights, kWhisperFamily);
@@ -195,6 +195,6 @@ std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
 }  // namespace
 
 extern const ModelEntry model_whisper{
-    "whisper", {"WhisperForConditionalGeneration", "WhisperModel", "WhisperForAudioClassification", "WhisperForCausalLM"}, make, "model.", {}, {}};
+    "whisper", {"WhisperForConditionalGeneration", "WhisperModel", "WhisperForAudioClassification", "WhisperForCausalLM"}, make_whisper, "model.", {}, {}};
 
 }  // namespace mynah

@@ -23,16 +23,16 @@ using nn::HeadKind;
 using nn::Init;
 using nn::Weights;
 
-constexpr float kHidden = -1e30f;  // added to the score of a key that a query does not see
+constexpr float kXlnetHidden = -1e30f;  // added to the score of a key that a query does not see
 
-struct Config {
+struct XlnetConfig {
   int64_t vocab_size, d_model, n_layer, n_head, d_inner, mem_len, reuse_len, clamp_len;
   float layer_norm_eps, dropout;
   bool untied, bi_data, same_length, use_mems, one_way;
   Activation ff_activation;
   Init init;
 
-  explicit Config(const Json& c)
+  explicit XlnetConfig(const Json& c)
       : vocab_size(nn::config_int(c, "vocab_size", 32000)),
         d_model(nn::config_int(c, "d_model", 1024)),
         n_layer(nn::config_int(c, "n_layer", 24, 1, 10000)),
@@ -67,7 +67,7 @@ struct Places {
   std::vector<int64_t> columns;            // [T * K], of each pair's distance
   Tensor segments;                         // [B,1,T,K], 1 where a key is of another segment; or undefined
 
-  Places(const Config& c, int64_t b, int64_t t, int64_t m) : batch(b), queries(t), keys(m + t), memory(m), mirrored(c.bi_data) {
+  Places(const XlnetConfig& c, int64_t b, int64_t t, int64_t m) : batch(b), queries(t), keys(m + t), memory(m), mirrored(c.bi_data) {
     require(!mirrored || b % 2 == 0, "forward: bi_data needs an even number of rows, got {}", b);
     embeddings = {table(c, 1)};
     if (mirrored) embeddings.push_back(table(c, -1));
@@ -82,7 +82,7 @@ struct Places {
   }
 
  private:
-  Tensor table(const Config& c, float sign) const {
+  Tensor table(const XlnetConfig& c, float sign) const {
     const int64_t half = (c.d_model + 1) / 2, count = keys + queries;
     Tensor out = Tensor::empty({count, 2 * half});
     for (int64_t p = 0; p < count; ++p) {
@@ -98,8 +98,8 @@ struct Places {
   }
 };
 
-struct Layer {
-  Layer(const Config& c, const Weights& w)
+struct XlnetLayer {
+  XlnetLayer(const XlnetConfig& c, const Weights& w)
       : heads(c.n_head),
         d(c.head_dim()),
         q(projection(c, w, "q")),
@@ -119,7 +119,7 @@ struct Layer {
         drop(c.dropout) {}
 
   // [C,H,D] on disk, used as [C, H * D].
-  static Tensor projection(const Config& c, const Weights& w, std::string_view name) {
+  static Tensor projection(const XlnetConfig& c, const Weights& w, std::string_view name) {
     return reshape((w / "rel_attn").tensor(name, {c.d_model, c.n_head, c.head_dim()}, c.init), {c.d_model, c.d_model});
   }
   Tensor project(const Tensor& x, const Tensor& weight) const { return reshape(matmul(x, weight), {x.size(0), heads, d}); }
@@ -164,7 +164,7 @@ struct Layer {
     const int64_t width = mask.size(3);
     for (int64_t i = 0; i < alone.numel(); ++i) {
       const float* row = mask.data<float>() + i * width;
-      if (std::all_of(row, row + width, [](float m) { return m == kHidden; })) alone.data<float>()[i] = 1, any = true;
+      if (std::all_of(row, row + width, [](float m) { return m == kXlnetHidden; })) alone.data<float>()[i] = 1, any = true;
     }
     if (!any) return bias + mask;
     const Tensor scores = nn::pair_scores(query, keys, batch, scale()) + bias.detach();
@@ -237,10 +237,10 @@ class XLNet : public nn::CausalLM {
   void load_summary(const Json& json, const Weights& w, int64_t labels);
   Tensor summary(const Tensor& hidden) const;
 
-  Config c_;
+  XlnetConfig c_;
   nn::Matrix words_;
   Tensor mask_emb_;
-  std::vector<Layer> layers_;
+  std::vector<XlnetLayer> layers_;
   nn::Matrix head_;
   Tensor head_bias_;
   std::string summary_type_;
@@ -285,7 +285,7 @@ Tensor XLNet::masks(const nn::Inputs& in, const Shape& shape, int64_t memory, bo
         if (token >= 0 && !padding.empty()) hidden = hidden || padding[static_cast<size_t>(row * t + token)];
         if (token >= 0 && order.defined()) hidden = hidden || order.data<float>()[(row * t + i) * t + token] > 0;
         if (own_token && token == i) hidden = false;
-        if (hidden) out.data<float>()[(row * t + i) * k + j] = kHidden;
+        if (hidden) out.data<float>()[(row * t + i) * k + j] = kXlnetHidden;
       }
   return out;
 }
@@ -324,7 +324,7 @@ XLNet::Streams XLNet::run(const nn::Inputs& in, const Shape& shape, const std::s
     if (g) s.states.push_back(by_row(s.query, g));
   };
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const Layer& layer = layers_[i];
+    const XlnetLayer& layer = layers_[i];
     note();
     Tensor past = memories.empty() ? Tensor() : memories[i];
     if (c_.use_mems) {
@@ -423,11 +423,11 @@ Tensor XLNet::continue_one(const nn::TokenBatch& batch, size_t sequence, int64_t
       at.columns.push_back(j + n + 1 - i);
       const bool forgotten = j < m - visible;
       const bool ahead = c_.one_way && (j > m + i || (c_.same_length && j < i));
-      if (forgotten || ahead) mask.data<float>()[i * k + j] = kHidden;
+      if (forgotten || ahead) mask.data<float>()[i * k + j] = kXlnetHidden;
     }
   Tensor rows = cat({words_.lookup(ids), reshape(mask_emb_, {1, c_.d_model})}, 0);  // content, then the one query
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const Layer& layer = layers_[i];
+    const XlnetLayer& layer = layers_[i];
     const Tensor content = narrow(rows, 0, 0, n);
     nn::LayerCache& kept = cache.layer(static_cast<int>(i));
     nn::append_rows(kept, layer.project(content, layer.k), layer.project(content, layer.v), 0, n);
@@ -443,14 +443,14 @@ Tensor XLNet::continue_one(const nn::TokenBatch& batch, size_t sequence, int64_t
   return narrow(rows, 0, n + 1 - added, added);
 }
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<XLNet>(config, weights); }
+std::unique_ptr<nn::Model> make_xlnet(const Json& config, const Weights& weights) { return std::make_unique<XLNet>(config, weights); }
 
 }  // namespace
 
 extern const ModelEntry model_xlnet{"xlnet",
                                     {"XLNetLMHeadModel", "XLNetModel", "XLNetForSequenceClassification", "XLNetForTokenClassification",
                                      "XLNetForMultipleChoice", "XLNetForQuestionAnsweringSimple", "XLNetForQuestionAnswering"},
-                                    make,
+                                    make_xlnet,
                                     "transformer.",
                                     {"lm_loss.weight"},
                                     {}};

@@ -18,8 +18,8 @@ using nn::Weights;
 
 constexpr int64_t kBins = 16;  // of a distance's distribution
 
-struct Config {
-  explicit Config(const Json& c) : v8(nn::config_string(c, "model_type", "") == "yolov8"), channels(nn::config_ints(c, "channels", {16, 32, 64, 128, 256})),
+struct YoloConfig {
+  explicit YoloConfig(const Json& c) : v8(nn::config_string(c, "model_type", "") == "yolov8"), channels(nn::config_ints(c, "channels", {16, 32, 64, 128, 256})),
                                    depths(nn::config_ints(c, "depths", v8 ? std::vector<int64_t>{1, 2, 2, 1} : std::vector<int64_t>{1, 2, 3, 1})),
                                    neck_depth(nn::config_int(c, "neck_depth", 1, 1, 1000)), classes(nn::label_count(c, 80)), anchors(nn::config_int(c, "num_anchors", 3, 1, 100)),
                                    box_channels(nn::config_int(c, "box_channels", 64)), class_channels(nn::config_int(c, "class_channels", 80)),
@@ -50,8 +50,8 @@ struct SplitBlock {
 };
 
 // A block of either line.
-struct Block {
-  Block(const Config& c, const Weights& w, int64_t in, int64_t out, int64_t count, bool shortcut) {
+struct YoloBlock {
+  YoloBlock(const YoloConfig& c, const Weights& w, int64_t in, int64_t out, int64_t count, bool shortcut) {
     if (c.v8) split.emplace(w, in, out, count, shortcut);
     else csp.emplace(w, "cv", in, out, count, shortcut);
   }
@@ -73,8 +73,8 @@ struct PoolPyramid {
   YoloConv in, out;
 };
 
-struct Backbone {
-  Backbone(const Config& c, const Weights& w) : stem(w / 0, 3, c.channels[0], c.stem_kernel, 2, c.stem_kernel == 6 ? 2 : -1), pool(w / 9, c.channels[4]) {
+struct YoloBackbone {
+  YoloBackbone(const YoloConfig& c, const Weights& w) : stem(w / 0, 3, c.channels[0], c.stem_kernel, 2, c.stem_kernel == 6 ? 2 : -1), pool(w / 9, c.channels[4]) {
     for (int64_t i = 0; i < 4; ++i) {
       const auto at = static_cast<size_t>(i);
       down.emplace_back(w / (2 * i + 1), c.channels[at], c.channels[at + 1], 3, 2);
@@ -95,13 +95,13 @@ struct Backbone {
 
   YoloConv stem;
   std::vector<YoloConv> down;
-  std::vector<Block> blocks;
+  std::vector<YoloBlock> blocks;
   PoolPyramid pool;
 };
 
 // From the coarsest map to the finest and back. v5 makes the coarser map narrower before it grows.
-struct Neck {
-  Neck(const Config& c, const Weights& w) : v8(c.v8) {
+struct YoloNeck {
+  YoloNeck(const YoloConfig& c, const Weights& w) : v8(c.v8) {
     const int64_t a = c.channels[2], b = c.channels[3], top = c.channels[4];
     const int64_t numbers_v8[] = {12, 15, 16, 18, 19, 21}, numbers_v5[] = {13, 17, 18, 20, 21, 23};
     const int64_t* n = v8 ? numbers_v8 : numbers_v5;
@@ -126,7 +126,7 @@ struct Neck {
 
   bool v8;
   std::vector<YoloConv> lateral, down;
-  std::vector<Block> blocks;
+  std::vector<YoloBlock> blocks;
 };
 
 // Two wide convolutions and a 1x1, v8's branches of boxes and classes.
@@ -246,19 +246,19 @@ class Yolo : public nn::Model {
   }
 
   const Json json_;
-  Config c_;
-  Backbone backbone_;
-  Neck neck_;
+  YoloConfig c_;
+  YoloBackbone backbone_;
+  YoloNeck neck_;
   std::vector<Branch> boxes_, classes_;
   std::vector<MapConvolution> anchored_;
   Tensor anchors_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<Yolo>(config, weights); }
+std::unique_ptr<nn::Model> make_yolo(const Json& config, const Weights& weights) { return std::make_unique<Yolo>(config, weights); }
 
 }  // namespace
 
-extern const ModelEntry model_yolov5{"yolov5", {"Yolov5ForObjectDetection"}, make, "model.model.", {".num_batches_tracked", ".anchor_grid", ".stride"}, {}};
-extern const ModelEntry model_yolov8{"yolov8", {"Yolov8ForObjectDetection"}, make, "model.model.", {".num_batches_tracked", ".dfl.conv.weight", ".stride"}, {}};
+extern const ModelEntry model_yolov5{"yolov5", {"Yolov5ForObjectDetection"}, make_yolo, "model.model.", {".num_batches_tracked", ".anchor_grid", ".stride"}, {}};
+extern const ModelEntry model_yolov8{"yolov8", {"Yolov8ForObjectDetection"}, make_yolo, "model.model.", {".num_batches_tracked", ".dfl.conv.weight", ".stride"}, {}};
 
 }  // namespace mynah

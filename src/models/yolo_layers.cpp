@@ -7,7 +7,7 @@
 namespace mynah {
 namespace {
 
-constexpr float kEps = 1e-3f, kMomentum = 0.03f;
+constexpr float kYoloLayersEps = 1e-3f, kMomentum = 0.03f;
 
 nn::Init init() { return nn::Init::with_std(0.02f); }
 
@@ -17,10 +17,10 @@ YoloConv::YoloConv(const nn::Weights& w, int64_t in, int64_t out, int64_t kernel
     : stride(stride_), padding(padding_ < 0 ? kernel / 2 : padding_) {
   const bool folded_on_disk = w.has("conv.bias") && !w.has("bn.weight");
   conv = MapConvolution(w, "conv", in, out, kernel, init(), groups, folded_on_disk);
-  if (!folded_on_disk) norm = MapNorm(w, "bn", out, kEps, kMomentum);
+  if (!folded_on_disk) norm = MapNorm(w, "bn", out, kYoloLayersEps, kMomentum);
   if (groups != 1 || conv.weight.requires_grad()) return;
   Tensor factor, summand = conv.bias;
-  if (norm.weight.defined()) std::tie(factor, summand) = ops::FoldedConv::of_norm(norm.mean, norm.variance, norm.weight, norm.bias, kEps);
+  if (norm.weight.defined()) std::tie(factor, summand) = ops::FoldedConv::of_norm(norm.mean, norm.variance, norm.weight, norm.bias, kYoloLayersEps);
   folded = std::make_shared<const ops::FoldedConv>(conv.weight, factor, summand, ConvConfig{{stride, stride}, {padding, padding}});
 }
 

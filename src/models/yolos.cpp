@@ -97,7 +97,7 @@ class Yolos : public nn::Model {
   std::optional<BoxPredictor> class_predictor_, box_predictor_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
+std::unique_ptr<nn::Model> make_yolos(const Json& config, const Weights& weights) {
   Json sized = config;
   if (!sized.contains("image_size")) sized["image_size"] = {512, 864};
   return std::make_unique<Yolos>(sized, weights);
@@ -105,6 +105,6 @@ std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) {
 
 }  // namespace
 
-extern const ModelEntry model_yolos{"yolos", {"YolosForObjectDetection", "YolosModel"}, make, "vit.", {}, {}};
+extern const ModelEntry model_yolos{"yolos", {"YolosForObjectDetection", "YolosModel"}, make_yolos, "vit.", {}, {}};
 
 }  // namespace mynah

@@ -14,8 +14,8 @@ namespace {
 
 using nn::Weights;
 
-struct Config {
-  explicit Config(const Json& c)
+struct YoloxConfig {
+  explicit YoloxConfig(const Json& c)
       : base(nn::config_int(c, "base_channels", 32)),
         depth(nn::config_int(c, "depth", 1, 1, 1000)),
         head(nn::config_int(c, "head_channels", 4 * base)),
@@ -26,8 +26,8 @@ struct Config {
 };
 
 // Pixels two by two as channels, then the network that gives maps of strides 8, 16 and 32.
-struct Backbone {
-  Backbone(const Config& c, const Weights& w) : stem(w / "stem" / "conv", 12, c.base, 3), pool_in(w / "dark5" / 1 / "conv1", 16 * c.base, 8 * c.base, 1),
+struct YoloxBackbone {
+  YoloxBackbone(const YoloxConfig& c, const Weights& w) : stem(w / "stem" / "conv", 12, c.base, 3), pool_in(w / "dark5" / 1 / "conv1", 16 * c.base, 8 * c.base, 1),
                                                 pool_out(w / "dark5" / 1 / "conv2", 32 * c.base, 16 * c.base, 1) {
     for (int64_t i = 0; i < 4; ++i) {
       const Weights stage = w / ("dark" + std::to_string(i + 2));
@@ -62,8 +62,8 @@ struct Backbone {
 };
 
 // From the coarsest map to the finest and back (arXiv:1803.01534).
-struct Neck {
-  Neck(const Config& c, const Weights& w)
+struct YoloxNeck {
+  YoloxNeck(const YoloxConfig& c, const Weights& w)
       : lateral(w / "lateral_conv0", 16 * c.base, 8 * c.base, 1),
         p4(w / "C3_p4", "conv", 16 * c.base, 8 * c.base, c.depth, false, c.depthwise),
         reduce(w / "reduce_conv1", 8 * c.base, 4 * c.base, 1),
@@ -89,7 +89,7 @@ struct Neck {
 };
 
 struct Head {
-  Head(const Config& c, const Weights& w, int64_t level)
+  Head(const YoloxConfig& c, const Weights& w, int64_t level)
       : stem(w / "stems" / level, (4 << level) * c.base, c.head, 1),
         classes(w / "cls_preds", std::to_string(level), c.head, c.classes, 1, {}, 1, true, rare()),
         boxes(w / "reg_preds", std::to_string(level), c.head, 4, 1, {}),
@@ -153,16 +153,16 @@ class Yolox : public nn::Model {
 
  private:
   const Json json_;
-  Config c_;
-  Backbone backbone_;
-  Neck neck_;
+  YoloxConfig c_;
+  YoloxBackbone backbone_;
+  YoloxNeck neck_;
   std::vector<Head> heads_;
 };
 
-std::unique_ptr<nn::Model> make(const Json& config, const Weights& weights) { return std::make_unique<Yolox>(config, weights); }
+std::unique_ptr<nn::Model> make_yolox(const Json& config, const Weights& weights) { return std::make_unique<Yolox>(config, weights); }
 
 }  // namespace
 
-extern const ModelEntry model_yolox{"yolox", {"YoloxForObjectDetection"}, make, "model.", {".num_batches_tracked"}, {}};
+extern const ModelEntry model_yolox{"yolox", {"YoloxForObjectDetection"}, make_yolox, "model.", {".num_batches_tracked"}, {}};
 
 }  // namespace mynah

@@ -10,7 +10,7 @@
 
 namespace mynah::nn {
 
-struct SpeechSettings {
+struct VoiceSettings {
   uint64_t seed = 0;                   // of the noise
   std::optional<float> speaking_rate;  // absent: the checkpoint's own, as for all that follow
   std::optional<float> noise_scale, noise_scale_duration;
@@ -22,7 +22,7 @@ struct SpeechSettings {
 class SpeechModel : public Model {
  public:
   // Samples in [-1, 1]. Throws failure for ids outside the vocabulary and settings that the model does not have.
-  virtual std::vector<float> speak(std::span<const int32_t> ids, const SpeechSettings& settings) const = 0;
+  virtual std::vector<float> speak(std::span<const int32_t> ids, const VoiceSettings& settings) const = 0;
   virtual int64_t sampling_rate() const = 0;  // Hz
 };
 
@@ -30,7 +30,7 @@ class SpeechModel : public Model {
 class SpectrogramModel : public Model {
  public:
   // [1, frames, bins]. Throws failure as SpeechModel::speak does.
-  virtual Tensor spectrogram(std::span<const int32_t> ids, const SpeechSettings& settings) const = 0;
+  virtual Tensor spectrogram(std::span<const int32_t> ids, const VoiceSettings& settings) const = 0;
   virtual int64_t speaker_size() const = 0;  // numbers that describe a voice
 };
 

@@ -5,7 +5,7 @@
 namespace mynah::serve {
 namespace {
 
-void root(Call& call) {
+void general_root(Call& call) {
   if (call.request->header("accept").find("text/html") == std::string_view::npos)
     return call.reply->send({200, "text/plain; charset=utf-8", "Ollama is running", {{"Vary", "Accept"}}});
   call.reply->send(page_answer());
@@ -29,7 +29,7 @@ void metrics(Call& call) {
 }  // namespace
 
 std::span<const Route> general_routes() {
-  static const Route routes[] = {{"GET", "/", root},
+  static const Route routes[] = {{"GET", "/", general_root},
                                  {"GET", "/health", health},
                                  {"GET", "/ready", health},
                                  {"GET", "/metrics", metrics},

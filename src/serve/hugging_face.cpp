@@ -91,7 +91,7 @@ void get_model(Call& call) {
 
 void get_status(Call& call) { call.send_json(state_json(call, known_model(call, call.path[0]))); }
 void pipeline(Call& call) { run(call, call.path[1], call.path[0]); }
-void root(Call& call) { run(call, own_model(call), ""); }
+void hugging_face_root(Call& call) { run(call, own_model(call), ""); }
 void root_generate(Call& call) { tgi_generate(call, own_model(call), false); }
 void root_generate_stream(Call& call) { tgi_generate(call, own_model(call), true); }
 void root_tokenize(Call& call) { tgi_tokenize(call, own_model(call)); }
@@ -121,8 +121,8 @@ void root_decode(Call& call) {
 }  // namespace
 
 std::span<const Route> hugging_face_routes() {
-  static const Route routes[] = {{"POST", "/", root},
-                                 {"POST", "/invocations", root},
+  static const Route routes[] = {{"POST", "/", hugging_face_root},
+                                 {"POST", "/invocations", hugging_face_root},
                                  {"POST", "/models/{...}", post_model},
                                  {"GET", "/models/{...}", get_model},
                                  {"POST", "/hf-inference/models/{...}", post_model},

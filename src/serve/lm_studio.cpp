@@ -4,7 +4,7 @@
 namespace mynah::serve {
 namespace {
 
-Json model_json(const Call& call, const KnownModel& known, const Description& d) {
+Json lm_studio_model_json(const Call& call, const KnownModel& known, const Description& d) {
   bool loaded = false;
   for (const auto& m : call.service.models.loaded()) loaded |= m.path == known.path;
   const auto slash = known.name.find('/');
@@ -14,21 +14,21 @@ Json model_json(const Call& call, const KnownModel& known, const Description& d)
           {"compatibility_type", d.format}, {"quantization", d.quantisation}, {"state", loaded ? "loaded" : "not-loaded"}, {"max_context_length", d.context_length}, {"capabilities", capabilities}};
 }
 
-void models(Call& call) {
+void lm_studio_models(Call& call) {
   Json all = Json::array();
-  call.service.models.each_described([&](const KnownModel& known, const Description& d) { all.push_back(model_json(call, known, d)); });
+  call.service.models.each_described([&](const KnownModel& known, const Description& d) { all.push_back(lm_studio_model_json(call, known, d)); });
   call.send_json({{"object", "list"}, {"data", all}});
 }
 
-void model(Call& call) {
+void lm_studio_model(Call& call) {
   const KnownModel known = call.service.models.find(call.path[0]);
-  call.send_json(model_json(call, known, describe(known.path)));
+  call.send_json(lm_studio_model_json(call, known, describe(known.path)));
 }
 
 }  // namespace
 
 std::span<const Route> lm_studio_routes() {
-  static const Route routes[] = {{"GET", "/api/v0/models", models}, {"GET", "/api/v0/models/{...}", model}, {"POST", "/api/v0/chat/completions", openai_chat}, {"POST", "/api/v0/completions", openai_completions}};
+  static const Route routes[] = {{"GET", "/api/v0/models", lm_studio_models}, {"GET", "/api/v0/models/{...}", lm_studio_model}, {"POST", "/api/v0/chat/completions", openai_chat}, {"POST", "/api/v0/completions", openai_completions}};
   return routes;
 }
 

@@ -275,7 +275,7 @@ Json input_items(const Fields& f) {
   return items;
 }
 
-void create(Call& call) {
+void responses_create(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   const std::string name = model_name(call, f);
@@ -422,7 +422,7 @@ void cancel(Call& call) {
   throw ApiError(400, "this response has ended: only one made in the background could be cancelled");
 }
 
-void remove(Call& call) {
+void responses_remove(Call& call) {
   StoredResponses& all = call.service.responses;
   {
     std::lock_guard lock(all.mutex);
@@ -460,9 +460,9 @@ void StoredResponses::keep(Entry entry) {
 }
 
 std::span<const Route> responses_routes() {
-  static const Route routes[] = {{"POST", "/v1/responses", create},
+  static const Route routes[] = {{"POST", "/v1/responses", responses_create},
                                  {"GET", "/v1/responses/{}", get},
-                                 {"DELETE", "/v1/responses/{}", remove},
+                                 {"DELETE", "/v1/responses/{}", responses_remove},
                                  {"GET", "/v1/responses/{}/input_items", get_input},
                                  {"POST", "/v1/responses/{}/cancel", cancel}};
   return routes;

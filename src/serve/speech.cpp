@@ -44,7 +44,7 @@ std::optional<int64_t> voice_of(const bundle::Speech& speech, const Fields& f) {
 
 // Sentences go out as they are spoken.
 void stream_speech(Call& call, const bundle::Speech& speech, const std::string& text,
-                   const nn::SpeechSettings& settings, bool wav, int64_t rate) {
+                   const nn::VoiceSettings& settings, bool wav, int64_t rate) {
   const ReplyPtr reply = call.reply;
   speech.say(text, settings, true, [&](std::span<const float> samples) {
     const media::Sound sound = media::resample({speech.sampling_rate(), {samples.begin(), samples.end()}}, rate);
@@ -82,7 +82,7 @@ void openai_speech(Call& call) {
   const auto lease = call.acquire(name);
   if (!speaks(*lease)) throw ApiError(400, fmt::format("\"{}\" does not speak", name), "model");
   const bundle::Speech speech(lease->model.bundle());
-  nn::SpeechSettings settings;
+  nn::VoiceSettings settings;
   if (speed) settings.speaking_rate = static_cast<float>(*speed);
   settings.seed = static_cast<uint64_t>(f.integer("seed", 0).value_or(0));
   settings.speaker = voice_of(speech, f);
@@ -107,7 +107,7 @@ void hf_speech(Call& call, const LoadedModel& model, const Json& body) {
   check_text(inputs->get<std::string>(), "inputs");
   if (!speaks(model)) throw ApiError(400, fmt::format("\"{}\" does not speak", model.name), "model");
   const bundle::Speech speech(model.model.bundle());
-  nn::SpeechSettings settings;
+  nn::VoiceSettings settings;
   const Json none = Json::object();
   const Json* given = f.object("parameters");
   const Json* forward = given ? Fields(*given, "parameters.").object("forward_params") : nullptr;

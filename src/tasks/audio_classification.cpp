@@ -15,7 +15,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_audio_classification(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   NoGrad no_grad;
   const bundle::SoundProcessor processor = bundle::sound_processor(task.bundle().path);
   const std::string function = t::text(options, "function_to_apply").value_or("softmax");
@@ -35,11 +35,11 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return out;
 }
 
-std::string show(const Json&, const Json& result, const t::Style& style) {
+std::string show_audio_classification(const Json&, const Json& result, const t::Style& style) {
   return t::score_table(result, style);
 }
 
-const std::vector<t::TaskOption> kOptions = {
+const std::vector<t::TaskOption> kAudioClassificationOptions = {
     {"top_k", t::OptionType::integer_or_none, "how many labels (all)"},
     {"function_to_apply", t::OptionType::text, "to the logits: softmax, sigmoid or none"},
 };
@@ -52,13 +52,13 @@ extern const TaskEntry task_audio_classification{"audio-classification",
                                                  "SOUND",
                                                  t::is_sound,
                                                  {nn::HeadKind::sequence_classification},
-                                                 kOptions,
+                                                 kAudioClassificationOptions,
                                                  false,
                                                  nullptr,
                                                  "good ones to pull: superb/wav2vec2-base-superb-ks, sanchit-gandhi/whisper-medium-fleurs-lang-id",
-                                                 run,
+                                                 run_audio_classification,
                                                  nullptr,
                                                  nullptr,
-                                                 show};
+                                                 show_audio_classification};
 
 }  // namespace mynah

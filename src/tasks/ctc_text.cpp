@@ -15,13 +15,13 @@ std::string token_named(const Json& config, const char* name, const char* otherw
   return it->is_string() ? it->get<std::string>() : otherwise;
 }
 
-std::string stripped(const std::string& text) {
+std::string without_spaces_around(const std::string& text) {
   const size_t begin = text.find_first_not_of(" \t\n\r\f\v"), end = text.find_last_not_of(" \t\n\r\f\v");
   return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
 }
 
 // Characters between delimiters. A word's end is that of its last character.
-std::vector<CtcSpan> words_of(const std::vector<CtcSpan>& characters, const std::string& delimiter) {
+std::vector<CtcSpan> word_spans(const std::vector<CtcSpan>& characters, const std::string& delimiter) {
   std::vector<CtcSpan> words;
   bool inside = false;
   CtcSpan word;
@@ -54,10 +54,10 @@ CtcText text_of(std::vector<CtcSpan> characters, const Json& config, const std::
   CtcText out;
   out.characters = std::move(characters);
   for (const CtcSpan& c : out.characters) out.text += c.text;
-  out.text = stripped(out.text);
+  out.text = without_spaces_around(out.text);
   if (nn::config_bool(config, "do_lower_case", false))
     std::transform(out.text.begin(), out.text.end(), out.text.begin(), [](unsigned char c) { return static_cast<char>(c < 0x80 ? std::tolower(c) : c); });
-  out.words = words_of(out.characters, space);
+  out.words = word_spans(out.characters, space);
   return out;
 }
 

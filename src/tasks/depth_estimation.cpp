@@ -23,7 +23,7 @@ std::string grey_picture(const std::vector<float>& depth, const media::Image& pi
   return text::encode_base64({reinterpret_cast<const char*>(png.data()), png.size()});
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json&) {
+std::vector<Json> run_depth_estimation(const t::OpenTask& task, const std::vector<Json>& inputs, const Json&) {
   std::vector<Json> results;
   for (const Json& input : inputs) {
     const media::Image picture = t::read_picture(task, input);
@@ -37,7 +37,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_depth_estimation(const Json& input, const Json& result, const t::Style& style) {
   const Json& rows = result["predicted_depth"];
   double low = rows[0][0].get<double>(), high = low;
   for (const Json& row : rows)
@@ -48,7 +48,7 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
   return fmt::format("{}: {} x {} depths from {:.4f} to {:.4f}; --save FILE draws them\n", t::emphasised(t::picture_name(input), style), rows[0].size(), rows.size(), low, high);
 }
 
-media::Image draw(media::Image, const Json& result) {
+media::Image draw_depth_estimation(media::Image, const Json& result) {
   const auto bytes = text::decode_base64(result["depth"].get_ref<const std::string&>());
   return media::decode_image(std::as_bytes(std::span(*bytes)), "the depth");
 }
@@ -62,10 +62,10 @@ extern const TaskEntry task_depth_estimation{
     .heads = {nn::HeadKind::depth_estimation},
     .options = {t::kImageOption, t::kTimeoutOption},
     .suggestion = "good ones to pull: Intel/dpt-large, depth-anything/Depth-Anything-V2-Small-hf",
-    .run = run,
+    .run = run_depth_estimation,
     .inputs = t::picture_inputs,
-    .show = show,
+    .show = show_depth_estimation,
     .medium = t::Medium::picture,
-    .draw = draw};
+    .draw = draw_depth_estimation};
 
 }  // namespace mynah

@@ -25,7 +25,7 @@ Json answer_in(std::string text, const Tokenizer& tokenizer) {
   return t::trimmed(text.substr(begin + kBegin.size(), end - begin - kBegin.size()));
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_document_question_answering(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   GenerationConfig config = t::answer_config(task, options);
   const bundle::TextImageProcessor processor(task.bundle().path, task.bundle().tokenizer);
   std::vector<Json> results;
@@ -55,7 +55,7 @@ extern const TaskEntry task_document_question_answering{
                 t::kTimeoutOption},
     .generates = true,
     .suggestion = "good ones to pull: naver-clova-ix/donut-base-finetuned-docvqa",
-    .run = run,
+    .run = run_document_question_answering,
     .inputs = t::picture_questions,
     .show = t::show_picture_answers,
     .medium = t::Medium::picture};

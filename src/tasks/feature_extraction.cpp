@@ -19,7 +19,7 @@ Json merged_options(const Json& options) {
   return all;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& given) {
+std::vector<Json> run_feature_extraction(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& given) {
   const EncodeOptions options = t::encode_options(merged_options(given));
   std::vector<Encoding> encodings;
   for (const Json& input : inputs) encodings.push_back(t::encode(task, {t::one_text(task, input), std::nullopt}, options));
@@ -37,7 +37,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_feature_extraction(const Json& input, const Json& result, const t::Style& style) {
   const Json& rows = result[0];
   std::string out = fmt::format("{}: {} tokens, {} numbers each\n", t::emphasised(input.get<std::string>(), style), rows.size(), rows[0].size());
   for (const Json& row : rows) {
@@ -61,7 +61,7 @@ extern const TaskEntry task_feature_extraction{
                 {"return_tensors", t::OptionType::boolean, "accepted: numbers are the only output"}},
     .default_model = "minilm",
     .suggestion = "any encoder will do, minilm for one",
-    .run = run,
-    .show = show};
+    .run = run_feature_extraction,
+    .show = show_feature_extraction};
 
 }  // namespace mynah

@@ -72,7 +72,7 @@ std::vector<size_t> masks(const Encoding& e, int32_t mask) {
   return places;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_fill_mask(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const auto mask = task.tokenizer().mask_id();
   require(mask.has_value(), "fill-mask: the tokenizer of {} has no mask token", task.bundle().path.string());
   const Filling filling(task, options);
@@ -102,9 +102,9 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
 }
 
 // A list of one text is answered as that text, as the reference does.
-Json answer(std::vector<Json> results, const Json&, bool, const Json&) { return results.size() == 1 ? std::move(results[0]) : Json(std::move(results)); }
+Json fill_mask_answer(std::vector<Json> results, const Json&, bool, const Json&) { return results.size() == 1 ? std::move(results[0]) : Json(std::move(results)); }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_fill_mask(const Json& input, const Json& result, const t::Style& style) {
   std::string out = t::emphasised(input.get<std::string>(), style) + "\n";
   const bool several = result[0].is_array();
   for (const Json& rows : several ? result : Json::array({result})) {
@@ -126,8 +126,8 @@ extern const TaskEntry task_fill_mask{
                 {"targets", t::OptionType::names, "only these words"},
                 {"tokenizer_kwargs", t::OptionType::json, "arguments of the tokenizer: {\"truncation\": true}"}},
     .suggestion = "good ones to pull: distilbert/distilroberta-base, google-bert/bert-base-uncased",
-    .run = run,
-    .answer = answer,
-    .show = show};
+    .run = run_fill_mask,
+    .answer = fill_mask_answer,
+    .show = show_fill_mask};
 
 }  // namespace mynah

@@ -16,7 +16,7 @@ namespace {
 namespace t = tasks;
 
 // "sigmoid", "softmax" or "none".
-std::string function_of(const t::OpenTask& task, const Json& options, size_t labels) {
+std::string image_classification_function_of(const t::OpenTask& task, const Json& options, size_t labels) {
   if (auto name = t::text(options, "function_to_apply")) {
     std::string lower = *name;
     std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -28,13 +28,13 @@ std::string function_of(const t::OpenTask& task, const Json& options, size_t lab
   return problem == "multi_label_classification" || labels == 1 ? "sigmoid" : "softmax";
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_image_classification(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   std::vector<Json> results;
   for (const Json& input : inputs) results.push_back(t::labels_of(task, t::read_picture(task, input), options));
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_image_classification(const Json& input, const Json& result, const t::Style& style) {
   return t::emphasised(t::picture_name(input), style) + "\n" + t::score_table(result, style);
 }
 
@@ -43,7 +43,7 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
 Json tasks::labels_of(const OpenTask& task, const media::Image& picture, const Json& options) {
   const auto count = static_cast<size_t>(integer(options, "top_k", 5, 1));
   std::vector<float> scores = look(task, picture).at("logits").to_vector();
-  const std::string function = function_of(task, options, scores.size());
+  const std::string function = image_classification_function_of(task, options, scores.size());
   if (function == "softmax") scores = softmax(scores);
   if (function == "sigmoid")
     for (float& x : scores) x = 1 / (1 + std::exp(-x));
@@ -62,9 +62,9 @@ extern const TaskEntry task_image_classification{
                 t::kImageOption,
                 t::kTimeoutOption},
     .suggestion = "good ones to pull: google/vit-base-patch16-224, microsoft/resnet-50, facebook/convnext-tiny-224",
-    .run = run,
+    .run = run_image_classification,
     .inputs = t::picture_inputs,
-    .show = show,
+    .show = show_image_classification,
     .medium = t::Medium::picture};
 
 }  // namespace mynah

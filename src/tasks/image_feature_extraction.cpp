@@ -9,7 +9,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-std::vector<Json> run(const t::OpenTask& given, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_image_feature_extraction(const t::OpenTask& given, const std::vector<Json>& inputs, const Json& options) {
   t::OpenTask task = given;
   if (const auto it = options.find("image_processor_kwargs"); it != options.end() && !it->is_null()) {
     if (!it->is_object()) fail(ErrorCode::usage, "image-feature-extraction: image_processor_kwargs is {}, expected an object", it->dump());
@@ -27,7 +27,7 @@ std::vector<Json> run(const t::OpenTask& given, const std::vector<Json>& inputs,
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_image_feature_extraction(const Json& input, const Json& result, const t::Style& style) {
   std::string shape;
   const Json* first = &result;
   for (; first->is_array() && !first->empty(); first = &(*first)[0]) shape += fmt::format("{}{}", shape.empty() ? "" : " x ", first->size());
@@ -51,9 +51,9 @@ extern const TaskEntry task_image_feature_extraction{
                 t::kImageOption,
                 t::kTimeoutOption},
     .suggestion = "good ones to pull: facebook/dinov2-small, google/vit-base-patch16-224",
-    .run = run,
+    .run = run_image_feature_extraction,
     .inputs = t::picture_inputs,
-    .show = show,
+    .show = show_image_feature_extraction,
     .medium = t::Medium::picture};
 
 }  // namespace mynah

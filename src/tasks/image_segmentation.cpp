@@ -99,7 +99,7 @@ Json objects(const t::OpenTask& task, const nn::NamedTensors& outputs, const med
   return found;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_image_segmentation(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const auto least = [&](const char* name, double otherwise) { return static_cast<float>(t::number(options, name, otherwise)); };
   const Thresholds thresholds{least("threshold", 0.9), least("mask_threshold", 0.5), least("overlap_mask_area_threshold", 0.5)};
   const std::string subtask = t::text(options, "subtask").value_or("");
@@ -123,7 +123,7 @@ media::Image decoded(const Json& entry) {
   return media::decode_image(std::as_bytes(std::span(*bytes)), "the mask");
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_image_segmentation(const Json& input, const Json& result, const t::Style& style) {
   std::string out = fmt::format("{}: {} mask{}\n", t::emphasised(t::picture_name(input), style), result.size(), result.size() == 1 ? "" : "s");
   for (const Json& entry : result) {
     const media::Image mask = decoded(entry);
@@ -134,7 +134,7 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
   return out;
 }
 
-media::Image draw(media::Image picture, const Json& result) {
+media::Image draw_image_segmentation(media::Image picture, const Json& result) {
   const int64_t thickness = media::pen_width(picture);
   std::vector<std::pair<size_t, const Json*>> labels;  // a place inside the mask
   for (const Json& entry : result) {
@@ -170,10 +170,10 @@ extern const TaskEntry task_image_segmentation{
                 t::kImageOption,
                 t::kTimeoutOption},
     .suggestion = "good ones to pull: nvidia/segformer-b0-finetuned-ade-512-512, facebook/detr-resnet-50-panoptic",
-    .run = run,
+    .run = run_image_segmentation,
     .inputs = t::picture_inputs,
-    .show = show,
+    .show = show_image_segmentation,
     .medium = t::Medium::picture,
-    .draw = draw};
+    .draw = draw_image_segmentation};
 
 }  // namespace mynah

@@ -11,13 +11,13 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-bool is_chat(const Json& value) {
+bool image_text_to_text_is_chat(const Json& value) {
   return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const Json& m) {
            return m.is_object() && m.contains("role") && m.contains("content");
          });
 }
 bool is_pair(const Json& value) { return value.is_object() && value.contains("text"); }
-bool reads_json(const Json& value) { return is_chat(value) || is_pair(value); }
+bool reads_json(const Json& value) { return image_text_to_text_is_chat(value) || is_pair(value); }
 
 Json as_list(const Json& value) {
   return value.is_null() ? Json::array() : value.is_array() ? value : Json::array({value});
@@ -68,8 +68,8 @@ std::vector<Json> jobs(const Json& inputs, const Json& options, bool* one) {
     text = options["text"];
   }
   *one = true;
-  if (is_chat(text)) return {{{"chat", with_pictures(text, as_list(images))}}};
-  if (text.is_array() && !text.empty() && std::all_of(text.begin(), text.end(), is_chat)) {
+  if (image_text_to_text_is_chat(text)) return {{{"chat", with_pictures(text, as_list(images))}}};
+  if (text.is_array() && !text.empty() && std::all_of(text.begin(), text.end(), image_text_to_text_is_chat)) {
     *one = false;
     std::vector<Json> all;
     for (size_t i = 0; i < text.size(); ++i)
@@ -109,7 +109,7 @@ Prompts prompts_of(const t::OpenTask& task, const bundle::TextImageProcessor& pr
       const std::string last = content.is_string() ? content.get<std::string>() : content.back().value("text", "");
       const size_t at = text.rfind(last);
       require(at != std::string::npos,
-              "image-text-to-text: the chat template does not show the last message as it is; continue_final_message "
+              "image-text-to-text: the chat template does not show_image_text_to_text the last message as it is; continue_final_message "
               "cannot be");
       text.resize(at + last.size());
     }
@@ -160,7 +160,7 @@ Json full_answer(const Json& said, const std::string& answer, bool continues) {
   return chat;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_image_text_to_text(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   GenerationConfig config = t::answer_config(task, options);
   if (const auto stop = t::text(options, "stop_sequence")) {
     const auto ids = task.tokenizer().encode_ids(*stop, false);
@@ -196,7 +196,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json&, const Json& result, const t::Style& style) {
+std::string show_image_text_to_text(const Json&, const Json& result, const t::Style& style) {
   std::string text;
   for (const Json& record : result) {
     if (!record.contains("generated_text")) {
@@ -237,9 +237,9 @@ extern const TaskEntry task_image_text_to_text{
                 t::kTimeoutOption},
     .generates = true,
     .suggestion = "good ones to pull: llava-hf/llava-interleave-qwen-0.5b-hf, HuggingFaceTB/SmolVLM-256M-Instruct",
-    .run = run,
+    .run = run_image_text_to_text,
     .inputs = jobs,
-    .show = show,
+    .show = show_image_text_to_text,
     .medium = t::Medium::picture};
 
 }  // namespace mynah

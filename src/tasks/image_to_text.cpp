@@ -9,7 +9,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_image_to_text(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const GenerationConfig config = t::answer_config(task, options);
   const bundle::TextImageProcessor processor(task.bundle().path, task.bundle().tokenizer);
   std::vector<std::string> prompts;
@@ -26,7 +26,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_image_to_text(const Json& input, const Json& result, const t::Style& style) {
   std::string text = t::emphasised(t::picture_name(input), style) + "\n";
   for (const Json& record : result) text += record["generated_text"].get<std::string>() + "\n";
   return text;
@@ -42,9 +42,9 @@ extern const TaskEntry task_image_to_text{
     .options = {{"prompt", t::OptionType::text, "what the caption begins with"}, t::kImageOption, t::kTimeoutOption},
     .generates = true,
     .suggestion = "good ones to pull: nlpconnect/vit-gpt2-image-captioning, Salesforce/blip-image-captioning-base",
-    .run = run,
+    .run = run_image_to_text,
     .inputs = t::picture_inputs,
-    .show = show,
+    .show = show_image_to_text,
     .medium = t::Medium::picture};
 
 }  // namespace mynah

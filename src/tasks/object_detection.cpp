@@ -58,13 +58,13 @@ std::vector<t::FoundObject> dense_detections(const t::OpenTask& task, const nn::
   return found;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_object_detection(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   std::vector<Json> results;
   for (const Json& input : inputs) results.push_back(t::objects_in(task, t::read_picture(task, input), options));
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_object_detection(const Json& input, const Json& result, const t::Style& style) {
   std::string out = fmt::format("{}: {} object{}\n", t::emphasised(t::picture_name(input), style), result.size(), result.size() == 1 ? "" : "s");
   size_t widest = 5;
   for (const Json& entry : result) widest = std::max(widest, entry["label"].get_ref<const std::string&>().size());
@@ -77,7 +77,7 @@ std::string show(const Json& input, const Json& result, const t::Style& style) {
   return out;
 }
 
-media::Image draw(media::Image picture, const Json& result) {
+media::Image draw_object_detection(media::Image picture, const Json& result) {
   const int64_t thickness = media::pen_width(picture);
   for (const Json& entry : result) {
     const Json& box = entry["box"];
@@ -118,10 +118,10 @@ extern const TaskEntry task_object_detection{
                 {"iou_threshold", t::OptionType::number, "YOLO: how much boxes of one class may overlap (0.45; v8 0.7)"},
                 t::kImageOption, t::kTimeoutOption},
     .suggestion = "good ones to pull: facebook/detr-resnet-50, hustvl/yolos-tiny",
-    .run = run,
+    .run = run_object_detection,
     .inputs = t::picture_inputs,
-    .show = show,
+    .show = show_object_detection,
     .medium = t::Medium::picture,
-    .draw = draw};
+    .draw = draw_object_detection};
 
 }  // namespace mynah

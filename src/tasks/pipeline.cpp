@@ -9,7 +9,7 @@
 namespace mynah {
 namespace {
 
-std::vector<Json> listed(const TaskEntry& entry, const Json& inputs, const Json& options, bool* one) {
+std::vector<Json> pipeline_listed(const TaskEntry& entry, const Json& inputs, const Json& options, bool* one) {
   if (entry.inputs) return entry.inputs(inputs, options, one);
   *one = !inputs.is_array();
   return inputs.is_array() ? inputs.get<std::vector<Json>>() : std::vector<Json>{inputs};
@@ -17,7 +17,7 @@ std::vector<Json> listed(const TaskEntry& entry, const Json& inputs, const Json&
 
 std::vector<Json> results(const tasks::OpenTask& task, const Json& inputs, const Json& options, bool* one) {
   tasks::check_options(*task.entry, options);
-  const std::vector<Json> all = listed(*task.entry, inputs, options, one);
+  const std::vector<Json> all = pipeline_listed(*task.entry, inputs, options, one);
   return all.empty() ? std::vector<Json>() : task.entry->run(task, all, options);
 }
 

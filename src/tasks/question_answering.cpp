@@ -14,13 +14,13 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-struct Settings {
+struct QuestionAnsweringSettings {
   int64_t top_k, most_answer_tokens, window, stride;
   bool may_be_empty, whole_words;
 };
 
-Settings settings_of(const t::OpenTask& task, const Json& options) {
-  Settings s{};
+QuestionAnsweringSettings settings_of(const t::OpenTask& task, const Json& options) {
+  QuestionAnsweringSettings s{};
   s.top_k = t::integer(options, "top_k", t::integer(options, "topk", 1, 1), 1);
   s.most_answer_tokens = t::integer(options, "max_answer_len", 15, 1);
   s.window = t::integer(options, "max_seq_len", std::min<int64_t>(task.tokenizer().model_max_length().value_or(384), 384), 1);
@@ -37,7 +37,7 @@ struct Windows {
   std::vector<std::vector<uint8_t>> answerable;
 };
 
-Windows windows_of(const t::OpenTask& task, const std::string& question, const std::string& context, const Settings& s) {
+Windows windows_of(const t::OpenTask& task, const std::string& question, const std::string& context, const QuestionAnsweringSettings& s) {
   // Models that pad on the left read the context first.
   const bool question_first = task.tokenizer().padding_side() != "left";
   EncodeOptions options;
@@ -144,8 +144,8 @@ std::string part(const Json& input, const char* key) {
   return text;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
-  const Settings s = settings_of(task, options);
+std::vector<Json> run_question_answering(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+  const QuestionAnsweringSettings s = settings_of(task, options);
   std::vector<Encoding> encodings;
   std::vector<std::vector<uint8_t>> answerable;
   std::vector<size_t> first;  // window of each input
@@ -187,7 +187,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
 }
 
 // Questions and contexts are options, or objects; one context serves several questions.
-std::vector<Json> listed(const Json& given, const Json& options, bool* one) {
+std::vector<Json> question_answering_listed(const Json& given, const Json& options, bool* one) {
   std::vector<Json> all;
   if (given.is_array()) all = given.get<std::vector<Json>>();
   else if (!given.is_null()) all.push_back(given);
@@ -203,7 +203,7 @@ std::vector<Json> listed(const Json& given, const Json& options, bool* one) {
 
 bool is_example(const Json& value) { return value.is_object() && value.contains("question") && value.contains("context"); }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_question_answering(const Json& input, const Json& result, const t::Style& style) {
   std::string out = t::emphasised(input["question"].get<std::string>(), style) + "\n";
   const Json answers = result.is_array() ? result : Json::array({result});
   if (!answers.empty() && answers[0]["start"].get<int64_t>() < answers[0]["end"].get<int64_t>())
@@ -235,8 +235,8 @@ extern const TaskEntry task_question_answering{
                 {"align_to_words", t::OptionType::boolean, "answers are whole words (true)"},
                 {"padding", t::OptionType::json, "accepted: padding changes no result"}},
     .suggestion = "good ones to pull: distilbert/distilbert-base-cased-distilled-squad, deepset/roberta-base-squad2",
-    .run = run,
-    .inputs = listed,
-    .show = show};
+    .run = run_question_answering,
+    .inputs = question_answering_listed,
+    .show = show_question_answering};
 
 }  // namespace mynah

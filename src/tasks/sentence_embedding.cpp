@@ -8,7 +8,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_sentence_embedding(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const t::SentenceEncoder encoder(task);
   if (options.contains("prompt") && options.contains("prompt_name")) fail(ErrorCode::usage, "sentence-embedding: give prompt or prompt_name, not both");
   const auto prompt = t::text(options, "prompt");
@@ -19,7 +19,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json&, const Json& result, const t::Style&) { return result.dump() + "\n"; }
+std::string show_sentence_embedding(const Json&, const Json& result, const t::Style&) { return result.dump() + "\n"; }
 
 }  // namespace
 
@@ -32,7 +32,7 @@ extern const TaskEntry task_sentence_embedding{
                 {"prompt_name", t::OptionType::text, "one of the model's own prompts: query, passage ..."}},
     .default_model = "minilm",
     .suggestion = "good ones to pull: minilm, BAAI/bge-small-en-v1.5, intfloat/multilingual-e5-small",
-    .run = run,
-    .show = show};
+    .run = run_sentence_embedding,
+    .show = show_sentence_embedding};
 
 }  // namespace mynah

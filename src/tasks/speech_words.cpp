@@ -15,7 +15,7 @@ constexpr std::string_view kReplacement = "\xef\xbf\xbd";
 
 bool contains(std::string_view all, std::string_view part) { return all.find(part) != std::string_view::npos; }
 
-std::string_view stripped(std::string_view text) {
+std::string_view speech_words_stripped(std::string_view text) {
   while (!text.empty() && static_cast<unsigned char>(text.front()) <= ' ') text.remove_prefix(1);
   while (!text.empty() && static_cast<unsigned char>(text.back()) <= ' ') text.remove_suffix(1);
   return text;
@@ -54,7 +54,7 @@ std::vector<TokenWord> spaced_words(const Tokenizer& tokenizer, const std::vecto
   std::vector<TokenWord> out;
   for (TokenWord& part : characters_of(tokenizer, tokens)) {
     const bool special = tokens[part.tokens[0]] >= end;
-    const bool begins = special || part.text.starts_with(' ') || contains(kPunctuation, stripped(part.text)) || out.empty();
+    const bool begins = special || part.text.starts_with(' ') || contains(kPunctuation, speech_words_stripped(part.text)) || out.empty();
     if (begins) out.push_back(std::move(part));
     else join(&out.back(), &part);
   }
@@ -65,7 +65,7 @@ std::vector<TokenWord> spaced_words(const Tokenizer& tokenizer, const std::vecto
 void merge_punctuation(std::vector<TokenWord>* words) {
   auto& w = *words;
   for (size_t i = w.size(), j = w.size(); i-- > 0;) {
-    if (j < w.size() && w[i].text.starts_with(' ') && contains(kBefore, stripped(w[i].text))) {
+    if (j < w.size() && w[i].text.starts_with(' ') && contains(kBefore, speech_words_stripped(w[i].text))) {
       join(&w[i], &w[j]);
       w[j] = std::move(w[i]);
       w[i] = {};

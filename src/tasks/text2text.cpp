@@ -1,4 +1,4 @@
-// text2text-generation, summarization, translation: encoder-decoders answer a text. As transformers 4.57's pipelines: 4 beams and 256 new
+// text2text-generation, summarization, translation: encoder-decoders text2text_answer a text. As transformers 4.57's pipelines: 4 beams and 256 new
 // tokens unless asked otherwise; task_specific_params of config.json give a prefix and settings.
 #include <algorithm>
 
@@ -28,7 +28,7 @@ Json own_settings(const t::OpenTask& task) {
   return Json::object();
 }
 
-// The token of the source's language, if one was named; the target's begins the answer.
+// The token of the source's language, if one was named; the target's begins the text2text_answer.
 std::optional<int32_t> choose_languages(const t::OpenTask& task, const Json& options, const t::Languages& known, GenerationConfig* c) {
   auto from = t::text(options, "src_lang"), to = t::text(options, "tgt_lang");
   const std::string where = task.entry->name;
@@ -46,7 +46,7 @@ std::optional<int32_t> choose_languages(const t::OpenTask& task, const Json& opt
   return from ? std::optional(known.token(*from, where + ": src_lang")) : std::nullopt;
 }
 
-std::vector<Json> answer(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options, const std::string& key) {
+std::vector<Json> text2text_answer(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options, const std::string& key) {
   const Json own = own_settings(task);
   GenerationConfig c = generation_defaults(task.model);
   // The model's settings, the pipeline's, those of the task, the caller's: later ones win.
@@ -61,7 +61,7 @@ std::vector<Json> answer(const t::OpenTask& task, const std::vector<Json>& input
     if (ids.empty()) fail(ErrorCode::usage, "{}: stop_sequence is empty", task.entry->name);
     c.eos_token_id = {ids[0]};
   }
-  EncodeOptions cut;  // max_length among the options is the answer's
+  EncodeOptions cut;  // max_length among the options is the text2text_answer's
   if (t::has(options, "truncation")) cut = t::encode_options({{"truncation", options["truncation"]}});
   const std::string prefix = nn::config_string(own, "prefix", nn::config_string(task.bundle().config, "prefix", ""));
   const bool tokens = t::boolean(options, "return_tensors", false), clean = t::boolean(options, "clean_up_tokenization_spaces", false);
@@ -80,11 +80,11 @@ std::vector<Json> answer(const t::OpenTask& task, const std::vector<Json>& input
   return results;
 }
 
-std::vector<Json> generated(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return answer(task, inputs, options, "generated"); }
-std::vector<Json> summary(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return answer(task, inputs, options, "summary"); }
-std::vector<Json> translation(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return answer(task, inputs, options, "translation"); }
+std::vector<Json> generated(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answer(task, inputs, options, "generated"); }
+std::vector<Json> summary(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answer(task, inputs, options, "summary"); }
+std::vector<Json> translation(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answer(task, inputs, options, "translation"); }
 
-// Several inputs with one answer each give the answers without lists around them.
+// Several inputs with one text2text_answer each give the answers without lists around them.
 Json flat(std::vector<Json> results, const Json&, bool one, const Json&) {
   if (one) return results[0];
   const bool single = std::all_of(results.begin(), results.end(), [](const Json& r) { return r.size() == 1; });
@@ -93,19 +93,19 @@ Json flat(std::vector<Json> results, const Json&, bool one, const Json&) {
   return out;
 }
 
-std::string show(const Json&, const Json& result, const t::Style&) {
+std::string show_text2text(const Json&, const Json& result, const t::Style&) {
   std::string text;
   for (const Json& record : result) text += (record.begin()->is_string() ? record.begin()->get<std::string>() : record.dump()) + "\n";
   return text;
 }
 
-const std::vector<t::TaskOption> kOptions = {{"return_tensors", t::OptionType::boolean, "token ids instead of text"},
+const std::vector<t::TaskOption> kText2textOptions = {{"return_tensors", t::OptionType::boolean, "token ids instead of text"},
                                              {"clean_up_tokenization_spaces", t::OptionType::boolean, "join punctuation to the word before (false)"},
                                              {"truncation", t::OptionType::json, "true: cut texts that are too long for the tokenizer (false)"},
                                              {"stop_sequence", t::OptionType::text, "end with its first token"}};
 
 std::vector<t::TaskOption> with_languages() {
-  std::vector<t::TaskOption> all = kOptions;
+  std::vector<t::TaskOption> all = kText2textOptions;
   all.push_back({"src_lang", t::OptionType::text, "the text's language, in the model's own spelling (en_XX, eng_Latn, en)"});
   all.push_back({"tgt_lang", t::OptionType::text, "the language to translate into (fr_XX, fra_Latn, fr)"});
   return all;
@@ -113,13 +113,13 @@ std::vector<t::TaskOption> with_languages() {
 
 }  // namespace
 
-extern const TaskEntry task_text2text_generation{"text2text-generation", {}, "an encoder-decoder's answer to a text", "TEXT", nullptr,
-                                                 {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kOptions, true, nullptr,
-                                                 "good ones to pull: google/flan-t5-small, google/flan-t5-base", generated, nullptr, flat, show};
-extern const TaskEntry task_summarization{"summarization", {}, "a shorter text", "TEXT", nullptr, {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kOptions, true, nullptr,
-                                          "good ones to pull: sshleifer/distilbart-cnn-12-6, google-t5/t5-small", summary, nullptr, flat, show};
+extern const TaskEntry task_text2text_generation{"text2text-generation", {}, "an encoder-decoder's text2text_answer to a text", "TEXT", nullptr,
+                                                 {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kText2textOptions, true, nullptr,
+                                                 "good ones to pull: google/flan-t5-small, google/flan-t5-base", generated, nullptr, flat, show_text2text};
+extern const TaskEntry task_summarization{"summarization", {}, "a shorter text", "TEXT", nullptr, {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kText2textOptions, true, nullptr,
+                                          "good ones to pull: sshleifer/distilbart-cnn-12-6, google-t5/t5-small", summary, nullptr, flat, show_text2text};
 extern const TaskEntry task_translation{"translation", {}, "a text in another language; also translation_XX_to_YY", "TEXT", nullptr,
                                         {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, with_languages(), true, nullptr,
-                                        "good ones to pull: Helsinki-NLP/opus-mt-en-fr, google-t5/t5-small", translation, nullptr, flat, show};
+                                        "good ones to pull: Helsinki-NLP/opus-mt-en-fr, google-t5/t5-small", translation, nullptr, flat, show_text2text};
 
 }  // namespace mynah

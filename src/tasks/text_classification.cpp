@@ -15,7 +15,7 @@ namespace t = tasks;
 
 enum class Function { none, sigmoid, softmax };
 
-Function function_of(const t::OpenTask& task, const Json& options, size_t labels) {
+Function text_classification_function_of(const t::OpenTask& task, const Json& options, size_t labels) {
   if (const auto name = t::text(options, "function_to_apply")) {
     std::string lower = *name;
     std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -40,7 +40,7 @@ Wanted wanted(const t::OpenTask& task, const Json& options) {
   return {t::boolean(options, "return_all_scores", nn::config_bool(task.bundle().config, "return_all_scores", false)), false, SIZE_MAX};
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_text_classification(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const EncodeOptions cut = t::encode_options(options);
   const Wanted which = wanted(task, options);
   std::vector<Encoding> encodings;
@@ -48,7 +48,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   std::vector<Json> results(inputs.size());
   t::forward_encodings(task, encodings, [&](size_t row, const nn::NamedTensors& outputs, int64_t place) {
     std::vector<float> scores = t::row_values(outputs.at("logits"), place);
-    const Function function = function_of(task, options, scores.size());
+    const Function function = text_classification_function_of(task, options, scores.size());
     if (function == Function::softmax) scores = t::softmax(scores);
     if (function == Function::sigmoid)
       for (float& x : scores) x = 1 / (1 + std::exp(-x));
@@ -77,13 +77,13 @@ std::vector<Json> inputs(const Json& given, const Json& options, bool* one) {
 }
 
 // One text without top_k gives a list, as the reference does; a pair does not.
-Json answer(std::vector<Json> results, const Json& given, bool one, const Json& options) {
+Json text_classification_answer(std::vector<Json> results, const Json& given, bool one, const Json& options) {
   if (!one) return Json(std::move(results));
   if (given.is_string() && !options.contains("top_k") && !options.contains("text_pair")) return Json::array({std::move(results[0])});
   return std::move(results[0]);
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_text_classification(const Json& input, const Json& result, const t::Style& style) {
   const std::string text = input.is_string() ? input.get<std::string>() : input["text"].get<std::string>() + " | " + input["text_pair"].get<std::string>();
   return t::emphasised(text, style) + "\n" + t::score_table(result.is_array() ? result : Json::array({result}), style);
 }
@@ -106,9 +106,9 @@ extern const TaskEntry task_text_classification{
                 {"padding", t::OptionType::json, "accepted: padding changes no result"},
                 {"add_special_tokens", t::OptionType::boolean, "surround texts as the model wants it (true)"}},
     .suggestion = "good ones to pull: distilbert/distilbert-base-uncased-finetuned-sst-2-english, cardiffnlp/twitter-roberta-base-sentiment-latest",
-    .run = run,
+    .run = run_text_classification,
     .inputs = inputs,
-    .answer = answer,
-    .show = show};
+    .answer = text_classification_answer,
+    .show = show_text_classification};
 
 }  // namespace mynah

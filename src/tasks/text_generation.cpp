@@ -11,7 +11,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-bool is_chat(const Json& value) {
+bool text_generation_is_chat(const Json& value) {
   return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const Json& m) { return m.is_object() && m.contains("role") && m.contains("content"); });
 }
 
@@ -27,7 +27,7 @@ GenerationConfig config_of(const t::OpenTask& task, const Json& options) {
 
 // The prompt's ids of one input; `continues`: the answer goes on with the chat's last message.
 std::vector<int32_t> prompt_ids(const t::OpenTask& task, const Json& input, const Json& options, bool continues) {
-  if (!is_chat(input)) {
+  if (!text_generation_is_chat(input)) {
     EncodeOptions cut;
     if (t::has(options, "max_length")) {  // also cuts the prompt, as the reference does
       cut.truncation = Truncation::longest_first;
@@ -40,7 +40,7 @@ std::vector<int32_t> prompt_ids(const t::OpenTask& task, const Json& input, cons
   if (continues) {
     const std::string last = input.back()["content"].get<std::string>();
     const size_t at = text.rfind(last);
-    require(at != std::string::npos, "text-generation: the chat template does not show the last message as it is; continue_final_message cannot be");
+    require(at != std::string::npos, "text-generation: the chat template does not show_text_generation the last message as it is; continue_final_message cannot be");
     text.resize(at + last.size());
   }
   return task.tokenizer().encode_ids(text, false, true);
@@ -58,7 +58,7 @@ void make_room(const t::OpenTask& task, const Json& options, const GenerationCon
   ids->erase(ids->begin(), ids->end() - (most - fresh));
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_text_generation(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   GenerationConfig config = config_of(task, options);
   if (const auto stop = t::text(options, "stop_sequence")) {
     const auto ids = task.tokenizer().encode_ids(*stop, false);
@@ -71,8 +71,8 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
              clean = t::boolean(options, "clean_up_tokenization_spaces", true);
   std::vector<Json> results;
   for (const Json& input : inputs) {
-    if (!input.is_string() && !is_chat(input)) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "text-generation: an input is {}, expected a text or a list of messages", input.dump());
-    const bool continues = is_chat(input) && t::boolean(options, "continue_final_message", input.back()["role"] == "assistant");
+    if (!input.is_string() && !text_generation_is_chat(input)) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "text-generation: an input is {}, expected a text or a list of messages", input.dump());
+    const bool continues = text_generation_is_chat(input) && t::boolean(options, "continue_final_message", input.back()["role"] == "assistant");
     GenerateInputs in;
     in.input_ids = {prompt_ids(task, input, options, continues)};
     make_room(task, options, config, &in.input_ids[0]);
@@ -104,13 +104,13 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::vector<Json> listed(const Json& given, const Json&, bool* one) {
-  *one = !given.is_array() || is_chat(given);
+std::vector<Json> text_generation_listed(const Json& given, const Json&, bool* one) {
+  *one = !given.is_array() || text_generation_is_chat(given);
   if (*one) return {given};
   return given.get<std::vector<Json>>();
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_text_generation(const Json& input, const Json& result, const t::Style& style) {
   std::string text;
   for (const Json& record : result) {
     if (!record.contains("generated_text")) text += record.dump() + "\n";
@@ -128,7 +128,7 @@ extern const TaskEntry task_text_generation{
     .name = "text-generation",
     .help = "a text or a chat goes on",
     .input = "TEXT, or a JSON list of messages",
-    .reads_json = is_chat,
+    .reads_json = text_generation_is_chat,
     .heads = {nn::HeadKind::causal_lm, nn::HeadKind::bare},
     .options = {{"return_full_text", t::OptionType::boolean, "the prompt too (true)"},
                 {"return_tensors", t::OptionType::boolean, "token ids instead of text"},
@@ -141,9 +141,9 @@ extern const TaskEntry task_text_generation{
     .generates = true,
     .default_model = "smollm2",
     .suggestion = "good ones to pull: HuggingFaceTB/SmolLM2-360M-Instruct, Qwen/Qwen2.5-0.5B-Instruct",
-    .run = run,
-    .inputs = listed,
-    .show = show,
+    .run = run_text_generation,
+    .inputs = text_generation_listed,
+    .show = show_text_generation,
 };
 
 }  // namespace mynah

@@ -13,7 +13,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-bool is_question(const Json& value) {
+bool text_ranking_is_question(const Json& value) {
   return value.is_object() && value.contains("query") && value["query"].is_string() && value.contains("texts") && value["texts"].is_array();
 }
 
@@ -26,7 +26,7 @@ bool raw_scores(const t::OpenTask& task, const Json& options) {
   return function.find("Identity") != std::string::npos;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_text_ranking(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   EncodeOptions cut;
   if (task.tokenizer().model_max_length()) cut.truncation = Truncation::longest_first;
   const bool raw = raw_scores(task, options);
@@ -53,7 +53,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::vector<Json> listed(const Json& given, const Json& options, bool* one) {
+std::vector<Json> text_ranking_listed(const Json& given, const Json& options, bool* one) {
   const auto query = t::text(options, "query");
   std::vector<Json> all = given.is_array() ? given.get<std::vector<Json>>() : given.is_null() ? std::vector<Json>() : std::vector<Json>{given};
   *one = query.has_value() || !given.is_array();
@@ -61,11 +61,11 @@ std::vector<Json> listed(const Json& given, const Json& options, bool* one) {
     if (all.empty()) fail(ErrorCode::usage, "text-ranking: give the texts to rank");
     return {Json{{"query", *query}, {"texts", std::move(all)}}};
   }
-  if (all.empty() || !std::all_of(all.begin(), all.end(), is_question)) fail(ErrorCode::usage, "text-ranking: query is needed, and the texts to rank");
+  if (all.empty() || !std::all_of(all.begin(), all.end(), text_ranking_is_question)) fail(ErrorCode::usage, "text-ranking: query is needed, and the texts to rank");
   return all;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_text_ranking(const Json& input, const Json& result, const t::Style& style) {
   std::vector<t::ScoreRow> rows;
   for (const Json& rank : result) rows.push_back({rank["score"].get<double>(), input["texts"][rank["index"].get<size_t>()].get<std::string>()});
   return t::emphasised(input["query"].get<std::string>(), style) + "\n" + t::score_table(rows, style);
@@ -78,15 +78,15 @@ extern const TaskEntry task_text_ranking{
     .aliases = {"rerank"},
     .help = "which texts answer a query best",
     .input = "TEXTS with --query",
-    .reads_json = is_question,
+    .reads_json = text_ranking_is_question,
     .heads = {nn::HeadKind::sequence_classification},
     .options = {{"query", t::OptionType::text, "what is asked"},
                 {"top_k", t::OptionType::integer, "so many of the best (all)"},
                 {"raw_scores", t::OptionType::boolean, "scores as the model gives them, not in 0..1"},
                 {"return_text", t::OptionType::boolean, "add each text to its rank"}},
     .suggestion = "good ones to pull: cross-encoder/ms-marco-MiniLM-L6-v2, BAAI/bge-reranker-base",
-    .run = run,
-    .inputs = listed,
-    .show = show};
+    .run = run_text_ranking,
+    .inputs = text_ranking_listed,
+    .show = show_text_ranking};
 
 }  // namespace mynah

@@ -38,8 +38,8 @@ std::shared_ptr<bundle::Bundle> vocoder_of(const Json& options) {
   return bundle::open(found->path, {}, {.network = true, .tokenizer = false});
 }
 
-nn::SpeechSettings settings_of(const bundle::Speech& speech, const Json& options) {
-  nn::SpeechSettings s;
+nn::VoiceSettings settings_of(const bundle::Speech& speech, const Json& options) {
+  nn::VoiceSettings s;
   Json all = options.value("forward_params", Json::object());
   if (!all.is_object()) fail(ErrorCode::usage, "text-to-audio: forward_params is {}, expected an object", all.dump());
   for (const auto& [name, value] : options.items())
@@ -84,10 +84,10 @@ nn::SpeechSettings settings_of(const bundle::Speech& speech, const Json& options
   return s;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_text_to_audio(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const auto vocoder = vocoder_of(options);
   const bundle::Speech speech(task.bundle(), vocoder.get());
-  const nn::SpeechSettings settings = settings_of(speech, options);
+  const nn::VoiceSettings settings = settings_of(speech, options);
   std::vector<Json> results;
   for (const Json& input : inputs)
     results.push_back({{"audio", Json::array({speech.say(t::one_text(task, input), settings)})},
@@ -95,7 +95,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_text_to_audio(const Json& input, const Json& result, const t::Style& style) {
   const Json& samples = result["audio"][0];
   const double rate = result["sampling_rate"].get<double>();
   // The loudness of forty parts of it, as a line of bars.
@@ -137,7 +137,7 @@ extern const TaskEntry task_text_to_audio{
                 {"seed", t::OptionType::integer, "another one varies voice and rhythm in another way"}},
     .default_model = "piper-joe",
     .suggestion = "piper-joe, any Piper voice or a VitsModel will do",
-    .run = run,
-    .show = show};
+    .run = run_text_to_audio,
+    .show = show_text_to_audio};
 
 }  // namespace mynah

@@ -209,7 +209,7 @@ EncodeOptions window_options(const t::OpenTask& task, const Json& options, Strat
   return out;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_token_classification(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const Strategy strategy = strategy_of(options);
   const std::vector<std::string> ignored = ignored_labels(options);
   EncodeOptions cut = window_options(task, options, strategy);
@@ -252,13 +252,13 @@ bool is_words(const Json& value) {
 }
 
 // With is_split_into_words one list of words is one input; the reference answers with a list of one.
-std::vector<Json> listed(const Json& given, const Json& options, bool* one) {
+std::vector<Json> token_classification_listed(const Json& given, const Json& options, bool* one) {
   const bool words = t::boolean(options, "is_split_into_words", false) && is_words(given);
   *one = !given.is_array();
   return given.is_array() && !words ? given.get<std::vector<Json>>() : std::vector<Json>{given};
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_token_classification(const Json& input, const Json& result, const t::Style& style) {
   std::string text;
   if (input.is_string()) text = input.get<std::string>();
   else
@@ -289,8 +289,8 @@ extern const TaskEntry task_token_classification{
                 {"ignore_subwords", t::OptionType::boolean, "old: with --grouped-entities, --aggregation-strategy first"}},
     .default_model = "rampart",
     .suggestion = "good ones to pull: dslim/bert-base-NER, dbmdz/bert-large-cased-finetuned-conll03-english",
-    .run = run,
-    .inputs = listed,
-    .show = show};
+    .run = run_token_classification,
+    .inputs = token_classification_listed,
+    .show = show_token_classification};
 
 }  // namespace mynah

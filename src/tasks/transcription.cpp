@@ -17,7 +17,7 @@
 namespace mynah::tasks {
 namespace {
 
-std::string_view stripped(std::string_view text) {
+std::string_view transcription_stripped(std::string_view text) {
   while (text.starts_with(' ')) text.remove_prefix(1);
   while (text.ends_with(' ')) text.remove_suffix(1);
   return text;
@@ -58,8 +58,8 @@ struct Cue {
 std::vector<Cue> cues(const Transcription& t) {
   std::vector<Cue> out;
   for (const auto& s : t.segments) {
-    for (const auto& w : s.words) out.push_back({w.start, w.end, std::string(stripped(w.text))});
-    if (s.words.empty()) out.push_back({s.start, s.end, std::string(stripped(s.text))});
+    for (const auto& w : s.words) out.push_back({w.start, w.end, std::string(transcription_stripped(w.text))});
+    if (s.words.empty()) out.push_back({s.start, s.end, std::string(transcription_stripped(s.text))});
   }
   return out;
 }
@@ -129,7 +129,7 @@ Transcription transcribe(const Model& model, const media::Sound& given, Generati
     const auto previous = b.tokenizer->token_id("<|startofprev|>");
     require(previous.has_value(), "transcribe: this model's tokenizer has no <|startofprev|>, so it takes no prompt");
     config.speech.prompt_ids = {*previous};
-    for (const int32_t id : b.tokenizer->encode_ids(" " + std::string(stripped(prompt)), false, false)) config.speech.prompt_ids.push_back(id);
+    for (const int32_t id : b.tokenizer->encode_ids(" " + std::string(transcription_stripped(prompt)), false, false)) config.speech.prompt_ids.push_back(id);
     const auto most = static_cast<size_t>(lm->max_positions() / 2);  // the last words of a long one
     if (config.speech.prompt_ids.size() > most) config.speech.prompt_ids.erase(config.speech.prompt_ids.begin() + 1, config.speech.prompt_ids.end() - static_cast<long>(most) + 1);
   }
@@ -141,7 +141,7 @@ Transcription transcribe(const Model& model, const media::Sound& given, Generati
   };
   config.speech.on_segment = [&](int64_t, const SpeechSegment& s) {
     const TranscribedSegment segment = put(s);
-    return stripped(segment.text).empty() || !voices.within(segment.start, segment.end) || !on_segment || on_segment(segment);
+    return transcription_stripped(segment.text).empty() || !voices.within(segment.start, segment.end) || !on_segment || on_segment(segment);
   };
   GenerateInputs in;
   in.media = processor.whole(sound);
@@ -151,11 +151,11 @@ Transcription transcribe(const Model& model, const media::Sound& given, Generati
   for (const SpeechSegment& s : said.segments) {
     TranscribedSegment segment = segment_of(*b.tokenizer, s, out.language);
     segment.end = std::min(segment.end, std::max(out.duration, segment.start));
-    if (stripped(segment.text).empty() || !voices.within(segment.start, segment.end)) continue;
+    if (transcription_stripped(segment.text).empty() || !voices.within(segment.start, segment.end)) continue;
     out.text += segment.text;
     out.segments.push_back(std::move(segment));
   }
-  out.text = stripped(out.text);
+  out.text = transcription_stripped(out.text);
   return out;
 }
 
@@ -172,20 +172,20 @@ Json transcript_json(const Transcription& t) {
 
 std::string segment_line(const TranscribedSegment& s) {
   const bool hours = s.end >= 3600;
-  return fmt::format("[{} --> {}] {}\n", clock(s.start, '.', hours), clock(s.end, '.', hours), stripped(s.text));
+  return fmt::format("[{} --> {}] {}\n", clock(s.start, '.', hours), clock(s.end, '.', hours), transcription_stripped(s.text));
 }
 
 std::string transcript_file(const Transcription& t, std::string_view format) {
   std::string out;
   if (format == "json") return transcript_json(t).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   if (format == "txt") {
-    for (const auto& s : t.segments) out += std::string(stripped(s.text)) + "\n";
+    for (const auto& s : t.segments) out += std::string(transcription_stripped(s.text)) + "\n";
     return out;
   }
   if (format == "tsv") {
     out = "start\tend\ttext\n";
     for (const auto& s : t.segments) {
-      std::string text(stripped(s.text));
+      std::string text(transcription_stripped(s.text));
       std::replace(text.begin(), text.end(), '\t', ' ');
       out += fmt::format("{}\t{}\t{}\n", std::llround(s.start * 1000), std::llround(s.end * 1000), text);
     }

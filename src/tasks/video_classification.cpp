@@ -98,7 +98,7 @@ std::vector<float> of_frames(const t::OpenTask& task, const Json& input, const J
   return sum;
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_video_classification(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const auto count = static_cast<size_t>(t::integer(options, "top_k", 5, 1));
   const std::string function = t::text(options, "function_to_apply").value_or("softmax");
   if (function != "sigmoid" && function != "softmax" && function != "none")
@@ -114,7 +114,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) { return t::emphasised(t::picture_name(input), style) + "\n" + t::score_table(result, style); }
+std::string show_video_classification(const Json& input, const Json& result, const t::Style& style) { return t::emphasised(t::picture_name(input), style) + "\n" + t::score_table(result, style); }
 
 }  // namespace
 
@@ -128,8 +128,8 @@ extern const TaskEntry task_video_classification{
                 {"frame_sampling_rate", t::OptionType::integer, "every how many frames one is taken (1)"},
                 {"function_to_apply", t::OptionType::text, "softmax, sigmoid or none (softmax)"}},
     .suggestion = "good ones to pull: MCG-NJU/videomae-base-finetuned-kinetics, google/vit-base-patch16-224",
-    .run = run,
-    .show = show,
+    .run = run_video_classification,
+    .show = show_video_classification,
     .medium = t::Medium::picture};
 
 }  // namespace mynah

@@ -9,7 +9,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json&) {
+std::vector<Json> run_visual_question_answering(const t::OpenTask& task, const std::vector<Json>& inputs, const Json&) {
   const GenerationConfig config =
       t::answer_config(task, Json::object());  // the reference's pipeline passes no settings on
   const bundle::TextImageProcessor processor(task.bundle().path, task.bundle().tokenizer);
@@ -44,7 +44,7 @@ extern const TaskEntry task_visual_question_answering{
                 t::kTimeoutOption},
     .generates = true,
     .suggestion = "good ones to pull: Salesforce/blip-vqa-base",
-    .run = run,
+    .run = run_visual_question_answering,
     .inputs = t::picture_questions,
     .show = t::show_picture_answers,
     .medium = t::Medium::picture};

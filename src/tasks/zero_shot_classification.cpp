@@ -44,7 +44,7 @@ std::vector<float> label_scores(const std::vector<std::vector<float>>& logits, i
   return t::softmax(scores);
 }
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_zero_shot_classification(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const std::vector<std::string> labels = t::candidate_labels(task, options);
   const std::string pattern = t::text(options, "hypothesis_template").value_or("This example is {}.");
   if (t::hypothesis(task, pattern, labels[0]) == pattern)
@@ -80,7 +80,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_zero_shot_classification(const Json& input, const Json& result, const t::Style& style) {
   std::vector<t::ScoreRow> rows;
   for (size_t i = 0; i < result["labels"].size(); ++i) rows.push_back({result["scores"][i].get<double>(), result["labels"][i].get<std::string>()});
   return t::emphasised(input.get<std::string>(), style) + "\n" + t::score_table(rows, style);
@@ -98,7 +98,7 @@ extern const TaskEntry task_zero_shot_classification{
                 {"multi_label", t::OptionType::boolean, "several labels may fit: each gets a probability of its own"},
                 {"multi_class", t::OptionType::boolean, "old name of --multi-label"}},
     .suggestion = "good ones to pull: facebook/bart-large-mnli, MoritzLaurer/deberta-v3-base-zeroshot-v2.0",
-    .run = run,
-    .show = show};
+    .run = run_zero_shot_classification,
+    .show = show_zero_shot_classification};
 
 }  // namespace mynah

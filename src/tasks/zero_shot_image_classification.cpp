@@ -9,7 +9,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
+std::vector<Json> run_zero_shot_image_classification(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const std::vector<std::string> labels = t::candidate_labels(task, options);
   const nn::NamedTensors texts = t::zero_shot_texts(task, labels, options);
   std::vector<Json> results;
@@ -17,7 +17,7 @@ std::vector<Json> run(const t::OpenTask& task, const std::vector<Json>& inputs, 
   return results;
 }
 
-std::string show(const Json& input, const Json& result, const t::Style& style) {
+std::string show_zero_shot_image_classification(const Json& input, const Json& result, const t::Style& style) {
   return t::emphasised(t::picture_name(input), style) + "\n" + t::score_table(result, style);
 }
 
@@ -34,9 +34,9 @@ extern const TaskEntry task_zero_shot_image_classification{
                 t::kImageOption,
                 t::kTimeoutOption},
     .suggestion = "good ones to pull: openai/clip-vit-base-patch32, google/siglip-base-patch16-224",
-    .run = run,
+    .run = run_zero_shot_image_classification,
     .inputs = t::picture_inputs,
-    .show = show,
+    .show = show_zero_shot_image_classification,
     .medium = t::Medium::picture};
 
 }  // namespace mynah

@@ -52,9 +52,9 @@ struct SeedPiece {
 };
 
 // A set of pieces that finds those that begin at a place. Piece 0 is the unknown one.
-class Model {
+class PieceModel {
  public:
-  explicit Model(const std::vector<SeedPiece>& pieces) : pieces_(pieces) {
+  explicit PieceModel(const std::vector<SeedPiece>& pieces) : pieces_(pieces) {
     for (size_t i = 1; i < pieces.size(); ++i) {
       uint32_t node = 0;
       for (const char32_t c : pieces[i].text) {
@@ -103,7 +103,7 @@ class Model {
 // out as there.
 class Paths {
  public:
-  Paths(const CodePoints& word, const std::vector<Model::Node>& nodes) : size_(word.size()), nodes_(nodes), ends_(word.size() + 1), best_(nodes.size()), from_(nodes.size()) {
+  Paths(const CodePoints& word, const std::vector<PieceModel::Node>& nodes) : size_(word.size()), nodes_(nodes), ends_(word.size() + 1), best_(nodes.size()), from_(nodes.size()) {
     for (size_t i = 0; i < nodes.size(); ++i) {
       std::tie(best_[i], from_[i]) = best_before(nodes[i].begin, nodes[i].score);
       ends_[nodes[i].end].push_back(i);
@@ -190,7 +190,7 @@ class Paths {
   }
 
   size_t size_;
-  const std::vector<Model::Node>& nodes_;
+  const std::vector<PieceModel::Node>& nodes_;
   std::vector<std::vector<size_t>> ends_;
   std::vector<double> best_;
   std::vector<size_t> from_;
@@ -296,13 +296,13 @@ class UnigramTrainer {
 
   // Expected number of uses of each piece, by the forward-backward sums over each word's cuts.
   std::vector<double> expected(const std::vector<SeedPiece>& pieces) const {
-    const Model model(pieces);
+    const PieceModel model(pieces);
     constexpr int64_t kWordsPerPart = 4096;
     const auto n = static_cast<int64_t>(words_.size());
     std::vector<std::vector<std::pair<uint32_t, double>>> parts(static_cast<size_t>((n + kWordsPerPart - 1) / kWordsPerPart));
     parallel_for(n, kWordsPerPart, [&](int64_t begin, int64_t end) {
       std::unordered_map<uint32_t, double> sums;
-      std::vector<Model::Node> nodes;
+      std::vector<PieceModel::Node> nodes;
       std::vector<double> forward, backward;
       for (int64_t w = begin; w < end; ++w) {
         const Word& word = words_[static_cast<size_t>(w)];
@@ -340,10 +340,10 @@ class UnigramTrainer {
   }
 
   std::vector<SeedPiece> pruned(const std::vector<SeedPiece>& pieces, size_t wanted) const {
-    const Model model(pieces);
+    const PieceModel model(pieces);
     std::vector<bool> keep(pieces.size(), true);
     std::vector<std::vector<uint32_t>> instead(pieces.size());  // how a piece would be cut without itself
-    std::vector<Model::Node> nodes;
+    std::vector<PieceModel::Node> nodes;
     for (size_t i = 1; i < pieces.size(); ++i) {
       model.lattice(pieces[i].text, &nodes);
       const auto paths = Paths(pieces[i].text, nodes).two_best();

@@ -13,17 +13,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kGolden = fs::path(MYNAH_TEST_DATA) / "golden";
+const fs::path kImageTextGolden = fs::path(MYNAH_TEST_DATA) / "golden";
 
 TEST(TextImageProcessor, AsTheReference) {
-  const Json cases = read_json_file(kGolden / "tasks/processed_multimodal.json");
-  const auto file = formats::SafetensorsFile::open(kGolden / "tasks/processed_multimodal.safetensors");
+  const Json cases = read_json_file(kImageTextGolden / "tasks/processed_multimodal.json");
+  const auto file = formats::SafetensorsFile::open(kImageTextGolden / "tasks/processed_multimodal.safetensors");
   ASSERT_GT(cases.size(), 5u);
   for (size_t i = 0; i < cases.size(); ++i) {
     bundle::RawInputs raw;
-    for (const Json& image : cases[i][1]) raw.images.push_back((kGolden / image.get<std::string>()).string());
+    for (const Json& image : cases[i][1]) raw.images.push_back((kImageTextGolden / image.get<std::string>()).string());
     for (const Json& text : cases[i][2]) raw.texts.push_back(text);
-    const auto got = bundle::process(kGolden / "tasks" / cases[i][0].get<std::string>(), raw);
+    const auto got = bundle::process(kImageTextGolden / "tasks" / cases[i][0].get<std::string>(), raw);
     const std::string prefix = std::to_string(i) + ".";
     size_t count = 0;
     for (const auto& info : file->tensors()) {
@@ -43,9 +43,9 @@ TEST(TextImageProcessor, AsTheReference) {
 TEST(TextImageProcessor, RefusesPicturesWithoutPlaces) {
   const auto process = [&](const char* model, size_t images, std::vector<std::string> texts) {
     bundle::RawInputs raw;
-    raw.images.assign(images, (kGolden / "media/picture.png").string());
+    raw.images.assign(images, (kImageTextGolden / "media/picture.png").string());
     raw.texts = std::move(texts);
-    return bundle::process(kGolden / "tasks" / model, raw);
+    return bundle::process(kImageTextGolden / "tasks" / model, raw);
   };
   EXPECT_THROW(process("idefics", 2, {"the bird"}), Error);
   EXPECT_THROW(process("idefics", 1, {"<image> and <image>"}), Error);
