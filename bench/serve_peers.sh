@@ -43,9 +43,9 @@ theirs_with "$peer_port" -c 32768 -np 16 -b 2048 -ub 2048 --embeddings --pooling
 kill "$theirs"
 wait "$theirs" 2>/dev/null || true
 
-# Decoding of one stream by the server's clock, and from outside, beside `mynah run`.
+# Decoding of one stream as its client sees it, beside the engine alone (`mynah bench`).
 prompt="Tell a long story about a bird."
-rate() { python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["eval_count"] / d["eval_duration"] * 1e9)'; }
+rate() { python3 -c 'import json, sys; print([r["tokens_per_second"][0] for r in json.load(sys.stdin)["rows"] if r["test"] == "tg256"][0])'; }
 outside() {
   python3 - "$port" "$prompt" <<'PYTHON'
 import json, sys, time, urllib.request
@@ -60,8 +60,8 @@ print((last["eval_count"] - 1) / (time.perf_counter() - first))
 PYTHON
 }
 for _ in $(seq "$rounds"); do
-  "$mynah" run peer-test "$prompt" --temperature 0 --max-tokens 256 --threads "$threads" --json </dev/null 2>/dev/null | rate >>"$work/bare"
+  "$mynah" bench "$model" --prompt 32 --generate 256 --repeat 1 --threads "$threads" --json 2>/dev/null | rate >>"$work/bare"
   outside >>"$work/outside"
 done
 best() { sort -n "$1" | tail -n 1; }
-awk -v a="$(best "$work/bare")" -v b="$(best "$work/outside")" 'BEGIN { printf "\none stream of 256: %.1f tokens/s in mynah run, %.1f from the server as its client sees them, %.1f %% less\n", a, b, (1 - b / a) * 100 }'
+awk -v a="$(best "$work/bare")" -v b="$(best "$work/outside")" 'BEGIN { printf "\none stream of 256: %.1f tokens/s of the engine alone, %.1f from the server as its client sees them, %.1f %% less\n", a, b, (1 - b / a) * 100 }'

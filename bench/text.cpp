@@ -1,7 +1,8 @@
-// How fast texts go through a model: mynah_bench_text FOLDER INPUT.safetensors [f32|bf16|int8] [repeats] [BATCH] [OUTPUT.safetensors].
-// INPUT holds input_ids [N, T]. Encoders: the rows in batches of BATCH, and the normalised mean of each row's hidden states as `vectors`
-// [N, C] in OUTPUT. Encoder-decoders: four beams and 48 new tokens for all rows at once, `sequences`. A warm-up run is not counted; prints the least
-// time by the clock and of the processor, and the machine's limits, measured in this run. bench/text_tasks.py runs peers beside it.
+// How fast texts go through a model: mynah_bench_text FOLDER INPUT.safetensors [f32|bf16|int8] [repeats] [BATCH]
+// [OUTPUT.safetensors]. INPUT holds input_ids [N, T]. Encoders: the rows in batches of BATCH, and the normalised mean
+// of each row's hidden states as `vectors` [N, C] in OUTPUT. Encoder-decoders: four beams and 48 new tokens for all
+// rows at once, `sequences`. A warm-up run is not counted; prints the least time by the clock and of the processor, and
+// the machine's limits, measured in this run. bench/text_tasks.py runs peers beside it.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -29,7 +30,8 @@ std::vector<float> embed(const Model& model, const Tensor& ids, int64_t batch) {
   std::vector<float> vectors;
   for (int64_t first = 0; first < ids.size(0); first += batch) {
     const int64_t rows = std::min(batch, ids.size(0) - first);
-    const Tensor hidden = model.forward({{"input_ids", contiguous(narrow(ids, 0, first, rows))}}).at("last_hidden_state");
+    const Tensor hidden =
+        model.forward({{"input_ids", contiguous(narrow(ids, 0, first, rows))}}).at("last_hidden_state");
     const int64_t tokens = hidden.size(1), width = hidden.size(2);
     for (int64_t r = 0; r < rows; ++r) {
       const float* row = hidden.data<float>() + r * tokens * width;
@@ -58,7 +60,8 @@ std::vector<int64_t> translate(const Model& model, const Tensor& ids) {
   config.forced_eos_token_id.clear();
   config.no_repeat_ngram_size = 0;
   std::vector<int64_t> all;
-  for (const auto& sequence : generate(model, inputs, config).sequences) all.insert(all.end(), sequence.begin(), sequence.end());
+  for (const auto& sequence : generate(model, inputs, config).sequences)
+    all.insert(all.end(), sequence.begin(), sequence.end());
   return all;
 }
 
@@ -79,21 +82,28 @@ int run(int argc, char** argv) {
   for (int i = 0; i <= repeats; ++i) {
     const auto start = std::chrono::steady_clock::now();
     const std::clock_t used = std::clock();
-    if (encoder) vectors = embed(model, ids, batch);
-    else sequences = translate(model, ids);
+    if (encoder)
+      vectors = embed(model, ids, batch);
+    else
+      sequences = translate(model, ids);
     if (i == 0) continue;
     times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     processor.push_back(static_cast<double>(std::clock() - used) / CLOCKS_PER_SEC);
   }
   if (argc > 6) {
     const int64_t rows = ids.size(0);
-    const Tensor result = encoder ? Tensor::from(std::span<const float>(vectors), {rows, static_cast<int64_t>(vectors.size()) / rows})
-                                  : Tensor::from(std::span<const int64_t>(sequences), {rows, static_cast<int64_t>(sequences.size()) / rows});
-    formats::write_safetensors(argv[6], std::vector<formats::OutputTensor>{{encoder ? "vectors" : "sequences", result}});
+    const Tensor result =
+        encoder
+            ? Tensor::from(std::span<const float>(vectors), {rows, static_cast<int64_t>(vectors.size()) / rows})
+            : Tensor::from(std::span<const int64_t>(sequences), {rows, static_cast<int64_t>(sequences.size()) / rows});
+    formats::write_safetensors(argv[6],
+                               std::vector<formats::OutputTensor>{{encoder ? "vectors" : "sequences", result}});
   }
   const ops::Peaks p = ops::measure_peaks();
-  fmt::print("{{\"wall_s\":{:.4f},\"cpu_s\":{:.4f},\"int8_gops\":{:.0f},\"bf16_gflops\":{:.0f},\"f32_gflops\":{:.0f}}}\n", *std::min_element(times.begin(), times.end()),
-             *std::min_element(processor.begin(), processor.end()), p.int8_gops, p.bf16_gflops, p.f32_gflops);
+  fmt::print(
+      "{{\"wall_s\":{:.4f},\"cpu_s\":{:.4f},\"int8_gops\":{:.0f},\"bf16_gflops\":{:.0f},\"f32_gflops\":{:.0f}}}\n",
+      *std::min_element(times.begin(), times.end()), *std::min_element(processor.begin(), processor.end()), p.int8_gops,
+      p.bf16_gflops, p.f32_gflops);
   return 0;
 }
 
@@ -101,7 +111,9 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    fmt::print(stderr, "usage: mynah_bench_text FOLDER INPUT.safetensors [f32|bf16|int8] [repeats] [BATCH] [OUTPUT.safetensors]\n");
+    fmt::print(
+        stderr,
+        "usage: mynah_bench_text FOLDER INPUT.safetensors [f32|bf16|int8] [repeats] [BATCH] [OUTPUT.safetensors]\n");
     return 2;
   }
   try {

@@ -130,7 +130,7 @@ class Input {
 
  private:
   bool read_block() {
-    constexpr size_t kBlock = 1 << 20;
+    constexpr size_t kBlock = 1 << 18;
     const size_t before = buffer_.size();
     buffer_.resize(before + kBlock);
     ssize_t got = 0;

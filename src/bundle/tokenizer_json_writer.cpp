@@ -153,13 +153,17 @@ struct PieceShape {
 PieceShape shape_of_unigrams(const GgufVocabulary& file) {
   PieceShape s;
   Json normalizer = Json::array();
-  if (!file.charsmap.empty()) normalizer.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", text::encode_base64(file.charsmap)}});
+  if (!file.charsmap.empty())
+    normalizer.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", text::encode_base64(file.charsmap)}});
   if (file.remove_extra_whitespaces.value_or(true)) {
     normalizer.push_back({{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
     normalizer.push_back({{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
   }
   if (!normalizer.empty()) s.normalizer = {{"type", "Sequence"}, {"normalizers", normalizer}};
-  s.pre_tokenizer = {{"type", "Metaspace"}, {"replacement", text::kSpaceMark}, {"prepend_scheme", file.add_space_prefix.value_or(true) ? "always" : "never"}, {"split", true}};
+  s.pre_tokenizer = {{"type", "Metaspace"},
+                     {"replacement", text::kSpaceMark},
+                     {"prepend_scheme", file.add_space_prefix.value_or(true) ? "always" : "never"},
+                     {"split", true}};
   s.decoder = s.pre_tokenizer;
   return s;
 }
@@ -197,9 +201,11 @@ void write_unigrams(const Writer& w, AtomicFile* out) {
   size_t count = w.file.tokens.size();
   while (count > 0 && !w.written(count - 1)) --count;
   const auto unk = w.tokenizer.unk_id();
-  out->write(",\n  \"model\": {\"type\": \"Unigram\", \"unk_id\": " + (unk ? std::to_string(*unk) : "null") + ", \"byte_fallback\": false, \"vocab\": [");
+  out->write(",\n  \"model\": {\"type\": \"Unigram\", \"unk_id\": " + (unk ? std::to_string(*unk) : "null") +
+             ", \"byte_fallback\": false, \"vocab\": [");
   for (size_t id = 0; id < count; ++id)
-    out->write((id == 0 ? "\n[" : ",\n[") + quoted(w.vocabulary.text(static_cast<int32_t>(id))) + ", " + Json(as_written(w.file.scores[id])).dump() + "]");
+    out->write((id == 0 ? "\n[" : ",\n[") + quoted(w.vocabulary.text(static_cast<int32_t>(id))) + ", " +
+               Json(as_written(w.file.scores[id])).dump() + "]");
   out->write("]}\n}\n");
 }
 

@@ -42,7 +42,7 @@ BertConfig::BertConfig(const Json& c, bool may_decode)
 
 BertEmbeddings::BertEmbeddings(const BertConfig& c, const nn::Weights& w, int64_t width, int32_t position_padding_id)
     : word(w.matrix("word_embeddings", c.vocab_size, width, c.init())),
-      position(w.tensor("position_embeddings.weight", {c.max_position_embeddings, width}, c.init())),
+      position((c.trains_positions ? w : w.frozen()).tensor("position_embeddings.weight", {c.max_position_embeddings, width}, c.init())),
       norm(w, "LayerNorm", width, c.layer_norm_eps),
       padding_id(c.pad_token_id),
       position_padding(position_padding_id),

@@ -24,6 +24,7 @@ struct BertConfig {
   float layer_norm_eps, initializer_range, hidden_dropout_prob, attention_probs_dropout_prob;
   Activation hidden_act;
   bool drops_attention_output = true, drops_output = true;  // whether a layer's two parts are dropped before their sums
+  bool trains_positions = true;  // the table of positions
   Positions position_embedding_type;  // relative ones: arXiv:1803.02155, arXiv:2009.13658
   nn::Init init() const { return nn::Init::with_std(initializer_range); }
 };

@@ -33,6 +33,7 @@ BertConfig distilbert_config_of(const Json& c) {
   bert.erase("position_embedding_type");
   BertConfig config(bert);
   config.drops_attention_output = false;
+  config.trains_positions = !nn::config_bool(c, "sinusoidal_pos_embds", false);
   return config;
 }
 

@@ -104,7 +104,7 @@ extern const ModelEntry model_vision_encoder_decoder{
     {"VisionEncoderDecoderModel"},
     make_vision_encoder_decoder,
     "",
-    {".attn.bias", ".attn.masked_bias", ".position_ids", "embeddings.mask_token", "cls.predictions.decoder.bias",
+    {".attn.bias", ".attn.masked_bias", ".position_ids", ".relative_position_index", "embeddings.mask_token", "cls.predictions.decoder.bias",
      "cls.predictions.decoder.weight"},
     {},
     {{"encoder.vit.", "encoder."},

@@ -15,6 +15,9 @@ namespace mynah::serve {
 namespace fs = std::filesystem;
 using SteadyClock = std::chrono::steady_clock;
 
+// More would not fit into the clock's nanoseconds.
+constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 365 * 100);
+
 struct ModelSlot {
   std::unique_ptr<LoadedModel> model;  // null while it loads; what it holds may be read without the lock
   std::string name;                    // under which it was asked for last
@@ -142,13 +145,13 @@ Models::Lease Models::acquire(const std::string& name, std::optional<std::chrono
   bool mine = false;
   if (!place) {
     place = std::make_unique<ModelSlot>();
-    place->keep_alive = options_.keep_alive;
+    place->keep_alive = std::min(options_.keep_alive, kLongest);
     mine = true;
   }
   ModelSlot* slot = place.get();
   ++slot->users;
   slot->unwanted = false;
-  if (keep_alive) slot->keep_alive = *keep_alive;
+  if (keep_alive) slot->keep_alive = std::min(*keep_alive, kLongest);
   Lease lease(this, slot);
   if (mine) {
     try {
@@ -253,7 +256,7 @@ std::vector<Models::Status> Models::loaded() const {
     const LoadedModel& m = *slot->model;
     Status s{slot->name, m.digest, m.path, m.file_bytes, m.context(), details_json(m.description), {}, 0, {}};
     const auto left =
-        slot->keep_alive.count() < 0 ? std::chrono::milliseconds(std::chrono::hours(24 * 365 * 100))
+        slot->keep_alive.count() < 0 ? kLongest
         : slot->users > 0
             ? slot->keep_alive
             : std::chrono::duration_cast<std::chrono::milliseconds>(slot->idle_since + slot->keep_alive - now);

@@ -33,7 +33,8 @@ Languages::Languages(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {
 int32_t Languages::token(const std::string& language, const std::string& where) const {
   const std::string name = underlined_ && !language.starts_with("__") ? "__" + language + "__" : language;
   const auto id = tokenizer_.token_id(name);
-  if (!id || (!underlined_ && !tokenizer_.is_special(*id))) fail(ErrorCode::usage, "{} \"{}\" is no language of this model", where, language);
+  if (!id || (!underlined_ && !tokenizer_.is_special(*id)))
+    fail(ErrorCode::usage, "{} \"{}\" is no language of this model", where, language);
   return *id;
 }
 
@@ -44,7 +45,9 @@ void Languages::mark(std::vector<int32_t>* ids, int32_t source) const {
 std::optional<std::pair<std::string, std::string>> languages_of(const std::string& task) {
   constexpr std::string_view kStart = "translation_", kBetween = "_to_";
   const size_t between = task.find(kBetween, std::min(kStart.size(), task.size()));
-  if (!task.starts_with(kStart) || between == std::string::npos || between <= kStart.size() || between + kBetween.size() == task.size()) return std::nullopt;
+  if (!task.starts_with(kStart) || between == std::string::npos || between <= kStart.size() ||
+      between + kBetween.size() == task.size())
+    return std::nullopt;
   return std::pair(task.substr(kStart.size(), between - kStart.size()), task.substr(between + kBetween.size()));
 }
 

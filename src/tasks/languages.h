@@ -1,5 +1,5 @@
-// How multilingual translators are told languages: by tokens around the source ("eng_Latn" of NLLB, "en_XX" of mBART, "__en__" of M2M-100, where one
-// says "en") and by the token that the answer begins with.
+// How multilingual translators are told languages: by tokens around the source ("eng_Latn" of NLLB, "en_XX" of mBART,
+// "__en__" of M2M-100, where one says "en") and by the token that the answer begins with.
 #pragma once
 #include <optional>
 #include <string>

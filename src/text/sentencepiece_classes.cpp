@@ -21,9 +21,9 @@ struct PieceList {
   std::optional<int32_t> unk_id;
 };
 
-void append(PieceList& out, std::string_view text, double score = 0) { out.list.emplace_back(text, score); }
+void add_piece(PieceList& out, std::string_view text, double score = 0) { out.list.emplace_back(text, score); }
 void append_from(PieceList& out, const SentencePieceFile& file, size_t first) {
-  for (size_t i = first; i < file.pieces.size(); ++i) append(out, file.pieces[i].text, file.pieces[i].score);
+  for (size_t i = first; i < file.pieces.size(); ++i) add_piece(out, file.pieces[i].text, file.pieces[i].score);
 }
 
 // Merges in the reference's order: every way to make a piece out of two, best score first, then those with the longer
@@ -183,7 +183,7 @@ PieceList with_numbers_apart(const SentencePieceFile& file, TextArena& arena) {
 // The order of fairseq's dictionaries.
 PieceList fairseq(const SentencePieceFile& file, TextArena&) {
   PieceList out;
-  for (const char* text : {"<s>", "<pad>", "</s>", "<unk>"}) append(out, text);
+  for (const char* text : {"<s>", "<pad>", "</s>", "<unk>"}) add_piece(out, text);
   append_from(out, file, 3);
   out.unk_id = 3;
   return out;
@@ -191,7 +191,7 @@ PieceList fairseq(const SentencePieceFile& file, TextArena&) {
 
 PieceList fairseq_with_mask(const SentencePieceFile& file, TextArena& arena) {
   PieceList out = fairseq(file, arena);
-  append(out, "<mask>");
+  add_piece(out, "<mask>");
   return out;
 }
 
@@ -261,10 +261,10 @@ Description describe_barthez(TokenizerFolder& folder) {
 Description describe_camembert(TokenizerFolder& folder) {
   return describe_pieces(folder, kSpBpe, [](const SentencePieceFile& file, TextArena&) {
     PieceList out;
-    for (const char* text : {"<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>"}) append(out, text);
-    append(out, "<unk>NOTUSED", -100);
+    for (const char* text : {"<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>"}) add_piece(out, text);
+    add_piece(out, "<unk>NOTUSED", -100);
     append_from(out, file, 1);
-    append(out, "<mask>");
+    add_piece(out, "<mask>");
     out.unk_id = 3;
     return out;
   });
@@ -278,7 +278,7 @@ Description describe_xglm(TokenizerFolder& folder) {
     PieceList out = fairseq(file, arena);
     for (const char* text : {"<madeupword0>", "<madeupword1>", "<madeupword2>", "<madeupword3>", "<madeupword4>",
                              "<madeupword5>", "<madeupword6>"})
-      append(out, text);
+      add_piece(out, text);
     return out;
   });
 }
@@ -286,16 +286,16 @@ Description describe_xglm(TokenizerFolder& folder) {
 Description describe_mbart(TokenizerFolder& folder) {
   return describe_pieces(folder, kSpBpe, [](const SentencePieceFile& file, TextArena& arena) {
     PieceList out = fairseq(file, arena);
-    for (const std::string_view code : mbart_codes()) append(out, code);
-    append(out, "<mask>");
+    for (const std::string_view code : mbart_codes()) add_piece(out, code);
+    add_piece(out, "<mask>");
     return out;
   });
 }
 Description describe_mbart50(TokenizerFolder& folder) {
   return describe_pieces(folder, kSpBpe, [](const SentencePieceFile& file, TextArena& arena) {
     PieceList out = fairseq(file, arena);
-    for (const std::string_view code : mbart50_codes()) append(out, code);
-    append(out, "<mask>");
+    for (const std::string_view code : mbart50_codes()) add_piece(out, code);
+    add_piece(out, "<mask>");
     return out;
   });
 }
@@ -314,7 +314,7 @@ int64_t extra_ids(const TokenizerFolder& folder) { return integer_field(folder.c
 Description describe_t5(TokenizerFolder& folder) {
   Description out = describe_pieces(folder, kSpiece, [&](const SentencePieceFile& file, TextArena& arena) {
     PieceList pieces = as_they_are(file, arena);
-    for (int64_t i = extra_ids(folder); i-- > 0;) append(pieces, arena.keep("<extra_id_" + std::to_string(i) + ">"));
+    for (int64_t i = extra_ids(folder); i-- > 0;) add_piece(pieces, arena.keep("<extra_id_" + std::to_string(i) + ">"));
     return pieces;
   });
   out.pre_tokenizer = out.decoder = metaspace(prepend_scheme(folder));
@@ -326,12 +326,12 @@ Description describe_pegasus(TokenizerFolder& folder) {
   const std::string mask_sent = folder.text("mask_token_sent", "<mask_1>");
   Description out = describe_pieces(folder, kSpiece, [&](const SentencePieceFile& file, TextArena& arena) {
     PieceList pieces;
-    append(pieces, arena.keep(folder.special.text(Role::pad)));
-    append(pieces, arena.keep(folder.special.text(Role::eos)));
+    add_piece(pieces, arena.keep(folder.special.text(Role::pad)));
+    add_piece(pieces, arena.keep(folder.special.text(Role::eos)));
     const Json* sent = folder.config.contains("mask_token_sent") ? &folder.config["mask_token_sent"] : nullptr;
-    if (!sent || !sent->is_null()) append(pieces, arena.keep(mask_sent));
-    if (offset > 3 && folder.special.has(Role::mask)) append(pieces, arena.keep(folder.special.text(Role::mask)));
-    for (int64_t i = 2; i < offset; ++i) append(pieces, arena.keep("<unk_" + std::to_string(i) + ">"), -100);
+    if (!sent || !sent->is_null()) add_piece(pieces, arena.keep(mask_sent));
+    if (offset > 3 && folder.special.has(Role::mask)) add_piece(pieces, arena.keep(folder.special.text(Role::mask)));
+    for (int64_t i = 2; i < offset; ++i) add_piece(pieces, arena.keep("<unk_" + std::to_string(i) + ">"), -100);
     append_from(pieces, file, 2);
     pieces.unk_id = static_cast<int32_t>(file.unk_id + offset);
     return pieces;
@@ -372,7 +372,7 @@ Description describe_gemma(TokenizerFolder& folder) {
       folder, "tokenizer.model",
       [&](const SentencePieceFile& file, TextArena& arena) {
         PieceList pieces;
-        for (const Role role : {Role::pad, Role::eos, Role::bos}) append(pieces, arena.keep(folder.special.text(role)));
+        for (const Role role : {Role::pad, Role::eos, Role::bos}) add_piece(pieces, arena.keep(folder.special.text(role)));
         append_from(pieces, file, 3);
         pieces.unk_id = 3;
         const auto is = [](const char* text) { return [text](const auto& piece) { return piece.first == text; }; };

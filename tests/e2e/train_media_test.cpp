@@ -131,8 +131,11 @@ TEST_F(TrainingOnMedia, ScoresAreThoseOfTheAnswers) {
   rows("right.jsonl", {{{"image", "shapes/red/a.png"}, {"label", best("shapes/red/a.png")}}, {{"image", "shapes/blue/b.png"}, {"label", best("shapes/blue/b.png")}}});
   EXPECT_EQ(run_well({"eval", model, "--file", file("right.jsonl").string(), "--metric", "accuracy", "--json"}).json(), (Json{{"accuracy", 1.0}, {"rows", 2}}));
   EXPECT_EQ(run_well({"eval", model, "--file", file("shapes").string(), "--metric", "accuracy", "--json"}).json()["accuracy"], 0.0);
-  // A detector is right about what it finds.
-  const std::string detector = (kData / "tasks" / "yolos").string(), seen = (kData / "media" / "picture.png").string();
+  // A detector is right about what it finds, in a picture so large that whole pixels say where that is.
+  media::Image large{960, 640, std::vector<uint8_t>(960 * 640 * 3)};
+  for (size_t i = 0; i < large.rgb.size(); ++i) large.rgb[i] = static_cast<uint8_t>(i / 7 + i / 2880);
+  media::write_image(file("large.png"), large);
+  const std::string detector = (kData / "tasks" / "yolos").string(), seen = file("large.png").string();
   const Json found = run_well({"pipeline", "object-detection", "--model", detector, "--threshold", "0.1", "--json", seen}).json();
   ASSERT_FALSE(found.empty());
   Json boxes = Json::array(), labels = Json::array();
@@ -144,7 +147,7 @@ TEST_F(TrainingOnMedia, ScoresAreThoseOfTheAnswers) {
   rows("objects.jsonl", {{{"image", seen}, {"objects", {{"bbox", boxes}, {"category", labels}}}}});
   const Json scores = run_well({"eval", detector, "--file", file("objects.jsonl").string(), "--metric", "map", "--json"}).json();
   EXPECT_EQ(scores["objects"], found.size());
-  EXPECT_GT(scores["map_50"].get<double>(), 0.9) << scores.dump();
+  EXPECT_GT(scores["map_50"].get<double>(), 0.8) << scores.dump();  // some are a few pixels wide
   expect_refused({"eval", model, "--file", file("shapes").string(), "--metric", "map"}, {1, 2}, {});
 }
 

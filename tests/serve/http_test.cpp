@@ -118,7 +118,7 @@ TEST_F(Http, RequestsThatTwoServersCouldReadDifferentlyAreRefused) {
       "GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n",
       "G@T / HTTP/1.1\r\nHost: localhost\r\n\r\n",
       "GET nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
-      std::string("GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n", 46),
+      std::string("GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n", 43),
       "POST / HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "\x16\x03\x01\x02\n",
   };

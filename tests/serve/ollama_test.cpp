@@ -105,6 +105,14 @@ TEST_F(Ollama, LoadingAndUnloading) {
   EXPECT_TRUE(get("/api/ps").json()["models"].empty());
 }
 
+TEST_F(Ollama, ATimeToLiveMayBeLongerThanTheClockCounts) {
+  for (const Json& time : {Json(1e10), Json(1e12), Json("90000000h")}) {
+    post("/api/generate", {{"model", "tiny"}, {"keep_alive", time}});
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    EXPECT_EQ(get("/api/ps").json()["models"].size(), 1u) << time;
+  }
+}
+
 TEST_F(Ollama, WhatIsWrongIsNamed) {
   const auto error = [&](const char* path, const Json& body, int status) {
     const Reply reply = post(path, body);

@@ -17,7 +17,7 @@ std::array<double, 4> corners(const Json& row, size_t first) {
 }
 
 TEST(DetectionMetric, EqualsPycocotools) {
-  const Json cases = read_json_file(std::filesystem::path(MYNAH_TEST_DATA) / "golden/train/detection.json");
+  const Json cases = read_json_file(std::filesystem::path(MYNAH_TEST_DATA) / "golden/detection.json");
   ASSERT_EQ(cases.size(), 6u);
   for (const Json& c : cases) {
     DetectionMetric metric;

@@ -1,4 +1,4 @@
-"""Writes tests/golden/train/detection.json: scores of boxes by pycocotools for tests/train/detection_metric_test.cpp.
+"""Writes tests/golden/detection.json: scores of boxes by pycocotools for tests/train/detection_metric_test.cpp.
 
 Run: python tools/golden/detection.py   (pycocotools 2.0, numpy)
 """
@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-OUT = os.path.join(os.path.dirname(__file__), "../../tests/golden/train/detection.json")
+OUT = os.path.join(os.path.dirname(__file__), "../../tests/golden/detection.json")
 
 
 def case(seed, pictures, classes, miss, jitter, extra, coarse=False):

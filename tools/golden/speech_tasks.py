@@ -76,6 +76,8 @@ def whisper():
     return transformers.pipeline("automatic-speech-recognition", model=model, tokenizer=fast, feature_extractor=extractor)
 
 
+# What is trained in tools/golden/train_media.py is compared step by step.
+WITHOUT_DROPOUT = {"activation_dropout": 0.0, "attention_dropout": 0.0, "feat_proj_dropout": 0.0, "final_dropout": 0.0, "hidden_dropout": 0.0, "layerdrop": 0.0}
 SMALL = dict(hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=17, conv_dim=[6, 5, 4], conv_kernel=[20, 12, 8], conv_stride=[10, 8, 4],
              num_feat_extract_layers=3, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, apply_spec_augment=False)
 
@@ -88,7 +90,7 @@ def ctc():
         json.dump({w: i for i, w in enumerate(words)}, f)
     tokenizer = transformers.Wav2Vec2CTCTokenizer(os.path.join(folder, "vocab.json"))
     extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False)
-    model = randomise(transformers.Wav2Vec2ForCTC(transformers.Wav2Vec2Config(vocab_size=len(words), pad_token_id=0, **SMALL)), "ctc of tasks", 0.5)
+    model = randomise(transformers.Wav2Vec2ForCTC(transformers.Wav2Vec2Config(vocab_size=len(words), pad_token_id=0, **WITHOUT_DROPOUT, **SMALL)), "ctc of tasks", 0.5)
     with torch.no_grad():  # what is heard shall decide, not what is always there
         model.lm_head.bias.zero_()
         model.wav2vec2.encoder.layer_norm.bias.zero_()
