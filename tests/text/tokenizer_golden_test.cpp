@@ -131,7 +131,8 @@ TEST(TokenizerGguf, ByteLevelMatchesTokenizerJson) {
   vocabulary.bos_id = 0;
   vocabulary.chat_template = "{{ x }}";
   const auto tokenizer = Tokenizer::from_gguf(vocabulary);
-  for (const json& row : read_json("split/cases.json").at("texts")) expect_text(*tokenizer, row);
+  const json texts = read_json("split/cases.json");
+  for (const json& row : texts.at("texts")) expect_text(*tokenizer, row);
   EXPECT_EQ(tokenizer->chat_template(), "{{ x }}");
   EXPECT_EQ(tokenizer->bos_id(), 0);
   EXPECT_TRUE(tokenizer->is_special(1));
