@@ -194,7 +194,7 @@ int answer_at_endpoint(const ChatOptions& o, const std::string& prompt) {
   return interrupted() ? 130 : 0;
 }
 
-int run_run(ChatOptions o, const std::vector<std::string>& words) {
+int run_model(ChatOptions o, const std::vector<std::string>& words) {
   std::string prompt;
   for (const std::string& word : words) prompt += (prompt.empty() ? "" : " ") + word;
   const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
@@ -245,7 +245,7 @@ void add_run(cli::App& parent, std::function<int()>& action) {
   c->add_flag("--raw", o->raw, "apply no chat template");
   c->add_flag("--json", o->json, "one JSON object with the answer and its timings");
   c->add_flag("--verbose", o->verbose, "print speeds after each answer");
-  c->callback([o, words, &action] { action = [o, words] { return run_run(*o, *words); }; });
+  c->callback([o, words, &action] { action = [o, words] { return run_model(*o, *words); }; });
 }
 
 }  // namespace mynah::app

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/require.h"
 #include "base/thread_pool.h"
 #include "bundle/bundle.h"
@@ -27,13 +28,11 @@ struct TokenizeOptions {
   bool pair = false, no_special_tokens = false, decode = false, chat = false, no_generation_prompt = false;
 };
 
-std::string text_of(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 // Most tokens are plain ASCII; those need no work.
 void append_token(const std::string& token, std::string* out) {
   const bool plain = std::all_of(token.begin(), token.end(), [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
   if (plain) out->append(1, '"').append(token).append(1, '"');
-  else out->append(text_of(token));
+  else out->append(to_text(token));
 }
 
 template <class List, class Append>
@@ -85,7 +84,7 @@ Json list_of(const std::string& line, size_t number, const char* what) {
 
 std::string encode_chat(const bundle::Bundle& b, const Json& messages, const Json& tools, bool generation_prompt) {
   const std::string text = bundle::render_chat(b, messages, tools, generation_prompt);
-  return line_of(b.tokenizer->encode(text, false), ",\"text\":" + text_of(text));
+  return line_of(b.tokenizer->encode(text, false), ",\"text\":" + to_text(text));
 }
 
 std::string answer(const TokenizeOptions& o, const bundle::Bundle& b, const Json& tools, const std::string& line, size_t number) {
@@ -97,7 +96,7 @@ std::string answer(const TokenizeOptions& o, const bundle::Bundle& b, const Json
       if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) fail(ErrorCode::failure, "tokenize: line {}: {} is not a token id", number, id.dump());
       ids.push_back(id.get<int32_t>());
     }
-    return text_of(Json{{"text", t.decode(ids, o.no_special_tokens)}});
+    return to_text(Json{{"text", t.decode(ids, o.no_special_tokens)}});
   }
   if (o.pair) {
     const Json two = list_of(line, number, "a JSON array of two strings");

@@ -4,8 +4,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <initializer_list>
-
 namespace mynah::kernels {
 namespace {
 
@@ -28,9 +26,10 @@ bool tiles_granted() {
 }
 
 Isa best_isa() {
-  for (Isa isa : {Isa::amx, Isa::bf16, Isa::avx512, Isa::avx2})
-    if (isa_supported(isa)) return isa;
-  return Isa::generic;
+  Isa best = Isa::generic;
+  for (const Isa isa : kIsas)
+    if (isa_supported(isa)) best = isa;
+  return best;
 }
 
 Isa& chosen() {
@@ -75,9 +74,9 @@ bool set_isa(Isa isa) {
 const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 bool parse_isa(const char* text, Isa* isa) {
-  for (int i = 0; i < 5; ++i)
-    if (same(text, kNames[i])) {
-      *isa = static_cast<Isa>(i);
+  for (const Isa one : kIsas)
+    if (same(text, isa_name(one))) {
+      *isa = one;
       return true;
     }
   return false;

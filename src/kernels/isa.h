@@ -5,6 +5,7 @@ namespace mynah::kernels {
 
 // avx512: with VNNI and VBMI; bf16: avx512 and AVX512-BF16; amx: bf16 and the tiles of AMX for bytes and bf16. Each has all of those before it.
 enum class Isa { generic, avx2, avx512, bf16, amx };
+constexpr Isa kIsas[] = {Isa::generic, Isa::avx2, Isa::avx512, Isa::bf16, Isa::amx};
 
 Isa active_isa();
 // Chooses an instruction set for the process (tests, MYNAH_ISA). Returns false, and changes nothing, if the processor lacks it.

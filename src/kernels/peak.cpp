@@ -13,41 +13,37 @@ constexpr int kChains = 12;  // independent accumulators: more than latency time
 #define MYNAH_INLINE inline __attribute__((always_inline))
 #include "kernels/tiles.inc"
 
-// Four independent products at a time, as a product of matrices has them.
-double int8(int64_t rounds, float* sink) {
-  alignas(64) uint8_t codes[1024] = {};
-  codes[0] = static_cast<uint8_t>(*sink);
+// Four independent products at a time, as a product of matrices has them. `k` elements of 64 bytes.
+template <class Products>
+double multiply_tiles(int64_t rounds, float* sink, int64_t k, Products products) {
+  alignas(64) uint8_t operand[1024] = {};
+  operand[0] = static_cast<uint8_t>(*sink);
   set_tiles(16, 64);
-  load_tile<4>(codes, 64);
-  load_tile<5>(codes, 64);
-  load_tile<6>(codes, 64);
-  load_tile<7>(codes, 64);
-  for (int64_t r = 0; r < rounds; ++r) {
+  load_tile<4>(operand, 64);
+  load_tile<5>(operand, 64);
+  load_tile<6>(operand, 64);
+  load_tile<7>(operand, 64);
+  for (int64_t r = 0; r < rounds; ++r) products();
+  release_tiles();
+  return static_cast<double>(rounds * k) * 4 * 16 * 16 * 2;
+}
+
+double int8(int64_t rounds, float* sink) {
+  return multiply_tiles(rounds, sink, 64, [] {
     multiply_bytes<0, 4, 6>();
     multiply_bytes<1, 4, 7>();
     multiply_bytes<2, 5, 6>();
     multiply_bytes<3, 5, 7>();
-  }
-  release_tiles();
-  return static_cast<double>(rounds) * 4 * 16 * 16 * 64 * 2;
+  });
 }
 
 double bf16(int64_t rounds, float* sink) {
-  alignas(64) uint8_t pairs[1024] = {};
-  pairs[0] = static_cast<uint8_t>(*sink);
-  set_tiles(16, 64);
-  load_tile<4>(pairs, 64);
-  load_tile<5>(pairs, 64);
-  load_tile<6>(pairs, 64);
-  load_tile<7>(pairs, 64);
-  for (int64_t r = 0; r < rounds; ++r) {
+  return multiply_tiles(rounds, sink, 32, [] {
     multiply_pairs<0, 4, 6>();
     multiply_pairs<1, 4, 7>();
     multiply_pairs<2, 5, 6>();
     multiply_pairs<3, 5, 7>();
-  }
-  release_tiles();
-  return static_cast<double>(rounds) * 4 * 16 * 16 * 32 * 2;
+  });
 }
 #endif
 
@@ -177,9 +173,7 @@ uint64_t read(const void* data, size_t n) {
 
 #endif
 
-#if defined(__AMX_BF16__)
-// above
-#elif defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
 double bf16(int64_t rounds, float* sink) {
   __m512 acc[kChains];
   for (auto& a : acc) a = _mm512_set1_ps(*sink);
@@ -194,7 +188,7 @@ double bf16(int64_t rounds, float* sink) {
   *sink = _mm512_reduce_add_ps(total);
   return static_cast<double>(rounds) * kChains * 32 * 2;
 }
-#else
+#elif !defined(__AMX_BF16__)
 double bf16(int64_t, float*) { return 0; }
 #endif
 

@@ -11,8 +11,8 @@ namespace mynah {
 namespace {
 
 constexpr BertLayerNames kAlbertLayer = {"attention.query",     "attention.key", "attention.value", "attention.dense",
-                                   "attention.LayerNorm", "ffn",           "ffn_output",      "full_layer_layer_norm",
-                                   "attention.distance_embedding"};
+                                         "attention.LayerNorm", "ffn",           "ffn_output",      "full_layer_layer_norm",
+                                         "attention.distance_embedding"};
 const BertHeadNames kHeads = {.pooler = "albert.pooler",
                               .masked_lm = {"predictions.dense", "predictions.LayerNorm", "predictions.decoder", "predictions.bias"},
                               .masked_lm_act = {},

@@ -25,18 +25,18 @@ using nn::TokenBatch;
 using nn::Weights;
 
 const Json kBlipText = {{"vocab_size", 30524},
-                    {"hidden_size", 768},
-                    {"intermediate_size", 3072},
-                    {"num_hidden_layers", 12},
-                    {"num_attention_heads", 8},
-                    {"pad_token_id", 0},
-                    {"bos_token_id", 30522},
-                    {"sep_token_id", 102},
-                    {"max_position_embeddings", 512},
-                    {"hidden_dropout_prob", 0.0},
-                    {"attention_probs_dropout_prob", 0.0}};
+                        {"hidden_size", 768},
+                        {"intermediate_size", 3072},
+                        {"num_hidden_layers", 12},
+                        {"num_attention_heads", 8},
+                        {"pad_token_id", 0},
+                        {"bos_token_id", 30522},
+                        {"sep_token_id", 102},
+                        {"max_position_embeddings", 512},
+                        {"hidden_dropout_prob", 0.0},
+                        {"attention_probs_dropout_prob", 0.0}};
 const Json kBlipVision = {{"hidden_size", 768},        {"intermediate_size", 3072}, {"num_hidden_layers", 12},
-                      {"num_attention_heads", 12}, {"image_size", 384},         {"patch_size", 16}};
+                          {"num_attention_heads", 12}, {"image_size", 384},         {"patch_size", 16}};
 
 const BertFamily kBlipFamily = {
     .base = "bert",

@@ -19,8 +19,8 @@ using nn::HeadKind;
 using nn::Weights;
 
 constexpr BertLayerNames kDebertaV2Layer = {"attention.self.query_proj",        "attention.self.key_proj", "attention.self.value_proj", "attention.output.dense",
-                                   "attention.output.LayerNorm", "intermediate.dense",      "output.dense",              "output.LayerNorm",
-                                   ""};
+                                            "attention.output.LayerNorm", "intermediate.dense",      "output.dense",              "output.LayerNorm",
+                                            ""};
 
 BertHeadNames heads_of(const Json& c) {
   const Activation act = activation(nn::config_string(c, "pooler_hidden_act", "gelu"));

@@ -9,6 +9,7 @@
 #include "models/experts.h"
 #include "models/model_entry.h"
 #include "nn/causal_lm.h"
+#include "nn/config.h"
 #include "nn/layers.h"
 #include "nn/rope.h"
 
@@ -31,6 +32,9 @@ struct DecoderDefaults {
   int pad = -1;
   const char* eps_key = "rms_norm_eps";
 };
+
+// A number of config.json in the precision of the weights.
+inline float config_float(const Json& json, const char* key, double otherwise) { return static_cast<float>(nn::config_number(json, key, otherwise)); }
 
 // Where the checkpoint keeps what. Defaults are Llama's. An empty module name: its parts lie directly in the layer.
 struct DecoderNames {

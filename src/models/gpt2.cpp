@@ -11,8 +11,6 @@
 namespace mynah {
 namespace {
 
-float gpt2_number(const Json& c, const char* key, double otherwise) { return static_cast<float>(nn::config_number(c, key, otherwise)); }
-
 // What the three share: a table of positions, ordinary heads, biases, a plain feed-forward part, no padding row among the words.
 DecoderConfig base(const Json& json, int64_t vocab, int64_t hidden, int64_t layers, int64_t heads, int64_t positions) {
   require(hidden % heads == 0, "config.json: hidden size {} is not a multiple of {} heads", hidden, heads);
@@ -24,10 +22,10 @@ DecoderConfig base(const Json& json, int64_t vocab, int64_t hidden, int64_t laye
   c.num_attention_heads = c.num_key_value_heads = heads;
   c.head_dim = hidden / heads;
   c.max_position_embeddings = c.position_rows = positions;
-  c.initializer_range = gpt2_number(json, "initializer_range", 0.02);
+  c.initializer_range = config_float(json, "initializer_range", 0.02);
   c.tie_word_embeddings = nn::config_bool(json, "tie_word_embeddings", true);
   c.norm = nn::NormKind::layer;
-  c.norm_eps = gpt2_number(json, "layer_norm_epsilon", 1e-5);
+  c.norm_eps = config_float(json, "layer_norm_epsilon", 1e-5);
   c.gated = false;
   c.qkv_bias = c.o_bias = c.mlp_bias = true;
   c.names = {.base = "transformer", .embed = "wte", .positions = "wpe", .layers = "h", .final_norm = "ln_f", .attention = "attn", .qkv = "c_attn", .o = "c_proj",
@@ -40,9 +38,9 @@ DecoderConfig gpt(const Json& json, int64_t vocab, int64_t positions) {
                          nn::config_int(json, "n_head", 12, 1, 100000), nn::config_int(json, "n_positions", positions));
   c.transposed = true;
   c.projection = Projection::joined;
-  c.attention_dropout = gpt2_number(json, "attn_pdrop", 0.1);
-  c.residual_dropout = gpt2_number(json, "resid_pdrop", 0.1);
-  c.embedding_dropout = gpt2_number(json, "embd_pdrop", 0.1);
+  c.attention_dropout = config_float(json, "attn_pdrop", 0.1);
+  c.residual_dropout = config_float(json, "resid_pdrop", 0.1);
+  c.embedding_dropout = config_float(json, "embd_pdrop", 0.1);
   return c;
 }
 
@@ -102,9 +100,9 @@ DecoderConfig gpt_neo(const Json& json) {
   c.attention.scale = 1;
   c.windows = neo_windows(json, c.num_hidden_layers, nn::config_int(json, "window_size", 256));
   c.packs = false;
-  c.attention_dropout = gpt2_number(json, "attention_dropout", 0);
-  c.residual_dropout = gpt2_number(json, "resid_dropout", 0);
-  c.embedding_dropout = gpt2_number(json, "embed_dropout", 0);
+  c.attention_dropout = config_float(json, "attention_dropout", 0);
+  c.residual_dropout = config_float(json, "resid_dropout", 0);
+  c.embedding_dropout = config_float(json, "embed_dropout", 0);
   return c;
 }
 

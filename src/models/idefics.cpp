@@ -26,7 +26,7 @@ constexpr float kIdeficsEps = 1e-5f;
 
 constexpr DecoderDefaults kIdeficsText{32000, 4096, 11008, 32, 32, 0, 0, 2048};
 const Json kIdeficsVision = {{"embed_dim", 768},  {"image_size", 224},       {"intermediate_size", 5120}, {"patch_size", 14},
-                      {"num_channels", 3}, {"num_hidden_layers", 32}, {"num_attention_heads", 16}};
+                             {"num_channels", 3}, {"num_hidden_layers", 32}, {"num_attention_heads", 16}};
 
 DecoderConfig text_config(const Json& json) {
   DecoderConfig c(json, kIdeficsText);

@@ -24,7 +24,7 @@ using nn::TokenBatch;
 using nn::Weights;
 
 const Json kIdefics3Vision = {{"hidden_size", 1152},       {"intermediate_size", 3072}, {"num_hidden_layers", 12},
-                      {"num_attention_heads", 16}, {"image_size", 224},         {"patch_size", 32}};
+                              {"num_attention_heads", 16}, {"image_size", 224},         {"patch_size", 32}};
 
 Json idefics3_vision_part(const Json& json) {
   return nn::with_defaults(config_part(json, "vision_config", "idefics3_vision"), kIdefics3Vision);

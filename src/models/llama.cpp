@@ -16,8 +16,6 @@ constexpr DecoderDefaults kLlama{32000, 4096, 11008, 32, 32, 0, 0, 2048}, kMistr
     kOlmo{50304, 4096, 11008, 32, 32, 0, 0, 2048, 1e-5, 10000, "silu", false, 1},
     kSmolLM3{128256, 2048, 11008, 36, 16, 4, 0, 32768, 1e-6, 2000000, "silu", true, 128004};
 
-float llama_number(const Json& c, const char* key, double otherwise) { return static_cast<float>(nn::config_number(c, key, otherwise)); }
-
 DecoderConfig like_llama(const Json& json, const DecoderDefaults& defaults) {
   DecoderConfig c(json, defaults);
   c.qkv_bias = c.o_bias = nn::config_bool(json, "attention_bias", false);
@@ -41,7 +39,7 @@ DecoderConfig olmo(const Json& json) {
   DecoderConfig c = like_llama(json, kOlmo);
   c.norm = nn::NormKind::plain;
   c.norm_eps = 1e-5f;
-  c.clip_qkv = llama_number(json, "clip_qkv", 0);
+  c.clip_qkv = config_float(json, "clip_qkv", 0);
   return c;
 }
 
@@ -56,10 +54,10 @@ DecoderConfig olmo2(const Json& json) {
 
 DecoderConfig granite(const Json& json) {
   DecoderConfig c = like_llama(json, kLlama);
-  c.attention.scale = llama_number(json, "attention_multiplier", 1);
-  c.embedding_scale = llama_number(json, "embedding_multiplier", 1);
-  c.residual_scale = llama_number(json, "residual_multiplier", 1);
-  c.logit_scale = 1 / llama_number(json, "logits_scaling", 1);
+  c.attention.scale = config_float(json, "attention_multiplier", 1);
+  c.embedding_scale = config_float(json, "embedding_multiplier", 1);
+  c.residual_scale = config_float(json, "residual_multiplier", 1);
+  c.logit_scale = 1 / config_float(json, "logits_scaling", 1);
   return c;
 }
 

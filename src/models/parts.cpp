@@ -11,8 +11,8 @@ namespace mynah {
 namespace {
 
 // Makes the first architecture of the family that `fits`.
-std::unique_ptr<nn::Model> make_parts(const Json& part, const nn::Weights& w, const char* what,
-                                bool (*fits)(std::string_view architecture)) {
+std::unique_ptr<nn::Model> make_part(const Json& part, const nn::Weights& w, const char* what,
+                                     bool (*fits)(std::string_view architecture)) {
   std::string type = nn::config_string(part, "model_type", "");
   Json config = part;
   for (const auto& [name, family, architecture] : {std::tuple{"clip_vision_model", "clip", "CLIPVisionModel"},
@@ -42,12 +42,12 @@ Json config_part(const Json& config, const char* key, const char* model_type) {
 }
 
 std::unique_ptr<nn::Model> make_text_model(const Json& part, const nn::Weights& w) {
-  return make_parts(part, w, "a text model",
-              [](std::string_view name) { return name.ends_with("ForCausalLM") || name.ends_with("LMHeadModel"); });
+  return make_part(part, w, "a text model",
+                   [](std::string_view name) { return name.ends_with("ForCausalLM") || name.ends_with("LMHeadModel"); });
 }
 
 std::unique_ptr<nn::Model> make_image_tower(const Json& part, const nn::Weights& w) {
-  return make_parts(part, w, "an image tower", [](std::string_view name) { return name.ends_with("Model"); });
+  return make_part(part, w, "an image tower", [](std::string_view name) { return name.ends_with("Model"); });
 }
 
 }  // namespace mynah

@@ -354,7 +354,7 @@ constexpr GgufFamily kGguf = {"t5", config_of_t5, metadata_of_t5, t5_rules};
 constexpr GgufFamily kGgufEncoder = {"t5encoder", config_of_t5_encoder, metadata_of_t5_encoder, t5_rules};
 
 const std::vector<std::string_view> kT5Ignored = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
-                                                "EncDecAttention.relative_attention_bias.weight"};
+                                                  "EncDecAttention.relative_attention_bias.weight"};
 
 }  // namespace
 

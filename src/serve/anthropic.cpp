@@ -202,7 +202,7 @@ Json tools_of(const Fields& f) {
   return out;
 }
 
-void anthropic_create(Call& call) {
+void anthropic_messages(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   const std::string name = model_name(call, f);
@@ -284,7 +284,7 @@ void count_tokens(Call& call) {
 }  // namespace
 
 std::span<const Route> anthropic_routes() {
-  static const Route routes[] = {{"POST", "/v1/messages", anthropic_create}, {"POST", "/v1/messages/count_tokens", count_tokens}};
+  static const Route routes[] = {{"POST", "/v1/messages", anthropic_messages}, {"POST", "/v1/messages/count_tokens", count_tokens}};
   return routes;
 }
 

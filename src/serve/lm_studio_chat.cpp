@@ -8,16 +8,16 @@
 namespace mynah::serve {
 namespace {
 
-struct LmStudioChatChatForm {
+struct LmStudioForm {
   std::string model, owner;
   Json messages;
   bool stream = false, keep = true;
   double load_seconds = 0;
 };
 
-class LmStudioChatChatAnswer : public Listener {
+class LmStudioAnswer : public Listener {
  public:
-  LmStudioChatChatAnswer(Service& service, ReplyPtr reply, LmStudioChatChatForm form)
+  LmStudioAnswer(Service& service, ReplyPtr reply, LmStudioForm form)
       : service_(service), events_(std::move(reply)), form_(std::move(form)), id_(random_id("resp_", 32)) {}
 
   void on_delta(int, const ParsedText& text, const generation::TokenStep&) override {
@@ -96,7 +96,7 @@ class LmStudioChatChatAnswer : public Listener {
 
   Service& service_;
   EventStream events_;
-  LmStudioChatChatForm form_;
+  LmStudioForm form_;
   std::string id_, open_;
   bool started_ = false;
 };
@@ -127,11 +127,11 @@ Json input_content(const Fields& f, const std::string& model) {
   return pictures ? message_content(parts, "input.", model) : Json(text);
 }
 
-void lm_studio_chat_chat(Call& call) {
+void lm_studio_chat(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   const std::string name = model_name(call, f);
-  LmStudioChatChatForm form;
+  LmStudioForm form;
   form.model = name;
   form.owner = call.request->owner;
   form.stream = f.boolean("stream").value_or(false);
@@ -180,10 +180,10 @@ void lm_studio_chat_chat(Call& call) {
   std::vector<Plan> plans;
   plans.push_back(std::move(plan));
   launch(call, std::move(lease), std::move(plans),
-         std::make_shared<LmStudioChatChatAnswer>(call.service, call.reply, std::move(form)));
+         std::make_shared<LmStudioAnswer>(call.service, call.reply, std::move(form)));
 }
 
-Json lm_studio_chat_model_json(const Call& call, const KnownModel& known, const Description& d) {
+Json lm_studio_v1_model_json(const Call& call, const KnownModel& known, const Description& d) {
   Json instances = Json::array();
   for (const auto& m : call.service.models.loaded())
     if (m.path == known.path)
@@ -208,9 +208,9 @@ Json lm_studio_chat_model_json(const Call& call, const KnownModel& known, const 
           {"description", nullptr}};
 }
 
-void lm_studio_chat_models(Call& call) {
+void lm_studio_v1_models(Call& call) {
   Json all = Json::array();
-  call.service.models.each_described([&](const KnownModel& known, const Description& d) { all.push_back(lm_studio_chat_model_json(call, known, d)); });
+  call.service.models.each_described([&](const KnownModel& known, const Description& d) { all.push_back(lm_studio_v1_model_json(call, known, d)); });
   call.send_json({{"models", all}});
 }
 
@@ -242,8 +242,8 @@ void unload(Call& call) {
 }  // namespace
 
 std::span<const Route> lm_studio_chat_routes() {
-  static const Route routes[] = {{"POST", "/api/v1/chat", lm_studio_chat_chat},
-                                 {"GET", "/api/v1/models", lm_studio_chat_models},
+  static const Route routes[] = {{"POST", "/api/v1/chat", lm_studio_chat},
+                                 {"GET", "/api/v1/models", lm_studio_v1_models},
                                  {"POST", "/api/v1/models/load", load},
                                  {"POST", "/api/v1/models/unload", unload}};
   return routes;

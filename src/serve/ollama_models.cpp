@@ -121,7 +121,7 @@ void copy(Call& call) {
   call.reply->send({200, "", "", {}});
 }
 
-void ollama_models_remove(Call& call) {
+void ollama_remove(Call& call) {
   const Json body = call.body();
   const std::string name = name_of(call, Fields(body));
   if (!call.service.models.store().find(name)) throw ApiError(404, fmt::format("model '{}' not found", name), "model");
@@ -218,7 +218,7 @@ void pull(Call& call) {
   }
 }
 
-void ollama_models_create(Call& call) {
+void ollama_create(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
@@ -270,8 +270,8 @@ std::span<const Route> ollama_model_routes() {
   static const Route routes[] = {{"GET", "/api/version", version},    {"GET", "/api/status", status},
                                  {"GET", "/api/tags", tags},          {"GET", "/api/ps", ps},
                                  {"POST", "/api/show", show},         {"POST", "/api/copy", copy},
-                                 {"DELETE", "/api/delete", ollama_models_remove},   {"POST", "/api/pull", pull},
-                                 {"POST", "/api/push", push},         {"POST", "/api/create", ollama_models_create},
+                                 {"DELETE", "/api/delete", ollama_remove},   {"POST", "/api/pull", pull},
+                                 {"POST", "/api/push", push},         {"POST", "/api/create", ollama_create},
                                  {"HEAD", "/api/blobs/{}", has_blob}, {"POST", "/api/blobs/{}", put_blob},
                                  {"POST", "/api/me", signed_out},     {"POST", "/api/signout", signed_out}};
   return routes;

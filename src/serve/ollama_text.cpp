@@ -386,7 +386,7 @@ Json messages_of(const Json& list, const LoadedModel& model, const std::string& 
   return out;
 }
 
-void ollama_text_chat(Call& call) {
+void ollama_chat(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   const std::string name = f.text_or("model", "");
@@ -577,7 +577,7 @@ Json log_probability_json(const Tokenizer& tokenizer, const generation::TokenSco
 }
 
 std::span<const Route> ollama_text_routes() {
-  static const Route routes[] = {{"POST", "/api/generate", generate}, {"POST", "/api/chat", ollama_text_chat}};
+  static const Route routes[] = {{"POST", "/api/generate", generate}, {"POST", "/api/chat", ollama_chat}};
   return routes;
 }
 

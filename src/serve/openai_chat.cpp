@@ -9,7 +9,7 @@
 namespace mynah::serve {
 namespace {
 
-struct OpenaiChatChatForm {
+struct OpenAiChatForm {
   std::string model;
   bool stream = false, usage = false, log_probabilities = false;
   int choices = 1;
@@ -19,9 +19,9 @@ struct OpenaiChatChatForm {
 };
 
 // The answers to one chat.
-class OpenaiChatChatAnswer : public Listener {
+class OpenAiChatAnswer : public Listener {
  public:
-  OpenaiChatChatAnswer(ReplyPtr reply, OpenaiChatChatForm form)
+  OpenAiChatAnswer(ReplyPtr reply, OpenAiChatForm form)
       : events_(std::move(reply)),
         form_(std::move(form)),
         id_(random_id("chatcmpl-", 24)),
@@ -146,7 +146,7 @@ class OpenaiChatChatAnswer : public Listener {
   }
 
   EventStream events_;
-  OpenaiChatChatForm form_;
+  OpenAiChatForm form_;
   std::string id_;
   int64_t created_;
   std::vector<Choice> choices_;
@@ -197,7 +197,7 @@ ToolChoice tool_choice(const Fields& f, const LoadedModel& model, const std::str
   return out;
 }
 
-Json openai_chat_model_json(const std::string& id, const std::string& pulled_at) {
+Json openai_model_json(const std::string& id, const std::string& pulled_at) {
   std::tm utc{};
   const bool known = strptime(pulled_at.c_str(), "%Y-%m-%dT%H:%M:%S", &utc) != nullptr;
   return {{"id", id},
@@ -206,18 +206,18 @@ Json openai_chat_model_json(const std::string& id, const std::string& pulled_at)
           {"owned_by", "library"}};
 }
 
-void openai_chat_models(Call& call) {
+void openai_models(Call& call) {
   Json all = Json::array();
   for (const auto& known : call.service.models.served())
-    if (!known.stored) all.push_back(openai_chat_model_json(known.name, ""));
-  for (const auto& m : call.service.models.store().list()) all.push_back(openai_chat_model_json(tagged_name(m.name), m.pulled_at));
+    if (!known.stored) all.push_back(openai_model_json(known.name, ""));
+  for (const auto& m : call.service.models.store().list()) all.push_back(openai_model_json(tagged_name(m.name), m.pulled_at));
   call.send_json({{"object", "list"}, {"data", all}});
 }
 
-void openai_chat_model(Call& call) {
+void openai_model(Call& call) {
   const std::string& name = call.path[0];
   const KnownModel known = call.service.models.find(name);
-  call.send_json(openai_chat_model_json(name, known.stored ? known.stored->pulled_at : ""));
+  call.send_json(openai_model_json(name, known.stored ? known.stored->pulled_at : ""));
 }
 
 }  // namespace
@@ -491,7 +491,7 @@ void openai_chat(Call& call) {
   if (!list) throw ApiError(400, "\"messages\" is missing", "messages");
   if (list->empty()) throw ApiError(400, "[] is too short - 'messages'", "messages");
   const Json messages = openai_messages(*list, name);
-  OpenaiChatChatForm form;
+  OpenAiChatForm form;
   form.stream = f.boolean("stream").value_or(false);
   if (const Json* options = f.object("stream_options"))
     form.usage = Fields(*options, "stream_options.").boolean("include_usage").value_or(false);
@@ -541,12 +541,12 @@ void openai_chat(Call& call) {
                      {"format", model.description.format},
                      {"context_length", model.context()}};
   launch(call, std::move(lease), std::move(plans),
-         std::make_shared<OpenaiChatChatAnswer>(call.reply, std::move(form)));
+         std::make_shared<OpenAiChatAnswer>(call.reply, std::move(form)));
 }
 
 std::span<const Route> openai_routes() {
-  static const Route routes[] = {{"GET", "/v1/models", openai_chat_models},
-                                 {"GET", "/v1/models/{...}", openai_chat_model},
+  static const Route routes[] = {{"GET", "/v1/models", openai_models},
+                                 {"GET", "/v1/models/{...}", openai_model},
                                  {"POST", "/v1/chat/completions", openai_chat},
                                  {"POST", "/v1/completions", openai_completions}};
   return routes;

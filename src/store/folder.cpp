@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/require.h"
+#include "store/json_field.h"
 #include "store/names.h"
 
 namespace mynah::store {
@@ -57,25 +58,20 @@ Json to_json(const Model& model) {
               {"files", std::move(files)}};
 }
 
-std::string text_of(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 Model from_json(const Json& json, const std::string& where) {
   if (!json.is_object() || !json.contains("files") || !json["files"].is_array() || json["files"].size() > kFilesLimit)
     fail(ErrorCode::integrity, "{}: not a manifest of the model store", where);
   Model model;
-  model.name = text_of(json, "name");
-  model.source = text_of(json, "source");
-  model.revision = text_of(json, "revision");
-  model.licence = text_of(json, "licence");
-  model.pulled_at = text_of(json, "pulled_at");
+  model.name = text_field(json, "name");
+  model.source = text_field(json, "source");
+  model.revision = text_field(json, "revision");
+  model.licence = text_field(json, "licence");
+  model.pulled_at = text_field(json, "pulled_at");
   for (const auto& row : json["files"]) {
     if (!row.is_object() || !row.contains("size") || !row["size"].is_number_unsigned())
       fail(ErrorCode::integrity, "{}: a file without size", where);
-    ModelFile file{text_of(row, "name"), Digest::parse(text_of(row, "digest"), where), row["size"].get<uint64_t>(),
-                   text_of(row, "role"), text_of(row, "etag")};
+    ModelFile file{text_field(row, "name"), Digest::parse(text_field(row, "digest"), where), row["size"].get<uint64_t>(),
+                   text_field(row, "role"), text_field(row, "etag")};
     if (!valid_file_name(file.name))
       fail(ErrorCode::integrity, "{}: a file name that leaves the model's folder", where);
     model.files.push_back(std::move(file));

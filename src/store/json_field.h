@@ -1,4 +1,4 @@
-// Fields of what hubs and registries answer.
+// Fields of what hubs and registries answer, and of our own manifests.
 #pragma once
 
 #include "mynah/json.h"

@@ -26,7 +26,7 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-struct AutomaticSpeechRecognitionSettings {
+struct RecognitionSettings {
   bool timestamps = false;
   std::string unit;  // "word", "char" or empty
   bool language = false;
@@ -43,8 +43,8 @@ std::pair<double, double> strides(const Json& v) {
   return {pair[0].get<double>(), pair[1].get<double>()};
 }
 
-AutomaticSpeechRecognitionSettings settings_of(const Json& options, bool ctc) {
-  AutomaticSpeechRecognitionSettings s;
+RecognitionSettings settings_of(const Json& options, bool ctc) {
+  RecognitionSettings s;
   if (const auto it = options.find("return_timestamps"); it != options.end() && !it->is_null()) {
     const bool word = *it == "word" || *it == "char";
     if (!it->is_boolean() && !word) fail(ErrorCode::usage, "automatic-speech-recognition: return_timestamps is {}, expected true, false, \"word\" or \"char\"", it->dump());
@@ -69,7 +69,7 @@ struct Piece {
   int64_t begin, length, left, right;
 };
 
-std::vector<Piece> pieces_of(int64_t samples, const AutomaticSpeechRecognitionSettings& s, int64_t rate, int64_t align) {
+std::vector<Piece> pieces_of(int64_t samples, const RecognitionSettings& s, int64_t rate, int64_t align) {
   const auto aligned = [&](double seconds) {
     return static_cast<int64_t>(std::nearbyint(seconds * static_cast<double>(rate) / static_cast<double>(align))) * align;
   };
@@ -91,7 +91,7 @@ media::Sound part(const media::Sound& sound, const Piece& piece) {
   return {sound.rate, {begin, begin + piece.length}};
 }
 
-GenerationConfig config_of(const t::OpenTask& task, const Json& options, const AutomaticSpeechRecognitionSettings& s) {
+GenerationConfig config_of(const t::OpenTask& task, const Json& options, const RecognitionSettings& s) {
   GenerationConfig c = generation_defaults(task.model);
   // The pipeline's own settings; a model's own total length comes before its number of tokens.
   if (!c.max_length || *c.max_length == 20) c.max_new_tokens = 256;
@@ -117,7 +117,7 @@ std::string name_of(const Tokenizer& tokenizer, int32_t language) {
 }
 
 // Models that write, of which there is Whisper.
-Json write_down(const t::OpenTask& task, const media::Sound& sound, const Json& options, const AutomaticSpeechRecognitionSettings& s) {
+Json write_down(const t::OpenTask& task, const media::Sound& sound, const Json& options, const RecognitionSettings& s) {
   const bundle::SoundProcessor processor = bundle::sound_processor(task.bundle().path);
   const GenerationConfig config = config_of(task, options, s);
   std::vector<Piece> pieces = s.chunk > 0 ? pieces_of(static_cast<int64_t>(sound.samples.size()), s, sound.rate, 1)
@@ -202,7 +202,7 @@ std::vector<int32_t> labels(const Tensor& logits) {
   return out;
 }
 
-Json spell(const t::OpenTask& task, const media::Sound& sound, const AutomaticSpeechRecognitionSettings& s, const std::optional<t::CtcBeamSettings>& beams) {
+Json spell(const t::OpenTask& task, const media::Sound& sound, const RecognitionSettings& s, const std::optional<t::CtcBeamSettings>& beams) {
   const bundle::SoundProcessor processor = bundle::sound_processor(task.bundle().path);
   const int64_t ratio = samples_per_frame(task.bundle().config), total = static_cast<int64_t>(sound.samples.size());
   const std::vector<Piece> pieces = s.chunk > 0 ? pieces_of(total, s, sound.rate, ratio) : std::vector<Piece>{{0, total, 0, 0}};
@@ -248,7 +248,7 @@ std::vector<Json> run_automatic_speech_recognition(const t::OpenTask& task, cons
   require(ctc || (lm && lm->decoding()), "automatic-speech-recognition: {} holds a {}, which does not hear; {}", task.bundle().path.string(), task.bundle().architecture(),
           task.entry->suggestion);
   require(task.bundle().tokenizer != nullptr, "automatic-speech-recognition: {} comes without a tokenizer", task.bundle().path.string());
-  const AutomaticSpeechRecognitionSettings s = settings_of(options, ctc);
+  const RecognitionSettings s = settings_of(options, ctc);
   for (const char* name : {"beam_width", "language_model", "lm_alpha", "lm_beta"})
     if (!ctc && options.contains(name) && !options[name].is_null()) fail(ErrorCode::usage, "automatic-speech-recognition: {} is for models that spell (CTC); num_beams is for those that write", name);
   const std::optional<t::CtcBeamSettings> beams = ctc ? beam_settings(task, options) : std::nullopt;

@@ -9,6 +9,12 @@
 
 namespace mynah::tasks {
 
+// The text without ASCII white space at its ends.
+inline std::string without_spaces_around(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t\n\r\f\v"), end = text.find_last_not_of(" \t\n\r\f\v");
+  return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
+}
+
 class Characters {
  public:
   explicit Characters(std::string text) : text_(std::move(text)) {

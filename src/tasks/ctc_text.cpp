@@ -4,6 +4,7 @@
 
 #include "mynah/json.h"
 #include "nn/config.h"
+#include "tasks/characters.h"
 
 namespace mynah::tasks {
 namespace {
@@ -13,11 +14,6 @@ std::string token_named(const Json& config, const char* name, const char* otherw
   if (it == config.end() || it->is_null()) return otherwise;
   if (it->is_object()) return nn::config_string(*it, "content", otherwise);
   return it->is_string() ? it->get<std::string>() : otherwise;
-}
-
-std::string without_spaces_around(const std::string& text) {
-  const size_t begin = text.find_first_not_of(" \t\n\r\f\v"), end = text.find_last_not_of(" \t\n\r\f\v");
-  return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
 }
 
 // Characters between delimiters. A word's end is that of its last character.

@@ -79,6 +79,10 @@ std::string one_text(const OpenTask& task, const Json& input) {
   return input.get<std::string>();
 }
 
+bool is_chat(const Json& input) {
+  return input.is_array() && !input.empty() && std::all_of(input.begin(), input.end(), [](const Json& m) { return m.is_object() && m.contains("role") && m.contains("content"); });
+}
+
 EncodeOptions encode_options(const Json& options, Truncation always) {
   EncodeOptions out;
   out.add_special_tokens = boolean(options, "add_special_tokens", true);

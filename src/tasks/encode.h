@@ -19,6 +19,8 @@ bool is_text_object(const Json& input);
 TextInput text_input(const OpenTask& task, const Json& input);
 // One text alone.
 std::string one_text(const OpenTask& task, const Json& input);
+// Whether a value is a conversation: messages, each with a role and content.
+bool is_chat(const Json& input);
 
 // Tokenizer arguments of the reference among `options`: truncation (true, false, "only_first", ...), max_length,
 // add_special_tokens, padding (which changes no result). `always`: truncation where none is asked for.

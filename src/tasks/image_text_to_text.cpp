@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/require.h"
+#include "tasks/encode.h"
 #include "tasks/image_text.h"
 #include "tasks/options.h"
 #include "tasks/pictures.h"
@@ -11,13 +12,8 @@ namespace mynah {
 namespace {
 namespace t = tasks;
 
-bool image_text_to_text_is_chat(const Json& value) {
-  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const Json& m) {
-           return m.is_object() && m.contains("role") && m.contains("content");
-         });
-}
 bool is_pair(const Json& value) { return value.is_object() && value.contains("text"); }
-bool reads_json(const Json& value) { return image_text_to_text_is_chat(value) || is_pair(value); }
+bool reads_json(const Json& value) { return t::is_chat(value) || is_pair(value); }
 
 Json as_list(const Json& value) {
   return value.is_null() ? Json::array() : value.is_array() ? value : Json::array({value});
@@ -68,8 +64,8 @@ std::vector<Json> jobs(const Json& inputs, const Json& options, bool* one) {
     text = options["text"];
   }
   *one = true;
-  if (image_text_to_text_is_chat(text)) return {{{"chat", with_pictures(text, as_list(images))}}};
-  if (text.is_array() && !text.empty() && std::all_of(text.begin(), text.end(), image_text_to_text_is_chat)) {
+  if (t::is_chat(text)) return {{{"chat", with_pictures(text, as_list(images))}}};
+  if (text.is_array() && !text.empty() && std::all_of(text.begin(), text.end(), t::is_chat)) {
     *one = false;
     std::vector<Json> all;
     for (size_t i = 0; i < text.size(); ++i)

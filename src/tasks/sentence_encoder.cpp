@@ -7,6 +7,7 @@
 #include "base/unicode.h"
 #include "formats/checkpoint.h"
 #include "nn/config.h"
+#include "tasks/characters.h"
 #include "tasks/encode.h"
 
 namespace mynah::tasks {
@@ -15,11 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 Json json_if_there(const fs::path& path) { return fs::exists(path) ? read_json_file(path) : Json::object(); }
-
-std::string sentence_encoder_stripped(const std::string& text) {
-  const size_t begin = text.find_first_not_of(" \t\n\r\f\v"), end = text.find_last_not_of(" \t\n\r\f\v");
-  return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
-}
 
 }  // namespace
 
@@ -148,7 +144,7 @@ void SentenceEncoder::apply(const Step& step, std::vector<float>& vector) const 
 std::vector<std::vector<float>> SentenceEncoder::encode(const std::vector<std::string>& texts, const std::string& prompt) const {
   std::vector<Encoding> encodings;
   for (const std::string& text : texts) {
-    std::string whole = sentence_encoder_stripped(prompt + text);
+    std::string whole = without_spaces_around(prompt + text);
     if (lower_case_) whole = unicode::to_lower(whole);
     encodings.push_back(tasks::encode(task_, {whole, std::nullopt}, cut_));
   }

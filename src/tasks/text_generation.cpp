@@ -4,16 +4,13 @@
 #include "base/require.h"
 #include "generate/config.h"
 #include "mynah/generate.h"
+#include "tasks/encode.h"
 #include "tasks/options.h"
 #include "tasks/show.h"
 
 namespace mynah {
 namespace {
 namespace t = tasks;
-
-bool text_generation_is_chat(const Json& value) {
-  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const Json& m) { return m.is_object() && m.contains("role") && m.contains("content"); });
-}
 
 GenerationConfig config_of(const t::OpenTask& task, const Json& options) {
   GenerationConfig c = generation_defaults(task.model);
@@ -27,7 +24,7 @@ GenerationConfig config_of(const t::OpenTask& task, const Json& options) {
 
 // The prompt's ids of one input; `continues`: the answer goes on with the chat's last message.
 std::vector<int32_t> prompt_ids(const t::OpenTask& task, const Json& input, const Json& options, bool continues) {
-  if (!text_generation_is_chat(input)) {
+  if (!t::is_chat(input)) {
     EncodeOptions cut;
     if (t::has(options, "max_length")) {  // also cuts the prompt, as the reference does
       cut.truncation = Truncation::longest_first;
@@ -71,8 +68,8 @@ std::vector<Json> run_text_generation(const t::OpenTask& task, const std::vector
              clean = t::boolean(options, "clean_up_tokenization_spaces", true);
   std::vector<Json> results;
   for (const Json& input : inputs) {
-    if (!input.is_string() && !text_generation_is_chat(input)) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "text-generation: an input is {}, expected a text or a list of messages", input.dump());
-    const bool continues = text_generation_is_chat(input) && t::boolean(options, "continue_final_message", input.back()["role"] == "assistant");
+    if (!input.is_string() && !t::is_chat(input)) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "text-generation: an input is {}, expected a text or a list of messages", input.dump());
+    const bool continues = t::is_chat(input) && t::boolean(options, "continue_final_message", input.back()["role"] == "assistant");
     GenerateInputs in;
     in.input_ids = {prompt_ids(task, input, options, continues)};
     make_room(task, options, config, &in.input_ids[0]);
@@ -105,7 +102,7 @@ std::vector<Json> run_text_generation(const t::OpenTask& task, const std::vector
 }
 
 std::vector<Json> text_generation_listed(const Json& given, const Json&, bool* one) {
-  *one = !given.is_array() || text_generation_is_chat(given);
+  *one = !given.is_array() || t::is_chat(given);
   if (*one) return {given};
   return given.get<std::vector<Json>>();
 }
@@ -128,7 +125,7 @@ extern const TaskEntry task_text_generation{
     .name = "text-generation",
     .help = "a text or a chat goes on",
     .input = "TEXT, or a JSON list of messages",
-    .reads_json = text_generation_is_chat,
+    .reads_json = t::is_chat,
     .heads = {nn::HeadKind::causal_lm, nn::HeadKind::bare},
     .options = {{"return_full_text", t::OptionType::boolean, "the prompt too (true)"},
                 {"return_tensors", t::OptionType::boolean, "token ids instead of text"},

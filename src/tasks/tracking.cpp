@@ -2,14 +2,9 @@
 
 #include <algorithm>
 
-namespace mynah::tasks {
+#include "nn/boxes.h"
 
-double overlap_of(const std::array<double, 4>& a, const std::array<double, 4>& b) {
-  const double width = std::min(a[2], b[2]) - std::max(a[0], b[0]), height = std::min(a[3], b[3]) - std::max(a[1], b[1]);
-  if (width <= 0 || height <= 0) return 0;
-  const auto area = [](const std::array<double, 4>& box) { return (box[2] - box[0]) * (box[3] - box[1]); };
-  return width * height / (area(a) + area(b) - width * height);
-}
+namespace mynah::tasks {
 
 std::array<double, 4> Tracker::expected(const Moving& m) const {
   std::array<double, 4> out = m.box;
@@ -28,7 +23,7 @@ std::vector<int64_t> Tracker::next(const std::vector<SeenBox>& boxes) {
     for (size_t b = 0; b < boxes.size(); ++b) {
       if (running_[t].track.label != boxes[b].label) continue;
       // Where it was counts too: what turns round is not where its speed would have it.
-      const double overlap = std::max(overlap_of(expected(running_[t]), boxes[b].box), overlap_of(running_[t].box, boxes[b].box));
+      const double overlap = std::max(nn::overlap_of(expected(running_[t]), boxes[b].box), nn::overlap_of(running_[t].box, boxes[b].box));
       if (overlap >= settings_.least_overlap) pairs.push_back({overlap, t, b});
     }
   std::stable_sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.overlap > b.overlap; });

@@ -57,7 +57,4 @@ class Tracker {
   std::vector<TrackEvent> events_;
 };
 
-// Intersection over union.
-double overlap_of(const std::array<double, 4>& a, const std::array<double, 4>& b);
-
 }  // namespace mynah::tasks

@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <set>
 
+#include "nn/boxes.h"
+
 namespace mynah::train {
 namespace {
 
 constexpr size_t kMostBoxes = 100, kRecalls = 101;
-
-double overlap(const std::array<double, 4>& a, const std::array<double, 4>& b) {
-  const double width = std::min(a[2], b[2]) - std::max(a[0], b[0]), height = std::min(a[3], b[3]) - std::max(a[1], b[1]);
-  if (width <= 0 || height <= 0) return 0;
-  const auto area = [](const std::array<double, 4>& x) { return (x[2] - x[0]) * (x[3] - x[1]); };
-  return width * height / (area(a) + area(b) - width * height);
-}
 
 double least_overlap(size_t i) { return 0.5 + 0.05 * static_cast<double>(i); }
 
@@ -24,7 +19,7 @@ std::vector<bool> judge(const std::vector<FoundBox>& found, const std::vector<Tr
     double best = std::min(least, 1 - 1e-10);
     size_t match = truth.size();
     for (size_t g = 0; g < truth.size(); ++g) {
-      const double here = taken[g] ? -1 : overlap(found[d].box, truth[g].box);
+      const double here = taken[g] ? -1 : nn::overlap_of(found[d].box, truth[g].box);
       if (here < best) continue;
       best = here;
       match = g;

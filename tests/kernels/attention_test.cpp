@@ -113,7 +113,7 @@ TEST_P(Attention, FinishGivesZeroForRowsThatSawNothing) {
   EXPECT_EQ(lse, -INFINITY);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, Attention, ::testing::Values(Isa::generic, Isa::avx2, Isa::avx512, Isa::bf16, Isa::amx),
+INSTANTIATE_TEST_SUITE_P(Isa, Attention, testing::ValuesIn(kIsas),
                          [](const auto& set) { return std::string(isa_name(set.param)); });
 
 }  // namespace

@@ -140,7 +140,7 @@ TEST_P(Blocks, NarrowingRoundsToNearestEven) {
   EXPECT_TRUE(std::isnan(back));
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, Blocks, testing::Values(Isa::generic, Isa::avx2, Isa::avx512, Isa::bf16),
+INSTANTIATE_TEST_SUITE_P(Isas, Blocks, testing::ValuesIn(kIsas),
                          [](const testing::TestParamInfo<Isa>& i) { return std::string(isa_name(i.param)); });
 
 }  // namespace

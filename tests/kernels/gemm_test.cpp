@@ -130,7 +130,7 @@ TEST_P(GemmKernels, TilesAndFewRowsAgree) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GemmKernels, testing::Values(Isa::generic, Isa::avx2, Isa::avx512, Isa::bf16, Isa::amx),
+INSTANTIATE_TEST_SUITE_P(All, GemmKernels, testing::ValuesIn(kIsas),
                          [](const auto& set) { return std::string(isa_name(set.param)); });
 
 }  // namespace

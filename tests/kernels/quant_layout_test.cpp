@@ -63,7 +63,7 @@ TEST(QuantLayoutSize, NotLargerThanTheFile) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, QuantLayout, testing::ValuesIn(test::kEveryIsa), test::isa_test_name);
+INSTANTIATE_TEST_SUITE_P(, QuantLayout, testing::ValuesIn(kIsas), test::isa_test_name);
 
 }  // namespace
 }  // namespace mynah::kernels

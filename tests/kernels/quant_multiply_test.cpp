@@ -213,7 +213,7 @@ TEST_P(QuantMultiply, NotFiniteStaysVisible) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, QuantMultiply, testing::ValuesIn(test::kEveryIsa), test::isa_test_name);
+INSTANTIATE_TEST_SUITE_P(, QuantMultiply, testing::ValuesIn(kIsas), test::isa_test_name);
 
 }  // namespace
 }  // namespace mynah::kernels

@@ -13,8 +13,6 @@ namespace mynah::test {
 
 constexpr const char* kFormatNames[kernels::kBlockFormats] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0",  "q2_k",
                                                               "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"};
-constexpr kernels::Isa kEveryIsa[] = {kernels::Isa::generic, kernels::Isa::avx2, kernels::Isa::avx512,
-                                      kernels::Isa::bf16, kernels::Isa::amx};
 
 inline std::string isa_test_name(const testing::TestParamInfo<kernels::Isa>& info) {
   return kernels::isa_name(info.param);

@@ -91,7 +91,7 @@ double worst_error(const Matrix& a, const Matrix& b, const std::vector<float>& b
 
 std::vector<Isa> instruction_sets() {
   std::vector<Isa> all;
-  for (Isa isa : {Isa::generic, Isa::avx2, Isa::avx512, Isa::bf16, Isa::amx})
+  for (const Isa isa : kernels::kIsas)
     if (kernels::isa_supported(isa)) all.push_back(isa);
   return all;
 }

@@ -61,7 +61,7 @@ TEST_F(Int8MatrixTest, IsItsDefinitionBitForBitWithEveryInstructionSetAndThreads
   for (const Case s : {Case{1, 1, 1}, Case{1, 33, 130}, Case{5, 16, 128}, Case{12, 70, 3}, Case{13, 48, 259}, Case{50, 40, 640}, Case{400, 200, 300}}) {
     const Tensor x = sample_tensor({s.m, s.k}), w = sample_tensor({s.n, s.k}, 1), bias = sample_tensor({s.n}, 2);
     const auto expected = reference(x, w, bias.data<float>());
-    for (const Isa isa : {Isa::generic, Isa::avx2, Isa::avx512, Isa::bf16, Isa::amx}) {
+    for (const Isa isa : kernels::kIsas) {
       if (!kernels::set_isa(isa)) continue;
       for (int threads : {1, 3}) {
         set_threads(threads);

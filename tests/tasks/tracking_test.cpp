@@ -3,16 +3,18 @@
 
 #include <gtest/gtest.h>
 
+#include "nn/boxes.h"
+
 namespace mynah::tasks {
 namespace {
 
 SeenBox at(const std::string& label, double x, double y) { return {label, {x, y, x + 20, y + 20}}; }
 
 TEST(Tracking, OverlapOfBoxes) {
-  EXPECT_DOUBLE_EQ(overlap_of({0, 0, 10, 10}, {0, 0, 10, 10}), 1);
-  EXPECT_DOUBLE_EQ(overlap_of({0, 0, 10, 10}, {5, 0, 15, 10}), 1.0 / 3);
-  EXPECT_DOUBLE_EQ(overlap_of({0, 0, 10, 10}, {10, 0, 20, 10}), 0);
-  EXPECT_DOUBLE_EQ(overlap_of({0, 0, 10, 10}, {40, 40, 50, 50}), 0);
+  EXPECT_DOUBLE_EQ(nn::overlap_of({0, 0, 10, 10}, {0, 0, 10, 10}), 1);
+  EXPECT_DOUBLE_EQ(nn::overlap_of({0, 0, 10, 10}, {5, 0, 15, 10}), 1.0 / 3);
+  EXPECT_DOUBLE_EQ(nn::overlap_of({0, 0, 10, 10}, {10, 0, 20, 10}), 0);
+  EXPECT_DOUBLE_EQ(nn::overlap_of({0, 0, 10, 10}, {40, 40, 50, 50}), 0);
 }
 
 TEST(Tracking, WhatMovesKeepsItsNumber) {
