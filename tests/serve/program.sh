@@ -85,11 +85,20 @@ for socket in "${idle[@]}"; do exec {socket}>&-; done
 stop
 
 if command -v systemd-socket-activate >/dev/null; then
-  socket_port=$((20000 + RANDOM % 20000))
-  systemd-socket-activate -l "127.0.0.1:$socket_port" "$program" serve 2>/dev/null &
-  server=$!
-  sleep 0.5
-  holds "sockets of a service manager" "$(curl -s --retry 20 --retry-connrefused --retry-delay 1 -m 20 "http://127.0.0.1:$socket_port/health")" '{"status":"ok"}'
+  # It has no port 0 that tells what it got; ports below the range of outgoing connections are tried until one is free.
+  for _ in $(seq 20); do
+    socket_port=$((10000 + RANDOM % 20000))
+    systemd-socket-activate -l "127.0.0.1:$socket_port" "$program" serve 2>"$home/log" &
+    server=$!
+    for _ in $(seq 100); do
+      grep -q 'Listening on' "$home/log" && break 2
+      kill -0 "$server" 2>/dev/null || break
+      sleep 0.05
+    done
+  done
+  answer=$(curl -s -m 20 "http://127.0.0.1:$socket_port/health")
+  holds "sockets of a service manager" "$answer" '{"status":"ok"}'
+  [ -n "$answer" ] || cat "$home/log"
   stop
 fi
 

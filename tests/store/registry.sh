@@ -8,19 +8,23 @@ here=$(cd "$(dirname "$0")" && pwd)
 home=$(mktemp -d)
 proxy=
 trap 'kill "$registry" $proxy 2>/dev/null; rm -rf "$home"' EXIT
-port=$((20000 + RANDOM % 20000))
-cat >"$home/config.yml" <<CONFIG
+# It has no port 0 that tells what it got; ports below the range of outgoing connections are tried until one is free.
+for _ in $(seq 20); do
+  port=$((10000 + RANDOM % 20000))
+  cat >"$home/config.yml" <<CONFIG
 version: 0.1
 log: {level: error}
 storage:
   filesystem: {rootdirectory: $home/registry}
 http: {addr: "127.0.0.1:$port"}
 CONFIG
-docker-registry serve "$home/config.yml" >"$home/log" 2>&1 &
-registry=$!
-for _ in $(seq 100); do
-  curl -sf "http://127.0.0.1:$port/v2/" >/dev/null && break
-  sleep 0.1
+  docker-registry serve "$home/config.yml" >"$home/log" 2>&1 &
+  registry=$!
+  for _ in $(seq 100); do
+    kill -0 "$registry" 2>/dev/null || break
+    curl -sf "http://127.0.0.1:$port/v2/" >/dev/null && break 2
+    sleep 0.1
+  done
 done
 failed=0
 expect() {  # WHAT CODE COMMAND...
