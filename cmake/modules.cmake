@@ -73,7 +73,7 @@ function(mynah_kernels)
   set(avx512_flags ${avx2_flags} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx512vnni -mavx512vbmi -mgfni -mprefer-vector-width=512)
   set(bf16_flags ${avx512_flags} -mavx512bf16)
   set(amx_flags ${bf16_flags} -mamx-tile -mamx-int8 -mamx-bf16)
-  set(amx_families attention gemm quant peak)  # those that use tiles; the others are bf16's
+  set(amx_families attention gemm int8 quant peak)  # those that use tiles; the others are bf16's
   file(GLOB families CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/*.cpp)
   set(baseline_sources "")
   set(isa_objects "")

@@ -229,9 +229,11 @@ bool ends_a_thought(std::string_view text) {
   return text.ends_with('.') || text.ends_with('!') || text.ends_with('?') || text.ends_with("```") || text.find("\n\n") != std::string_view::npos;
 }
 
-// Sorted ids of the tokens that end a line and of those that end a thought; special tokens are among both.
+// What ends a line: sorted ids. What ends a thought: sequences, for byte-level tokenizers make an empty line of two tokens. Special tokens
+// are among both.
 struct Endings {
-  std::vector<int32_t> lines, thoughts;
+  std::vector<int32_t> lines;
+  std::vector<std::vector<int32_t>> thoughts;
 };
 Endings find_endings(const Tokenizer& tokenizer) {
   Endings found;
@@ -239,7 +241,8 @@ Endings find_endings(const Tokenizer& tokenizer) {
     const bool special = tokenizer.is_special(id);
     const std::string text = special ? std::string() : tokenizer.token_bytes(id);
     if (special || ends_a_line(text)) found.lines.push_back(id);
-    if (special || ends_a_thought(text)) found.thoughts.push_back(id);
+    if (special || ends_a_thought(text)) found.thoughts.push_back({id});
+    if (text == "\n") found.thoughts.push_back({id, id});
   }
   return found;
 }

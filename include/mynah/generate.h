@@ -54,7 +54,7 @@ struct GenerationConfig {
   std::optional<int32_t> forced_bos_token_id;
   std::vector<int32_t> forced_eos_token_id, suppress_tokens, begin_suppress_tokens;
   std::optional<std::pair<int64_t, float>> exponential_decay_length_penalty;  // start (generated tokens), factor
-  std::vector<int32_t> decay_after;             // sorted ids after which that penalty acts, such as sentence ends; none: after all
+  std::vector<std::vector<int32_t>> decay_after;  // sequences after which that penalty acts, such as sentence ends; none: after all
   std::optional<WatermarkingConfig> watermarking_config;
   bool renormalize_logits = false, remove_invalid_values = false;
   // When it ends.

@@ -61,6 +61,12 @@ void force(const std::vector<int32_t>& ids, std::span<float> scores) {
     if (id >= 0 && id < static_cast<int64_t>(scores.size())) scores[static_cast<size_t>(id)] = 0;
 }
 
+bool may_end(const GenerationConfig& c, std::span<const int32_t> tokens) {
+  return c.decay_after.empty() || std::any_of(c.decay_after.begin(), c.decay_after.end(), [&](const std::vector<int32_t>& last) {
+    return last.size() <= tokens.size() && std::equal(last.rbegin(), last.rend(), tokens.rbegin());
+  });
+}
+
 // The shorter the time left, the more an end is worth: |score| (factor^steps - 1) is added.
 void favour_end(const GenerationConfig& c, int64_t steps, std::span<float> scores) {
   const float factor = static_cast<float>(std::pow(static_cast<double>(c.exponential_decay_length_penalty->second), static_cast<double>(steps)) - 1);
@@ -92,8 +98,7 @@ void process(const GenerationConfig& c, const Progress& at, std::span<float> sco
   if (!c.forced_eos_token_id.empty() && length == at.max_length - 1) force(c.forced_eos_token_id, scores);
   if (c.remove_invalid_values)
     for (float& s : scores) s = std::isnan(s) ? 0 : std::clamp(s, std::numeric_limits<float>::lowest(), std::numeric_limits<float>::max());
-  if (c.exponential_decay_length_penalty && generated > c.exponential_decay_length_penalty->first &&
-      (c.decay_after.empty() || std::binary_search(c.decay_after.begin(), c.decay_after.end(), at.tokens.back())))
+  if (c.exponential_decay_length_penalty && generated > c.exponential_decay_length_penalty->first && may_end(c, at.tokens))
     favour_end(c, generated - c.exponential_decay_length_penalty->first, scores);
   for (const int32_t id : c.suppress_tokens) ban(scores, id);
   const int64_t begin = at.prompt_length > 1 || !c.forced_bos_token_id ? at.prompt_length : at.prompt_length + 1;

@@ -206,7 +206,7 @@ void multiply_rows(const Int8Product& job, int64_t panel, int64_t row, int64_t r
   if constexpr (Rows > 1) multiply_rows<Panels, Rows - 1>(job, panel, row, rows);
 }
 
-void multiply(const Int8Product& job) {
+void multiply_by_vectors(const Int8Product& job) {
   const int64_t panels = (job.rows + kInt8Panel - 1) / kInt8Panel;
   // Tiles of even height.
   const int64_t tiles = (job.m + kTileRows - 1) / kTileRows, height = (job.m + tiles - 1) / tiles;
@@ -220,6 +220,24 @@ void multiply(const Int8Product& job) {
     p += both ? kTilePanels : 1;
   }
 }
+
+#if defined(__AMX_INT8__)
+
+#include "kernels/tiles.inc"
+#include "kernels/int8_tiles.inc"
+
+void multiply(const Int8Product& job) {
+  if (job.m < kLeastForTiles) return multiply_by_vectors(job);
+  const int64_t whole = job.m / kTileTokens * kTileTokens;
+  if (whole > 0) multiply_by_tiles<true>(job, 0, whole);
+  if (whole < job.m) multiply_by_tiles<false>(job, whole, job.m);
+}
+
+#else
+
+void multiply(const Int8Product& job) { multiply_by_vectors(job); }
+
+#endif
 
 }  // namespace
 

@@ -82,7 +82,7 @@ void Int8Matrix::multiply(const float* x, int64_t m, int64_t ldx, float* y, int6
   });
   // Pairs of panels by groups of rows.
   const int64_t panels = (rows_ + kInt8Panel - 1) / kInt8Panel;
-  int64_t piece = std::max<int64_t>(1, kPieceBytes / (2 * kInt8Panel * padded)) * 2, height = std::clamp<int64_t>(kRowBytes / padded, 24, 384) / 8 * 8;
+  int64_t piece = std::max<int64_t>(1, kPieceBytes / (2 * kInt8Panel * padded)) * 2, height = std::clamp<int64_t>(kRowBytes / padded, 32, 384) / 16 * 16;
   height = std::min(height, m);
   const int64_t across = (panels + piece - 1) / piece, down = (m + height - 1) / height;
   const auto task = [&](int64_t i) {

@@ -19,14 +19,15 @@ std::vector<float> processed(const GenerationConfig& config, std::vector<int32_t
   return scores;
 }
 
-TEST(Processors, TheEndIsFavouredOnlyAfterTheTokensThatAreNamed) {
+TEST(Processors, TheEndIsFavouredOnlyAfterTheSequencesThatAreNamed) {
   GenerationConfig config;
   config.eos_token_id = {kEnd};
   config.exponential_decay_length_penalty = {1, 2.0f};
   EXPECT_EQ(processed(config, {0, 3, 4})[kEnd], -1 + 1 * (2 - 1));
-  config.decay_after = {3};
+  config.decay_after = {{1, 4}, {3}};
   EXPECT_EQ(processed(config, {0, 3, 4})[kEnd], -1);
   EXPECT_EQ(processed(config, {0, 4, 3})[kEnd], -1 + 1 * (2 - 1));
+  EXPECT_EQ(processed(config, {0, 1, 4})[kEnd], -1 + 1 * (2 - 1));
   EXPECT_EQ(processed(config, {0, 3})[kEnd], -1);  // not yet that long
 }
 

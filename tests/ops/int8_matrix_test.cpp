@@ -58,7 +58,7 @@ TEST_F(Int8MatrixTest, IsItsDefinitionBitForBitWithEveryInstructionSetAndThreads
   struct Case {
     int64_t m, n, k;
   };
-  for (const Case s : {Case{1, 1, 1}, Case{1, 33, 130}, Case{5, 16, 128}, Case{12, 70, 3}, Case{13, 48, 259}, Case{50, 40, 640}, Case{400, 200, 300}}) {
+  for (const Case s : {Case{1, 1, 1}, Case{1, 33, 130}, Case{5, 16, 128}, Case{12, 70, 3}, Case{13, 48, 259}, Case{17, 35, 196}, Case{35, 70, 320}, Case{50, 40, 640}, Case{400, 200, 300}}) {
     const Tensor x = sample_tensor({s.m, s.k}), w = sample_tensor({s.n, s.k}, 1), bias = sample_tensor({s.n}, 2);
     const auto expected = reference(x, w, bias.data<float>());
     for (const Isa isa : kernels::kIsas) {
