@@ -1,12 +1,14 @@
 #!/bin/bash
-# mynah serve beside llama-server on the same file in the same run, two threads each: bench/serve_peers.sh MODEL.gguf LLAMA_BIN [rounds]
+# mynah serve beside llama-server on the same file in the same run, two threads each: bench/serve_peers.sh MODEL.gguf LLAMA_BIN [rounds] [parts]
 # LLAMA_BIN is the folder with llama-server (see bench/peers.sh). Both get 16 slots, two keys and the model's context of 8,192 for each slot;
 # bench/serve.py runs the loads on one after the other. Then embeddings, which llama-server wants a start of its own for, and what the
-# server costs beside the bare engine.
+# server costs beside the bare engine. Parts: a comma list of loads, turns, fairness, cancellation, idle, embeddings, bare; all without.
+# MYNAH_CLIENTS_AT_ONCE (1,4,8,16,64) chooses the numbers of streams.
 set -eu
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
-model=$(realpath "$1") peer=$2 rounds=${3:-3}
-mynah=$root/build/release/apps/mynah/mynah
+model=$(realpath "$1") peer=$2 rounds=${3:-3} parts=${4:-loads,turns,fairness,cancellation,idle,embeddings,bare}
+mynah=${MYNAH:-$root/build/release/apps/mynah/mynah}
+wants() { case ",$parts," in *",$1,"*) ;; *) return 1 ;; esac; }
 threads=${MYNAH_THREADS:-2}
 work=$(mktemp -d)
 pids=
@@ -26,22 +28,30 @@ theirs_with() {  # PORT FLAGS...
   pids="$pids $theirs"
   ready "$port"
 }
+end_theirs() {
+  kill "$theirs"
+  wait "$theirs" 2>/dev/null || true
+}
 port=$(free_port)
 "$mynah" serve --port "$port" --model peer-test --api-key-file "$work/keys" 2>"$work/log" &
 ours=$!
 pids=$ours
 ready "$port"
-peer_port=$(free_port)
-theirs_with "$peer_port" -np 16 -c $((16 * 8192)) --metrics --api-key first-key,second-key
-"$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model peer-test --keys first-key,second-key \
-  --pids "$ours,$theirs" --rounds "$rounds" --only loads,turns,fairness,cancellation,idle
-kill "$theirs"
-wait "$theirs" 2>/dev/null || true
-peer_port=$(free_port)
-theirs_with "$peer_port" -c 32768 -np 16 -b 2048 -ub 2048 --embeddings --pooling mean --api-key first-key
-"$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model peer-test --keys first-key --rounds "$rounds" --only embeddings
-kill "$theirs"
-wait "$theirs" 2>/dev/null || true
+beside=$(printf %s "$parts" | tr , '\n' | grep -vx -e embeddings -e bare | paste -sd,)
+if [ -n "$beside" ]; then
+  peer_port=$(free_port)
+  theirs_with "$peer_port" -np 16 -c $((16 * 8192)) --metrics --api-key first-key,second-key
+  "$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model peer-test --keys first-key,second-key \
+    --pids "$ours,$theirs" --rounds "$rounds" --clients "${MYNAH_CLIENTS_AT_ONCE:-1,4,8,16,64}" --only "$beside"
+  end_theirs
+fi
+if wants embeddings; then
+  peer_port=$(free_port)
+  theirs_with "$peer_port" -c 32768 -np 16 -b 2048 -ub 2048 --embeddings --pooling last --api-key first-key
+  "$root/bench/serve.py" "mynah=http://127.0.0.1:$port" "llama-server=http://127.0.0.1:$peer_port" --model peer-test --keys first-key --rounds "$rounds" --only embeddings
+  end_theirs
+fi
+wants bare || exit 0
 
 # Decoding of one stream as its client sees it, beside the engine alone (`mynah bench`).
 prompt="Tell a long story about a bird."

@@ -25,6 +25,7 @@ void add_ps(cli::App&, std::function<int()>&);
 void add_stop(cli::App&, std::function<int()>&);
 void add_top(cli::App&, std::function<int()>&);
 void add_logs(cli::App&, std::function<int()>&);
+void add_key(cli::App&, std::function<int()>&);
 void add_replay(cli::App&, std::function<int()>&);
 void add_create(cli::App&, std::function<int()>&);
 void add_forward(cli::App&, std::function<int()>&);

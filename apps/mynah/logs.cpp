@@ -1,4 +1,4 @@
-// mynah logs: the requests that servers of this store have answered.
+// mynah logs: the requests that servers of this store have answered, and what was done to its models over them.
 #include <fcntl.h>
 #include <fmt/color.h>
 #include <sys/stat.h>
@@ -14,6 +14,7 @@
 #include "command.h"
 #include "mynah/json.h"
 #include "serve/answer.h"
+#include "serve/audit_log.h"
 #include "serve/ollama.h"
 #include "serve/request_log.h"
 #include "store/store.h"
@@ -26,7 +27,7 @@ namespace fs = std::filesystem;
 struct LogsOptions {
   std::string status, route, model, id, since;
   int64_t lines = 50;
-  bool follow = false, json = false;
+  bool follow = false, json = false, audit = false;
 };
 
 // Whole lines of a file, also those that are added later and those of the file that takes its place.
@@ -97,8 +98,31 @@ std::string for_people(const Json& e, bool colours) {
   return text + "  " + e.value("id", "") + "\n";
 }
 
+std::string change_for_people(const Json& e) {
+  std::string time = e.value("time", "").substr(0, 19);
+  std::replace(time.begin(), time.end(), 'T', ' ');
+  const std::string who = e.contains("key") ? e.value("key", "") + (e.contains("key_name") ? " (" + e.value("key_name", "") + ")" : "") : "no key";
+  return fmt::format("{}  {:<8} {:<28} {:<24} {}  from {}  {}\n", time, e.value("done", false) ? "done" : fmt::format("no, {}", e.value("status", 0)),
+                     e.value("method", "") + " " + e.value("route", ""), e.value("model", "-"), who, e.value("peer", ""), e.value("id", ""));
+}
+
+// The record of changes, whole or its last lines; 5 when it was tampered with.
+int show_audit(const LogsOptions& o, const fs::path& folder) {
+  if (!fs::exists(serve::AuditLog::file(folder))) fail(ErrorCode::not_found, "logs: there is no record of changes in {}; mynah serve writes one", folder.string());
+  std::deque<std::string> last;
+  const auto broken = serve::AuditLog::read(folder, [&](const std::string& line) {
+    const Json e = Json::parse(line, nullptr, false);
+    last.push_back(o.json ? line + "\n" : e.is_object() ? change_for_people(e) : "(a line that is cut off)\n");
+    if (o.lines > 0 && static_cast<int64_t>(last.size()) > o.lines) last.pop_front();
+  });
+  for (const std::string& text : last) print_text(text);
+  if (broken) fail(ErrorCode::integrity, "logs: line {} of {} does not follow from the one before it: a line was changed or taken out", *broken, serve::AuditLog::file(folder).string());
+  return 0;
+}
+
 int run_logs(const LogsOptions& o) {
   const fs::path folder = serve::RequestLog::folder(store::Store().settings().home);
+  if (o.audit) return show_audit(o, folder);
   const std::string begin = begin_of(o.since);
   if (!o.status.empty() && (o.status.size() != 3 || o.status.find_first_not_of("0123456789xX") != std::string::npos))
     fail(ErrorCode::usage, "--status: \"{}\", expected a status such as 404, or 5xx", o.status);
@@ -145,6 +169,7 @@ void add_logs(cli::App& parent, std::function<int()>& action) {
   c->add_option("--model", o->model, "only with this model, as the request named it")->type_name("NAME");
   c->add_option("--id", o->id, "only the request with this X-Request-Id")->type_name("ID");
   c->add_option("--since", o->since, "only of the last 10m, 2h ...")->type_name("DURATION");
+  c->add_flag("--audit", o->audit, "what was done to models over the server, and by whom, in place of requests");
   c->add_flag("--json", o->json, "one JSON object a line, as the log holds them");
   c->callback([o, &action] { action = [o] { return run_logs(*o); }; });
 }

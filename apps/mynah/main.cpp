@@ -37,6 +37,7 @@ constexpr AddCommand kCommands[] = {
     add_stop,
     add_top,
     add_logs,
+    add_key,
     add_replay,
     add_generate,
     add_pipeline,

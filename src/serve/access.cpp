@@ -1,9 +1,12 @@
 #include "serve/access.h"
 
 #include <arpa/inet.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/require.h"
 #include "store/digest.h"
 #include "store/names.h"
@@ -67,26 +70,13 @@ std::string key_of(const Request& request) {
   return {};
 }
 
-}  // namespace
-
-std::set<std::string> read_key_file(const std::string& path) {
-  const std::string text = read_text_file(path, 1 << 20);
-  std::set<std::string> digests;
-  for (size_t at = 0; at < text.size();) {
-    size_t end = text.find('\n', at);
-    if (end == std::string::npos) end = text.size();
-    std::string line = text.substr(at, end - at);
-    at = end + 1;
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.pop_back();
-    const size_t begin = line.find_first_not_of(" \t");
-    if (begin == std::string::npos) continue;
-    digests.insert(store::digest_of_text(line.substr(begin)).hex());
-  }
-  if (digests.empty())
-    fail(ErrorCode::usage,
-         "serve: --api-key-file {} holds no key, expected one a line; without keys leave the option out", path);
-  return digests;
+// What tells that a file is another one or has been written to; empty when there is none.
+std::string state_of(const std::string& path) {
+  struct stat s {};
+  return ::stat(path.c_str(), &s) == 0 ? fmt::format("{} {} {}.{:09}", s.st_ino, s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec) : "";
 }
+
+}  // namespace
 
 bool is_loopback_name(std::string_view host) {
   const std::string name = host_name(host);
@@ -119,7 +109,11 @@ bool Access::origin_allowed(std::string_view origin, std::string_view host) cons
   return bare == "localhost" || bare == "127.0.0.1" || bare == "::1" || name == host;
 }
 
-std::optional<ApiError> Access::check(Request& request, bool open) const {
+Access::Access(AccessRules rules) : rules_(std::move(rules)), needs_key_(!rules_.keys.empty() || !rules_.key_file.empty()) {
+  if (!rules_.key_file.empty()) file_state_ = state_of(rules_.key_file);
+}
+
+std::optional<ApiError> Access::check(Request& request, bool open) {
   const auto host = request.header("host");
   if (!(request.http_1_0 && host.empty()) && !host_allowed(host))
     return ApiError(403, "the Host header names another machine; give this name with MYNAH_HOSTS to allow it");
@@ -130,19 +124,62 @@ std::optional<ApiError> Access::check(Request& request, bool open) const {
   if (origin.empty() && request.header("sec-fetch-site") == "cross-site" && request.method != "GET" &&
       request.method != "HEAD")
     return ApiError(403, "a request from another site is not allowed");
-  if (rules_.key_digests.empty()) return std::nullopt;
-  const std::string key = key_of(request);
-  if (!key.empty()) {
-    const std::string digest = store::digest_of_text(key).hex();
-    bool known = false;
-    for (const auto& own : rules_.key_digests) known |= same_digest(own, digest);
-    if (known) {
-      request.owner = digest.substr(0, 16);
-      return std::nullopt;
-    }
+  if (!needs_key_) return std::nullopt;
+  look_at_key_file();
+  const std::string given = key_of(request);
+  const auto key = given.empty() ? std::nullopt : find_key(store::digest_of_text(given).hex());
+  const bool expired = key && !key->expires.empty() && today(std::chrono::system_clock::now()) > key->expires;
+  if (key && !expired) {
+    request.key = key;
+    request.owner = key->digest.substr(0, 16);
+    return std::nullopt;
   }
   if (open) return std::nullopt;
-  return ApiError(401, key.empty() ? "an API key is needed: Authorization: Bearer KEY" : "the API key is not valid");
+  return ApiError(401, given.empty() ? "an API key is needed: Authorization: Bearer KEY" : expired ? "the API key has expired" : "the API key is not valid");
+}
+
+// Takes as long whichever key it is.
+std::optional<ApiKey> Access::find_key(const std::string& digest) const {
+  std::lock_guard lock(mutex_);
+  const ApiKey* found = nullptr;
+  for (const auto& [own, key] : rules_.keys)
+    if (same_digest(own, digest)) found = &key;
+  return found ? std::optional(*found) : std::nullopt;
+}
+
+// A key that is taken out of the file does not hold any longer, whatever is wrong with the rest of it.
+void Access::look_at_key_file() {
+  const auto now = std::chrono::steady_clock::now();
+  std::lock_guard lock(mutex_);
+  if (rules_.key_file.empty() || now - looked_ < std::chrono::seconds(1)) return;
+  looked_ = now;
+  std::string state = state_of(rules_.key_file);
+  if (state == file_state_) return;
+  file_state_ = std::move(state);
+  std::vector<std::string> complaints;
+  try {
+    rules_.keys = parse_keys(read_text_file(rules_.key_file, 1 << 20), rules_.key_file, &complaints);
+    info("serve: {} now holds {} keys", rules_.key_file, rules_.keys.size());
+  } catch (const Error& error) {
+    rules_.keys.clear();
+    complaints.emplace_back(error.what());
+  }
+  for (const auto& complaint : complaints) warn("serve: {}", complaint);
+  if (rules_.keys.empty()) warn("serve: {} holds no key any more: nobody is let in", rules_.key_file);
+}
+
+std::optional<ApiError> Access::admit(const Request& request, Scope scope) {
+  if (!request.key) return std::nullopt;
+  if (!request.key->may(scope)) return ApiError(403, fmt::format("this API key does not have the scope \"{}\"", scope_name(scope)));
+  const auto wait = use_.refuse_request(*request.key, std::chrono::system_clock::now());
+  if (!wait) return std::nullopt;
+  ApiError error(429, "the limit of this API key is reached; try again later");
+  error.retry_after = *wait;
+  return error;
+}
+
+void Access::spend_tokens(const Request& request, int64_t tokens) {
+  if (request.key && request.key->tokens_per_day > 0) use_.spend_tokens(request.key->digest, tokens, std::chrono::system_clock::now());
 }
 
 Headers Access::origin_headers(const Request& request, bool preflight) const {

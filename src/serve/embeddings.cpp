@@ -108,7 +108,7 @@ void ollama_embed(Call& call) {
   Json vectors = Json::array();
   int64_t tokens = 0;
   if (input && !(input->is_string() && input->get<std::string>().empty())) {
-    VectorOptions options(call.left());
+    VectorOptions options(call);
     options.truncate = f.boolean("truncate").value_or(true);
     if (const auto n = f.integer("dimensions"); n && *n != 0) options.dimensions = n;
     const Vectors made = vectors_of_input(*lease, input_of(*lease, *input, "input", false), options);
@@ -131,7 +131,7 @@ void ollama_embeddings(Call& call) {
   const std::string prompt = f.text_or("prompt", "");
   Json row = Json::array();
   if (!prompt.empty()) {
-    VectorOptions options(call.left());
+    VectorOptions options(call);
     options.normalize = false;
     row = vectors_of_texts(*lease, {prompt}, options).rows[0];
   }
@@ -151,7 +151,7 @@ void tei_embed(Call& call) {
   auto lease = default_model(call, f);
   const Json* input = f.find("inputs");
   if (!input) throw ApiError(422, "\"inputs\" is missing");
-  VectorOptions options(call.left());
+  VectorOptions options(call);
   options.normalize = f.boolean("normalize").value_or(true);
   options.truncate = f.boolean("truncate").value_or(false);
   options.dimensions = f.integer("dimensions");
@@ -191,7 +191,7 @@ void tei_similarity(Call& call) {
     throw ApiError(422, "\"source_sentence\" and \"sentences\" are needed");
   std::vector<std::string> texts = {*source};
   texts.insert(texts.end(), sentences->begin(), sentences->end());
-  const auto rows = vectors_of_texts(*lease, texts, VectorOptions(call.left())).rows;
+  const auto rows = vectors_of_texts(*lease, texts, VectorOptions(call)).rows;
   Json all = Json::array();
   for (size_t i = 1; i < rows.size(); ++i) all.push_back(cosine(rows[0], rows[i]));
   call.send_json(all);
@@ -239,7 +239,7 @@ void tei_rerank(Call& call) {
   } else {
     std::vector<std::string> both = {*query};
     both.insert(both.end(), texts->begin(), texts->end());
-    const auto rows = vectors_of_texts(model, both, VectorOptions(call.left())).rows;
+    const auto rows = vectors_of_texts(model, both, VectorOptions(call)).rows;
     for (size_t i = 1; i < rows.size(); ++i) scores.push_back(cosine(rows[0], rows[i]));
   }
   std::vector<size_t> order(scores.size());
@@ -289,7 +289,7 @@ void openai_embeddings(Call& call) {
   const std::string format = f.text_or("encoding_format", "float");
   if (format != "float" && format != "base64")
     throw ApiError(400, "\"encoding_format\" must be float or base64", "encoding_format");
-  VectorOptions options(call.left());
+  VectorOptions options(call);
   options.dimensions = f.integer("dimensions");
   auto lease = call.acquire(name, keep_alive_of(f));
   const VectorInput texts = input_of(*lease, *input, "input", true);

@@ -29,11 +29,11 @@ void metrics(Call& call) {
 }  // namespace
 
 std::span<const Route> general_routes() {
-  static const Route routes[] = {{"GET", "/", general_root},
-                                 {"GET", "/health", health},
-                                 {"GET", "/ready", health},
-                                 {"GET", "/metrics", metrics},
-                                 {"GET", "/openapi.json", openapi}};
+  static const Route routes[] = {{"GET", "/", general_root, Scope::any},
+                                 {"GET", "/health", health, Scope::any},
+                                 {"GET", "/ready", health, Scope::any},
+                                 {"GET", "/metrics", metrics, Scope::metrics},
+                                 {"GET", "/openapi.json", openapi, Scope::any}};
   return routes;
 }
 

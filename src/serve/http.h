@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "serve/keys.h"
 #include "serve/notes.h"
 
 namespace mynah::serve {
@@ -25,7 +26,8 @@ struct Request {
   std::string peer;    // address of the client
   bool http_1_0 = false;
   std::string id;     // for logs and X-Request-Id
-  std::string owner;  // stands for the API key; empty without keys
+  std::optional<ApiKey> key;  // the API key that it carries; nothing where none is needed
+  std::string owner;          // stands for the key; empty without one
   bool left = false;  // the client did not wait for the end; known once it is answered
   std::shared_ptr<RequestNotes> notes = std::make_shared<RequestNotes>();
 

@@ -124,17 +124,17 @@ std::span<const Route> hugging_face_routes() {
   static const Route routes[] = {{"POST", "/", hugging_face_root},
                                  {"POST", "/invocations", hugging_face_root},
                                  {"POST", "/models/{...}", post_model},
-                                 {"GET", "/models/{...}", get_model},
+                                 {"GET", "/models/{...}", get_model, Scope::any},
                                  {"POST", "/hf-inference/models/{...}", post_model},
-                                 {"GET", "/hf-inference/models/{...}", get_model},
+                                 {"GET", "/hf-inference/models/{...}", get_model, Scope::any},
                                  {"POST", "/pipeline/{}/{...}", pipeline},
-                                 {"GET", "/status/{...}", get_status},
+                                 {"GET", "/status/{...}", get_status, Scope::any},
                                  {"POST", "/generate", root_generate},
                                  {"POST", "/generate_stream", root_generate_stream},
                                  {"POST", "/tokenize", root_tokenize},
                                  {"POST", "/chat_tokenize", root_chat_tokenize},
                                  {"POST", "/decode", root_decode},
-                                 {"GET", "/info", root_info}};
+                                 {"GET", "/info", root_info, Scope::any}};
   return routes;
 }
 

@@ -28,7 +28,7 @@ void lm_studio_model(Call& call) {
 }  // namespace
 
 std::span<const Route> lm_studio_routes() {
-  static const Route routes[] = {{"GET", "/api/v0/models", lm_studio_models}, {"GET", "/api/v0/models/{...}", lm_studio_model}, {"POST", "/api/v0/chat/completions", openai_chat}, {"POST", "/api/v0/completions", openai_completions}};
+  static const Route routes[] = {{"GET", "/api/v0/models", lm_studio_models, Scope::any}, {"GET", "/api/v0/models/{...}", lm_studio_model, Scope::any}, {"POST", "/api/v0/chat/completions", openai_chat}, {"POST", "/api/v0/completions", openai_completions}};
   return routes;
 }
 

@@ -234,6 +234,7 @@ void unload(Call& call) {
   const Json body = call.body();
   const std::string name = Fields(body).text_or("instance_id", "");
   if (name.empty()) throw ApiError(400, "\"instance_id\" is missing", "instance_id");
+  call.note_model(name);
   if (!call.service.models.unload(name))
     throw ApiError(404, fmt::format("model '{}' is not loaded", name), "instance_id");
   call.send_json({{"instance_id", name}});
@@ -243,9 +244,9 @@ void unload(Call& call) {
 
 std::span<const Route> lm_studio_chat_routes() {
   static const Route routes[] = {{"POST", "/api/v1/chat", lm_studio_chat},
-                                 {"GET", "/api/v1/models", lm_studio_v1_models},
-                                 {"POST", "/api/v1/models/load", load},
-                                 {"POST", "/api/v1/models/unload", unload}};
+                                 {"GET", "/api/v1/models", lm_studio_v1_models, Scope::any},
+                                 {"POST", "/api/v1/models/load", load, Scope::manage},
+                                 {"POST", "/api/v1/models/unload", unload, Scope::manage}};
   return routes;
 }
 

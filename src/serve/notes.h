@@ -11,6 +11,7 @@ class RequestNotes {
   struct Values {
     std::string model;      // as the request names it
     bool answered = false;  // a model was asked, and not only looked up or changed
+    bool failed = false;    // an error was told after the head of the answer was sent
     uint64_t seed = 0;      // of what the request leaves to chance
     int64_t prompt_tokens = 0, reused_tokens = 0, generated_tokens = 0;  // of all its answers
     double queue_seconds = 0, first_token_seconds = 0;                   // the longest

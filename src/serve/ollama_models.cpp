@@ -26,7 +26,7 @@ std::string name_of(const Call& call, const Fields& f) {
 // A stream of status records, or the last one alone.
 class StatusReply {
  public:
-  StatusReply(ReplyPtr reply, bool stream) : reply_(std::move(reply)), stream_(stream) {}
+  StatusReply(const Call& call, bool stream) : reply_(call.reply), notes_(call.request->notes), stream_(stream) {}
   // The first record waits for the second: what goes wrong until then is told by the status of the answer.
   void put(const Json& record) {
     if (stream_ && !last_.is_null()) write(last_);
@@ -46,6 +46,7 @@ class StatusReply {
       reply_->send(error_answer(Dialect::ollama, error));
       return;
     }
+    notes_->change([](RequestNotes::Values& v) { v.failed = true; });
     reply_->write(to_text(error_json(Dialect::ollama, error)) + "\n");
     reply_->end();
   }
@@ -57,6 +58,7 @@ class StatusReply {
     reply_->write(to_text(record) + "\n");
   }
   ReplyPtr reply_;
+  std::shared_ptr<RequestNotes> notes_;
   bool stream_;
   Json last_;
 };
@@ -161,7 +163,7 @@ void push(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   const std::string name = name_of(call, f);
-  const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
+  const auto reply = std::make_shared<StatusReply>(call, f.boolean("stream").value_or(true));
   const store::PullOptions options = transfer_options(f, reply, "pushing");
   const auto& store = call.service.models.store();
   if (!store.find(name) && !store.find("ollama:" + name))
@@ -200,7 +202,7 @@ void pull(Call& call) {
   const Json body = call.body();
   const Fields f(body);
   const std::string name = name_of(call, f);
-  const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
+  const auto reply = std::make_shared<StatusReply>(call, f.boolean("stream").value_or(true));
   const store::PullOptions options = transfer_options(f, reply, "pulling");
   try {
     reply->status("pulling manifest");
@@ -221,9 +223,10 @@ void pull(Call& call) {
 void ollama_create(Call& call) {
   const Json body = call.body();
   const Fields f(body);
-  const auto reply = std::make_shared<StatusReply>(call.reply, f.boolean("stream").value_or(true));
+  const auto reply = std::make_shared<StatusReply>(call, f.boolean("stream").value_or(true));
   try {
     CreateRequest request = create_request(f);
+    call.note_model(request.name);
     create_model(call.service.models.store(), request, [&](const std::string& text) { reply->status(text); });
     reply->status("success");
     reply->end();
@@ -246,6 +249,7 @@ void has_blob(Call& call) {
 
 void put_blob(Call& call) {
   const auto digest = digest_of(call.path[0]);
+  call.note_model(digest.with_prefix());
   const auto& store = call.service.models.store();
   if (store.has_blob(digest)) return call.reply->send({200, "", "", {}});
   const int file = call.request->body_file;
@@ -267,13 +271,20 @@ void signed_out(Call&) { throw ApiError(401, "there is no account: this server i
 }  // namespace
 
 std::span<const Route> ollama_model_routes() {
-  static const Route routes[] = {{"GET", "/api/version", version},    {"GET", "/api/status", status},
-                                 {"GET", "/api/tags", tags},          {"GET", "/api/ps", ps},
-                                 {"POST", "/api/show", show},         {"POST", "/api/copy", copy},
-                                 {"DELETE", "/api/delete", ollama_remove},   {"POST", "/api/pull", pull},
-                                 {"POST", "/api/push", push},         {"POST", "/api/create", ollama_create},
-                                 {"HEAD", "/api/blobs/{}", has_blob}, {"POST", "/api/blobs/{}", put_blob},
-                                 {"POST", "/api/me", signed_out},     {"POST", "/api/signout", signed_out}};
+  static const Route routes[] = {{"GET", "/api/version", version, Scope::any},
+                                 {"GET", "/api/status", status, Scope::any},
+                                 {"GET", "/api/tags", tags, Scope::any},
+                                 {"GET", "/api/ps", ps, Scope::any},
+                                 {"POST", "/api/show", show, Scope::any},
+                                 {"POST", "/api/copy", copy, Scope::manage},
+                                 {"DELETE", "/api/delete", ollama_remove, Scope::manage},
+                                 {"POST", "/api/pull", pull, Scope::manage},
+                                 {"POST", "/api/push", push, Scope::manage},
+                                 {"POST", "/api/create", ollama_create, Scope::manage},
+                                 {"HEAD", "/api/blobs/{}", has_blob, Scope::manage},
+                                 {"POST", "/api/blobs/{}", put_blob, Scope::manage},
+                                 {"POST", "/api/me", signed_out, Scope::any},
+                                 {"POST", "/api/signout", signed_out, Scope::any}};
   return routes;
 }
 

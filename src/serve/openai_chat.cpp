@@ -545,8 +545,8 @@ void openai_chat(Call& call) {
 }
 
 std::span<const Route> openai_routes() {
-  static const Route routes[] = {{"GET", "/v1/models", openai_models},
-                                 {"GET", "/v1/models/{...}", openai_model},
+  static const Route routes[] = {{"GET", "/v1/models", openai_models, Scope::any},
+                                 {"GET", "/v1/models/{...}", openai_model, Scope::any},
                                  {"POST", "/v1/chat/completions", openai_chat},
                                  {"POST", "/v1/completions", openai_completions}};
   return routes;

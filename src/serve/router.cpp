@@ -121,7 +121,10 @@ std::optional<Answer> Router::check(Request& request) {
   if (const auto refused = service_.access.check(request, open)) return error_answer(dialect, *refused);
   if (request.method == "OPTIONS") return Answer{204, "", "", service_.access.origin_headers(request, true)};
   const Match found = match(request);
-  if (found.route) return std::nullopt;
+  if (found.route) {
+    const auto refused = service_.access.admit(request, found.route->scope);
+    return refused ? std::optional(error_answer(dialect, *refused)) : std::nullopt;
+  }
   if (found.allowed.empty()) return error_answer(dialect, ApiError(404, "there is nothing at this path"));
   Answer answer = error_answer(dialect, ApiError(405, "this path takes " + found.allowed));
   answer.headers.emplace_back("Allow", found.allowed);
@@ -166,6 +169,26 @@ Headers Router::common_headers(const Request& request) {
 
 namespace {
 
+// Which key it was: the beginning of its digest, and its name.
+void note_key(const Request& request, Json* entry) {
+  if (!request.key) return;
+  (*entry)["key"] = request.owner.substr(0, 8);
+  if (!request.key->name.empty()) (*entry)["key_name"] = request.key->name;
+}
+
+// What stands in the record of changes: who asked for what, and whether it was done.
+Json audit_entry(const Request& request, const std::string& route, int status) {
+  const RequestNotes::Values notes = request.notes->values();
+  Json entry = {{"time", utc_time(std::chrono::system_clock::now())}, {"id", request.id}, {"peer", request.peer}};
+  note_key(request, &entry);
+  entry["method"] = request.method;
+  entry["route"] = route;
+  if (!notes.model.empty()) entry["model"] = notes.model;
+  entry["status"] = status;
+  entry["done"] = status < 400 && !notes.failed;
+  return entry;
+}
+
 // What the log says of a request: the pattern of its path, never its text.
 Json log_entry(const Request& request, const char* method, const std::string& route, int status, double seconds) {
   const RequestNotes::Values notes = request.notes->values();
@@ -176,7 +199,7 @@ Json log_entry(const Request& request, const char* method, const std::string& ro
                 {"route", route},
                 {"status", status},
                 {"seconds", seconds}};
-  if (!request.owner.empty()) entry["key"] = request.owner.substr(0, 8);  // of its digest
+  note_key(request, &entry);
   if (!notes.model.empty()) entry["model"] = notes.model;
   if (notes.prompt_tokens > 0) {
     entry["prompt_tokens"] = notes.prompt_tokens;
@@ -196,6 +219,11 @@ void Router::finished(const Request& request, int status, double seconds) {
   const std::string route = found.route ? found.route->pattern : "other";
   service_.metrics.request(route, status, seconds);
   const char* method = found.route || !found.allowed.empty() ? request.method.c_str() : "?";
+  const RequestNotes::Values notes = request.notes->values();
+  service_.access.spend_tokens(request, notes.prompt_tokens + notes.generated_tokens);
+  // Without a key that holds, nobody fills the disk with refusals.
+  if (service_.audit && found.route && found.route->scope == Scope::manage && status != 401 && request.method != "HEAD")
+    service_.audit->write(audit_entry(request, route, status));
   if (service_.log) service_.log->write(log_entry(request, method, route, status, seconds));
   info("serve: {} {} {} {} {:.3f} s", request.id, method, route, status, seconds);
 }

@@ -43,6 +43,16 @@ std::unique_ptr<RequestLog> open_log(const store::Store& store) {
   }
 }
 
+// Likewise without a record of who changed what.
+std::unique_ptr<AuditLog> open_audit_log(const store::Store& store) {
+  try {
+    return std::make_unique<AuditLog>(RequestLog::folder(store.settings().home));
+  } catch (const Error& error) {
+    warn("{}; changes of models are not written down", error.what());
+    return nullptr;
+  }
+}
+
 // Each connection is a descriptor; shells and service managers allow few unless asked for more.
 void allow_descriptors(int64_t connections) {
   rlimit limit{};
@@ -116,8 +126,9 @@ void serve(const ServeOptions& options, const std::function<void(uint16_t)>& rea
   AccessRules rules;
   rules.hosts = options.hosts;
   rules.origins = options.origins;
-  if (!options.api_key_file.empty()) rules.key_digests = read_key_file(options.api_key_file);
-  if (!is_loopback_name(options.server.host) && rules.key_digests.empty() && !options.insecure)
+  rules.key_file = options.api_key_file;
+  if (!rules.key_file.empty()) rules.keys = read_key_file(rules.key_file);
+  if (!is_loopback_name(options.server.host) && rules.keys.empty() && !options.insecure)
     fail(ErrorCode::usage, "serve: {} can be reached by other machines; give --api-key-file, or --insecure to let everybody in", options.server.host);
   if (!is_loopback_name(options.server.host)) rules.hosts.push_back(options.server.host);
   store::Store store;
@@ -129,6 +140,7 @@ void serve(const ServeOptions& options, const std::function<void(uint16_t)>& rea
   listen.upload_folder = uploads.string();
   Service service(store, options.models, rules, options.version);
   if (options.log_requests) service.log = open_log(store);
+  service.audit = open_audit_log(store);
   if (!options.record.empty()) service.recorder = std::make_unique<Recorder>(options.record, service.background);
   Router router(service);
   Server server(listen, router);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "serve/access.h"
+#include "serve/audit_log.h"
 #include "serve/dialect.h"
 #include "serve/fields.h"
 #include "serve/http.h"
@@ -42,6 +43,7 @@ struct Service {
   Metrics metrics;
   StoredResponses responses;
   std::unique_ptr<RequestLog> log;     // null: requests are not written down
+  std::unique_ptr<AuditLog> audit;     // null: nor what is done to models
   std::unique_ptr<Recorder> recorder;  // null: nor kept with their answers
   std::string version;
   std::function<int64_t()> connections;
@@ -91,6 +93,7 @@ struct Route {
   const char* method;
   const char* pattern;
   void (*handle)(Call&);
+  Scope scope = Scope::infer;  // what it asks of an API key
 };
 
 std::span<const Route> ollama_text_routes();

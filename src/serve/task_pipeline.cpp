@@ -102,6 +102,7 @@ Json options_of(const TaskEntry& entry, const Json& body, MediaFiles* files) {
         take(inner);
       }
   }
+  options.erase("model");  // some clients repeat it there
   // Nobody but this machine's own user names its files.
   for (const char* key : {"image", "images", "audio"})
     if (options.contains(key)) options[key] = with_files(options[key], files, std::string("parameters.") + key);

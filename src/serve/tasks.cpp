@@ -48,7 +48,7 @@ void extract_features(Call& call, LoadedModel& model, const Json& body) {
     throw ApiError(400, "\"truncation_direction\" other than right is not supported", "truncation_direction");
   Json all = Json::array();
   if (is_sentence_model(model)) {
-    VectorOptions options(call.left());
+    VectorOptions options(call);
     options.normalize = f.boolean("normalize").value_or(true);
     options.truncate = f.boolean("truncate").value_or(true);
     options.dimensions = f.integer("dimensions");
@@ -85,7 +85,7 @@ void compare_sentences(Call& call, LoadedModel& model, const Json& body) {
   if (!sentences) throw ApiError(400, "Error in `inputs.sentences`: field required", "inputs.sentences");
   std::vector<std::string> texts = {*source};
   texts.insert(texts.end(), sentences->begin(), sentences->end());
-  const auto rows = vectors_of_texts(model, texts, VectorOptions(call.left())).rows;
+  const auto rows = vectors_of_texts(model, texts, VectorOptions(call)).rows;
   Json all = Json::array();
   for (size_t i = 1; i < rows.size(); ++i) all.push_back(cosine(rows[0], rows[i]));
   call.send_json(all);

@@ -13,6 +13,7 @@
 #include "mynah/ops.h"
 #include "nn/causal_lm.h"
 #include "nn/config.h"
+#include "serve/service.h"
 #include "serve/task_pipeline.h"
 #include "serve/turn.h"
 #include "tasks/scores.h"
@@ -157,7 +158,13 @@ bool has_modules(const LoadedModel& model) {
   return !model.model.bundle().gguf && std::filesystem::exists(model.model.bundle().path / "modules.json", error);
 }
 
+void note_tokens(const VectorOptions& options, int64_t tokens) {
+  if (options.notes) options.notes->change([&](RequestNotes::Values& v) { v.prompt_tokens += tokens; });
+}
+
 }  // namespace
+
+VectorOptions::VectorOptions(const Call& call) : left(call.left()), notes(call.request->notes) {}
 
 std::vector<int32_t> vector_ids(const LoadedModel& model, const std::string& text) {
   if (!model.model.tokenizer()) throw ApiError(400, "the model comes without a tokenizer");
@@ -199,6 +206,7 @@ Vectors vectors_of(const LoadedModel& model, const std::vector<std::vector<int32
     if (ids.empty()) throw ApiError(400, "the input holds no token", "input");
     out.tokens += static_cast<int64_t>(ids.size());
   }
+  note_tokens(options, out.tokens);
   out.rows.resize(cut.size());
   each_hidden(model, cut, options.left, [&](size_t i, const Tensor& hidden) {
     out.rows[i] = finished(pooled(pooling, rows_of(hidden)), options);
@@ -223,6 +231,7 @@ Vectors vectors_of_texts(LoadedModel& model, const std::vector<std::string>& tex
       throw ApiError(400, "the input length exceeds the context length", "input");
     out.tokens += most > 0 ? std::min(n, most) : n;
   }
+  note_tokens(options, out.tokens);
   const auto task = task_of(model, "sentence-embedding");
   const tasks::SentenceEncoder encoder(*task);
   const std::string prompt = encoder.prompt(options.prompt_name);

@@ -1,13 +1,17 @@
 // Vectors of texts: what embedding routes of every dialect are made of.
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "serve/models.h"
+#include "serve/notes.h"
 #include "serve/turn.h"
 
 namespace mynah::serve {
+
+struct Call;
 
 struct Vectors {
   std::vector<std::vector<float>> rows;
@@ -16,13 +20,14 @@ struct Vectors {
 
 struct VectorOptions {
   VectorOptions() = default;
-  explicit VectorOptions(ClientLeft client_left) : left(std::move(client_left)) {}
+  explicit VectorOptions(const Call& call);
 
   bool normalize = true;
   bool truncate = true;                    // else a text that does not fit is refused
   std::optional<int64_t> dimensions;       // cut to so many, then normalised again
   std::optional<std::string> prompt_name;  // of sentence-transformers' settings; their default one without
   ClientLeft left;                         // looked at between batches
+  std::shared_ptr<RequestNotes> notes;     // where the tokens are counted; null: nowhere
 };
 
 // One vector for each text: pooled as the model's own files say (1_Pooling/config.json), else the mean of the tokens;

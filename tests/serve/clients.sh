@@ -39,7 +39,7 @@ for folder in "$golden"/tasks/*/; do
 done
 "$program" serve --port 0 --model smollm2 2>"$home/log" &
 server=$!
-for _ in $(seq 200); do
+for _ in $(seq 600); do
   grep -q 'listening on' "$home/log" && break
   sleep 0.1
 done

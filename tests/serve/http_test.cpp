@@ -372,7 +372,7 @@ TEST_F(UnixSocket, Answers) {
 class Keys : public Served {
  protected:
   void change(serve::ServerOptions&, serve::ModelsOptions&, serve::AccessRules& rules) override {
-    for (const char* key : {"sk-first", "sk-second"}) rules.key_digests.insert(store::digest_of_text(key).hex());
+    for (const char* key : {"sk-first", "sk-second"}) rules.keys[store::digest_of_text(key).hex()] = {store::digest_of_text(key).hex()};
   }
 };
 

@@ -100,7 +100,7 @@ TEST_F(Ollama, LoadingAndUnloading) {
   EXPECT_EQ(
       post("/api/chat", {{"model", "tiny"}, {"messages", Json::array()}, {"keep_alive", 0}}).json()["done_reason"],
       "unload");
-  for (int i = 0; i < 500 && !get("/api/ps").json()["models"].empty(); ++i)
+  for (int i = 0; i < 5000 && !get("/api/ps").json()["models"].empty(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_TRUE(get("/api/ps").json()["models"].empty());
 }

@@ -22,7 +22,7 @@ function holds(what, got, expected = true) {
 }
 const pause = ms => new Promise(done => setTimeout(done, ms));
 async function until(what, test) {
-  for (let i = 0; i < 300; ++i) {
+  for (let i = 0; i < 1200; ++i) {
     const got = await test();
     if (got) return got;
     await pause(50);

@@ -14,7 +14,7 @@ start() {
   : >"$home/log"
   "$program" serve "$@" 2>"$home/log" &
   server=$!
-  for _ in $(seq 200); do
+  for _ in $(seq 1200); do  # machines may be busy
     grep -q 'listening on' "$home/log" && return
     sleep 0.05
   done
@@ -52,8 +52,8 @@ holds "TLS" "$(curl -s --cacert "$home/cert.pem" "https://localhost:$port/health
 holds "several requests on one TLS connection" "$(curl -s --cacert "$home/cert.pem" "https://localhost:$port/health" "https://localhost:$port/health" -w '%{num_connects}')" '{"status":"ok"}1{"status":"ok"}0'
 holds "a stream in TLS" "$(curl -s --cacert "$home/cert.pem" "https://localhost:$port/api/generate" -d '{"model":"tiny","prompt":"a","options":{"num_predict":3}}' | tail -1 | grep -c '"done":true')" 1
 holds "a large body in TLS" "$(head -c 3000000 /dev/zero | tr '\0' a | curl -s --cacert "$home/cert.pem" -o /dev/null -w '%{http_code}' "https://localhost:$port/api/show" --data-binary @-)" 400
-holds "pipelined requests in TLS" "$(printf 'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' | timeout 5 openssl s_client -quiet -CAfile "$home/cert.pem" -connect "localhost:$port" 2>/dev/null | grep -c '"ok"')" 2
-holds "plain http on a TLS port" "$(curl -s -o /dev/null -m 5 -w '%{http_code}' "http://localhost:$port/health")" 000
+holds "pipelined requests in TLS" "$(printf 'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' | timeout 60 openssl s_client -quiet -CAfile "$home/cert.pem" -connect "localhost:$port" 2>/dev/null | grep -c '"ok"')" 2
+holds "plain http on a TLS port" "$(curl -s -o /dev/null -m 60 -w '%{http_code}' "http://localhost:$port/health")" 000
 stop
 "$program" serve --port 0 --tls-cert "$home/Modelfile" 2>/dev/null
 holds "a certificate that is none" $? 2
@@ -80,7 +80,7 @@ for _ in $(seq 100); do
   exec {socket}<>"/dev/tcp/127.0.0.1/$port"
   idle+=("$socket")
 done
-holds "100 idle connections under a limit of 64 files" "$(curl -s -m 10 "http://127.0.0.1:$port/health")" '{"status":"ok"}'
+holds "100 idle connections under a limit of 64 files" "$(curl -s -m 60 "http://127.0.0.1:$port/health")" '{"status":"ok"}'
 for socket in "${idle[@]}"; do exec {socket}>&-; done
 stop
 
@@ -90,13 +90,12 @@ if command -v systemd-socket-activate >/dev/null; then
     socket_port=$((10000 + RANDOM % 20000))
     systemd-socket-activate -l "127.0.0.1:$socket_port" "$program" serve 2>"$home/log" &
     server=$!
-    for _ in $(seq 100); do
+    while kill -0 "$server" 2>/dev/null; do
       grep -q 'Listening on' "$home/log" && break 2
-      kill -0 "$server" 2>/dev/null || break
       sleep 0.05
     done
   done
-  answer=$(curl -s -m 20 "http://127.0.0.1:$socket_port/health")
+  answer=$(curl -s -m 60 "http://127.0.0.1:$socket_port/health")
   holds "sockets of a service manager" "$answer" '{"status":"ok"}'
   [ -n "$answer" ] || cat "$home/log"
   stop

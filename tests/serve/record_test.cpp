@@ -55,7 +55,7 @@ class Logged : public Served {
   }
   // Lines are written once the client has its answer.
   std::vector<Json> lines(size_t count) const {
-    for (int i = 0; i < 1000 && log_lines(folder_ / "logs").size() < count; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    for (int i = 0; i < 10000 && log_lines(folder_ / "logs").size() < count; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     return log_lines(folder_ / "logs");
   }
 };
@@ -109,7 +109,7 @@ class Recorded : public Served {
   }
   std::vector<fs::path> records(size_t count) const {
     std::vector<fs::path> all;
-    for (int i = 0; i < 1000 && all.size() < count; ++i) {
+    for (int i = 0; i < 10000 && all.size() < count; ++i) {
       if (i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
       all.clear();
       for (const auto& entry : fs::directory_iterator(folder_ / "records"))

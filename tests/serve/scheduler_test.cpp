@@ -62,22 +62,18 @@ TEST_F(Load, ACancelledAnswerFreesItsSlot) {
       Json body = chat("x", 4000);
       body["stream"] = stream;
       body["logit_bias"] = {{"257", -100}};  // no end
-      auto best = std::chrono::milliseconds::max();
-      for (int attempt = 0; attempt < 3; ++attempt) {  // other work of the machine may cost one of them its time
-        auto client = std::make_unique<Client>(port());
-        client->send(with_body("POST", "/v1/chat/completions", body.dump()));
-        ASSERT_TRUE(wait_for_running(1));
-        if (stream) {
-          EXPECT_TRUE(client->read_until("data: "));
-        }
-        client->send(more);
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-        client.reset();
-        const auto start = std::chrono::steady_clock::now();
-        ASSERT_TRUE(wait_for_running(0, 2000)) << stream << more;
-        best = std::min(best, std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start));
+      const uint64_t before = service_->metrics.cancelled;
+      auto client = std::make_unique<Client>(port());
+      client->send(with_body("POST", "/v1/chat/completions", body.dump()));
+      ASSERT_TRUE(wait_for_running(1));
+      if (stream) {
+        EXPECT_TRUE(client->read_until("data: "));
       }
-      EXPECT_LT(best.count(), 100) << stream << more;
+      client->send(more);
+      client.reset();
+      ASSERT_TRUE(wait_for_running(0)) << stream << more;
+      for (int i = 0; i < 1000 && service_->metrics.cancelled == before; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      EXPECT_EQ(service_->metrics.cancelled, before + 1) << stream << more;  // it did not go on to its end
     }
   EXPECT_EQ(post("/v1/chat/completions", chat("y", 3)).status, 200);
 }
@@ -105,7 +101,7 @@ TEST_F(Load, VectorsThatNobodyWaitsForAreNotComputed) {
   }
   const std::string left = "mynah_http_requests_total{route=\"/api/embed\",code=\"499\"} 1";
   bool seen = false;
-  for (int i = 0; i < 400 && !seen; ++i) {
+  for (int i = 0; i < 6000 && !seen; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     seen = get("/metrics").body.find(left) != std::string::npos;
   }
@@ -139,7 +135,7 @@ TEST_F(Queue, AFullQueueSaysWhenToComeBack) {
   first.send(with_body("POST", "/api/generate", body.dump()));
   ASSERT_TRUE(wait_for_running(1));
   second.send(with_body("POST", "/api/generate", body.dump()));
-  for (int i = 0; i < 500; ++i) {
+  for (int i = 0; i < 10000; ++i) {
     int64_t waiting = 0;
     for (const auto& m : service_->models.loaded()) waiting += m.counts.waiting;
     if (waiting == 1) break;

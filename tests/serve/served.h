@@ -26,7 +26,7 @@ namespace mynah::test {
 
 namespace fs = std::filesystem;
 
-constexpr int kWaitMs = 20000;
+constexpr int kWaitMs = 60000;  // of a wait that should be over at once: machines may be busy
 
 struct Reply {
   int status = 0;
@@ -262,8 +262,8 @@ class Served : public testing::Test {
   Reply get(const std::string& path, const std::string& more = "") const { return ask(head("GET", path, more)); }
   Reply post(const std::string& path, const Json& body, const std::string& more = "") const { return ask(with_body("POST", path, body.dump(), more)); }
   // Waits until the model's scheduler has so many answers under way.
-  bool wait_for_running(int64_t count, int wait_ms = 5000) const {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+  bool wait_for_running(int64_t count) const {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kWaitMs);
     while (std::chrono::steady_clock::now() < end) {
       int64_t running = 0;
       for (const auto& m : service_->models.loaded()) running += m.counts.running;

@@ -188,7 +188,7 @@ TEST_F(PackageTest, CancelEndsPip) {
   options.cancelled = [&] { return ++asked > 2; };
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(error_of([&] { s.pull("pypi:a-model", options); }), "interrupted");
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(90));  // of the 100 that it would sleep
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ http: {addr: "127.0.0.1:$port"}
 CONFIG
   docker-registry serve "$home/config.yml" >"$home/log" 2>&1 &
   registry=$!
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     kill -0 "$registry" 2>/dev/null || break
     curl -sf "http://127.0.0.1:$port/v2/" >/dev/null && break 2
     sleep 0.1
@@ -59,7 +59,7 @@ expect show 0 "$program" show "ollama:http://$name"
 echo none >"$home/fault"
 python3 "$here/faulty_proxy.py" "$port" "$home/fault" >"$home/proxied" 2>"$home/proxy_log" &
 proxy=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
   [ -s "$home/proxied" ] && break
   sleep 0.1
 done
