@@ -31,6 +31,7 @@ double seconds_between(Clock::time_point a, Clock::time_point b) { return std::c
 
 constexpr int64_t kLeastPiece = 32, kMostPiece = 512;  // prompt tokens of one step
 constexpr double kStepSeconds = 0.06;                  // what prompts may add to a step: a cancelled answer ends within it
+constexpr double kSharedStepSeconds = 0.04;            // the same where answers under way wait for their next token meanwhile
 constexpr int64_t kLeastReuse = 8;                     // a shorter common beginning is not worth a copy
 
 int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
@@ -412,7 +413,8 @@ bool Scheduler::State::step() {
       add(*s, 1);
     }
   }
-  int64_t piece = prompt_rate > 0 ? static_cast<int64_t>(prompt_rate * kStepSeconds) / 16 * 16 : 2 * kLeastPiece;
+  const double seconds = parts.empty() ? kStepSeconds : kSharedStepSeconds;
+  int64_t piece = prompt_rate > 0 ? static_cast<int64_t>(prompt_rate * seconds) / 16 * 16 : 2 * kLeastPiece;
   piece = std::clamp(piece, kLeastPiece, kMostPiece);
   int64_t prompt_rows = 0;
   for (const auto& s : running) {

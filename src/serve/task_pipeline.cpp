@@ -146,6 +146,7 @@ std::string task_of_head(const LoadedModel& model, const Json& parameters) {
   const nn::HeadKind kind = network.kind();
   if (speaks(model)) return "text-to-speech";
   if (kind == nn::HeadKind::image_text && model.model.architecture().ends_with("ForQuestionAnswering")) return "visual-question-answering";
+  if (model.model.architecture().ends_with("ForVideoClassification")) return "video-classification";
   if (const std::string task = task_of_media(model.description.family); !task.empty()) return task;
   switch (kind) {
     case nn::HeadKind::causal_lm:
