@@ -53,7 +53,7 @@ constexpr const char* kJsonType = "Content-Type: application/json";
   } catch (const Error&) {
   }
   const ErrorCode code = status == 404 ? ErrorCode::not_found : status == 401 || status == 403 ? ErrorCode::auth : status == 429 || status == 503 ? ErrorCode::busy : status == 507 ? ErrorCode::does_not_fit : ErrorCode::failure;
-  fail(code, "server: {}", message);
+  fail(code, "server: {}{}", message, status == 401 && !std::getenv("MYNAH_API_KEY") ? "; give it in MYNAH_API_KEY" : "");
 }
 
 }  // namespace

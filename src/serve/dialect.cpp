@@ -98,11 +98,27 @@ Dialect dialect_of(std::string_view path) {
   return Dialect::plain;
 }
 
+namespace {
+
+// What was sent lies in files without a name for those who read it; to the client it is what it has sent.
+std::string with_upload_named(std::string message) {
+  constexpr std::string_view kPath = "/proc/self/fd/";
+  for (size_t at; (at = message.find(kPath)) != std::string::npos;) {
+    const size_t end = std::min(message.find_first_not_of("0123456789", at + kPath.size()), message.size());
+    message.replace(at, end - at, "the file that was sent");
+  }
+  return message;
+}
+
+}  // namespace
+
 ApiError as_api_error(const std::exception_ptr& error, int failure_status) {
   try {
     std::rethrow_exception(error);
   } catch (const ApiError& e) {
-    return e;
+    ApiError named(e.status, with_upload_named(e.what()), e.param);
+    named.retry_after = e.retry_after;
+    return named;
   } catch (const Error& e) {
     int status = 500;
     switch (e.code()) {
@@ -132,7 +148,7 @@ ApiError as_api_error(const std::exception_ptr& error, int failure_status) {
       case ErrorCode::internal:
         break;
     }
-    return ApiError(status, e.what());
+    return ApiError(status, with_upload_named(e.what()));
   } catch (const Json::exception&) {  // a value of another type than the handler took for granted
     return ApiError(400, "a field of the request has another type than expected");
   } catch (const std::bad_alloc&) {

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/log.h"
+#include "base/suggest.h"
 #include "mynah/json.h"
 #include "serve/media.h"
 #include "store/names.h"
@@ -122,7 +123,9 @@ KnownModel Models::find(const std::string& name) const {
     } catch (const Error&) {
     }
   }
-  throw ApiError(404, fmt::format("model '{}' not found", name), "model");
+  std::vector<std::string> names = options_.served;
+  for (const store::Model& m : store_.list()) names.push_back(m.name);
+  throw ApiError(404, fmt::format("model '{}' not found{}", name, name.size() <= 200 ? did_you_mean(name, names) : ""), "model");
 }
 
 Models::Lease::~Lease() {

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "base/suggest.h"
 #include "serve/answer.h"
 #include "serve/speech.h"
 
@@ -80,6 +81,14 @@ uint64_t seed_of(const Request& request) {
   return seed;
 }
 
+// ", did you mean /v1/chat/completions?" where a path is nearly one.
+std::string near_path(const std::string& path) {
+  std::vector<std::string> patterns;
+  for (const Route& route : all_routes())
+    if (std::string_view(route.pattern).find('{') == std::string_view::npos) patterns.emplace_back(route.pattern);
+  return path.size() <= 80 && path.size() > 3 ? did_you_mean(path, patterns) : "";
+}
+
 }  // namespace
 
 const std::vector<Route>& all_routes() {
@@ -125,7 +134,7 @@ std::optional<Answer> Router::check(Request& request) {
     const auto refused = service_.access.admit(request, found.route->scope);
     return refused ? std::optional(error_answer(dialect, *refused)) : std::nullopt;
   }
-  if (found.allowed.empty()) return error_answer(dialect, ApiError(404, "there is nothing at this path"));
+  if (found.allowed.empty()) return error_answer(dialect, ApiError(404, "there is nothing at this path" + near_path(request.path)));
   Answer answer = error_answer(dialect, ApiError(405, "this path takes " + found.allowed));
   answer.headers.emplace_back("Allow", found.allowed);
   return answer;

@@ -369,6 +369,15 @@ TEST_F(UnixSocket, Answers) {
   EXPECT_EQ(fs::status(folder_ / "socket").permissions() & fs::perms::others_all, fs::perms::none);
 }
 
+TEST_F(Http, WhatIsNearlyThereIsNamed) {
+  const auto message = [&](const Reply& reply) { return reply.json()["error"].is_string() ? reply.json()["error"].get<std::string>() : reply.json()["error"]["message"].get<std::string>(); };
+  EXPECT_EQ(message(get("/v1/chat/completion")), "there is nothing at this path, did you mean /v1/chat/completions?");
+  EXPECT_EQ(message(get("/chat/completions")), "there is nothing at this path, did you mean /v1/chat/completions?");
+  EXPECT_EQ(message(get("/" + std::string(5000, 'a'))), "there is nothing at this path");
+  EXPECT_EQ(message(post("/api/show", {{"model", "tinny"}})), "model 'tinny' not found, did you mean tiny?");
+  EXPECT_EQ(message(post("/api/show", {{"model", "another"}})), "model 'another' not found");
+}
+
 class Keys : public Served {
  protected:
   void change(serve::ServerOptions&, serve::ModelsOptions&, serve::AccessRules& rules) override {

@@ -105,6 +105,10 @@ TEST_F(Tasks, TheHeadChoosesTheTaskOfPicturesAndSounds) {
   EXPECT_TRUE(send("wav2vec2_ctc", sound, "audio/wav").contains("text"));
   EXPECT_TRUE(send("vit_classifier", picture, "image/png")[0].contains("score"));
   EXPECT_TRUE(send("vit_model", picture, "image/png")[0][0][0].is_number());
+  // What is sent lies in a file whose path is nobody's business.
+  const Reply wrong = post("/models/vit_classifier", {{"inputs", "aGVsbG8="}});
+  EXPECT_EQ(wrong.status, 400);
+  EXPECT_TRUE(wrong.body.find("/proc") == std::string::npos && wrong.body.find("the file that was sent") != std::string::npos) << wrong.body;
   const Json segments = send("segformer", picture, "image/png");
   ASSERT_FALSE(segments.empty());
   EXPECT_TRUE(segments[0]["mask"].is_string());
