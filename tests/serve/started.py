@@ -35,10 +35,10 @@ class Started:
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def connect(self, timeout=60):
+    def connect(self, timeout=600):
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
 
-    def ask(self, method, path, body=None, headers=None, timeout=120):
+    def ask(self, method, path, body=None, headers=None, timeout=600):
         """Status and bytes; None for a connection that ends before an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:

@@ -104,8 +104,8 @@ std::vector<std::string> taped_tasks() {
   return {all.begin(), all.end()};
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, Tapes, testing::ValuesIn(taped_tasks()), [](const auto& info) {
-  std::string name = info.param;
+INSTANTIATE_TEST_SUITE_P(Of, Tapes, testing::ValuesIn(taped_tasks()), [](const auto& one) {
+  std::string name = one.param;
   for (char& c : name)
     if (c == '-') c = '_';
   return name;
