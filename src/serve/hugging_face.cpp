@@ -49,8 +49,24 @@ KnownModel known_model(const Call& call, const std::string& name) {
   }
 }
 
+// Text-generation servers take a conversation at the same place as inputs.
+bool is_conversation(const Call& call) {
+  const std::string& text = call.request->body;
+  if (text.find("\"messages\"") == std::string::npos) return false;  // most bodies are not read twice
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (text[first] != '{') return false;
+  const Json body = call.body();
+  const Fields f(body);
+  return f.has("messages") && !f.has("inputs");
+}
+
 void run(Call& call, const std::string& name, const std::string& task) {
   known_model(call, name);
+  if (task.empty() && is_conversation(call)) {
+    call.path = {name};
+    call.dialect = Dialect::openai;
+    return openai_chat(call);
+  }
   answer_task(call, name, task);
 }
 

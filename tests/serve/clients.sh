@@ -46,12 +46,12 @@ done
 url=$(sed -n 's/.*listening on //p' "$home/log")
 [ -n "$url" ] || { cat "$home/log"; exit 1; }
 failed=0
-timeout 900 "$python" "$here/clients.py" "$url" ${vectors:+minilm} || failed=1
-if [ -n "$js" ]; then NODE_PATH=$cache/node_modules timeout 300 node "$here/clients.cjs" "$url" ${vectors:+minilm} || failed=1; else echo "npm is missing: JavaScript clients are skipped"; fi
+timeout 1500 "$python" "$here/clients.py" "$url" ${vectors:+minilm} || failed=1
+if [ -n "$js" ]; then NODE_PATH=$cache/node_modules timeout 900 node "$here/clients.cjs" "$url" ${vectors:+minilm} || failed=1; else echo "npm is missing: JavaScript clients are skipped"; fi
 # Every task, with tiny models: the client checks some answers, the schemas of its makers the others.
 if [ -n "$js" ]; then
-  timeout 300 "$python" "$here/task_clients.py" "$url" "$cache/node_modules/@huggingface/tasks/src/tasks" "$golden/media" || failed=1
-  NODE_PATH=$cache/node_modules timeout 300 node "$here/task_clients.cjs" "$url" "$golden/media" || failed=1
+  timeout 900 "$python" "$here/task_clients.py" "$url" "$cache/node_modules/@huggingface/tasks/src/tasks" "$golden/media" || failed=1
+  NODE_PATH=$cache/node_modules timeout 900 node "$here/task_clients.cjs" "$url" "$golden/media" || failed=1
 fi
 # curl as in the documentation of Ollama: no content type of its own.
 curl -sf "$url/api/generate" -d '{"model":"smollm2","prompt":"Hi","stream":false,"options":{"num_predict":4}}' | grep -q '"done":true' && echo "ok curl" || failed=1
@@ -62,8 +62,8 @@ awk -v out="$snippets" '/^```(sh|python)$/ {kind = substr($0, 4); file = out "/"
 for file in "$snippets"/*; do
   sed -i "s|http://localhost:11434|$url|g" "$file"
   case $file in
-    *.sh) timeout 120 bash "$file" ;;
-    *.python) timeout 120 "$python" "$file" ;;
+    *.sh) timeout 600 bash "$file" ;;
+    *.python) timeout 600 "$python" "$file" ;;
   esac >"$home/out" && [ -s "$home/out" ] && echo "ok docs ${file##*/}" || { echo "FAILED docs ${file##*/}"; failed=1; }
 done
 kill -TERM "$server"

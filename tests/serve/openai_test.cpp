@@ -349,6 +349,11 @@ TEST_F(OpenAi, AnthropicMessages) {
 
 TEST_F(OpenAi, HuggingFaceAndTextGeneration) {
   const Json parameters = {{"max_new_tokens", 6}};
+  // A conversation in place of inputs is answered as one.
+  const Json conversation = {{"messages", Json::array({Json{{"role", "user"}, {"content", "Hello"}}})}, {"max_tokens", 4}, {"temperature", 0}};
+  const Json said = post("/models/tiny", conversation).json();
+  EXPECT_EQ(said["object"], "chat.completion") << said;
+  EXPECT_EQ(said["choices"], post("/models/tiny/v1/chat/completions", conversation).json()["choices"]);
   const Json whole = post("/models/tiny", {{"inputs", "Hello"}, {"parameters", parameters}}).json();
   ASSERT_TRUE(whole.is_array());
   const Json object =

@@ -55,12 +55,21 @@ MODELS = {
     "superb/hubert-base-superb-ks": ("wav2vec2_keywords", "sound.wav"),
     "alefiury/wav2vec2-large-xlsr-53-gender-recognition-librispeech": ("wav2vec2_keywords", "sound.wav"),
     "espnet/kan-bayashi_ljspeech_vits": ("vits", None),
+    "jonatasgrosman/wav2vec2-large-xlsr-53-english": ("wav2vec2_ctc", "sound.wav"),
+    "google/flan-t5-large": ("t5", None),
+    "meta-llama/Llama-2-7b-hf": ("smollm2", None),
+    "meta-llama/Llama-3.2-3B": ("smollm2", None),
+    "meta-llama/Meta-Llama-3.1-8B-Instruct": ("smollm2", None),
+    "mistralai/Mistral-7B-Instruct-v0.2": ("smollm2", None),
+    "HuggingFaceH4/zephyr-orpo-141b-A35b-v0.1": ("smollm2", None),
+    "sentence-transformers/paraphrase-albert-small-v2": ("sentences", None),
     "this-model-does-not-exist-123": ("this-model-does-not-exist-123", None),
+    "this-model/does-not-exist-123": ("this-model/does-not-exist-123", None),
 }
 # What some recorded models or versions say and others do not: the score of a segment or of an answer that is written word by word, the
-# places of a document's answer, the number of a token and the length of the prompt, the role in every piece of a stream.
+# places of a document's answer, the number of a token and the length of the prompt, the role in every piece of a stream and the text in its last.
 OPTIONAL = {"detr_masks": {"score"}, "blip_answers": {"score"}, "donut/pipeline/document-question-answering": {"score", "start", "end"},
-            "t5": {"index", "input_length"}, "smollm2/v1/chat/completions": {"role"}}
+            "t5": {"index", "input_length"}, "smollm2/v1/chat/completions": {"role", "content"}}
 # Recorded before the API took them: settings that pipelines did not know, and one text's labels in the pipeline's own form.
 BEFORE = {"TestTextGenerationClientVCR.test_generate_non_tgi_endpoint.yaml", "TestTextGenerationClientVCR.test_generate_validation_error.yaml",
           "TestInferenceClient.test_zero_shot_classification_multi_label[hf-inference,zero-shot-classification].yaml",
@@ -133,6 +142,8 @@ def request_of(name, body, binary):
         asked["inputs"]["question"] = "where?"
     if "max_tokens" in asked:
         asked["max_tokens"] = 8
+    if (asked.get("parameters") or {}).get("max_new_tokens", 0) > 8:
+        asked["parameters"]["max_new_tokens"] = 8
     if name == "bert_answers":
         asked["parameters"] = {"doc_stride": 8, **(asked.get("parameters") or {})}
     return json.dumps(small(asked)), "application/json"
