@@ -166,9 +166,9 @@ def compare(servers, rounds, load, name):
         print(f"| | ratio | {a[0] / b[0]:.2f} | {a[1] / b[1]:.2f} | {a[2] / b[2]:.2f} | {a[3] / max(b[3], 1e-9):.2f} |", flush=True)
 
 
-def loads(servers, rounds, tokens, clients):
+def loads(servers, rounds, tokens, clients, parts):
     print("| load | server | tokens/s | first text ms (median) | first text ms (p99) | longest pause ms |\n|---|---|---|---|---|---|")
-    for n in clients:
+    for n in clients if "streams" in parts else []:
         load = lambda server, r, n=n: [[server.chat(story(r + 100 * n + i), tokens)] for i in range(n)]
         compare(servers, rounds, load, f"{n} stream{'s' if n > 1 else ''}, about 64 in, {tokens} out")
 
@@ -176,9 +176,11 @@ def loads(servers, rounds, tokens, clients):
         system = {"role": "system", "content": f"Chapter {r}. " + text_of(420, r + 11)}
         return [[server.chat([system, user(f"Question {i}: " + text_of(10, i))], 16)] for i in range(16)]
 
-    compare(servers, rounds, shared, "16 chats, shared system prompt of about 500, 16 out")
-    compare(servers, rounds, lambda server, r: [[server.chat(story(r + 5000 + 10 * c + k), 24) for k in range(4)] for c in range(16)],
-            "16 clients, 4 requests each one after another, 24 out")
+    if "shared" in parts:
+        compare(servers, rounds, shared, "16 chats, shared system prompt of about 500, 16 out")
+    if "queued" in parts:
+        compare(servers, rounds, lambda server, r: [[server.chat(story(r + 5000 + 10 * c + k), 24) for k in range(4)] for c in range(16)],
+                "16 clients, 4 requests each one after another, 24 out")
 
 
 def turns(servers):
@@ -314,7 +316,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--clients", default="1,4,8,16,64")
     parser.add_argument("--idle", type=int, default=1000)
-    parser.add_argument("--only", default="loads,turns,fairness,cancellation,embeddings,idle")
+    parser.add_argument("--only", default="streams,shared,queued,turns,fairness,cancellation,embeddings,idle")
     a = parser.parse_args()
     keys = a.keys.split(",") if a.keys else [None, None]
     pids = [int(p) for p in a.pids.split(",")] if a.pids else []
@@ -323,8 +325,8 @@ def main():
     if parts != ["embeddings"]:
         for server in servers:
             run(server, [[server.chat([user("Hi")], 4)]])  # loads the model
-    if "loads" in parts:
-        loads(servers, a.rounds, a.tokens, [int(n) for n in a.clients.split(",")])
+    if {"streams", "shared", "queued"} & set(parts):
+        loads(servers, a.rounds, a.tokens, [int(n) for n in a.clients.split(",")], parts)
     if "turns" in parts:
         turns(servers)
     if "fairness" in parts:

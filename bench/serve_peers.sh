@@ -2,11 +2,11 @@
 # mynah serve beside llama-server on the same file in the same run, two threads each: bench/serve_peers.sh MODEL.gguf LLAMA_BIN [rounds] [parts]
 # LLAMA_BIN is the folder with llama-server (see bench/peers.sh). Both get 16 slots, two keys and the model's context of 8,192 for each slot;
 # bench/serve.py runs the loads on one after the other. Then embeddings, which llama-server wants a start of its own for, and what the
-# server costs beside the bare engine. Parts: a comma list of loads, turns, fairness, cancellation, idle, embeddings, bare; all without.
+# server costs beside the bare engine. Parts: a comma list of streams, shared, queued, turns, fairness, cancellation, idle, embeddings, bare; all without.
 # MYNAH_CLIENTS_AT_ONCE (1,4,8,16,64) chooses the numbers of streams.
 set -eu
 root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
-model=$(realpath "$1") peer=$2 rounds=${3:-3} parts=${4:-loads,turns,fairness,cancellation,idle,embeddings,bare}
+model=$(realpath "$1") peer=$2 rounds=${3:-3} parts=${4:-streams,shared,queued,turns,fairness,cancellation,idle,embeddings,bare}
 mynah=${MYNAH:-$root/build/release/apps/mynah/mynah}
 wants() { case ",$parts," in *",$1,"*) ;; *) return 1 ;; esac; }
 threads=${MYNAH_THREADS:-2}
@@ -55,11 +55,11 @@ wants bare || exit 0
 
 # Decoding of one stream as its client sees it, beside the engine alone (`mynah bench`).
 prompt="Tell a long story about a bird."
-rate() { python3 -c 'import json, sys; print([r["tokens_per_second"][0] for r in json.load(sys.stdin)["rows"] if r["test"] == "tg256"][0])'; }
+rate() { python3 -c 'import json, sys; print([r["tokens_per_second"][0] for r in json.load(sys.stdin)["rows"] if r["test"] == "tg128"][0])'; }
 outside() {
   python3 - "$port" "$prompt" <<'PYTHON'
 import json, sys, time, urllib.request
-body = {"model": "peer-test", "prompt": sys.argv[2], "options": {"temperature": 0, "num_predict": 256}}
+body = {"model": "peer-test", "prompt": sys.argv[2], "options": {"temperature": 0, "num_predict": 128}}
 request = urllib.request.Request(f"http://127.0.0.1:{sys.argv[1]}/api/generate", json.dumps(body).encode(), {"Authorization": "Bearer first-key"})
 first, count = None, 0
 with urllib.request.urlopen(request) as answer:
@@ -69,9 +69,9 @@ with urllib.request.urlopen(request) as answer:
 print((last["eval_count"] - 1) / (time.perf_counter() - first))
 PYTHON
 }
-for _ in $(seq "$rounds"); do
-  "$mynah" bench "$model" --prompt 32 --generate 256 --repeat 1 --threads "$threads" --json 2>/dev/null | rate >>"$work/bare"
+for _ in $(seq $((4 * rounds))); do  # short ones, for the best of them to find the machine at rest
+  "$mynah" bench "$model" --prompt 32 --generate 128 --repeat 1 --threads "$threads" --json 2>/dev/null | rate >>"$work/bare"
   outside >>"$work/outside"
 done
 best() { sort -n "$1" | tail -n 1; }
-awk -v a="$(best "$work/bare")" -v b="$(best "$work/outside")" 'BEGIN { printf "\none stream of 256: %.1f tokens/s of the engine alone, %.1f from the server as its client sees them, %.1f %% less\n", a, b, (1 - b / a) * 100 }'
+awk -v a="$(best "$work/bare")" -v b="$(best "$work/outside")" 'BEGIN { printf "\none stream of 128: %.1f tokens/s of the engine alone, %.1f from the server as its client sees them, %.1f %% less\n", a, b, (1 - b / a) * 100 }'
