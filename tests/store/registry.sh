@@ -101,7 +101,11 @@ faulty "stall 30000" 0 1  # noticed after 30 seconds
 for fault in ranges-ignored wrong-range; do
   rm -rf "$MYNAH_HOME"
   echo "stall 25000" >"$home/fault"
-  timeout -s KILL 2 "$program" pull --insecure --quiet "$through" 2>/dev/null
+  "$program" pull --insecure --quiet "$through" 2>/dev/null &
+  puller=$!
+  while kill -0 "$puller" && [ -z "$(find "$MYNAH_HOME/blobs/partial" -type f -size +20k 2>/dev/null)" ]; do sleep 0.05; done  # a part is here
+  kill -9 "$puller"
+  wait "$puller" 2>/dev/null
   echo "$fault" >"$home/fault"
   expect "broken pull, then $fault" "$([ "$fault" = wrong-range ] && echo 4 || echo 0)" "$program" pull --insecure --quiet "$through"
 done
