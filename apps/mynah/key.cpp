@@ -113,7 +113,8 @@ int remove_one(const KeyOptions& o) {
   file.write(rest);
   file.commit();
   ::chmod(o.file.c_str(), before.st_mode & 07777);
-  fmt::print(stderr, "mynah: {} taken out of {}\n", found == 1 ? "one key" : fmt::format("{} keys", found), o.file);
+  if (o.json) print_json({{"removed", found}});
+  else fmt::print(stderr, "mynah: {} taken out of {}\n", found == 1 ? "one key" : fmt::format("{} keys", found), o.file);
   return 0;
 }
 
@@ -140,6 +141,7 @@ void add_key(cli::App& parent, std::function<int()>& action) {
   list->add_flag("--json", o->json, "as JSON");
   cli::App* rm = verb("rm", "Take a key out of a file; a running server lets it in no more", remove_one);
   rm->add_option("NAME", o->which, "its name, or its id from mynah key list")->required();
+  rm->add_flag("--json", o->json, "how many were taken out as JSON");
 }
 
 }  // namespace mynah::app

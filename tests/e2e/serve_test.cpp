@@ -40,7 +40,7 @@ class Running {
     close(ends[1]);
     errors_ = ends[0];
     if (problem != 0) throw std::runtime_error("cannot start");
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(300);  // machines may be busy
     while (text_.find("listening on") == std::string::npos || text_.find('\n', text_.find("listening on")) == std::string::npos)
       if (!read_more() || std::chrono::steady_clock::now() > end) throw std::runtime_error("no server: " + text_);
     const size_t at = text_.find("listening on");
@@ -57,7 +57,7 @@ class Running {
   void signal(int number) const { kill(process_, number); }
   // The exit code, 128 + the signal; -1 if it does not end.
   int wait() {
-    for (int i = 0; i < 6000; ++i) {
+    for (int i = 0; i < 60000; ++i) {
       int status = 0;
       if (waitpid(process_, &status, WNOHANG) > 0) {
         process_ = 0;
@@ -97,7 +97,7 @@ class Running {
   static void send_all(int s, const std::string& bytes) { EXPECT_EQ(send(s, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size())); }
   static bool receive(int s, std::string* text) {
     pollfd p{s, POLLIN, 0};
-    if (poll(&p, 1, 30000) <= 0) return false;
+    if (poll(&p, 1, 120000) <= 0) return false;
     char buffer[8192];
     const ssize_t n = recv(s, buffer, sizeof buffer, 0);
     if (n <= 0) return false;
@@ -195,6 +195,43 @@ TEST_F(Serve, LogsTopAndReplay) {
   write_file(file("no-record.json"), "{}");
   expect_refused({"replay", file("no-record.json").string()}, {1}, {"--record"});
   expect_refused({"top"}, {4}, {"serve"});
+}
+
+TEST_F(Serve, KeysAreMadeListedAndTakenBack) {
+  const std::string keys = file("keys").string();
+  const Json made = run_well({"key", "add", keys, "--name", "ops", "--json"}).json();
+  const std::string few = run_well({"key", "add", keys, "--name", "app", "--scopes", "infer", "--requests-per-minute", "100"}).lines().at(0);
+  EXPECT_EQ(made["scopes"].size(), 3u);
+  for (const std::string& key : {made["key"].get<std::string>(), few}) EXPECT_EQ(read_file(keys).find(key), std::string::npos);
+  const Json listed = run_well({"key", "list", keys, "--json"}).json();
+  EXPECT_EQ(listed.size(), 2u);
+  EXPECT_NE(run_well({"key", "list", keys}).out.find(made["id"].get<std::string>()), std::string::npos);
+  expect_refused({"key", "add", keys, "--scopes", "all"}, {2}, {"infer"});
+  expect_refused({"key", "add", keys, "--expires", "soon"}, {2}, {"YYYY-MM-DD"});
+  expect_refused({"key", "rm", keys, "nobody"}, {3}, {"nobody"});
+  {
+    Running server(file(""), {"--port", "0", "--api-key-file", keys});
+    set_environment("OLLAMA_HOST", "127.0.0.1:" + std::to_string(server.port()));
+    expect_refused({"ps"}, {7}, {"MYNAH_API_KEY"});
+    set_environment("MYNAH_API_KEY", few);
+    run_well({"ps"});
+    const auto copy = [&](const std::string& key) { return server.ask(post("/api/copy", R"({"source":"a","destination":"b"})", "Authorization: Bearer " + key + "\r\n")).substr(9, 3); };
+    EXPECT_EQ(copy(few), "403");
+    EXPECT_EQ(copy(made["key"].get<std::string>()), "404");
+    server.signal(SIGTERM);
+    EXPECT_EQ(server.wait(), 0);
+  }
+  EXPECT_EQ(run_well({"key", "rm", keys, "app", "--json"}).json()["removed"], 1);
+  EXPECT_EQ(run_well({"key", "list", keys, "--json"}).json().size(), 1u);
+  EXPECT_EQ(run_well({"logs", "--audit"}).lines().size(), 2u);
+  const Json first = Json::parse(run_well({"logs", "--audit", "--json"}).lines().at(0));
+  EXPECT_EQ(first["key_name"], "app");
+  EXPECT_EQ(first["status"], 403);
+  const fs::path record = file("home") / "logs" / "audit.jsonl";
+  std::string changed = read_file(record);
+  changed.replace(changed.find("403"), 3, "200");
+  write_file(record, changed);
+  EXPECT_EQ(run({"logs", "--audit"}).code, 5);
 }
 
 TEST_F(Serve, StreamsReachTheirEndAfterASignal) {
