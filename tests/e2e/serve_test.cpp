@@ -200,7 +200,7 @@ TEST_F(Serve, LogsTopAndReplay) {
 TEST_F(Serve, KeysAreMadeListedAndTakenBack) {
   const std::string keys = file("keys").string();
   const Json made = run_well({"key", "add", keys, "--name", "ops", "--json"}).json();
-  const std::string few = run_well({"key", "add", keys, "--name", "app", "--scopes", "infer", "--requests-per-minute", "100"}).lines().at(0);
+  const std::string few = run_well({"key", "add", keys, "--name", "app", "--scopes", "infer", "--requests-per-minute", "100", "--json"}).json()["key"].get<std::string>();
   EXPECT_EQ(made["scopes"].size(), 3u);
   for (const std::string& key : {made["key"].get<std::string>(), few}) EXPECT_EQ(read_file(keys).find(key), std::string::npos);
   const Json listed = run_well({"key", "list", keys, "--json"}).json();
