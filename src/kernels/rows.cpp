@@ -48,6 +48,8 @@ extern const RowsTable rows_table = {
     binary_row,
     axpy,
     scale,
+    shift,
+    leaky_relu,
     column_sum,
     sum_all,
     sum_squares,

@@ -94,6 +94,9 @@ struct RowsTable {
                      int64_t n);                                    // row [n] for every row of a
   void (*axpy)(float alpha, const float* x, float* y, int64_t n);   // y += alpha * x, one rounding
   void (*scale)(float alpha, const float* x, float* y, int64_t n);  // y = alpha * x
+  // What follows a convolution, in place: y = y + bias + added (null: 0), and with `relu` no less than 0.
+  void (*shift)(const float* added, float bias, bool relu, float* y, int64_t n);
+  void (*leaky_relu)(float slope, const float* x, float* y, int64_t n);  // y = max(x, slope * x)
   void (*column_sum)(const float* x, int64_t x_stride, float* out, int64_t rows,
                      int64_t n);  // out[j] += sum of x[:, j], rows in order
 

@@ -96,11 +96,13 @@ Grads gradients(Binary op, const Tensor& a, const Tensor& b, const Tensor& y, co
       da = Tensor::empty(g.shape());
       db = Tensor::empty(g.shape());
       const Tensor ea = contiguous(expand(a.detach(), g.shape())), eb = contiguous(expand(b.detach(), g.shape()));
-      for (int64_t i = 0; i < g.numel(); ++i) {
-        const float x = ea.data<float>()[i], z = eb.data<float>()[i];
+      const float *left = ea.data<float>(), *right = eb.data<float>(), *given = g.data<float>();
+      float *to_a = da.data<float>(), *to_b = db.data<float>();
+      for (int64_t i = 0, n = g.numel(); i < n; ++i) {
+        const float x = left[i], z = right[i];
         const float share = x == z ? 0.5f : ((x > z) == (op == Binary::max) ? 1.0f : 0.0f);
-        da.data<float>()[i] = share * g.data<float>()[i];
-        db.data<float>()[i] = (1 - share) * g.data<float>()[i];
+        to_a[i] = share * given[i];
+        to_b[i] = (1 - share) * given[i];
       }
       break;
     }
@@ -150,13 +152,18 @@ Tensor where(const Tensor& condition, const Tensor& left, const Tensor& right) {
   const Shape shape = ops::broadcast_shape("where", ops::broadcast_shape("where", condition.shape(), a.shape()), b.shape());
   const Tensor c = contiguous(expand(condition, shape)), ea = contiguous(expand(a.detach(), shape)), eb = contiguous(expand(b.detach(), shape));
   Tensor y = Tensor::empty(shape);
-  for (int64_t i = 0, n = y.numel(); i < n; ++i) y.data<float>()[i] = c.data<uint8_t>()[i] ? ea.data<float>()[i] : eb.data<float>()[i];
+  const uint8_t* chosen = c.data<uint8_t>();
+  const float *if_true = ea.data<float>(), *if_false = eb.data<float>();
+  float* to = y.data<float>();
+  for (int64_t i = 0, n = y.numel(); i < n; ++i) to[i] = chosen[i] ? if_true[i] : if_false[i];
   return record(y, {a, b}, [c, sa = a.shape(), sb = b.shape()](const Tensor& g) {
     Tensor da = Tensor::empty(g.shape()), db = Tensor::empty(g.shape());
+    const uint8_t* from_a = c.data<uint8_t>();
+    const float* given = g.data<float>();
+    float *to_a = da.data<float>(), *to_b = db.data<float>();
     for (int64_t i = 0, n = g.numel(); i < n; ++i) {
-      const float v = g.data<float>()[i];
-      da.data<float>()[i] = c.data<uint8_t>()[i] ? v : 0;
-      db.data<float>()[i] = c.data<uint8_t>()[i] ? 0 : v;
+      to_a[i] = from_a[i] ? given[i] : 0;
+      to_b[i] = from_a[i] ? 0 : given[i];
     }
     return Grads{ops::reduce_to(da, sa), ops::reduce_to(db, sb)};
   });

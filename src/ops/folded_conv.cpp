@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/gemm.h"
+#include "kernels/rows.h"
 #include "ops/internal.h"
 
 namespace mynah::ops {
@@ -152,16 +153,7 @@ void FoldedConv::multiply(const Places& s, const float* columns, int64_t row, in
   }
   for (int64_t r = row; r < row + rows; ++r) {
     float* to = y + r * places + first;
-    const float bias = shift_[static_cast<size_t>(r)];
-    const float* more = added ? added + r * places + first : nullptr;
-    if (more && relu)
-      for (int64_t i = 0; i < count; ++i) to[i] = std::max(to[i] + bias + more[i], 0.0f);
-    else if (more)
-      for (int64_t i = 0; i < count; ++i) to[i] = to[i] + bias + more[i];
-    else if (relu)
-      for (int64_t i = 0; i < count; ++i) to[i] = std::max(to[i] + bias, 0.0f);
-    else
-      for (int64_t i = 0; i < count; ++i) to[i] += bias;
+    kernels::rows().shift(added ? added + r * places + first : nullptr, shift_[static_cast<size_t>(r)], relu, to, count);
   }
 }
 
@@ -176,6 +168,8 @@ Tensor FoldedConv::operator()(const Tensor& x_in, bool relu, const Tensor& added
   s.ow = (s.w + 2 * config_.padding[1] - reach_x) / config_.stride[1] + 1;
   const int64_t images = x.size(0), places = s.count(), lanes = static_cast<const kernels::GemmTable*>(table_)->lanes;
   Tensor y = Tensor::empty({images, outputs_, s.oh, s.ow});
+  // Windows of one pixel at every place see a plane as one long row.
+  if (kh_ * kw_ == 1 && config_.stride[0] == 1 && config_.stride[1] == 1 && config_.padding[0] == 0 && config_.padding[1] == 0) s = {1, places, 1, places};
   const Tensor added = added_in.defined() ? input(added_in.detach()) : Tensor();
   require(!added.defined() || added.shape() == y.shape(), "conv2d: the residual has shape {}, expected {}", added_in.shape().str(), y.shape().str());
   const auto planes = [&](int64_t i) { return x.data<float>() + i * channels_ * s.h * s.w; };

@@ -70,16 +70,16 @@ Tensor gather_columns(const Tensor& in, std::span<const int64_t> index, int64_t 
   Shape shape = x.shape();
   shape[shape.rank() - 1] = count;
   Tensor y = Tensor::empty(shape);
-  parallel_for(matrices, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(matrices, grain, [&, from = x.data<float>(), to = y.data<float>()](int64_t begin, int64_t end) {
     for (int64_t row = begin * t; row < end * t; ++row)
-      for (int64_t k = 0; k < count; ++k) y.data<float>()[row * count + k] = x.data<float>()[row * p + index[static_cast<size_t>(row % t * count + k)]];
+      for (int64_t k = 0; k < count; ++k) to[row * count + k] = from[row * p + index[static_cast<size_t>(row % t * count + k)]];
   });
   if (!tracked({&x})) return y;
   return record(y, {x}, [kept = std::vector<int64_t>(index.begin(), index.end()), old = x.shape(), t, p, matrices, grain, count](const Tensor& g) {
     Tensor dx = Tensor::zeros(old);
-    parallel_for(matrices, grain, [&](int64_t begin, int64_t end) {
+    parallel_for(matrices, grain, [&, from = g.data<float>(), to = dx.data<float>()](int64_t begin, int64_t end) {
       for (int64_t row = begin * t; row < end * t; ++row)
-        for (int64_t k = 0; k < count; ++k) dx.data<float>()[row * p + kept[static_cast<size_t>(row % t * count + k)]] += g.data<float>()[row * count + k];
+        for (int64_t k = 0; k < count; ++k) to[row * p + kept[static_cast<size_t>(row % t * count + k)]] += from[row * count + k];
     });
     return Grads{dx};
   });

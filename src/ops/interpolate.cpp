@@ -64,10 +64,10 @@ Tensor interpolate(const Tensor& in, int64_t height, int64_t width, Interpolatio
     });
   };
   std::fill_n(y.data<float>(), y.numel(), 0.0f);
-  each([&](int64_t from, int64_t to, float weight) { y.data<float>()[to] += weight * x.data<float>()[from]; });
+  each([in = x.data<float>(), out = y.data<float>()](int64_t from, int64_t to, float weight) { out[to] += weight * in[from]; });
   return record(y, {x}, [each, shape = x.shape()](const Tensor& g) {
     Tensor dx = Tensor::zeros(shape);
-    each([&](int64_t from, int64_t to, float weight) { dx.data<float>()[from] += weight * g.data<float>()[to]; });
+    each([in = g.data<float>(), out = dx.data<float>()](int64_t from, int64_t to, float weight) { out[from] += weight * in[to]; });
     return Grads{dx};
   });
 }

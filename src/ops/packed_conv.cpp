@@ -7,6 +7,7 @@
 #include "base/require.h"
 #include "base/thread_pool.h"
 #include "kernels/gemm.h"
+#include "kernels/rows.h"
 #include "mynah/autograd.h"
 #include "mynah/ops.h"
 
@@ -44,11 +45,8 @@ struct Words {
 thread_local Words columns_scratch, window_scratch, result_scratch;
 
 void copy_leaky(const float* from, int64_t n, float slope, float* to) {
-  if (slope == 1) {
-    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) to[i] = std::max(from[i], from[i] * slope);
+  if (slope == 1) std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+  else kernels::rows().leaky_relu(slope, from, to, n);
 }
 
 }  // namespace
@@ -187,14 +185,8 @@ void PackedConv1d::convolve(const Line& line, const float* residual, float* y) c
       const int64_t first = block * columns, n = std::min(columns, line.out_length - first);
       multiply_block(line, first, n, y + first, line.out_length);
       for (int64_t r = 0; r < rows_; ++r) {
-        float* row = y + r * line.out_length + first;
-        const float bias = bias_[static_cast<size_t>(line.group * rows_ + r)];
-        if (residual) {
-          const float* more = residual + r * line.out_length + first;
-          for (int64_t i = 0; i < n; ++i) row[i] = row[i] + bias + more[i];
-        } else {
-          for (int64_t i = 0; i < n; ++i) row[i] += bias;
-        }
+        const float* more = residual ? residual + r * line.out_length + first : nullptr;
+        kernels::rows().shift(more, bias_[static_cast<size_t>(line.group * rows_ + r)], false, y + r * line.out_length + first, n);
       }
     }
   });

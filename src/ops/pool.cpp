@@ -1,6 +1,7 @@
 // Pooling over windows of planes.
 #include <limits>
 
+#include "kernels/rows.h"
 #include "ops/internal.h"
 #include "ops/op_entry.h"
 
@@ -21,6 +22,29 @@ struct Pool {
     ow = (w + 2 * p[1] - k[1]) / s[1] + 1;
   }
   Shape out(const Tensor& x) const { return {x.size(0), x.size(1), oh, ow}; }
+  // The largest of every window, without saying where it stands: first down the columns of a window's rows, then across.
+  void largest(const float* in, float* out) const {
+    parallel_for(planes, ops::row_grain(oh * (kernel[0] * w + ow * kernel[1])), [&](int64_t plane, int64_t end) {
+      std::vector<float> column(static_cast<size_t>(w));
+      for (; plane < end; ++plane)
+        for (int64_t y = 0; y < oh; ++y) {
+          const int64_t top = y * stride[0] - padding[0], y1 = std::min(top + kernel[0], h), y0 = std::max<int64_t>(top, 0);
+          const float* from = in + (plane * h + y0) * w;
+          std::copy_n(from, w, column.begin());
+          for (int64_t i = y0 + 1; i < y1; ++i) kernels::rows().binary(kernels::Binary::max, column.data(), from += w, column.data(), w);
+          float* to = out + (plane * oh + y) * ow;
+          for (int64_t x = 0; x < ow; ++x) {
+            const int64_t left = x * stride[1] - padding[1], x1 = std::min(left + kernel[1], w);
+            float best = column[static_cast<size_t>(std::max<int64_t>(left, 0))];
+            for (int64_t j = std::max<int64_t>(left, 0) + 1; j < x1; ++j) {
+              const float v = column[static_cast<size_t>(j)];
+              if (v > best || v != v) best = v;
+            }
+            to[x] = best;
+          }
+        }
+    });
+  }
   // Calls row(plane, out, y0, y1, x0, x1): the pixels [y0,y1) x [x0,x1) of the plane under output number `out`.
   template <class F>
   void each(const F& f) const {
@@ -41,19 +65,25 @@ Tensor max_pool2d(const Tensor& in, std::array<int64_t, 2> kernel, std::array<in
   const Pool p("max_pool2d", in, kernel, stride, padding);
   const Tensor x = ops::input(in);
   Tensor y = Tensor::empty(p.out(x));
-  auto at = std::make_shared<std::vector<int64_t>>(tracked({&x}) ? static_cast<size_t>(y.numel()) : 0);
-  p.each([&](int64_t plane, int64_t out, int64_t y0, int64_t y1, int64_t x0, int64_t x1) {
-    const float* from = x.data<float>() + plane * p.h * p.w;
+  if (!tracked({&x})) {
+    p.largest(x.data<float>(), y.data<float>());
+    return y;
+  }
+  auto at = std::make_shared<std::vector<int64_t>>(static_cast<size_t>(y.numel()));
+  p.each([&, in = x.data<float>(), result = y.data<float>()](int64_t plane, int64_t out, int64_t y0, int64_t y1, int64_t x0, int64_t x1) {
+    const float* from = in + plane * p.h * p.w;
     int64_t best = y0 * p.w + x0;
     for (int64_t i = y0; i < y1; ++i)
       for (int64_t j = x0; j < x1; ++j)
         if (from[i * p.w + j] > from[best] || from[i * p.w + j] != from[i * p.w + j]) best = i * p.w + j;
-    y.data<float>()[out] = from[best];
-    if (!at->empty()) (*at)[static_cast<size_t>(out)] = plane * p.h * p.w + best;
+    result[out] = from[best];
+    (*at)[static_cast<size_t>(out)] = plane * p.h * p.w + best;
   });
   return record(y, {x}, [at, shape = x.shape()](const Tensor& g) {
     Tensor dx = Tensor::zeros(shape);
-    for (size_t i = 0; i < at->size(); ++i) dx.data<float>()[(*at)[i]] += g.data<float>()[i];
+    float* to = dx.data<float>();
+    const float* from = g.data<float>();
+    for (size_t i = 0; i < at->size(); ++i) to[(*at)[i]] += from[i];
     return Grads{dx};
   });
 }
@@ -63,17 +93,17 @@ Tensor avg_pool2d(const Tensor& in, std::array<int64_t, 2> kernel, std::array<in
   const Tensor x = ops::input(in);
   Tensor y = Tensor::empty(p.out(x));
   const float share = 1 / static_cast<float>(kernel[0] * kernel[1]);
-  p.each([&](int64_t plane, int64_t out, int64_t y0, int64_t y1, int64_t x0, int64_t x1) {
+  p.each([&, in = x.data<float>(), result = y.data<float>()](int64_t plane, int64_t out, int64_t y0, int64_t y1, int64_t x0, int64_t x1) {
     float total = 0;
     for (int64_t i = y0; i < y1; ++i)
-      for (int64_t j = x0; j < x1; ++j) total += x.data<float>()[(plane * p.h + i) * p.w + j];
-    y.data<float>()[out] = total * share;
+      for (int64_t j = x0; j < x1; ++j) total += in[(plane * p.h + i) * p.w + j];
+    result[out] = total * share;
   });
   return record(y, {x}, [p, share, shape = x.shape()](const Tensor& g) {
     Tensor dx = Tensor::zeros(shape);
-    p.each([&](int64_t plane, int64_t out, int64_t y0, int64_t y1, int64_t x0, int64_t x1) {
+    p.each([&, to = dx.data<float>(), from = g.data<float>()](int64_t plane, int64_t out, int64_t y0, int64_t y1, int64_t x0, int64_t x1) {
       for (int64_t i = y0; i < y1; ++i)
-        for (int64_t j = x0; j < x1; ++j) dx.data<float>()[(plane * p.h + i) * p.w + j] += g.data<float>()[out] * share;
+        for (int64_t j = x0; j < x1; ++j) to[(plane * p.h + i) * p.w + j] += from[out] * share;
     });
     return Grads{dx};
   });

@@ -1,4 +1,5 @@
 // Views: they change shape and strides only. Each backward pass puts the gradient back where the elements came from.
+#include <algorithm>
 #include <cstring>
 
 #include "ops/internal.h"
@@ -8,6 +9,32 @@
 namespace mynah {
 namespace {
 
+// Copies x, whose dimension d has stride 1 and whose last has not, in blocks: 16 elements along d, a cache line of x, times 8 of the last.
+template <class T>
+void copy_turned(const Tensor& x, int d, T* out) {
+  constexpr int64_t kAcross = 16, kAlong = 8;
+  const int r = x.rank();
+  const Shape strides = contiguous_strides(x.shape());
+  const int64_t inner = x.size(-1), step = x.stride(-1), count = x.size(d), blocks = (count + kAcross - 1) / kAcross;
+  parallel_for(x.numel() / (inner * count) * blocks, ops::row_grain(inner * kAcross), [&, all = x.data<T>()](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      const T* from = all;
+      T* to = out;
+      int64_t rest = block / blocks;
+      for (int e = r - 2; e >= 0; --e) {
+        if (e == d) continue;
+        from += rest % x.size(e) * x.stride(e);
+        to += rest % x.size(e) * strides[e];
+        rest /= x.size(e);
+      }
+      const int64_t first = block % blocks * kAcross, last = std::min(first + kAcross, count);
+      for (int64_t j = 0; j < inner; j += kAlong)
+        for (int64_t i = first, stop = std::min(j + kAlong, inner); i < last; ++i)
+          for (int64_t k = j; k < stop; ++k) to[i * strides[d] + k] = from[i + k * step];
+    }
+  });
+}
+
 // Copies a strided tensor to row-major order, for elements of one size.
 template <class T>
 void copy_strided(const Tensor& x, T* out) {
@@ -16,6 +43,9 @@ void copy_strided(const Tensor& x, T* out) {
     *out = *x.data<T>();
     return;
   }
+  if (x.stride(-1) != 1 && x.numel() > 0)
+    for (int d = r - 2; d >= 0; --d)
+      if (x.stride(d) == 1 && x.size(d) > 1) return copy_turned(x, d, out);
   const int64_t inner = x.size(-1), step = x.stride(-1), outer = inner ? x.numel() / inner : 0;
   parallel_for(outer, ops::row_grain(inner), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {

@@ -370,6 +370,24 @@ TEST_P(Rows, BinaryAndScalars) {
   EXPECT_EQ(y[2], 2.0f);
 }
 
+TEST_P(Rows, WhatStandsAroundConvolutions) {
+  for (int64_t n : {1, 15, 16, 33}) {
+    const Floats x = random_floats(n, 65), more = random_floats(n, 66);
+    for (const bool added : {false, true})
+      for (const bool relu : {false, true}) {
+        Floats y = x;
+        rows().shift(added ? more.data() : nullptr, 0.25f, relu, y.data(), n);
+        for (int64_t i = 0; i < n; ++i) {
+          const float sum = x[i] + 0.25f + (added ? more[i] : 0.0f);
+          EXPECT_EQ(y[i], relu ? std::max(sum, 0.0f) : sum);
+        }
+      }
+    Floats y(n);
+    rows().leaky_relu(0.1f, x.data(), y.data(), n);
+    for (int64_t i = 0; i < n; ++i) EXPECT_EQ(y[i], std::max(x[i], x[i] * 0.1f));
+  }
+}
+
 TEST_P(Rows, SumsAndSearches) {
   for (int64_t n : {1, 15, 16, 17, 100, 4096, 10001}) {
     const Floats x = random_floats(n, 71), y = random_floats(n, 72);
