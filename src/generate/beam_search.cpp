@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 
 #include "base/thread_pool.h"
 #include "kernels/rows.h"
@@ -45,9 +46,14 @@ class Search {
   }
   void choose() { candidates_ = run_.config.do_sample ? best<true>() : best<false>(); }
   void advance() {
-    if (run_.log_probabilities)
-      for (Candidate& c : candidates_)
-        c.log_probability = beams_[static_cast<size_t>(c.parent)].log_probability + log_probability(run_.config, rows_[static_cast<size_t>(c.parent)], c.token);
+    if (run_.log_probabilities) {
+      std::vector<std::optional<LogProbabilities>> of_parent(beams_.size());
+      for (Candidate& c : candidates_) {
+        const auto parent = static_cast<size_t>(c.parent);
+        if (!of_parent[parent]) of_parent[parent].emplace(run_.config, rows_[parent]);
+        c.log_probability = beams_[parent].log_probability + of_parent[parent]->of(c.token);
+      }
+    }
     bool all_end = true;
     for (Candidate& c : candidates_) {
       c.ends = hits(c);

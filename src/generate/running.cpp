@@ -111,20 +111,21 @@ void score(Run& run, const Running& s, std::span<float> scores, std::span<const 
   if (run.config.output_scores) run.record.put(&run.record.scores, s.generated(), s.row, scores);
 }
 
-double log_probability(const GenerationConfig& config, std::span<const float> scores, int32_t token) {
-  const double scale = config.do_sample ? static_cast<double>(config.temperature) : 1;
-  const double best = static_cast<double>(kernels::rows().max(scores.data(), static_cast<int64_t>(scores.size())));
-  double sum = 0;
-  for (const float s : scores)
-    if (s != kNever) sum += std::exp(static_cast<double>(static_cast<float>((static_cast<double>(s) - best) * scale)));
-  return (static_cast<double>(scores[static_cast<size_t>(token)]) - best) * scale - std::log(sum);
+LogProbabilities::LogProbabilities(const GenerationConfig& config, std::span<const float> scores) : scores_(scores), scale_(config.do_sample ? config.temperature : 1) {
+  std::vector<float> scaled;
+  if (scale_ != 1) {
+    scaled.resize(scores.size());
+    kernels::rows().scale(scale_, scores.data(), scaled.data(), static_cast<int64_t>(scores.size()));
+    scores = scaled;
+  }
+  kernels::rows().logsumexp(scores.data(), &sum_, 1, static_cast<int64_t>(scores.size()));
 }
 
 void extend(Run& run, Running& s, std::span<float> logits, std::span<const float> negative) {
   score(run, s, logits, negative);
   const int32_t next = choose(run.config, logits, s.stream, static_cast<int64_t>(s.tokens.size()));
   const bool ends = run.ends(s, next);
-  if (run.log_probabilities) s.log_probability += log_probability(run.config, logits, next);
+  if (run.log_probabilities) s.log_probability += LogProbabilities(run.config, logits).of(next);
   s.push(run, next);
   s.finished = ends || static_cast<int64_t>(s.tokens.size()) >= s.prompt->max_length || run.out_of_time();
   if (ends) s.reason = FinishReason::stop;

@@ -107,8 +107,16 @@ std::vector<Running> begin(Run& run, std::span<const Prompt> prompts, int64_t co
 Logits compute(Run& run, std::span<Running* const> sequences);
 // Lets processors and sampling's filters change `scores` (logits, or log-probabilities of beams) of a sequence.
 void score(Run& run, const Running& sequence, std::span<float> scores, std::span<const float> negative);
-// log softmax of processed scores at a token, without the temperature that sampling divided them by.
-double log_probability(const GenerationConfig& config, std::span<const float> scores, int32_t token);
+// log softmax of processed scores, without the temperature that sampling divided them by. The scores must outlive it.
+class LogProbabilities {
+ public:
+  LogProbabilities(const GenerationConfig& config, std::span<const float> scores);
+  double of(int32_t token) const { return static_cast<double>(scores_[static_cast<size_t>(token)]) * static_cast<double>(scale_) - static_cast<double>(sum_); }
+
+ private:
+  std::span<const float> scores_;
+  float scale_, sum_ = 0;  // of exponentials, their log
+};
 // Chooses the next token from its logits (which are changed) and notes whether it ends the sequence.
 void extend(Run& run, Running& sequence, std::span<float> logits, std::span<const float> negative);
 // Greedy decoding or sampling to the end: config.num_return_sequences finished sequences for each prompt.
