@@ -12,17 +12,17 @@
 
 namespace mynah::app {
 
-void add_dtype_option(cli::App& command, Precision& precision) {
+void add_dtype_option(cli::App& command, Precision& precision, const std::string& name, const std::string& what) {
   static const std::map<std::string, Precision> kTypes = {{"f32", Precision::f32}, {"bf16", Precision::bf16}, {"int8", Precision::int8}, {"stored", Precision::stored}};
   command
       .add_option_function(
-          "--dtype",
-          [&precision](const std::string& text) {
+          name,
+          [&precision, name](const std::string& text) {
             const auto type = kTypes.find(text);
-            if (type == kTypes.end()) fail(ErrorCode::usage, "--dtype: \"{}\", expected f32, bf16, int8 or stored", text);
+            if (type == kTypes.end()) fail(ErrorCode::usage, "{}: \"{}\", expected f32, bf16, int8 or stored", name, text);
             precision = type->second;
           },
-          "what is computed in: f32, bf16, int8 (weights and activations), or stored: as the file holds the weights")
+          what + " in: f32, bf16, int8 (weights and activations), or stored: as the file holds the weights")
       ->type_name("TYPE");
 }
 

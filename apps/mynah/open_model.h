@@ -9,8 +9,8 @@
 
 namespace mynah::app {
 
-// --dtype, into `precision`: f32, bf16, int8 or stored.
-void add_dtype_option(cli::App& command, Precision& precision);
+// --dtype, or another name for a model beside the main one, into `precision`: f32, bf16, int8 or stored. `what`: for help.
+void add_dtype_option(cli::App& command, Precision& precision, const std::string& name = "--dtype", const std::string& what = "what is computed");
 
 // The local path of MODEL, pulling it if it is not there (size and licence are shown first).
 std::string model_path(const std::string& model);

@@ -31,6 +31,7 @@ namespace fs = std::filesystem;
 
 struct TalkOptions {
   std::vector<std::string> sounds;
+  Precision ears_type = Precision::int8;
   std::string model = "smollm2", ears = "whisper-base", voice = "piper-joe", embedder = "minilm";
   std::string language, system, files, notes, clock, output, speaker;
   nn::VoiceSettings speech;
@@ -176,7 +177,7 @@ int run_talk(const TalkOptions& o) {
   assistant::Assistant brain(model, chat.settings(model), tools, o.system);
   TalkParts parts{tools, brain, {}, {}, o.voice_activity, 0, o.json, o.headphones};
   if (o.typed) return talk_typed(parts);
-  const Model ears = open_model(o.ears, Precision::automatic);
+  const Model ears = open_model(o.ears, o.ears_type);
   const nn::Seq2SeqLM* lm = ears.bundle().network->seq2seq_lm();
   require(ears.bundle().network->kind() == nn::HeadKind::ctc || (lm && lm->decoding()), "talk: {} holds a {}, which does not hear; whisper-base does", o.ears, ears.architecture());
   parts.hear = hearing(ears, o.language);
@@ -210,6 +211,7 @@ void add_talk(cli::App& parent, std::function<int()>& action) {
   c->add_option("sound", o->sounds, "a recording to converse with (WAV, FLAC, Ogg, MP3); without one, the microphone")->type_name("SOUND");
   c->add_option("--model", o->model, "chat model that answers (smollm2)")->type_name("MODEL");
   c->add_option("--ears", o->ears, "model that writes down what is said (whisper-base)")->type_name("MODEL");
+  add_dtype_option(*c, o->ears_type, "--ears-dtype", "what it computes (int8)");
   c->add_option("--voice", o->voice, "model that speaks (piper-joe)")->type_name("MODEL");
   c->add_flag("--no-voice", o->no_voice, "write the answers, speak nothing");
   c->add_flag("--typed", o->typed, "read lines from standard input instead of listening, and write the answers");

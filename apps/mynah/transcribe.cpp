@@ -61,6 +61,7 @@ int run_transcribe(const TranscribeOptions& o) {
       else if (live_note) fmt::print(stderr, "{}", line);
       return true;
     }, o.everywhere);
+    if (t.segments.empty()) fmt::print(stderr, "(nobody speaks in {})\n", path);
     all.push_back(tasks::transcript_json(t));
     for (const std::string& format : formats) {
       if (o.folder.empty()) {

@@ -275,7 +275,7 @@ int run_watch(const WatchOptions& o) {
     if (annotated.wanted()) annotated.add(watcher->drawn(std::move(frame.image), seen), number, frame.seconds);
     tell(false);
     return o.frames == 0 || number + 1 < o.frames;
-  });
+  }, [](const std::string& why) { fmt::print(stderr, "skipped {}\n", why); });
   if (!times.empty()) tell(true);
   annotated.finish();
   rows.finish();

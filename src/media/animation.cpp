@@ -157,14 +157,25 @@ std::vector<fs::path> pictures_in(const fs::path& folder) {
   return all;
 }
 
-void for_each_frame(const fs::path& path, double rate, const TakeFrame& take) {
+void for_each_frame(const fs::path& path, double rate, const TakeFrame& take, const std::function<void(const std::string& why)>& skipped) {
   std::error_code error;
   if (!fs::exists(path, error)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
   if (fs::is_directory(path, error)) {
     const std::vector<fs::path> pictures = pictures_in(path);
     require(!pictures.empty(), "{}: no pictures in this folder, expected .jpg, .png or .webp files", path.string());
-    for (size_t i = 0; i < pictures.size(); ++i)
-      if (!take({static_cast<double>(i) / (rate > 0 ? rate : 1), read_image(pictures[i]), pictures[i].filename().string()})) return;
+    bool any = false;
+    for (size_t i = 0; i < pictures.size(); ++i) {
+      Frame frame{static_cast<double>(i) / (rate > 0 ? rate : 1), {}, pictures[i].filename().string()};
+      try {
+        frame.image = read_image(pictures[i]);
+      } catch (const Error& e) {
+        if (!skipped || (!any && i + 1 == pictures.size())) throw;
+        skipped(e.what());
+        continue;
+      }
+      any = true;
+      if (!take(std::move(frame))) return;
+    }
     return;
   }
   Grid grid(rate);

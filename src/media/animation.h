@@ -40,8 +40,9 @@ class AnimationWriter {
 
 // The frames of a folder of pictures in the order of their names (numbers by their value; `rate` of them make a second), of an
 // animation, a video (through mynah-media), or a single picture. `rate`: frames a second that are wanted; 0: all, of a folder one a
-// second. Throws not_found, and what decoding throws; a folder without pictures is a failure.
-void for_each_frame(const std::filesystem::path& path, double rate, const TakeFrame& take);
+// second. Throws not_found, and what decoding throws; a folder without pictures is a failure. `skipped`: is told why a picture of a folder
+// cannot be read, and the others go on, unless none can.
+void for_each_frame(const std::filesystem::path& path, double rate, const TakeFrame& take, const std::function<void(const std::string& why)>& skipped = {});
 
 // The names of the pictures in a folder, in that order.
 std::vector<std::filesystem::path> pictures_in(const std::filesystem::path& folder);

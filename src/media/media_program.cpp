@@ -27,9 +27,11 @@ std::optional<std::string> program() {
   return std::nullopt;
 }
 
+constexpr std::string_view kHowToGetIt = " (Debian: apt-get install libavformat-dev libavcodec-dev libswscale-dev libswresample-dev, then build again)";
+
 std::string needed_program(const std::string& where) {
   const auto found = program();
-  if (!found) fail(ErrorCode::not_found, "{}: needs mynah-media{}", where, media_program_hint());
+  if (!found) fail(ErrorCode::not_found, "{}: can be read by mynah-media alone, which is not here{}", where, kHowToGetIt);
   return *found;
 }
 
@@ -61,7 +63,7 @@ std::string as_argument(const std::filesystem::path& path) { return std::filesys
 bool has_media_program() { return program().has_value(); }
 
 std::string media_program_hint() {
-  return has_media_program() ? "" : "; others need mynah-media (Debian: apt-get install libavformat-dev libavcodec-dev libswscale-dev libswresample-dev, then build again)";
+  return has_media_program() ? "" : fmt::format("; others need mynah-media{}", kHowToGetIt);
 }
 
 Sound program_sound(const std::filesystem::path& path, Mix mix) {

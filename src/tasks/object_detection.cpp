@@ -4,6 +4,7 @@
 
 #include "base/require.h"
 #include "media/draw.h"
+#include "media/resize.h"
 #include "nn/config.h"
 #include "tasks/candidates.h"
 #include "tasks/options.h"
@@ -77,11 +78,17 @@ std::string show_object_detection(const Json& input, const Json& result, const t
   return out;
 }
 
+constexpr int64_t kReadableSide = 320;  // pixels of the shorter side below which labels would hide what they name
+
+// Small pictures are drawn some times as large.
 media::Image draw_object_detection(media::Image picture, const Json& result) {
+  const int64_t times = std::max<int64_t>(1, kReadableSide / std::min(picture.width, picture.height)), most = std::max<int64_t>(1, 4096 / std::max(picture.width, picture.height)),
+                larger = std::min(times, most);
+  if (larger > 1) picture = media::resize(picture, picture.width * larger, picture.height * larger, media::Filter::nearest);
   const int64_t thickness = media::pen_width(picture);
   for (const Json& entry : result) {
     const Json& box = entry["box"];
-    const auto at = [&](const char* key) { return box[key].get<int64_t>(); };
+    const auto at = [&](const char* key) { return box[key].get<int64_t>() * larger; };
     const std::string& label = entry["label"].get_ref<const std::string&>();
     const media::Color color = media::color_of(label);
     media::draw_frame(picture, {at("xmin"), at("ymin"), at("xmax"), at("ymax")}, thickness, color);

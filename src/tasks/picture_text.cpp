@@ -27,7 +27,7 @@ Tensor integers(const std::vector<Encoding>& rows, std::vector<int32_t> Encoding
 
 // The text side of the model's inputs, with tokenizer arguments of the caller.
 nn::NamedTensors text_inputs(const OpenTask& task, const std::vector<std::string>& texts, const Json& more) {
-  require(task.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", task.entry->name, task.bundle().path.string());
+  require(task.bundle().tokenizer != nullptr, "{}: {} reads no texts, it comes without a tokenizer", task.entry->name, task.bundle().path.string());
   Json arguments = is_siglip(task) ? Json{{"padding", "max_length"}, {"max_length", kSiglipTokens}, {"truncation", true}} : Json{{"padding", true}};
   arguments.update(more);
   const EncodeOptions encoding = encode_options(arguments);

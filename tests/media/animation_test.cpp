@@ -87,6 +87,26 @@ TEST_F(Moving, FoldersAreReadInTheOrderOfTheirNumbers) {
   EXPECT_EQ(times, (std::vector<double>{0, 0.5, 1, 1.5, 2}));
 }
 
+TEST_F(Moving, PicturesThatCannotBeReadAreSkippedWhereThatIsAllowed) {
+  for (const char* name : {"1.png", "3.png"}) write_image(folder_ / name, plain(4, 4, 9));
+  std::ofstream(folder_ / "2.png") << "no picture";
+  std::vector<std::string> names, skipped;
+  std::vector<double> times;
+  const auto take = [&](Frame&& f) {
+    names.push_back(f.name);
+    times.push_back(f.seconds);
+    return true;
+  };
+  for_each_frame(folder_, 0, take, [&](const std::string& why) { skipped.push_back(why); });
+  EXPECT_EQ(names, (std::vector<std::string>{"1.png", "3.png"}));
+  EXPECT_EQ(times, (std::vector<double>{0, 2}));
+  ASSERT_EQ(skipped.size(), 1u);
+  EXPECT_NE(skipped[0].find("2.png"), std::string::npos);
+  EXPECT_THROW(for_each_frame(folder_, 0, take), Error);
+  for (const char* name : {"1.png", "3.png"}) fs::remove(folder_ / name);
+  EXPECT_THROW(for_each_frame(folder_, 0, take, [](const std::string&) {}), Error) << "not one could be read";
+}
+
 TEST_F(Moving, SaysWhatIsWrong) {
   EXPECT_THROW(for_each_frame(folder_ / "gone", 0, [](Frame&&) { return true; }), Error);
   EXPECT_THROW(for_each_frame(folder_, 0, [](Frame&&) { return true; }), Error);
