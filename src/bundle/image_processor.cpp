@@ -7,6 +7,7 @@
 #include "base/require.h"
 #include "media/decoders.h"
 #include "media/resize.h"
+#include "mynah/ops.h"
 #include "nn/config.h"
 
 namespace mynah::bundle {
@@ -58,6 +59,13 @@ Json defaults_of(const std::string& kind) {
     d["do_pad"] = true;
     return d;
   }
+  if (kind == "Sam") {
+    Json d = defaults({{"longest_edge", 1024}}, 2, kImagenetMean, kImagenetStd);
+    d["do_pad"] = true;
+    d["pad_size"] = square(1024);
+    return d;
+  }
+  if (kind == "Qwen2VL") return defaults({{"shortest_edge", 56 * 56}, {"longest_edge", 28 * 28 * 1280}}, 3, kClipMean, kClipStd);
   if (kind == "Yolox" || kind == "Yolo") {
     Json d = defaults(square(640), 2, kHalf, kHalf);
     d["do_normalize"] = false;
@@ -66,7 +74,7 @@ Json defaults_of(const std::string& kind) {
   }
   fail(ErrorCode::failure,
        "preprocessor_config.json: image processor \"{}\" is not known, expected ViT, DeiT, Bit, CLIP, Siglip, Blip, Segformer, ConvNext, Detr, Yolos, DPT, EfficientNet, Llava, "
-       "Idefics, VideoMAE, Donut, Yolox or Yolo", kind);
+       "Idefics, VideoMAE, Donut, Qwen2VL, Sam, Yolox or Yolo", kind);
 }
 
 // "CLIPImageProcessorFast", "ViTFeatureExtractor" -> "CLIP", "ViT"
@@ -130,6 +138,21 @@ Size by_multiples(const media::Image& image, Size to, bool keep_shape, int64_t m
     return whole > 0 ? whole : static_cast<int64_t>(std::ceil(size / static_cast<double>(multiple))) * multiple;
   };
   return {std::max<int64_t>(rounded(down * height), 1), std::max<int64_t>(rounded(across * width), 1)};
+}
+
+// Qwen2-VL's rule: sides that are multiples of `multiple`, and no fewer pixels than `least` nor more than `most`, the shape nearly kept.
+Size by_area(const media::Image& image, int64_t multiple, int64_t least, int64_t most) {
+  const auto height = static_cast<double>(image.height), width = static_cast<double>(image.width), unit = static_cast<double>(multiple);
+  require(std::max(height, width) / std::min(height, width) <= 200, "image processor: a picture of {}x{} is too narrow, expected one side at most 200 times the other", image.width, image.height);
+  Size to{static_cast<int64_t>(std::nearbyint(height / unit)) * multiple, static_cast<int64_t>(std::nearbyint(width / unit)) * multiple};
+  if (to.height * to.width > most) {
+    const double shrink = std::sqrt(height * width / static_cast<double>(most));
+    to = {static_cast<int64_t>(std::floor(height / shrink / unit)) * multiple, static_cast<int64_t>(std::floor(width / shrink / unit)) * multiple};
+  } else if (to.height * to.width < least) {
+    const double grow = std::sqrt(static_cast<double>(least) / (height * width));
+    to = {static_cast<int64_t>(std::ceil(height * grow / unit)) * multiple, static_cast<int64_t>(std::ceil(width * grow / unit)) * multiple};
+  }
+  return {std::max(to.height, multiple), std::max(to.width, multiple)};
 }
 
 media::Image center_crop(const media::Image& image, Size to) {
@@ -221,6 +244,22 @@ media::Image ImageProcessor::place(const media::Image& given) const {
   const auto filter = static_cast<media::Filter>(nn::config_int(settings_, "resample", 2, 0, 5));
   const std::string kind = settings_["kind"];
   if (kind == "Donut") return framed(given);
+  if (kind == "Sam") {
+    if (!nn::config_bool(settings_, "do_resize", true)) return given;
+    const double scale = static_cast<double>(side(size, "longest_edge")) / static_cast<double>(std::max(given.width, given.height));
+    const auto rounded = [&](int64_t edge) { return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(edge) * scale + 0.5)); };
+    return media::resize(given, rounded(given.width), rounded(given.height), filter);
+  }
+  if (kind == "Qwen2VL") {
+    const int64_t multiple = nn::config_int(settings_, "patch_size", 14, 1, 1024) * nn::config_int(settings_, "merge_size", 2, 1, 64);
+    const auto pixels = [&](const char* own, const char* edge) { return nn::config_int(settings_, own, nn::config_int(size, edge)); };
+    if (!nn::config_bool(settings_, "do_resize", true)) {
+      require(given.width % multiple == 0 && given.height % multiple == 0, "image processor: a picture of {}x{}, expected sides that {} divides", given.width, given.height, multiple);
+      return given;
+    }
+    const Size to = by_area(given, multiple, pixels("min_pixels", "shortest_edge"), pixels("max_pixels", "longest_edge"));
+    return media::resize(given, to.width, to.height, filter);
+  }
   if (letterboxes()) return media::letterboxed(given, letterbox(given), side(size, "width"), side(size, "height"));
   const media::Image image = kind == "Llava" && nn::config_bool(settings_, "do_pad", false) ? squared(given) : given;
   media::Image out = image;
@@ -247,8 +286,58 @@ media::Image ImageProcessor::place(const media::Image& given) const {
   return out;
 }
 
+ImageProcessor::Levels ImageProcessor::levels() const {
+  const bool rescale = nn::config_bool(settings_, "do_rescale", true), normalize = nn::config_bool(settings_, "do_normalize", true);
+  const double factor = rescale ? nn::config_number(settings_, "rescale_factor", 1 / 255.0) : 1;
+  // EfficientNet may shift what it scaled, and with its top divides once more.
+  const bool again = nn::config_bool(settings_, "include_top", false);
+  const float offset = rescale && nn::config_bool(settings_, "rescale_offset", false) ? 1.0f : 0.0f;
+  Levels all{};
+  for (size_t c = 0; c < 3; ++c) {
+    const auto channel = [&](const char* key) {
+      const Json& v = settings_[key];
+      require((v.is_array() && v.size() == 3 && v[c].is_number()) || v.is_number(), "preprocessor_config.json: {} is {}, expected three numbers", key, v.dump());
+      return v.is_number() ? v.get<float>() : v[c].get<float>();
+    };
+    const float mean = normalize || again ? channel("image_mean") : 0, std = normalize || again ? channel("image_std") : 1;
+    for (size_t level = 0; level < 256; ++level) {
+      float value = static_cast<float>(static_cast<double>(level) * factor) - offset;
+      if (normalize) value = (value - mean) / std;
+      all[c][level] = again ? value / std : value;
+    }
+  }
+  return all;
+}
+
+// Pictures of any size as rows of patches: those of a merge x merge neighbourhood one after another, each a still of temporal_patch_size frames.
+nn::NamedTensors ImageProcessor::patches(std::span<const media::Image> images) const {
+  const int64_t patch = nn::config_int(settings_, "patch_size", 14, 1, 1024), frames = nn::config_int(settings_, "temporal_patch_size", 2, 1, 64),
+                merge = nn::config_int(settings_, "merge_size", 2, 1, 64);
+  const Levels level = levels();
+  std::vector<int64_t> grid;
+  std::vector<Tensor> rows;
+  for (const media::Image& given : images) {
+    const media::Image image = place(given);
+    const int64_t height = image.height / patch, width = image.width / patch, plane = patch * patch;
+    grid.insert(grid.end(), {1, height, width});
+    Tensor all = Tensor::empty({height * width, 3 * frames * plane});
+    float* to = all.data<float>();
+    for (int64_t i = 0; i < height * width; ++i) {
+      const int64_t inside = i % (merge * merge), block = i / (merge * merge), blocks = width / merge;
+      const int64_t top = (block / blocks * merge + inside / merge) * patch, left = (block % blocks * merge + inside % merge) * patch;
+      for (int64_t c = 0; c < 3; ++c)
+        for (int64_t f = 0; f < frames; ++f)
+          for (int64_t p = 0; p < plane; ++p)
+            *to++ = level[static_cast<size_t>(c)][image.rgb[static_cast<size_t>(((top + p / patch) * image.width + left + p % patch) * 3 + c)]];
+    }
+    rows.push_back(all);
+  }
+  return {{"pixel_values", rows.size() == 1 ? rows[0] : cat(rows, 0)}, {"image_grid_thw", Tensor::from(std::span<const int64_t>(grid), {static_cast<int64_t>(images.size()), 3})}};
+}
+
 nn::NamedTensors ImageProcessor::operator()(std::span<const media::Image> images) const {
   require(!images.empty(), "image processor: no images");
+  if (settings_["kind"] == "Qwen2VL") return patches(images);
   std::vector<media::Image> placed;
   int64_t height = 0, width = 0;
   for (const media::Image& image : images) {
@@ -257,42 +346,44 @@ nn::NamedTensors ImageProcessor::operator()(std::span<const media::Image> images
     width = std::max(width, placed.back().width);
   }
   for (const media::Image& image : placed)
-    require(pads_ || (image.height == height && image.width == width), "image processor: images of {}x{} and {}x{} do not make one batch; give them one by one", image.width,
+    require(pads_ || settings_["kind"] == "Sam" || (image.height == height && image.width == width), "image processor: images of {}x{} and {}x{} do not make one batch; give them one by one", image.width,
             image.height, width, height);
-  const bool rescale = nn::config_bool(settings_, "do_rescale", true), normalize = nn::config_bool(settings_, "do_normalize", true);
-  const double factor = rescale ? nn::config_number(settings_, "rescale_factor", 1 / 255.0) : 1;
-  std::array<float, 3> mean{}, std{1, 1, 1};
-  // EfficientNet may shift what it scaled, and with its top divides once more.
-  const bool again = nn::config_bool(settings_, "include_top", false);
-  for (size_t c = 0; (normalize || again) && c < 3; ++c) {
-    const auto channel = [&](const char* key) {
-      const Json& v = settings_[key];
-      require((v.is_array() && v.size() == 3 && v[c].is_number()) || v.is_number(), "preprocessor_config.json: {} is {}, expected three numbers", key, v.dump());
-      return v.is_number() ? v.get<float>() : v[c].get<float>();
-    };
-    mean[c] = channel("image_mean");
-    std[c] = channel("image_std");
+  const bool fills = settings_["kind"] == "Sam" && nn::config_bool(settings_, "do_pad", true);
+  if (fills) {
+    const Json& square = settings_["pad_size"];
+    const Size to{side(square, "height"), side(square, "width")};
+    require(height <= to.height && width <= to.width, "image processor: a picture of {}x{} does not fit into pad_size {}", width, height, square.dump());
+    height = to.height;
+    width = to.width;
   }
-  const float offset = rescale && nn::config_bool(settings_, "rescale_offset", false) ? 1.0f : 0.0f;
-  const bool blue_first = settings_["kind"] == "Yolox";
+  const bool blue_first = settings_["kind"] == "Yolox", masked = pads_ && settings_["kind"] == "Detr";
+  const Levels level = levels();
   const auto count = static_cast<int64_t>(placed.size());
-  Tensor pixels = Tensor::zeros({count, 3, height, width}), mask = Tensor::zeros({count, height, width});
+  Tensor pixels = pads_ || fills ? Tensor::zeros({count, 3, height, width}) : Tensor::empty({count, 3, height, width});
+  Tensor mask = masked ? Tensor::zeros({count, height, width}) : Tensor();
   for (int64_t b = 0; b < count; ++b) {
     const media::Image& image = placed[static_cast<size_t>(b)];
-    for (int64_t y = 0; y < image.height; ++y)
-      for (int64_t x = 0; x < image.width; ++x) {
-        mask.data<float>()[(b * height + y) * width + x] = 1;
-        for (int64_t c = 0; c < 3; ++c) {
-          const auto i = static_cast<size_t>(c);
-          float value = static_cast<float>(image.rgb[static_cast<size_t>((y * image.width + x) * 3 + c)] * factor) - offset;
-          if (normalize) value = (value - mean[i]) / std[i];
-          const int64_t channel = blue_first ? 2 - c : c;
-          pixels.data<float>()[((b * 3 + channel) * height + y) * width + x] = again ? value / std[i] : value;
-        }
+    for (int64_t y = 0; y < image.height; ++y) {
+      const uint8_t* from = image.rgb.data() + y * image.width * 3;
+      for (int64_t c = 0; c < 3; ++c) {
+        const std::array<float, 256>& own = level[static_cast<size_t>(c)];
+        float* to = pixels.data<float>() + ((b * 3 + (blue_first ? 2 - c : c)) * height + y) * width;
+        for (int64_t x = 0; x < image.width; ++x) to[x] = own[from[3 * x + c]];
       }
+      if (masked) std::fill_n(mask.data<float>() + (b * height + y) * width, image.width, 1.0f);
+    }
   }
   nn::NamedTensors out{{"pixel_values", pixels}};
-  if (pads_ && settings_["kind"] == "Detr") out["pixel_mask"] = mask;
+  if (masked) out["pixel_mask"] = mask;
+  if (settings_["kind"] == "Sam") {
+    const auto sizes = [&](std::span<const media::Image> all) {
+      std::vector<int64_t> sides;
+      for (const media::Image& image : all) sides.insert(sides.end(), {image.height, image.width});
+      return Tensor::from(std::span<const int64_t>(sides), {count, 2});
+    };
+    out["original_sizes"] = sizes(images);
+    out["reshaped_input_sizes"] = sizes(placed);
+  }
   return out;
 }
 

@@ -25,14 +25,16 @@ void normalise(std::span<float> x) {
 }  // namespace
 
 SoundProcessor::SoundProcessor(const Json& config)
-    : config_(config), rate_(nn::config_int(config, "sampling_rate", 16000, 1, 768000)) {
+    : config_(config), rate_(0) {
   const std::string kind = nn::config_string(config, "feature_extractor_type", "");
+  clap_ = kind == "ClapFeatureExtractor";
+  rate_ = nn::config_int(config, "sampling_rate", clap_ ? 48000 : 16000, 1, 768000);
   whisper_ = kind == "WhisperFeatureExtractor";
   fbank_ = kind == "ASTFeatureExtractor";
   speecht5_ = kind == "SpeechT5FeatureExtractor";
-  require(whisper_ || fbank_ || speecht5_ || kind == "Wav2Vec2FeatureExtractor",
+  require(whisper_ || fbank_ || speecht5_ || clap_ || kind == "Wav2Vec2FeatureExtractor",
           "preprocessor_config.json: feature extractor \"{}\" is not known, expected that of Whisper, Wav2Vec2, "
-          "SpeechT5 or AST",
+          "SpeechT5, AST or CLAP",
           kind);
 }
 
@@ -85,6 +87,7 @@ nn::NamedTensors SoundProcessor::operator()(std::span<const media::Sound> sounds
     return {{"input_features", cat(features, 0)}};
   }
   if (fbank_) return filter_banks(heard);
+  if (clap_) return clap(std::move(heard));
   Tensor values = Tensor::zeros({count, static_cast<int64_t>(longest)}),
          mask = Tensor::zeros({count, static_cast<int64_t>(longest)});
   const bool masked = nn::config_bool(config_, "return_attention_mask", speecht5_),
@@ -101,6 +104,49 @@ nn::NamedTensors SoundProcessor::operator()(std::span<const media::Sound> sounds
   nn::NamedTensors out{{"input_values", values}};
   if (masked) out["attention_mask"] = mask;
   return out;
+}
+
+nn::NamedTensors SoundProcessor::clap(std::vector<std::vector<float>> sounds) const {
+  const int64_t mels = nn::config_int(config_, "feature_size", 64, 1, 4096), n_fft = nn::config_int(config_, "fft_window_size", 1024, 2, 1 << 20),
+                hop = nn::config_int(config_, "hop_length", 480, 1, 1 << 20), count = static_cast<int64_t>(sounds.size());
+  const auto most = static_cast<size_t>(nn::config_int(config_, "nb_max_samples", nn::config_int(config_, "max_length_s", 10, 1, 3600) * rate_));
+  const std::string cut = nn::config_string(config_, "truncation", "fusion"), fill = nn::config_string(config_, "padding", "repeatpad");
+  require(cut == "fusion" || cut == "rand_trunc", "preprocessor_config.json: truncation \"{}\" is not known, expected fusion or rand_trunc", cut);
+  const bool fuses = cut == "fusion";
+  const auto mel = [&](const std::vector<float>& samples) {
+    const std::vector<float> all = media::decibel_mel(samples, rate_, mels, n_fft, hop, nn::config_number(config_, "frequency_min", 0), nn::config_number(config_, "frequency_max", 14000),
+                                                      fuses ? media::MelScale::htk : media::MelScale::slaney);
+    return Tensor::from(std::span<const float>(all), {1, 1, static_cast<int64_t>(all.size()) / mels, mels});
+  };
+  std::vector<Tensor> features;
+  std::vector<int64_t> longer;
+  for (std::vector<float>& one : sounds) {
+    const bool is_longer = one.size() > most;
+    if (is_longer && !fuses) one.resize(most);
+    if (!is_longer) {
+      const size_t own = one.size(), times = most / own + (fill == "repeat" ? 1 : 0);
+      for (size_t i = 1; (fill == "repeat" || fill == "repeatpad") && i < times; ++i) one.insert(one.end(), one.begin(), one.begin() + static_cast<long>(own));
+      one.resize(most);
+    }
+    const Tensor all = mel(one);
+    const int64_t frames = all.size(2), room = static_cast<int64_t>(most) / hop + 1;
+    if (!fuses) {
+      features.push_back(all);
+      longer.push_back(is_longer);
+    } else if (frames <= room) {
+      features.push_back(cat({all, all, all, all}, 1));
+      longer.push_back(0);
+    } else {
+      // The whole made small, and of each third of the places where a stretch may begin the one in its middle.
+      std::vector<Tensor> parts{interpolate(all, room, mels, Interpolation::bilinear)};
+      for (int64_t third = 0; third < 3; ++third) parts.push_back(narrow(all, 2, (frames - room) * (2 * third + 1) / 6, room));
+      features.push_back(cat(parts, 1));
+      longer.push_back(1);
+    }
+  }
+  // Of sounds that all are short the reference calls one longer, chosen at random.
+  if (fuses && std::find(longer.begin(), longer.end(), 1) == longer.end()) longer.front() = 1;
+  return {{"input_features", features.size() == 1 ? features[0] : cat(features, 0)}, {"is_longer", Tensor::from(std::span<const int64_t>(longer), {count, 1})}};
 }
 
 // [B, max_length, num_mel_bins]: cut or filled with zeros, then shifted by the config's mean and divided by twice its

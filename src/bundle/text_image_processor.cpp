@@ -29,6 +29,7 @@ std::string class_of(const fs::path& folder) {
   return type == "llava"     ? "LlavaProcessor"
          : type == "idefics" ? "IdeficsProcessor"
          : type == "blip"    ? "BlipProcessor"
+         : type == "qwen2_vl" ? "Qwen2VLProcessor"
                              : "";
 }
 
@@ -36,6 +37,7 @@ TextImageProcessor::Kind kind_of(const fs::path& folder) {
   const std::string name = class_of(folder);
   if (name == "LlavaProcessor") return TextImageProcessor::Kind::llava;
   if (name == "IdeficsProcessor") return TextImageProcessor::Kind::idefics;
+  if (name == "Qwen2VLProcessor") return TextImageProcessor::Kind::qwen2_vl;
   return name == "BlipProcessor" ? TextImageProcessor::Kind::blip : TextImageProcessor::Kind::plain;
 }
 
@@ -66,6 +68,11 @@ TextImageProcessor::TextImageProcessor(const fs::path& folder, std::shared_ptr<c
       tokenizer_(std::move(tokenizer)),
       image_processor_(processor_settings(folder, "image_processor", "pictures")) {
   if (kind_ == Kind::idefics) image_token_ = "<image>";
+  if (kind_ == Kind::qwen2_vl) {
+    image_token_ = nn::config_string(file_of(folder, "tokenizer_config.json"), "image_token", "<|image_pad|>");
+    const int64_t merge = nn::config_int(processor_settings(folder, "image_processor", "pictures"), "merge_size", 2);
+    patches_of_token_ = merge * merge;
+  }
   if (kind_ != Kind::llava) return;
   const Json own = file_of(folder, "processor_config.json"), model = file_of(folder, "config.json");
   image_token_ = nn::config_string(own, "image_token", "<image>");
@@ -79,6 +86,11 @@ TextImageProcessor::TextImageProcessor(const fs::path& folder, std::shared_ptr<c
       nn::config_string(own, "vision_feature_select_strategy",
                         complete ? "" : nn::config_string(model, "vision_feature_select_strategy", "default"));
   if (strategy == "default") --more_tokens_;
+}
+
+std::string TextImageProcessor::image_before_text() const {
+  if (kind_ == Kind::idefics || image_token_.empty()) return image_token_;
+  return kind_ == Kind::qwen2_vl ? "<|vision_start|>" + image_token_ + "<|vision_end|>" : image_token_ + "\n";
 }
 
 nn::NamedTensors TextImageProcessor::tokenize(const std::vector<std::string>& texts, bool special) const {
@@ -111,9 +123,24 @@ nn::NamedTensors TextImageProcessor::operator()(const std::vector<std::string>& 
           times(image_token_, (pixels.size(2) / patch_size_) * (pixels.size(3) / patch_size_) + more_tokens_);
       for (std::string& text : expanded) replace_all(&text, image_token_, patches);
     }
+    if (kind_ == Kind::qwen2_vl) spread(&expanded, out.at("image_grid_thw"));
   }
   out.merge(tokenize(expanded, special));
   return out;
+}
+
+// Each picture's token as many times as its patches make embeddings.
+void TextImageProcessor::spread(std::vector<std::string>* texts, const Tensor& grid) const {
+  int64_t picture = 0;
+  for (std::string& text : *texts)
+    for (size_t at = 0; (at = text.find(image_token_, at)) != std::string::npos; ++picture) {
+      require(picture < grid.size(0), "processor: the texts name more pictures than the {} given", grid.size(0));
+      const int64_t* sides = grid.data<int64_t>() + 3 * picture;
+      const std::string all = times(image_token_, sides[0] * sides[1] * sides[2] / patches_of_token_);
+      text.replace(at, image_token_.size(), all);
+      at += all.size();
+    }
+  require(picture == grid.size(0), "processor: the texts name {} pictures, {} are given", picture, grid.size(0));
 }
 
 nn::NamedTensors TextImageProcessor::interleaved(std::vector<std::string> texts,

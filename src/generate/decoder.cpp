@@ -20,6 +20,13 @@ int64_t source_at(const PromptMedia& media, int64_t first, int64_t count, std::s
 }
 
 void append_media(const PromptMedia& media, int64_t first, int64_t count, nn::TokenBatch* batch, std::vector<Tensor>* rows) {
+  if (!media.axes.empty()) {
+    batch->complete_axes();
+    for (int64_t i = first; i < first + count; ++i) {
+      const auto behind = static_cast<int32_t>(i) + media.axes_shift;
+      batch->axes.push_back(i < static_cast<int64_t>(media.axes.size()) ? media.axes[static_cast<size_t>(i)] : std::array<int32_t, 3>{behind, behind, behind});
+    }
+  }
   const auto begin = std::lower_bound(media.places.begin(), media.places.end(), first), end = std::lower_bound(begin, media.places.end(), first + count);
   if (begin == end) return;
   const auto row = static_cast<int64_t>(batch->ids.size());
@@ -70,6 +77,7 @@ Tensor Decoder::compute(std::span<const Piece> pieces) {
   for (size_t next = 0; next < pieces.size();) {
     batch_.ids.clear();
     batch_.positions.clear();
+    batch_.axes.clear();
     batch_.lengths.clear();
     batch_.caches.clear();
     batch_.reach.clear();
@@ -91,6 +99,7 @@ Tensor Decoder::compute(std::span<const Piece> pieces) {
       done = 0;
     }
     if (!media_.empty()) batch_.media = media_.size() == 1 ? media_[0] : cat(media_, 0);
+    if (!batch_.axes.empty()) batch_.complete_axes();
     const Tensor hidden = lm_.body(batch_, nullptr);
     if (wanted_.empty()) continue;
     logits.push_back(lm_.head(wanted_.size() == batch_.ids.size() ? hidden : index_rows(hidden, wanted_)));

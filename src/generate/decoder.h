@@ -14,6 +14,8 @@ namespace mynah::generation {
 struct PromptMedia {
   Tensor rows;                  // embeddings [M, C] in place of the tokens `places`, ascending
   std::vector<int64_t> places;
+  std::vector<std::array<int32_t, 3>> axes;  // TokenBatch::axes of the tokens; empty: the model has none
+  int32_t axes_shift = 0;                    // of all three for what follows the prompt, to a token's number
   // From token `first` on the decoder attends to these keys and values; ascending. Empty: to none ever.
   struct Source {
     int64_t first = 0;

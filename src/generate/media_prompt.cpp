@@ -131,6 +131,10 @@ std::vector<Prompt> media_prompts(const nn::CausalLM& lm, int64_t count, Rows id
       if (mask[b][t]) seen.push_back(at);
     }
     if (!rows.empty()) own->rows = index_rows(batch.media, rows);
+    if (!batch.axes.empty() && !rows.empty()) {
+      for (const int64_t at : seen) own->axes.push_back(batch.axes[static_cast<size_t>(at)]);
+      own->axes_shift = batch.axes_end[b] - static_cast<int32_t>(seen.size());
+    }
     std::vector<int32_t> digests;
     if (batch.memory.defined()) own->sources = sources_of(lm, batch, b, seen, &digests);
     own->keys = keys_of(p, *own, digests);

@@ -70,8 +70,7 @@ GenerateInputs picture_prompt(const Model& model, std::string text, std::span<co
   const std::string& sign = processor.image_token();
   if (!sign.empty() && count_of(text, sign) == 0) {
     std::string before;
-    for (size_t i = 0; i < pictures.size(); ++i)
-      before += sign + (processor.kind() == bundle::TextImageProcessor::Kind::idefics ? "" : "\n");
+    for (size_t i = 0; i < pictures.size(); ++i) before += processor.image_before_text();
     text = before + text;
   }
   return processed(model, processor, text, pictures, true);

@@ -78,13 +78,13 @@ std::vector<Prompt> decoder_prompts(const GenerateInputs& in, size_t count, cons
   return out;
 }
 
-// The decoder's prompt of each row; the start token goes first, unless one of the given rows has it there.
+// The decoder's prompt of each row; the start token goes first, unless one of the given rows has it there or the family's prompts name their task.
 Rows decoder_starts(const GenerateInputs& in, size_t count, const nn::Seq2SeqLM& lm, const GenerationConfig& c) {
   const int32_t start = generation::decoder_start(lm, c);
   if (in.decoder_input_ids.empty()) return Rows(count, {start});
   check_rows(in.decoder_input_ids, "decoder_input_ids", count, lm.vocabulary_size());
   Rows rows = in.decoder_input_ids;
-  if (std::none_of(rows.begin(), rows.end(), [&](const auto& row) { return row[0] == start; }))
+  if (lm.starts_prompts() && std::none_of(rows.begin(), rows.end(), [&](const auto& row) { return row[0] == start; }))
     for (auto& row : rows) row.insert(row.begin(), start);
   return rows;
 }

@@ -379,6 +379,7 @@ bool Scheduler::State::step() {
   std::vector<Part> parts;
   batch.ids.clear();
   batch.positions.clear();
+  batch.axes.clear();
   batch.lengths.clear();
   batch.caches.clear();
   batch.reach.clear();
@@ -437,6 +438,7 @@ bool Scheduler::State::step() {
   if (!media_rows.empty()) batch.media = media_rows.size() == 1 ? media_rows[0] : cat(media_rows, 0);
 
   const auto before = Clock::now();
+  if (!batch.axes.empty()) batch.complete_axes();
   const Tensor hidden = lm.body(batch, nullptr);
   std::vector<int64_t> wanted;
   std::vector<std::pair<Sequence*, int64_t>> scored;  // rows of prompts whose scores were asked for: their target's index

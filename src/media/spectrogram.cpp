@@ -99,25 +99,30 @@ double to_hz(double mel) { return mel < 15 ? 200 * mel / 3 : 1000 * std::exp((me
 
 }  // namespace
 
-std::vector<std::vector<double>> mel_filters(int64_t bins, int64_t mels, double low, double high, int64_t rate) {
+std::vector<std::vector<double>> mel_filters(int64_t bins, int64_t mels, double low, double high, int64_t rate, MelScale scale) {
   require(bins > 1 && mels > 0, "mel filters: {} of {} bins", mels, bins);
+  const bool slaney = scale == MelScale::slaney;
+  const auto to_mel = [&](double hz) { return slaney ? to_slaney_mel(hz) : 2595 * std::log10(1 + hz / 700); };
+  const auto from_mel = [&](double mel) { return slaney ? to_hz(mel) : 700 * (std::pow(10, mel / 2595) - 1); };
   std::vector<double> edges;
-  for (int64_t i = 0; i < mels + 2; ++i) edges.push_back(to_hz(to_slaney_mel(low) + (to_slaney_mel(high) - to_slaney_mel(low)) * static_cast<double>(i) / static_cast<double>(mels + 1)));
+  for (int64_t i = 0; i < mels + 2; ++i) edges.push_back(from_mel(to_mel(low) + (to_mel(high) - to_mel(low)) * static_cast<double>(i) / static_cast<double>(mels + 1)));
   std::vector<std::vector<double>> filters(static_cast<size_t>(mels), std::vector<double>(static_cast<size_t>(bins)));
   for (size_t m = 0; m < filters.size(); ++m)
     for (int64_t b = 0; b < bins; ++b) {
       const double hz = static_cast<double>(rate / 2) * static_cast<double>(b) / static_cast<double>(bins - 1);
       const double up = (hz - edges[m]) / (edges[m + 1] - edges[m]), down = (edges[m + 2] - hz) / (edges[m + 2] - edges[m + 1]);
-      filters[m][static_cast<size_t>(b)] = std::max(0.0, std::min(up, down)) * 2 / (edges[m + 2] - edges[m]);
+      filters[m][static_cast<size_t>(b)] = std::max(0.0, std::min(up, down)) * (slaney ? 2 / (edges[m + 2] - edges[m]) : 1);
     }
   return filters;
 }
 
-std::vector<float> log_mel(std::span<const float> samples, int64_t rate, int64_t mels, int64_t n_fft, int64_t hop) {
+namespace {
+
+// Power of Hann windows of n_fft samples around every hop-th one, ends reflected, through the filters: put(frame, filter, power).
+template <class Put>
+void mel_powers(std::span<const float> samples, const std::vector<std::vector<double>>& filters, int64_t n_fft, int64_t hop, int64_t frames, const Put& put) {
   const auto n = static_cast<int64_t>(samples.size());
-  const int64_t half = n_fft / 2, bins = half + 1, frames = hop > 0 ? n / hop : 0;
-  require(n_fft > 1 && hop > 0 && n > half, "log-mel: {} samples, expected more than {}", n, half);
-  const auto filters = mel_filters(bins, mels, 0, 8000, rate);
+  const int64_t half = n_fft / 2, bins = half + 1;
   // Each filter is a triangle over few of the bins.
   std::vector<std::pair<int64_t, int64_t>> spans;
   for (const auto& filter : filters) {
@@ -127,7 +132,6 @@ std::vector<float> log_mel(std::span<const float> samples, int64_t rate, int64_t
   }
   std::vector<double> window(static_cast<size_t>(n_fft));
   for (int64_t i = 0; i < n_fft; ++i) window[static_cast<size_t>(i)] = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * static_cast<double>(i) / static_cast<double>(n_fft));
-  std::vector<float> out(static_cast<size_t>(mels * frames));
   parallel_for(frames, 64, [&](int64_t t, int64_t end) {
     RealFft fft(n_fft);
     std::vector<double> frame(static_cast<size_t>(n_fft));
@@ -145,14 +149,35 @@ std::vector<float> log_mel(std::span<const float> samples, int64_t rate, int64_t
       }
       if (!silent) fft.forward(frame.data(), spectrum.data());
       for (int64_t b = 0; b < bins; ++b) power[static_cast<size_t>(b)] = silent ? 0 : std::norm(spectrum[static_cast<size_t>(b)]);
-      for (int64_t m = 0; m < mels; ++m) {
-        const auto [first, last] = spans[static_cast<size_t>(m)];
+      for (size_t m = 0; m < filters.size(); ++m) {
+        const auto [first, last] = spans[m];
         double total = 0;
-        for (int64_t b = first; b < last; ++b) total += filters[static_cast<size_t>(m)][static_cast<size_t>(b)] * power[static_cast<size_t>(b)];
-        out[static_cast<size_t>(m * frames + t)] = static_cast<float>(std::log10(std::max(total, 1e-10)));
+        for (int64_t b = first; b < last; ++b) total += filters[m][static_cast<size_t>(b)] * power[static_cast<size_t>(b)];
+        put(t, static_cast<int64_t>(m), total);
       }
     }
   });
+}
+
+}  // namespace
+
+std::vector<float> decibel_mel(std::span<const float> samples, int64_t rate, int64_t mels, int64_t n_fft, int64_t hop, double low, double high, MelScale scale) {
+  const auto n = static_cast<int64_t>(samples.size());
+  require(n_fft > 1 && hop > 0 && n > n_fft / 2, "log-mel: {} samples, expected more than {}", n, n_fft / 2);
+  const int64_t frames = n / hop + 1;
+  std::vector<float> out(static_cast<size_t>(mels * frames));
+  mel_powers(samples, mel_filters(n_fft / 2 + 1, mels, low, high, rate, scale), n_fft, hop, frames,
+             [&](int64_t t, int64_t m, double power) { out[static_cast<size_t>(t * mels + m)] = static_cast<float>(10 * std::log10(std::max(power, 1e-10))); });
+  return out;
+}
+
+std::vector<float> log_mel(std::span<const float> samples, int64_t rate, int64_t mels, int64_t n_fft, int64_t hop) {
+  const auto n = static_cast<int64_t>(samples.size());
+  const int64_t frames = hop > 0 ? n / hop : 0;
+  require(n_fft > 1 && hop > 0 && n > n_fft / 2, "log-mel: {} samples, expected more than {}", n, n_fft / 2);
+  std::vector<float> out(static_cast<size_t>(mels * frames));
+  mel_powers(samples, mel_filters(n_fft / 2 + 1, mels, 0, 8000, rate), n_fft, hop, frames,
+             [&](int64_t t, int64_t m, double power) { out[static_cast<size_t>(m * frames + t)] = static_cast<float>(std::log10(std::max(power, 1e-10))); });
   const float floor = *std::max_element(out.begin(), out.end()) - 8;
   for (float& x : out) x = (std::max(x, floor) + 4) / 4;
   return out;

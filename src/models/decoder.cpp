@@ -155,7 +155,8 @@ Tensor Decoder::body(const nn::TokenBatch& batch, std::vector<Tensor>* states) c
   Tensor x = embed(batch);
   const auto tables = std::make_shared<DecoderTables>();
   tables->slopes = slope_bias(c_, batch);
-  for (const nn::Rope& r : c_.ropes) tables->turns.push_back(r.tables(batch.positions, batch.lengths, batch.reach));
+  for (const nn::Rope& r : c_.ropes)
+    tables->turns.push_back(c_.axis_sections.empty() || batch.axes.empty() ? r.tables(batch.positions, batch.lengths, batch.reach) : r.tables(batch.axes, c_.axis_sections));
   for (const Layer& layer : layers_) {
     if (states) states->push_back(x);
     if (nn::skips_layer(c_.layer_dropout)) continue;

@@ -80,6 +80,7 @@ struct DecoderConfig {
   std::vector<nn::Rope> ropes;            // none: positions come from a table or from slopes
   std::vector<int> rope_of_layer;         // index into ropes, -1 for no rotation; empty: the first everywhere
   bool reads_anew = false;                // PositionSwitch::anew
+  std::vector<int64_t> axis_sections;     // how many frequencies turn by TokenBatch's first axis, the second, the third; empty: all by positions
   bool interleaved_rope = false;          // neighbouring elements turn together, not those half a head apart
   int64_t position_rows = 0, position_offset = 0;        // of the table of positions
   bool positions_skip_padding = false;    // positions count what the mask shows (hidden tokens have -1)

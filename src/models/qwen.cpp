@@ -4,6 +4,7 @@
 
 #include "base/require.h"
 #include "models/decoder_gguf.h"
+#include "models/qwen.h"
 #include "mynah/json.h"
 #include "nn/config.h"
 
@@ -13,19 +14,13 @@ namespace {
 constexpr DecoderDefaults kQwen2{151936, 4096, 22016, 32, 32, 32, 0, 32768}, kQwen3{151936, 4096, 22016, 32, 32, 32, 128, 32768},
     kQwen3Moe{151936, 2048, 6144, 24, 32, 4, 0, 32768};
 
-bool slides(const Json& json, int64_t layer) {
+bool qwen_slides(const Json& json, int64_t layer) {
   return nn::config_bool(json, "use_sliding_window", false) && config_limit(json, "sliding_window", 4096) > 0 &&
          layer >= nn::config_int(json, "max_window_layers", 28, 0);
 }
 int64_t window_of(const Json& json) { return nn::config_bool(json, "use_sliding_window", false) ? config_limit(json, "sliding_window", 4096) : 0; }
 
-DecoderConfig qwen2(const Json& json) {
-  DecoderConfig c(json, kQwen2);
-  c.names.base = decoder_base(json);
-  c.qkv_bias = true;
-  c.windows = layer_windows(json, c.num_hidden_layers, window_of(json), slides);
-  return c;
-}
+DecoderConfig qwen2(const Json& json) { return qwen2_config(json, kQwen2); }
 
 DecoderConfig qwen3_attention(const Json& json, const DecoderDefaults& defaults) {
   DecoderConfig c(json, defaults);
@@ -37,7 +32,7 @@ DecoderConfig qwen3_attention(const Json& json, const DecoderDefaults& defaults)
 
 DecoderConfig qwen3(const Json& json) {
   DecoderConfig c = qwen3_attention(json, kQwen3);
-  c.windows = layer_windows(json, c.num_hidden_layers, window_of(json), slides);
+  c.windows = layer_windows(json, c.num_hidden_layers, window_of(json), qwen_slides);
   return c;
 }
 
@@ -100,6 +95,14 @@ std::span<const GgufRule> qwen_rules(const Json&) {
 }
 
 }  // namespace
+
+DecoderConfig qwen2_config(const Json& json, const DecoderDefaults& defaults) {
+  DecoderConfig c(json, defaults);
+  c.names.base = decoder_base(json);
+  c.qkv_bias = true;
+  c.windows = layer_windows(json, c.num_hidden_layers, window_of(json), qwen_slides);
+  return c;
+}
 
 extern const ModelEntry model_qwen2{
     "qwen2",

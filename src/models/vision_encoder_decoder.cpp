@@ -32,12 +32,15 @@ class VisionEncoderDecoder : public nn::Seq2SeqLM {
         decoder_(make_text_model(config_part(json, "decoder", "gpt2"), w / "decoder")) {
     const Json encoder = config_part(json, "encoder", "vit"), decoder = config_part(json, "decoder", "gpt2");
     const int64_t from = width_of(encoder), to = width_of(decoder);
+    donut_ = encoder.value("model_type", "").find("donut") != std::string::npos;
     const bool own_width =
         decoder.contains("cross_attention_hidden_size") && !decoder["cross_attention_hidden_size"].is_null();
     if (from != to && !own_width) projection_ = nn::Linear(w, "enc_to_dec_proj", from, to);
   }
 
   std::string_view medium() const override { return "pixel_values"; }
+  // Donut's prompts begin with a token for what is to be done.
+  bool starts_prompts() const override { return !donut_; }
   // pixel_values [B,3,H,W] and interpolate_pos_encoding
   nn::Encoded encode_media(const NamedTensors& media, std::vector<Tensor>* states) const override {
     NamedTensors out = encoder_->forward(media, {states != nullptr});
@@ -91,6 +94,7 @@ class VisionEncoderDecoder : public nn::Seq2SeqLM {
 
   std::unique_ptr<nn::Model> encoder_, decoder_;
   nn::Linear projection_;
+  bool donut_ = false;
 };
 
 std::unique_ptr<nn::Model> make_vision_encoder_decoder(const Json& config, const Weights& w) {

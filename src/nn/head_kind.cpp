@@ -17,6 +17,7 @@ HeadKind head_kind(const Json& config) {
       {"LlavaForConditionalGeneration", HeadKind::image_text},
       {"Idefics3ForConditionalGeneration", HeadKind::image_text},
       {"SmolVLMForConditionalGeneration", HeadKind::image_text},
+      {"Qwen2VLForConditionalGeneration", HeadKind::image_text},
       {"BlipForConditionalGeneration", HeadKind::image_text},
       {"BlipForQuestionAnswering", HeadKind::image_text},
       {"ForImageTextRetrieval", HeadKind::image_text_matching},

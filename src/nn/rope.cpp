@@ -186,4 +186,19 @@ std::pair<Tensor, Tensor> Rope::tables(std::span<const int32_t> positions, std::
   return {cosines, sines};
 }
 
+std::pair<Tensor, Tensor> Rope::tables(std::span<const std::array<int32_t, 3>> axes, std::span<const int64_t> sections) const {
+  MYNAH_CHECK(type_ == Type::plain && sections.size() == 3);
+  const int64_t n = static_cast<int64_t>(axes.size()), half = rotary_ / 2;
+  Tensor cosines = Tensor::empty({n, half}), sines = Tensor::empty({n, half});
+  float *c = cosines.data<float>(), *s = sines.data<float>();
+  for (const std::array<int32_t, 3>& place : axes)
+    for (int64_t i = 0; i < half; ++i) {
+      const size_t axis = i < sections[0] ? 0 : i < sections[0] + sections[1] ? 1 : 2;
+      const float angle = static_cast<float>(place[axis]) * inverse_frequencies_[static_cast<size_t>(i)];
+      *c++ = std::cos(angle) * attention_factor_;
+      *s++ = std::sin(angle) * attention_factor_;
+    }
+  return {cosines, sines};
+}
+
 }  // namespace mynah::nn

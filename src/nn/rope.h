@@ -1,6 +1,7 @@
 // Rotary position embedding: frequencies of every rope type that checkpoints name, and the tables of cosines and sines.
 // Types and formulas: arXiv:2104.09864 (default), arXiv:2309.00071 (yarn), arXiv:2402.13753 (longrope), Llama 3.1 (llama3).
 #pragma once
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -26,6 +27,9 @@ class Rope {
   // cos and sin [positions, R/2], R the turned elements of a head. Types that depend on the length (dynamic, longrope) go by each
   // sequence's last position or, where it is more, by its `reach` (TokenBatch; may be empty).
   std::pair<Tensor, Tensor> tables(std::span<const int32_t> positions, std::span<const int64_t> sequence_lengths, std::span<const int64_t> reach = {}) const;
+  // The same for tokens with three places each: the first sections[0] frequencies turn by the first of them, the next sections[1] by the
+  // second, the rest by the third (arXiv:2409.12191). Only for types that do not depend on the length.
+  std::pair<Tensor, Tensor> tables(std::span<const std::array<int32_t, 3>> axes, std::span<const int64_t> sections) const;
   int64_t rotary_dim() const { return rotary_; }
   int64_t max_positions() const { return max_positions_; }
   double theta() const { return theta_; }

@@ -37,6 +37,8 @@ class Seq2SeqLM : public CausalLM {
   // What the decoder reads for these labels [rows * length]: one further right, -100 as padding. Throws failure if the config
   // does not say what comes first.
   virtual std::vector<int32_t> shift_right(const std::vector<int32_t>& labels, int64_t rows, int64_t length) const;
+  // Whether generate() puts the start token before decoder_input_ids that do not begin with it.
+  virtual bool starts_prompts() const { return true; }
   // The token that starts an answer; -1 if the config has none.
   int32_t decoder_start() const { return decoder_start_; }
   // Encoder vocabulary, where it is another.

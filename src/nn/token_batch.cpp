@@ -178,6 +178,10 @@ Tensor padded_rows(const Tensor& x, const TokenBatch& batch) {
   return reshape(index_rows(x, rows), Shape(std::span<const int64_t>(shape)));
 }
 
+void TokenBatch::complete_axes() {
+  for (size_t i = axes.size(); i < positions.size(); ++i) axes.push_back({positions[i], positions[i], positions[i]});
+}
+
 std::vector<int32_t> positions_after_padding(const std::vector<int32_t>& ids, int64_t rows, int64_t length, int32_t padding) {
   std::vector<int32_t> positions;
   for (int64_t b = 0; b < rows; ++b) {

@@ -1,6 +1,7 @@
 // Rows of tokens as networks see them: sequences one after another, without padding between them; and the attention of one layer
 // over such rows, with or without caches, to themselves or across to an encoder's rows.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <utility>
@@ -22,6 +23,10 @@ struct TokenBatch {
   // Embeddings [M, C] made of pictures or sound, and the rows (ascending, M of them) where they stand in place of the table's.
   Tensor media;
   std::vector<int64_t> media_rows;
+  // Places of every token in time, rows and columns [N, 3] for models that turn by all three; empty: `positions` are all three. Of each
+  // sequence, while a prompt's media are read: the position behind it.
+  std::vector<std::array<int32_t, 3>> axes;
+  std::vector<int32_t> axes_end;
   DType precision = DType::f32;     // AttentionConfig's, of attention without caches; a cache's type speaks for itself
   std::vector<Tensor>* router_logits = nullptr;  // where layers with experts put their routers' logits [N, E], if somebody asks
 
@@ -34,6 +39,9 @@ struct TokenBatch {
   // ... or, with caches, their keys and values (Seq2SeqLM::remember), which several sequences may share; parts
   // that the sequence's tokens do not see are left out.
   std::vector<const Cache*> memory_caches;
+
+  // Gives the tokens that have `positions` but no `axes` yet their position for all three.
+  void complete_axes();
 
   // Embeddings [N, C] of ids, with `media` in its places.
   Tensor with_media(const Tensor& embeddings) const;

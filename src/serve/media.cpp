@@ -36,6 +36,7 @@ std::string task_of_media(std::string_view family) {
     if (family == name) return "image-to-text";
   for (const std::string_view name : {"clip", "siglip"})
     if (family == name) return "zero-shot-image-classification";
+  if (family == "clap") return "zero-shot-audio-classification";
   return "";
 }
 

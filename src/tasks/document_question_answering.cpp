@@ -26,7 +26,7 @@ Json answer_in(std::string text, const Tokenizer& tokenizer) {
 }
 
 std::vector<Json> run_document_question_answering(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
-  GenerationConfig config = t::answer_config(task, options);
+  const GenerationConfig config = t::answer_config(task, options);
   const bundle::TextImageProcessor processor(task.bundle().path, task.bundle().tokenizer);
   std::vector<Json> results;
   for (const Json& input : inputs) {
@@ -34,8 +34,6 @@ std::vector<Json> run_document_question_answering(const t::OpenTask& task, const
     const media::Image picture = t::read_picture(task, input["image"], processor.alpha());
     GenerateInputs asked = generation::as_inputs(processor({}, {&picture, 1}));
     asked.decoder_input_ids = {task.tokenizer().encode_ids(prompt, false)};
-    // The prompt begins with the task's own start token; no other goes before it.
-    config.decoder_start_token_id = asked.decoder_input_ids[0].at(0);
     const auto sequences = generate(task.model, asked, config).sequences;
     results.push_back(Json::array({{{"answer", answer_in(task.tokenizer().decode(sequences.at(0), false), task.tokenizer())}}}));
   }

@@ -51,7 +51,7 @@ GenerateInputs inputs_of(const Json& entry) {
   const auto rows = [&](const char* name) { return entry.value(name, Rows()); };
   GenerateInputs in{rows("input_ids"), {}, rows("decoder_input_ids"), rows("negative_prompt_ids"), {}};
   for (const auto& [name, value] : entry.items())
-    if (name == "pixel_values" || name == "image_attention_mask" || name == "image_grid_thw" || name == "pixel_attention_mask" || name == "input_features")
+    if (name == "pixel_values" || name == "image_attention_mask" || name == "image_grid_thw" || name == "pixel_values_videos" || name == "video_grid_thw" || name == "pixel_attention_mask" || name == "input_features")
       in.media[name] = tensor_of(value);
   if (entry.contains("input_features") && entry.contains("attention_mask")) in.media["attention_mask"] = tensor_of(entry["attention_mask"]);
   else in.attention_mask = rows("attention_mask");

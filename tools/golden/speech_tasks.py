@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import torch
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "families"))
@@ -110,6 +110,25 @@ def keywords():
     return transformers.pipeline("audio-classification", model=model, feature_extractor=extractor)
 
 
+def clap(fused=False):
+    names = ["<s>", "<pad>", "</s>", "<unk>"] + "this is a sound of the bird that sings bell music dog in quiet ##s . { }".split()
+    tok = Tokenizer(models.WordLevel({w: i for i, w in enumerate(names)}, unk_token="<unk>"))
+    tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tok.normalizer = normalizers.Lowercase()
+    tok.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tok, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>",
+                                                model_input_names=["input_ids", "attention_mask"])
+    text = dict(vocab_size=len(fast), hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=9, max_position_embeddings=20, pad_token_id=1)
+    audio = dict(num_mel_bins=8, spec_size=16, patch_size=2, patch_stride=[2, 2], window_size=4, patch_embeds_hidden_size=4, depths=[2, 1], num_attention_heads=[2, 2],
+                 hidden_size=8, mlp_ratio=1.5, aff_block_r=2, enable_fusion=fused, fusion_type="aff_2d" if fused else None)
+    both = dict(projection_dim=10)
+    model = randomise(transformers.ClapModel(transformers.ClapConfig(text_config={**text, **both}, audio_config={**audio, **both}, **both)), f"clap {fused}", 0.5)
+    extractor = transformers.ClapFeatureExtractor(feature_size=8, sampling_rate=16000, hop_length=1600, fft_window_size=1024, max_length_s=3, frequency_max=7000,
+                                                  truncation="fusion" if fused else "rand_trunc", padding="repeatpad")
+    save(model, os.path.join(OUT, "clap_fused" if fused else "clap"), fast, extractor)
+    return transformers.pipeline("zero-shot-audio-classification", model=model, tokenizer=fast, feature_extractor=extractor)
+
+
 VARIED = dict(no_repeat_ngram_size=2, repetition_penalty=1.5)
 ASR = "automatic-speech-recognition"
 RUNS = {
@@ -119,6 +138,8 @@ RUNS = {
                                 dict(chunk_length_s=0.9, stride_length_s=[0.2, 0.1], return_timestamps=True, language="en", **VARIED),
                                 dict(chunk_length_s=0.9, return_timestamps="word", task="translate", **VARIED)],
     ("wav2vec2_ctc", ASR, ctc): [dict(), dict(return_timestamps="word"), dict(return_timestamps="char"), dict(chunk_length_s=1.0), dict(chunk_length_s=0.9, stride_length_s=0.2, return_timestamps="word")],
+    ("clap", "zero-shot-audio-classification", clap): [dict(candidate_labels=["a bird", "bell music", "dog"]), dict(candidate_labels=["bird", "bell"], hypothesis_template="{} sings")],
+    ("clap_fused", "zero-shot-audio-classification", lambda: clap(True)): [dict(candidate_labels=["bird", "bell music that sings", "quiet"])],
     ("wav2vec2_keywords", "audio-classification", keywords): [dict(), dict(top_k=2), dict(top_k=None, function_to_apply="sigmoid"), dict(function_to_apply="none")],
 }
 
@@ -132,7 +153,7 @@ def main():
             given = {k: call.pop(k) for k in ("language", "task", "num_beams", *VARIED) if k in call}
             if given:
                 call["generate_kwargs"] = given
-            answer = pipe(dict(array=samples.copy(), sampling_rate=16000), **call)
+            answer = pipe(samples.copy() if "zero-shot" in task else dict(array=samples.copy(), sampling_rate=16000), **call)
             cases.append(dict(model=name, task=task, inputs="media/notes.flac", options=options, output=json.loads(json.dumps(answer, default=float))))
             print(name, options, answer)
     with open(os.path.join(OUT, "speech_cases.json"), "w") as f:

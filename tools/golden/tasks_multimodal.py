@@ -95,8 +95,43 @@ def idefics():
     return transformers.IdeficsForVisionText2Text, config, tok, images, transformers.IdeficsProcessor(images, tok)
 
 
+QWEN_CHAT = ("{% for m in messages %}{{ m['role'] }}: {% for c in m['content'] %}{% if c['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c['text'] }}{% endif %}"
+             "{% endfor %}{{ ' ' if not (loop.last and m['role'] == 'assistant') }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}")
+
+
+def qwen2_vl():
+    tok = pieces("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    tok.chat_template = QWEN_CHAT
+    mark = tok.convert_tokens_to_ids
+    text = dict(vocab_size=len(tok), hidden_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, intermediate_size=9, max_position_embeddings=200,
+                bos_token_id=1, eos_token_id=2, rope_scaling=dict(type="mrope", mrope_section=[1, 2, 3]))
+    config = transformers.Qwen2VLConfig(text_config=text, vision_config=dict(depth=1, embed_dim=16, num_heads=2, mlp_ratio=1.5, hidden_size=24, patch_size=4),
+                                        image_token_id=mark("<|image_pad|>"), video_token_id=mark("<|video_pad|>"), vision_start_token_id=mark("<|vision_start|>"),
+                                        vision_end_token_id=mark("<|vision_end|>"), bos_token_id=1, eos_token_id=2)
+    images = transformers.Qwen2VLImageProcessor(patch_size=4, min_pixels=16 * 16, max_pixels=24 * 24)
+    return transformers.Qwen2VLForConditionalGeneration, config, tok, images, None
+
+
+class QwenPictures(transformers.Qwen2VLProcessor):
+    """The reference's processor without its part for videos, which needs torchvision; pictures as PIL resizes them."""
+    attributes = ["image_processor", "tokenizer"]
+    tokenizer_class = ("LlamaTokenizer", "LlamaTokenizerFast")
+
+    def __init__(self, image_processor=None, tokenizer=None, **other):
+        transformers.ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=tokenizer.chat_template)
+        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
+        self.image_token_id, self.video_token_id = map(tokenizer.convert_tokens_to_ids, (self.image_token, self.video_token))
+
+
+def processor_of(name):
+    folder = os.path.join(OUT, name)
+    if name == "qwen2_vl":
+        return QwenPictures(transformers.Qwen2VLImageProcessor.from_pretrained(folder), transformers.AutoTokenizer.from_pretrained(folder))
+    return transformers.AutoProcessor.from_pretrained(folder)
+
+
 MODELS = {"vit_words": vit_words, "blip_captions": lambda: blip("BlipForConditionalGeneration"), "blip_answers": lambda: blip("BlipForQuestionAnswering"),
-          "llava": llava, "idefics": idefics}
+          "llava": llava, "idefics": idefics, "qwen2_vl": qwen2_vl}
 
 
 def make(name):
@@ -160,6 +195,12 @@ def cases():
     add("llava", t, [A], text=chat(None, "who?", answer="the bird"), max_new_tokens=6, continue_final_message=False)
     add("llava", t, None, text=chat("who sings?"), max_new_tokens=6, return_full_text=False)
     add("idefics", t, A, text="user: what is it? assistant:", max_new_tokens=7)
+    seen = "<|vision_start|><|image_pad|><|vision_end|>"
+    add("qwen2_vl", t, A, text=f"user: {seen} what is it? assistant:", max_new_tokens=9)
+    add("qwen2_vl", t, [A, GREY], text=[f"{seen} the bird", f"a city {seen} is red"], max_new_tokens=5)
+    add("qwen2_vl", t, [[A, GREY]], text=f"{seen} and {seen} is", max_new_tokens=5, return_full_text=False)
+    add("qwen2_vl", t, [A], text=chat(None, "what is it?"), max_new_tokens=6)
+    add("qwen2_vl", t, None, text=chat("who sings?"), max_new_tokens=6, return_full_text=False)
     add("idefics", t, [A, B], text=["the bird", "what color is the red city?"], max_new_tokens=7, return_full_text=False)
 
 
@@ -187,7 +228,8 @@ PIPES = {}
 
 def answer(case):
     if (case["model"], case["task"]) not in PIPES:
-        PIPES[case["model"], case["task"]] = pipeline(case["task"], model=os.path.join(OUT, case["model"]), device="cpu")
+        given = dict(processor=processor_of("qwen2_vl")) if case["model"] == "qwen2_vl" else {}
+        PIPES[case["model"], case["task"]] = pipeline(case["task"], model=os.path.join(OUT, case["model"]), device="cpu", **given)
     inputs, options = with_paths(copy.deepcopy(case["inputs"])), copy.deepcopy(case["options"])
     if case["task"] == "image-text-to-text" and "text" not in options:
         return plain(PIPES[case["model"], case["task"]](text=inputs, **options))
@@ -200,13 +242,14 @@ def answer(case):
 # What processors make of pictures and texts: [model, pictures, texts].
 PROCESSED = [["blip_captions", [A], ["a photo of the bird"]], ["blip_captions", [A, GREY], ["a photo", "the red bird sings"]],
              ["llava", [A], ["user: <image>\nwhat is it? assistant:"]], ["llava", [A, GREY, B], ["<image> the bird", "a city <image> and <image>"]], ["llava", [], ["the bird", "a"]],
+             ["qwen2_vl", [A], ["<|vision_start|><|image_pad|><|vision_end|> what is it?"]], ["qwen2_vl", [A, GREY, B], ["<|image_pad|> the bird", "a city <|image_pad|> and <|image_pad|>"]],
              ["idefics", [B], ["user: what is it?"]], ["idefics", [A, B], [" the bird ", "what color is the red city?"]], ["idefics", [], ["the bird"]]]
 
 
 def processed():
     out = {}
     for i, (name, images, texts) in enumerate(PROCESSED):
-        processor = transformers.AutoProcessor.from_pretrained(os.path.join(OUT, name))
+        processor = processor_of(name)
         pictures = [Image.open(os.path.join(GOLDEN, image)) for image in images]
         if name != "idefics":
             pictures = [picture.convert("RGB") for picture in pictures]

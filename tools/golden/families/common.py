@@ -72,6 +72,8 @@ def randomise(model, name, spread, frozen=False):
         for key, b in model.named_buffers():
             if key.endswith(("final_logits_bias", "running_mean")) or key == "mean":
                 b.copy_(spread * torch.randn(b.shape, generator=generator))
+            if key.endswith("positional_embedding"):
+                b.copy_(3 * torch.randn(b.shape, generator=generator))
             if frozen and key.endswith("normalization.weight"):
                 b.copy_(1 + 0.3 * torch.randn(b.shape, generator=generator))
             if frozen and key.endswith("normalization.bias"):
@@ -184,10 +186,10 @@ def inputs_of(model, spec, name, which):
 
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
                "seq_relationship_logits", "sop_logits", "encoder_last_hidden_state", "aux_loss",
-               "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "logits_per_image", "logits_per_text",
+               "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "audio_embeds", "logits_per_image", "logits_per_text", "logits_per_audio",
                "extract_features", "pred_boxes", "itm_score", "question_embeds",
                "waveform", "sequence_lengths", "spectrogram",
-               "pred_masks", "predicted_depth")
+               "pred_masks", "iou_scores", "predicted_depth")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 

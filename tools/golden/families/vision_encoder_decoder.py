@@ -43,7 +43,11 @@ def prompts(model, spec, generator):
     return dict(pixel_values=pixels(generator).tolist())
 
 
-def pair(encoder, decoder, io="plain masked grad", generate=GENERATION, **more):
+def task_prompts(model, spec, generator):
+    return dict(prompts(model, spec, generator), decoder_input_ids=torch.randint(3, 20, (2, 3), generator=generator).tolist())
+
+
+def pair(encoder, decoder, io="plain masked grad", generate=GENERATION, prompts=prompts, **more):
     return case("VisionEncoderDecoderModel", dict(encoder=encoder, decoder=decoder, **SPECIAL, **more), io, generate,
                 inputs=dict(plain=plain, masked=masked, grad=grad), prompts=prompts)
 
@@ -57,6 +61,7 @@ CASES = {
                             "plain grad", GENERATION[:1]),
     "vit_mbart": pair(VIT, MBART, "plain grad", GENERATION[:1]),
     "donut": pair(DONUT, MBART, "plain grad", GENERATION),
+    "donut_task": pair(DONUT, MBART, "plain", GENERATION, task_prompts),  # no start token goes before a prompt
 }
 
 if __name__ == "__main__":
