@@ -1,6 +1,6 @@
 """Whisper beside faster-whisper and a Piper voice beside ONNX Runtime, in turns on the same machine and files.
 
-    python bench/speech.py MYNAH WHISPER_FOLDER SOUND VOICE.onnx [threads]
+    python bench/speech.py MYNAH WHISPER_FOLDER SOUND VOICE.onnx [threads] [int8|f32|piper ...]
 
 WHISPER_FOLDER: weights of faster-whisper (model.bin), which both read. Needs faster-whisper, onnxruntime, numpy and espeak-ng. Prints wall and
 processor seconds of one transcription of SOUND and of one sentence spoken, without loading, and their ratios (above 1: mynah is faster).
@@ -21,6 +21,7 @@ from faster_whisper import WhisperModel  # noqa: E402
 
 MYNAH, FOLDER, SOUND, VOICE = sys.argv[1:5]
 THREADS = int(sys.argv[5]) if len(sys.argv) > 5 else 2
+PARTS = sys.argv[6:] or ["int8", "f32", "piper"]
 REPEATS, ROUNDS = 4, 3
 SENTENCE = "A mynah is the bird that learns to speak, and it speaks whenever somebody listens to it. "
 
@@ -55,6 +56,8 @@ def show(what, ours, theirs, peer):
 
 def whisper():
     for dtype, compute in (("int8", "int8"), ("f32", "float32")):
+        if dtype not in PARTS:
+            continue
         peer = WhisperModel(FOLDER, device="cpu", compute_type=compute, cpu_threads=THREADS)
         for beams in (1, 5):
             options = ["--language", "en", "--num-beams", str(beams), "--dtype", dtype]
@@ -99,4 +102,5 @@ def piper():
 
 
 whisper()
-piper()
+if "piper" in PARTS:
+    piper()

@@ -51,7 +51,7 @@ ConvNorm::ConvNorm(const Weights& w, const std::string& convolution, const std::
   variance = w.buffer(norm + ".running_var", {out}, Init::ones());
   if (weight.requires_grad() || scale.requires_grad()) return;
   const auto [factor, summand] = ops::FoldedConv::of_norm(mean, variance, scale, shift, kEps);
-  folded = std::make_shared<const ops::FoldedConv>(weight, factor, summand, config());
+  folded = std::make_shared<const ops::FoldedConv>(weight, factor, summand, config(), w.matrices() == nn::MatrixType::bf16 || w.matrices() == nn::MatrixType::int8);
 }
 
 ConvConfig ConvNorm::config() const {

@@ -21,7 +21,8 @@ YoloConv::YoloConv(const nn::Weights& w, int64_t in, int64_t out, int64_t kernel
   if (groups != 1 || conv.weight.requires_grad()) return;
   Tensor factor, summand = conv.bias;
   if (norm.weight.defined()) std::tie(factor, summand) = ops::FoldedConv::of_norm(norm.mean, norm.variance, norm.weight, norm.bias, kYoloLayersEps);
-  folded = std::make_shared<const ops::FoldedConv>(conv.weight, factor, summand, ConvConfig{{stride, stride}, {padding, padding}});
+  folded = std::make_shared<const ops::FoldedConv>(conv.weight, factor, summand, ConvConfig{{stride, stride}, {padding, padding}},
+                                                   w.matrices() == nn::MatrixType::bf16 || w.matrices() == nn::MatrixType::int8);
 }
 
 Tensor YoloConv::operator()(const Tensor& x) const {

@@ -91,6 +91,8 @@ class Weights {
   Weights operator/(std::string_view name) const;
   Weights operator/(int64_t index) const { return *this / std::to_string(index); }
   std::string path(std::string_view name) const { return prefix_.empty() ? std::string(name) : prefix_ + "." + std::string(name); }
+  // How matrices are kept; convolutions that only answer follow it.
+  MatrixType matrices() const { return list_->matrices; }
   bool has(std::string_view name) const { return source_->has(path(name)); }
   // The same place, but training leaves the weights that `which` names (all, without it) as they are: they are saved and have no
   // gradient. Names are whole paths.

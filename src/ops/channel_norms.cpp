@@ -1,6 +1,7 @@
 // Norms over channels of planes: batch norm and group norm.
 #include <cmath>
 
+#include "kernels/rows.h"
 #include "ops/internal.h"
 #include "ops/op_entry.h"
 
@@ -21,13 +22,6 @@ void check_channels(const char* op, const char* what, const Tensor& t, int64_t c
   require(t.shape() == Shape{c}, "{}: {} has shape {}, expected [{}]", op, what, t.shape().str(), c);
 }
 
-// Shape [1, C, 1, ...] that broadcasts a channel vector over x.
-Shape over(const Tensor& x) {
-  std::vector<int64_t> dims(static_cast<size_t>(x.rank()), 1);
-  dims[1] = x.size(1);
-  return Shape(std::span<const int64_t>(dims));
-}
-
 // Normalises groups of planes that share statistics. A unit is a set of segments of `length` elements, each `stride` apart,
 // starting at start(unit): for batch norm a channel of every image, for group norm some channels of one image.
 struct Units {
@@ -37,39 +31,29 @@ struct Units {
   int64_t elements() const { return segments * length; }
 };
 
-// The sum of f over the elements of a unit: in every segment eight chains side by side, then in order.
+// f(offset) of every segment of a unit.
 template <class F>
-double sum_of(const Units& u, int64_t unit, const F& f) {
-  double total = 0;
-  for (int64_t s = 0; s < u.segments; ++s) {
-    const int64_t first = u.start(unit) + s * u.stride, whole = u.length - u.length % 8;
-    double chains[8] = {};
-    for (int64_t i = 0; i < whole; i += 8)
-      for (int64_t k = 0; k < 8; ++k) chains[k] += f(first + i + k);
-    for (int64_t i = whole; i < u.length; ++i) chains[i - whole] += f(first + i);
-    for (const double chain : chains) total += chain;
-  }
-  return total;
-}
-
-template <class F>
-void each_of(const Units& u, int64_t unit, const F& f) {
-  for (int64_t s = 0; s < u.segments; ++s) {
-    const int64_t first = u.start(unit) + s * u.stride;
-    for (int64_t i = first; i < first + u.length; ++i) f(i);
-  }
+void each_segment(const Units& u, int64_t unit, const F& f) {
+  for (int64_t s = 0; s < u.segments; ++s) f(u.start(unit) + s * u.stride);
 }
 
 Tensor normalise(const Tensor& x, const Units& u, float eps, Tensor* mean_out, Tensor* variance_out) {
   Tensor y = Tensor::empty(x.shape()), mean = Tensor::empty({u.count}), variance = Tensor::empty({u.count});
+  const auto elements = static_cast<double>(u.elements());
   parallel_for(u.count, ops::row_grain(u.elements()), [&, in = x.data<float>(), out = y.data<float>(), means = mean.data<float>(), variances = variance.data<float>()](int64_t unit, int64_t end) {
+    const kernels::RowsTable& rows = kernels::rows();
     for (; unit < end; ++unit) {
-      const double m = sum_of(u, unit, [in](int64_t i) { return static_cast<double>(in[i]); }) / static_cast<double>(u.elements());
-      const double v = sum_of(u, unit, [in, m](int64_t i) { return (in[i] - m) * (in[i] - m); }) / static_cast<double>(u.elements());
-      const auto scale = static_cast<float>(1 / std::sqrt(v + eps));
-      means[unit] = static_cast<float>(m);
+      double total = 0, squares = 0;
+      each_segment(u, unit, [&](int64_t at) { total += rows.sum(in + at, u.length); });
+      const auto m = static_cast<float>(total / elements);
+      each_segment(u, unit, [&](int64_t at) {
+        rows.binary_scalar(kernels::Binary::sub, in + at, m, out + at, u.length);
+        squares += rows.sum_squares(out + at, u.length);
+      });
+      const double v = squares / elements;
+      means[unit] = m;
       variances[unit] = static_cast<float>(v);
-      each_of(u, unit, [in, out, m, scale](int64_t i) { out[i] = static_cast<float>(in[i] - m) * scale; });
+      each_segment(u, unit, [&](int64_t at) { rows.scale(static_cast<float>(1 / std::sqrt(v + eps)), out + at, out + at, u.length); });
     }
   });
   if (mean_out) *mean_out = mean;
@@ -78,22 +62,63 @@ Tensor normalise(const Tensor& x, const Units& u, float eps, Tensor* mean_out, T
   return record(y, {x}, [=, z = y.detach()](const Tensor& g) {
     Tensor dx = Tensor::empty(z.shape());
     parallel_for(u.count, ops::row_grain(u.elements()), [&, gs = g.data<float>(), zs = z.data<float>(), out = dx.data<float>(), variances = variance.data<float>()](int64_t unit, int64_t end) {
+      const kernels::RowsTable& rows = kernels::rows();
       for (; unit < end; ++unit) {
-        const double a = sum_of(u, unit, [gs](int64_t i) { return static_cast<double>(gs[i]); }) / static_cast<double>(u.elements());
-        const double b = sum_of(u, unit, [gs, zs](int64_t i) { return static_cast<double>(gs[i]) * zs[i]; }) / static_cast<double>(u.elements());
+        double sum_g = 0, sum_gz = 0;
+        each_segment(u, unit, [&](int64_t at) {
+          sum_g += rows.sum(gs + at, u.length);
+          sum_gz += rows.dot(gs + at, zs + at, u.length);
+        });
         const double scale = 1 / std::sqrt(static_cast<double>(variances[unit]) + eps);
-        each_of(u, unit, [gs, zs, out, a, b, scale](int64_t i) { out[i] = static_cast<float>((gs[i] - a - zs[i] * b) * scale); });
+        const auto a = static_cast<float>(-sum_g / elements * scale), b = static_cast<float>(-sum_gz / elements * scale);
+        each_segment(u, unit, [&](int64_t at) {
+          rows.scale(static_cast<float>(scale), gs + at, out + at, u.length);
+          rows.axpy(b, zs + at, out + at, u.length);
+          rows.shift(nullptr, a, false, out + at, u.length);
+        });
       }
     });
     return Grads{dx};
   });
 }
 
-Tensor scaled(const Tensor& z, const Tensor& weight, const Tensor& bias) {
-  Tensor y = z;
-  if (weight.defined()) y = y * reshape(weight, over(z));
-  if (bias.defined()) y = y + reshape(bias, over(z));
-  return y;
+// z [N,C,...] with a factor and a term for each channel, either of which may be undefined.
+Tensor scaled(const Tensor& in, const Tensor& factor, const Tensor& term) {
+  if (!factor.defined() && !term.defined()) return in;
+  const Tensor z = ops::input(in), weight = factor.defined() ? ops::input(factor) : Tensor(), bias = term.defined() ? ops::input(term) : Tensor();
+  const Planes p("norm", z);
+  Tensor y = Tensor::empty(z.shape());
+  const auto of = [](const Tensor& t, int64_t channel, float otherwise) { return t.defined() ? t.data<float>()[channel] : otherwise; };
+  parallel_for(p.n * p.c, ops::row_grain(p.size), [&, from = z.data<float>(), to = y.data<float>()](int64_t plane, int64_t end) {
+    for (; plane < end; ++plane) {
+      kernels::rows().scale(of(weight, plane % p.c, 1), from + plane * p.size, to + plane * p.size, p.size);
+      kernels::rows().shift(nullptr, of(bias, plane % p.c, 0), false, to + plane * p.size, p.size);
+    }
+  });
+  std::vector<Tensor> inputs{z};
+  for (const Tensor& t : {weight, bias})
+    if (t.defined()) inputs.push_back(t);
+  return record(y, inputs, [=, want_z = z.requires_grad(), z = z.detach(), weight = weight.defined() ? weight.detach() : Tensor(), biased = bias.defined()](const Tensor& g) {
+    Tensor dz = want_z ? Tensor::empty(z.shape()) : Tensor(), dweight = weight.defined() ? Tensor::empty({p.c}) : Tensor(), dbias = biased ? Tensor::empty({p.c}) : Tensor();
+    parallel_for(p.c, ops::row_grain(p.n * p.size), [&, gs = g.data<float>(), zs = z.data<float>()](int64_t channel, int64_t end) {
+      const kernels::RowsTable& rows = kernels::rows();
+      for (; channel < end; ++channel) {
+        double sum_g = 0, sum_gz = 0;
+        for (int64_t n = 0; n < p.n; ++n) {
+          const int64_t at = (n * p.c + channel) * p.size;
+          if (biased) sum_g += rows.sum(gs + at, p.size);
+          if (weight.defined()) sum_gz += rows.dot(gs + at, zs + at, p.size);
+          if (want_z) rows.scale(of(weight, channel, 1), gs + at, dz.data<float>() + at, p.size);
+        }
+        if (weight.defined()) dweight.data<float>()[channel] = static_cast<float>(sum_gz);
+        if (biased) dbias.data<float>()[channel] = static_cast<float>(sum_g);
+      }
+    });
+    Grads grads{dz};
+    if (weight.defined()) grads.push_back(dweight);
+    if (biased) grads.push_back(dbias);
+    return grads;
+  });
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ constexpr int64_t kLeastColumns = 64;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+kernels::Arithmetic arithmetic_of(bool in_bf16) { return in_bf16 ? kernels::Arithmetic::bf16 : kernels::Arithmetic::f32; }
 
 std::shared_ptr<float> words(int64_t count) {
   return {static_cast<float*>(::operator new(static_cast<size_t>(count) * sizeof(float), kAlign)), [](float* p) { ::operator delete(p, kAlign); }};
@@ -40,7 +41,7 @@ struct Scratch {
     return data.get();
   }
 };
-thread_local Scratch shared_columns, own_columns;
+thread_local Scratch shared_columns, own_columns, spread_columns;
 
 }  // namespace
 
@@ -50,7 +51,7 @@ struct FoldedConv::Places {
   int64_t count() const { return oh * ow; }
 };
 
-FoldedConv::FoldedConv(const Tensor& weight_in, const Tensor& scale, const Tensor& shift, const ConvConfig& config)
+FoldedConv::FoldedConv(const Tensor& weight_in, const Tensor& scale, const Tensor& shift, const ConvConfig& config, bool in_bf16)
     : outputs_(weight_in.size(0)), channels_(weight_in.size(1)), kh_(weight_in.size(2)), kw_(weight_in.size(3)), depth_(channels_ * kh_ * kw_), config_(config) {
   MYNAH_CHECK(config.groups == 1);
   const kernels::GemmTable& table = kernels::gemm();
@@ -59,11 +60,15 @@ FoldedConv::FoldedConv(const Tensor& weight_in, const Tensor& scale, const Tenso
   Tensor weight = input(weight_in.detach());
   if (scale.defined()) weight = input(weight * reshape(scale, {outputs_, 1, 1, 1}));
   shift_ = shift.defined() ? input(shift).to_vector() : std::vector<float>(static_cast<size_t>(outputs_), 0.0f);
-  tile_rows_ = ceil_div(outputs_, ceil_div(outputs_, table.tile_rows));
-  panel_ = depth_ * table.lanes;
+  in_bf16_ = in_bf16 && table.bf16_group == 2;
+  const int64_t tile = in_bf16_ && table.bf16_tile > 0 ? table.bf16_tile : 1;
+  units_ = in_bf16_ ? round_up(ceil_div(depth_, table.bf16_group), tile) : depth_;
+  tile_rows_ = tile > 1 ? tile : ceil_div(outputs_, ceil_div(outputs_, table.tile_rows));
+  panel_ = units_ * table.lanes;
   packed_ = words(ceil_div(outputs_, tile_rows_) * panel_);
   const kernels::GemmSource rows{weight.data<float>(), kernels::Element::f32, outputs_, depth_, 1};
-  table.pack(kernels::Arithmetic::f32, rows, outputs_, tile_rows_, depth_, packed_.get(), panel_);
+  if (tile > 1) table.pack_tiles(rows, outputs_, depth_, packed_.get(), panel_);
+  else table.pack(arithmetic_of(in_bf16_), rows, outputs_, tile_rows_, depth_, packed_.get(), panel_);
 }
 
 std::pair<Tensor, Tensor> FoldedConv::of_norm(const Tensor& mean, const Tensor& variance, const Tensor& weight, const Tensor& bias, float eps) {
@@ -84,8 +89,8 @@ thread_local std::vector<Piece> pieces;
 
 }  // namespace
 
-// Columns [depth, count] of the places from `first` on, as panels of `lanes` places.
-void FoldedConv::pack(const Places& s, const float* planes, int64_t first, int64_t count, float* to) const {
+// Columns [depth, count] of the places from `first` on, in f32, as panels of `lanes` places.
+void FoldedConv::spread(const Places& s, const float* planes, int64_t first, int64_t count, float* to) const {
   const int64_t lanes = static_cast<const kernels::GemmTable*>(table_)->lanes, taps = kh_ * kw_;
   const int64_t down = config_.stride[0], across = config_.stride[1];
   pieces.clear();
@@ -131,25 +136,37 @@ void FoldedConv::pack(const Places& s, const float* planes, int64_t first, int64
     }
 }
 
+// The same as the product reads them: units_ words a column.
+void FoldedConv::pack(const Places& s, const float* planes, int64_t first, int64_t count, float* to) const {
+  if (!in_bf16_) return spread(s, planes, first, count, to);
+  const auto& table = *static_cast<const kernels::GemmTable*>(table_);
+  const int64_t lanes = table.lanes;
+  float* const panel = spread_columns.get(depth_ * lanes);
+  for (int64_t done = 0; done < count; done += lanes) {
+    spread(s, planes, first + done, std::min(lanes, count - done), panel);
+    table.pack(kernels::Arithmetic::bf16, {panel, kernels::Element::f32, lanes, 1, lanes}, lanes, lanes, depth_, to + done * units_, units_ * lanes);
+  }
+}
+
 // Rows [row, row + rows) of the result at the places [first, first + count), whose packed columns are given; y and `added` are planes
 // of one image.
 void FoldedConv::multiply(const Places& s, const float* columns, int64_t row, int64_t rows, int64_t first, int64_t count, float* y, const float* added, bool relu) const {
   const auto& table = *static_cast<const kernels::GemmTable*>(table_);
   const int64_t places = s.count();
-  for (int64_t unit = 0; unit < depth_; unit += kRoundUnits) {
+  for (int64_t unit = 0; unit < units_; unit += kRoundUnits) {
     kernels::GemmBlock block{};
-    block.units = std::min(kRoundUnits, depth_ - unit);
+    block.units = std::min(kRoundUnits, units_ - unit);
     block.a = packed_.get() + row / tile_rows_ * panel_ + unit * table.lanes;
     block.a_panel = panel_;
     block.rows = rows;
     block.tile_rows = tile_rows_;
     block.b = columns + unit * table.lanes;
-    block.b_panel = depth_ * table.lanes;
+    block.b_panel = units_ * table.lanes;
     block.columns = count;
     block.c = y + row * places + first;
     block.ldc = places;
     block.add_to_c = unit > 0;
-    table.multiply(kernels::Arithmetic::f32, block);
+    table.multiply(arithmetic_of(in_bf16_), block);
   }
   for (int64_t r = row; r < row + rows; ++r) {
     float* to = y + r * places + first;
@@ -176,12 +193,12 @@ Tensor FoldedConv::operator()(const Tensor& x_in, bool relu, const Tensor& added
   const auto out = [&](int64_t i) { return y.data<float>() + i * outputs_ * places; };
   const auto more = [&](int64_t i) { return added.defined() ? added.data<float>() + i * outputs_ * places : nullptr; };
   const int64_t block_rows = kBlockPanels * tile_rows_;
-  if (depth_ * places > kSharedWords) {
+  if (units_ * places > kSharedWords) {
     // Every task packs columns of its own and goes through all weights.
-    const int64_t tile = std::max(lanes, kTileWords / depth_ / lanes * lanes), tiles = ceil_div(places, tile);
+    const int64_t tile = std::max(lanes, kTileWords / units_ / lanes * lanes), tiles = ceil_div(places, tile);
     parallel_for(images * tiles, 1, [&](int64_t begin, int64_t) {
       const int64_t i = begin / tiles, first = begin % tiles * tile, count = std::min(tile, places - first);
-      float* columns = own_columns.get(depth_ * round_up(tile, lanes));
+      float* columns = own_columns.get(units_ * round_up(tile, lanes));
       pack(s, planes(i), first, count, columns);
       for (int64_t row = 0; row < outputs_; row += block_rows) multiply(s, columns, row, std::min(block_rows, outputs_ - row), first, count, out(i), more(i), relu);
     });
@@ -192,14 +209,14 @@ Tensor FoldedConv::operator()(const Tensor& x_in, bool relu, const Tensor& added
   const int64_t row_blocks = ceil_div(outputs_, block_rows), wanted = 8 * thread_pool().threads();
   while (row_blocks * ceil_div(places, tile) < wanted && tile > kLeastColumns) tile = std::max(kLeastColumns, round_up(tile / 2, lanes));
   const int64_t tiles = ceil_div(places, tile), grain = std::max<int64_t>(1, (int64_t{16} << 10) / (depth_ * lanes));
-  float* columns = shared_columns.get(depth_ * round_up(places, lanes));
+  float* columns = shared_columns.get(units_ * round_up(places, lanes));
   for (int64_t i = 0; i < images; ++i) {
     parallel_for(ceil_div(places, lanes), grain, [&](int64_t begin, int64_t end) {
-      pack(s, planes(i), begin * lanes, std::min(end * lanes, places) - begin * lanes, columns + begin * depth_ * lanes);
+      pack(s, planes(i), begin * lanes, std::min(end * lanes, places) - begin * lanes, columns + begin * units_ * lanes);
     });
     parallel_for(row_blocks * tiles, 1, [&](int64_t task, int64_t) {
       const int64_t row = task / tiles * block_rows, first = task % tiles * tile;
-      multiply(s, columns + first * depth_, row, std::min(block_rows, outputs_ - row), first, std::min(tile, places - first), out(i), more(i), relu);
+      multiply(s, columns + first * units_, row, std::min(block_rows, outputs_ - row), first, std::min(tile, places - first), out(i), more(i), relu);
     });
   }
   return y;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "kernels/gemm.h"
 #include "mynah/error.h"
 #include "base/thread_pool.h"
 
@@ -26,6 +27,27 @@ struct ConvCase {
 };
 
 class FoldedConvolutions : public testing::TestWithParam<ConvCase> {};
+
+class FoldedInBf16 : public testing::TestWithParam<ConvCase> {};
+
+// Operands rounded to bf16, sums in f32, the same for any threads and company.
+TEST_P(FoldedInBf16, EqualsProductsOfRoundedOperands) {
+  const auto& [x_shape, weight_shape, config] = GetParam();
+  const Tensor x = noise(x_shape, 1), weight = noise(weight_shape, 2), shift = noise({weight_shape[0]}, 5);
+  const ops::FoldedConv folded(weight, {}, shift, config, true);
+  const auto rounded = [](const Tensor& t) { return kernels::gemm().bf16_group == 2 ? to(to(t, DType::bf16), DType::f32) : t; };
+  const Tensor plain = conv2d(rounded(x), rounded(weight), shift, config), added = noise(plain.shape(), 7);
+  const auto got = folded(x, true, added).to_vector(), expected = relu(plain + added).to_vector();
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 1e-4f * std::max(1.0f, std::abs(expected[i]))) << i;
+  for (const int threads : {1, 3}) {
+    set_threads(threads);
+    EXPECT_EQ(folded(x, true, added).to_vector(), got) << threads;
+  }
+  set_threads(0);
+  const auto alone = folded(narrow(x, 0, 0, 1), true, narrow(added, 0, 0, 1)).to_vector();
+  EXPECT_EQ(alone, std::vector<float>(got.begin(), got.begin() + static_cast<long>(alone.size())));
+}
 
 TEST_P(FoldedConvolutions, EqualTheirParts) {
   const auto& [x_shape, weight_shape, config] = GetParam();
@@ -52,6 +74,10 @@ TEST_P(FoldedConvolutions, EqualTheirParts) {
   const std::vector<float> alone = folded(narrow(x, 0, 0, 1), true, narrow(added, 0, 0, 1)).to_vector();
   EXPECT_EQ(alone, std::vector<float>(before.begin(), before.begin() + static_cast<long>(alone.size())));
 }
+
+INSTANTIATE_TEST_SUITE_P(Shapes, FoldedInBf16,
+                         testing::Values(ConvCase{{2, 3, 17, 23}, {5, 3, 7, 7}, {{2, 2}, {3, 3}}}, ConvCase{{2, 8, 12, 9}, {33, 8, 1, 1}, {}}, ConvCase{{1, 130, 6, 6}, {40, 130, 3, 3}, {{1, 1}, {1, 1}}},
+                                         ConvCase{{1, 40, 64, 70}, {24, 40, 3, 3}, {{1, 1}, {1, 1}}}, ConvCase{{1, 300, 7, 7}, {20, 300, 3, 3}, {{1, 1}, {1, 1}}}));
 
 INSTANTIATE_TEST_SUITE_P(Shapes, FoldedConvolutions,
                          testing::Values(ConvCase{{2, 3, 17, 23}, {5, 3, 7, 7}, {{2, 2}, {3, 3}}}, ConvCase{{2, 8, 12, 9}, {33, 8, 1, 1}, {}}, ConvCase{{3, 4, 9, 11}, {7, 4, 1, 1}, {{2, 2}}},
