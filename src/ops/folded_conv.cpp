@@ -20,6 +20,7 @@ constexpr int64_t kSharedWords = int64_t{1} << 20;  // columns of a whole image 
 constexpr int64_t kTileWords = int64_t{96} << 10;   // columns that one thread packs for itself
 constexpr int64_t kBlockPanels = 8;               // of weights in a task
 constexpr int64_t kLeastColumns = 64;
+constexpr int64_t kSpreadPanels = 8, kSpreadWords = int64_t{64} << 10;  // of columns written side by side; of those that are then rounded
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -89,7 +90,8 @@ thread_local std::vector<Piece> pieces;
 
 }  // namespace
 
-// Columns [depth, count] of the places from `first` on, in f32, as panels of `lanes` places.
+// Columns in f32 of the `count` places from `first` on, as panels [depth, lanes]; zeros beyond the last place. Few panels at a time: so many
+// are written from their beginnings to their ends side by side, while each plane is read along its rows.
 void FoldedConv::spread(const Places& s, const float* planes, int64_t first, int64_t count, float* to) const {
   const int64_t lanes = static_cast<const kernels::GemmTable*>(table_)->lanes, taps = kh_ * kw_;
   const int64_t down = config_.stride[0], across = config_.stride[1];
@@ -136,15 +138,17 @@ void FoldedConv::spread(const Places& s, const float* planes, int64_t first, int
     }
 }
 
-// The same as the product reads them: units_ words a column.
+// Columns of the places from `first` on as the product reads them: panels of `lanes` places, units_ words a column.
 void FoldedConv::pack(const Places& s, const float* planes, int64_t first, int64_t count, float* to) const {
-  if (!in_bf16_) return spread(s, planes, first, count, to);
   const auto& table = *static_cast<const kernels::GemmTable*>(table_);
   const int64_t lanes = table.lanes;
-  float* const panel = spread_columns.get(depth_ * lanes);
-  for (int64_t done = 0; done < count; done += lanes) {
-    spread(s, planes, first + done, std::min(lanes, count - done), panel);
-    table.pack(kernels::Arithmetic::bf16, {panel, kernels::Element::f32, lanes, 1, lanes}, lanes, lanes, depth_, to + done * units_, units_ * lanes);
+  const int64_t step = lanes * (in_bf16_ ? std::clamp<int64_t>(kSpreadWords / (depth_ * lanes), 1, kSpreadPanels) : kSpreadPanels);
+  float* const panels = in_bf16_ ? spread_columns.get(depth_ * step) : nullptr;
+  for (int64_t done = 0; done < count; done += step) {
+    const int64_t now = std::min(step, count - done);
+    spread(s, planes, first + done, now, in_bf16_ ? panels : to + done * units_);
+    for (int64_t at = 0; in_bf16_ && at < now; at += lanes)
+      table.pack(kernels::Arithmetic::bf16, {panels + at * depth_, kernels::Element::f32, lanes, 1, lanes}, lanes, lanes, depth_, to + (done + at) * units_, units_ * lanes);
   }
 }
 

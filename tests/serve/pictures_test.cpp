@@ -24,7 +24,7 @@ class Pictures : public Served {
  protected:
   void SetUp() override {
     Served::SetUp();
-    for (const char* model : {"llava", "blip_answers", "vit_words"}) {
+    for (const char* model : {"llava", "qwen2_vl", "blip_answers", "vit_words"}) {
       std::vector<store::NewFile> files;
       for (const auto& entry : fs::directory_iterator(kGolden / "tasks" / model)) files.push_back({entry.path().filename().string(), "", entry.path(), {}, {}});
       service_->models.store().create(model, "test", "MIT", files);
@@ -32,9 +32,9 @@ class Pictures : public Served {
   }
   // What the reference says of picture.png, in so many tokens.
   static constexpr int kTokens = 6;
-  static std::string said() {
+  static std::string said(const std::string& model = "llava") {
     const Json chat = Json::array({{{"role", "user"}, {"content", {{{"type", "image"}}, {{"type", "text"}, {"text", "what is it?"}}}}}});
-    return reference("llava", {{"text", chat}, {"max_new_tokens", kTokens}})[0]["generated_text"].back()["content"].get<std::string>();
+    return reference(model, {{"text", chat}, {"max_new_tokens", kTokens}})[0]["generated_text"].back()["content"].get<std::string>();
   }
   static Json ollama_chat(const std::string& model, const std::string& image, bool stream = false) {
     return {{"model", model},
@@ -47,6 +47,14 @@ class Pictures : public Served {
     return {{"model", model}, {"temperature", 0}, {"max_tokens", kTokens}, {"messages", Json::array({{{"role", "user"}, {"content", content}}})}};
   }
 };
+
+// Positions of three axes go on behind a picture, also a token at a time.
+TEST_F(Pictures, PositionsInRowsAndColumns) {
+  const std::string expected = said("qwen2_vl");
+  ASSERT_FALSE(expected.empty());
+  EXPECT_EQ(post("/api/chat", ollama_chat("qwen2_vl", base64_of("picture.png"))).json()["message"]["content"], expected);
+  EXPECT_EQ(post("/api/chat", ollama_chat("qwen2_vl", base64_of("picture.png"))).json()["message"]["content"], expected) << "from what is kept of the prompt";
+}
 
 TEST_F(Pictures, EveryDialectSaysWhatTheReferenceSays) {
   const std::string expected = said();
