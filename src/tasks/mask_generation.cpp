@@ -25,7 +25,7 @@ struct MaskSettings {
 };
 
 struct FoundMask {
-  std::vector<uint8_t> on;  // a byte a pixel, 0 or 255
+  std::vector<int64_t> runs;  // COCO's lengths, which take little room: column by column, beginning with what is off
   float score;
   std::array<int64_t, 4> box;  // left, top, right, bottom, all included
 };
@@ -45,13 +45,19 @@ void take(const Tensor& mask, float score, const media::Image& picture, const Ma
     for (int64_t i = 0; i < pixels; ++i) inside += values[i] > s.threshold + s.offset, around += values[i] > s.threshold - s.offset;
     if (around == 0 || !(static_cast<float>(inside) / static_cast<float>(around) > s.stability)) return;
   }
-  FoundMask one{std::vector<uint8_t>(static_cast<size_t>(pixels)), score, {picture.width, picture.height, -1, -1}};
-  for (int64_t i = 0; i < pixels; ++i) {
-    if (!(values[i] > s.threshold)) continue;
-    one.on[static_cast<size_t>(i)] = 255;
-    const int64_t x = i % picture.width, y = i / picture.width;
-    one.box = {std::min(one.box[0], x), std::min(one.box[1], y), std::max(one.box[2], x), std::max(one.box[3], y)};
-  }
+  FoundMask one{{}, score, {picture.width, picture.height, -1, -1}};
+  bool now = false;
+  int64_t length = 0;
+  for (int64_t x = 0; x < picture.width; ++x)
+    for (int64_t y = 0; y < picture.height; ++y, ++length) {
+      const bool on = values[y * picture.width + x] > s.threshold;
+      if (on) one.box = {std::min(one.box[0], x), std::min(one.box[1], y), std::max(one.box[2], x), std::max(one.box[3], y)};
+      if (on == now) continue;
+      one.runs.push_back(length);
+      length = 0;
+      now = on;
+    }
+  one.runs.push_back(length);
   if (one.box[2] < 0) one.box = {0, 0, 0, 0};
   found->push_back(std::move(one));
 }
@@ -71,21 +77,14 @@ std::vector<FoundMask> apart(std::vector<FoundMask> all, float most) {
   return kept;
 }
 
-// COCO's run lengths: column by column, beginning with what is off.
-Json run_lengths(const FoundMask& mask, const media::Image& picture) {
-  Json counts = Json::array();
-  uint8_t now = 0;
-  int64_t length = 0;
-  for (int64_t x = 0; x < picture.width; ++x)
-    for (int64_t y = 0; y < picture.height; ++y, ++length) {
-      const uint8_t value = mask.on[static_cast<size_t>(y * picture.width + x)];
-      if (value == now) continue;
-      counts.push_back(length);
-      length = 0;
-      now = value;
-    }
-  counts.push_back(length);
-  return {{"size", {picture.height, picture.width}}, {"counts", counts}};
+// A byte a pixel, 0 or 255.
+std::vector<uint8_t> pixels_of(const FoundMask& mask, const media::Image& picture) {
+  std::vector<uint8_t> on(static_cast<size_t>(picture.width * picture.height));
+  int64_t at = 0;
+  for (size_t i = 0; i < mask.runs.size(); ++i)
+    for (const int64_t end = at + mask.runs[i]; at < end; ++at)
+      if (i % 2 == 1) on[static_cast<size_t>(at % picture.height * picture.width + at / picture.height)] = 255;
+  return on;
 }
 
 std::vector<FoundMask> masks_in(const t::OpenTask& task, const media::Image& picture, const MaskSettings& s) {
@@ -132,10 +131,10 @@ std::vector<Json> run_mask_generation(const t::OpenTask& task, const std::vector
     const media::Image picture = t::read_picture(task, input);
     Json masks = Json::array(), scores = Json::array(), lengths = Json::array(), boxes = Json::array();
     for (const FoundMask& one : masks_in(task, picture, s)) {
-      const auto png = media::encode_png(picture.width, picture.height, 1, one.on.data());
+      const auto png = media::encode_png(picture.width, picture.height, 1, pixels_of(one, picture).data());
       masks.push_back(text::encode_base64({reinterpret_cast<const char*>(png.data()), png.size()}));
       scores.push_back(one.score);
-      lengths.push_back(run_lengths(one, picture));
+      lengths.push_back({{"size", {picture.height, picture.width}}, {"counts", one.runs}});
       boxes.push_back({one.box[0], one.box[1], one.box[2], one.box[3]});
     }
     Json result = {{"masks", masks}, {"scores", scores}};
