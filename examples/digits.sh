@@ -1,5 +1,5 @@
 #!/bin/sh
-# A model that hears: a small wav2vec 2.0 learns from nothing to write down digits that the voices of espeak-ng say. Half an hour on two cores.
+# A model that hears: a small wav2vec 2.0 learns from nothing to write down digits that the voices of espeak-ng say. Ten minutes on two cores.
 #   examples/digits.sh OUT [short]
 # First from plain voices, then from voices of other pitches and speeds. The word error rate of voices that it never heard goes to
 # OUT/scores.jsonl. "short": a few steps, which only check that the stages fit together.
@@ -8,7 +8,7 @@ out=$1 mode=$2
 mynah=${MYNAH:-./mynah}
 [ -n "$out" ] || { echo "usage: examples/digits.sh OUT [short]" >&2; exit 2; }
 command -v espeak-ng >/dev/null || { echo "examples/digits.sh: espeak-ng is missing (Debian: apt-get install espeak-ng)" >&2; exit 77; }
-if [ "$mode" = short ]; then plain=12 varied=8 held=4 first=3 second=2; else plain=2400 varied=3200 held=200 first=1050 second=400; fi
+if [ "$mode" = short ]; then plain=12 varied=8 held=4 first=3 second=2; else plain=2400 varied=3200 held=200 first=1050 second=600; fi
 mkdir -p "$out/model"
 
 # said FOLDER COUNT SEED SLOWEST FASTEST LOWEST HIGHEST VOICE...: clips of one to five digits at speeds (words a minute) and pitches (0 to 99)
