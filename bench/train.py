@@ -1,6 +1,6 @@
 """Training: mynah beside PyTorch on the same work, in turns in the same run, each in a process of its own.
 
-    python bench/train.py build/release/apps/mynah/mynah WORK_FOLDER [--only char,gpt2,bert,lora,batch] [--threads 2] [--rounds 2] [--steps 30] [--char-steps 2000]
+    python bench/train.py build/release/apps/mynah/mynah WORK_FOLDER [--only char,gpt2,bert,vit,lora,batch,checkpointing] [--threads 2] [--rounds 2] [--steps 30] [--char-steps 2000]
 
 Needs torch and transformers. Prints a table: seconds of a step (the median of a process's steps; of the rounds the best), the ratio (above 1: mynah is
 faster), peak memory of the process, and what share of the machine's measured limit the step reached (operations: 6 a weight and token, and attention).
@@ -8,8 +8,10 @@ faster), peak memory of the process, and what share of the machine's measured li
   char   nanoGPT's recipe for tinyshakespeare on a CPU: 4 layers, 4 heads, 128 channels, 12 windows of 64 characters, 2000 updates; with validation losses
   gpt2   a step of GPT-2 124M on 4 x 64 tokens
   bert   a step of masked-token BERT-base on 8 x 128 tokens
+  vit    a step of ViT-B/16 on 8 pictures of 224 x 224 (mynah reads and prepares them in the step, PyTorch is given numbers)
   lora   a step with adapters of rank 8 beside the whole step, GPT-2 124M on 4 x 64 tokens (mynah alone)
   batch  the char step with 4 and with 32 rows, seconds a token; and step 1 beside step 1000 (mynah alone)
+  checkpointing  the GPT-2 step on 4 x 512 tokens with and without --gradient-checkpointing (mynah alone)
 
 PyTorch is eager with fused AdamW and scaled_dot_product_attention, its best setting here; bf16, where the processor has it, is its autocast.
 """
@@ -34,6 +36,9 @@ JOBS = {
     "bert": {"kind": "bert", "batch": 8, "block": 128,
              "config": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 30522,
                         "max_position_embeddings": 512, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}},
+    "vit": {"kind": "vit", "batch": 8, "block": 197,
+            "config": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "image_size": 224, "patch_size": 16,
+                       "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}},
 }
 
 
@@ -41,7 +46,7 @@ def operations(job, batch=None):
     """Floating-point operations of a step."""
     c, tokens = job["config"], (batch or job["batch"]) * job["block"]
     width, layers = c.get("n_embd") or c["hidden_size"], c.get("n_layer") or c["num_hidden_layers"]
-    weights = 12 * layers * width * width + c["vocab_size"] * width
+    weights = 12 * layers * width * width + c.get("vocab_size", width) * width  # of ViT the projection of patches
     return 6 * weights * tokens + 12 * layers * width * job["block"] * tokens
 
 
@@ -57,7 +62,9 @@ def peer(name, bf16, steps, threads, batch):
     letters = {c: i for i, c in enumerate(sorted(set(text)))}
     ids = torch.tensor([letters[c] for c in text])
     train, held_out = ids[: int(len(ids) * 0.9)], ids[int(len(ids) * 0.9) :]
-    if job["kind"] == "gpt2":
+    if job["kind"] == "vit":
+        model = transformers.ViTForImageClassification._from_config(transformers.ViTConfig(**job["config"], num_labels=2), attn_implementation="sdpa")
+    elif job["kind"] == "gpt2":
         model = transformers.GPT2LMHeadModel._from_config(transformers.GPT2Config(**job["config"], bos_token_id=None, eos_token_id=None), attn_implementation="sdpa")
     else:
         model = transformers.BertForMaskedLM._from_config(transformers.BertConfig(**job["config"]), attn_implementation="sdpa")
@@ -68,10 +75,12 @@ def peer(name, bf16, steps, threads, batch):
 
     def loss_of(x, y):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            logits = model(input_ids=x).logits
+            logits = (model(pixel_values=x) if job["kind"] == "vit" else model(input_ids=x)).logits
         return torch.nn.functional.cross_entropy(logits.float().view(-1, logits.size(-1)), y.reshape(-1), ignore_index=-100)
 
     def windows(data):
+        if job["kind"] == "vit":
+            return torch.rand(rows, 3, 224, 224), torch.randint(2, (rows,))
         at = torch.randint(len(data) - block - 1, (rows,)).tolist()
         x = torch.stack([data[i : i + block] for i in at])
         if job["kind"] == "gpt2":
@@ -145,7 +154,42 @@ class Bench:
         losses = [r["eval_loss"] for r in rows if "eval_loss" in r]
         return [(b - a) / steps_of_row for a, b in zip(at, at[1:])], losses[-1] if losses else None
 
-    def ours(self, name, bf16, steps, batch=None):
+    def pictures(self):
+        """A folder with two kinds of pictures, written as PNG."""
+        import random
+        import struct
+        import zlib
+
+        def chunk(kind, data):
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        draw, folder = random.Random(3), os.path.join(self.folder, "pictures")
+        for label in ("one", "two"):
+            os.makedirs(os.path.join(folder, label), exist_ok=True)
+            for i in range(16):
+                rows = b"".join(b"\0" + bytes(draw.randrange(256) for _ in range(3)) * 224 for _ in range(224))
+                with open(os.path.join(folder, label, f"{i}.png"), "wb") as f:
+                    f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 224, 224, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+        return folder
+
+    def vit(self, bf16, steps):
+        model, out = os.path.join(self.folder, "vit"), os.path.join(self.folder, "out")
+        shutil.rmtree(out, ignore_errors=True)
+        os.makedirs(model, exist_ok=True)
+        with open(os.path.join(model, "config.json"), "w") as f:
+            json.dump({"model_type": "vit", "architectures": ["ViTForImageClassification"], **JOBS["vit"]["config"]}, f)
+        with open(os.path.join(model, "preprocessor_config.json"), "w") as f:
+            json.dump({"image_processor_type": "ViTImageProcessor", "size": {"height": 224, "width": 224}, "do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255,
+                       "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2}, f)
+        _, memory = self.call([self.o.mynah, "finetune", model, "--from-scratch", "--task", "image-classification", "--train-file", self.pictures(), "--output-dir", out,
+                               "--max-steps", str(steps), "--per-device-train-batch-size", str(JOBS["vit"]["batch"]), "--learning-rate", "1e-3", "--weight-decay", "0.1",
+                               "--logging-steps", "1", "--save-steps", "0", *(["--bf16"] if bf16 else [])])
+        seconds, _ = self.log(out, 1)
+        return seconds, None, memory
+
+    def ours(self, name, bf16, steps, batch=None, block=None, more=()):
+        if name == "vit":
+            return self.vit(bf16, steps)
         job, out = JOBS[name], os.path.join(self.folder, "out")
         shutil.rmtree(out, ignore_errors=True)
         config = os.path.join(self.folder, name + ".json")
@@ -154,13 +198,13 @@ class Bench:
         every = 10 if steps > 100 else 1
         words = [self.o.mynah, "pretrain", "--config", config, "--tokenizer", os.path.join(self.folder, ("bert" if name == "bert" else "char") + "_tokenizer"),
                  "--train-file", self.text, "--output-dir", out, "--max-steps", str(steps), "--per-device-train-batch-size", str(batch or job["batch"]),
-                 "--block-size", str(job["block"]), "--learning-rate", "1e-3", "--lr-scheduler-type", "cosine_with_min_lr", "--min-lr", "1e-4", "--warmup-steps", "100",
+                 "--block-size", str(block or job["block"]), "--learning-rate", "1e-3", "--lr-scheduler-type", "cosine_with_min_lr", "--min-lr", "1e-4", "--warmup-steps", "100",
                  "--adam-beta2", "0.99", "--weight-decay", "0.1", "--logging-steps", str(every), "--save-steps", "0", "--seed", "1337"]
         if name == "bert":
             words += ["--objective", "mlm"]
         if name == "char":
             words += ["--validation-fraction", "0.1", "--per-device-eval-batch-size", "64"]
-        _, memory = self.call(words + (["--bf16"] if bf16 else []))
+        _, memory = self.call([*words, *more] + (["--bf16"] if bf16 else []))
         seconds, loss = self.log(out, every)
         return seconds, loss, memory
 
@@ -216,12 +260,17 @@ class Bench:
         seconds, _, _ = self.ours("char", False, 1000)
         print(f"milliseconds a step: {statistics.median(seconds[:10]) * 1000:.1f} in steps 10 to 110, {statistics.median(seconds[-10:]) * 1000:.1f} in the last hundred of 1000")
 
+    def checkpointing(self):
+        for more in ((), ("--gradient-checkpointing",)):
+            seconds, _, memory = self.ours("gpt2", False, self.o.steps, block=512, more=more)
+            print(f"GPT-2 on 4 x 512 tokens{' with ' + more[0] if more else ''}: {statistics.median(seconds):.2f} s a step, {memory:.0f} MB", flush=True)
+
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("mynah", nargs="?")
     p.add_argument("folder", nargs="?")
-    p.add_argument("--only", default="char,gpt2,bert,lora,batch")
+    p.add_argument("--only", default="char,gpt2,bert,vit,lora,batch,checkpointing")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--steps", type=int, default=30)
@@ -244,6 +293,8 @@ def main():
         bench.lora()
     if "batch" in o.only.split(","):
         bench.batches()
+    if "checkpointing" in o.only.split(","):
+        bench.checkpointing()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ std::vector<train::Prediction> read_predictions(const std::string& path) {
     if (references.is_array())
       for (const Json& r : references) p.references.push_back(as_text(r));
     else p.references.push_back(as_text(references));
+    if (const auto c = row.find("confidence"); c != row.end()) {
+      require(c->is_number(), "{}: \"confidence\" is {}, expected a number", where, c->dump());
+      p.confidence = c->get<double>();
+    }
     require(!p.references.empty(), "{}: references is empty, expected at least one", where);
     all.push_back(std::move(p));
   });
@@ -78,7 +82,7 @@ void add_eval(cli::App& parent, std::function<int()>& action) {
   c->add_option("model", o->model, "folder, .gguf file or name")->type_name("MODEL");
   c->add_option("--file", o->file, "rows with text for MODEL, or with pictures or sounds; of pictures also a folder with one for each label")->type_name("FILE");
   c->add_option("--predictions", o->predictions, "rows {\"prediction\": .., \"references\": [..]}")->type_name("FILE");
-  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy; of MODEL: perplexity, bpb, choices; accuracy, map (boxes), wer and cer of pictures and sounds");
+  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy, classification, calibration; of MODEL: perplexity, bpb, choices; accuracy, map (boxes), wer and cer of pictures and sounds");
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print one JSON object");
   c->callback([o, &action] { action = [o] { return run_eval(*o); }; });

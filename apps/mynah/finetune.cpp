@@ -71,7 +71,7 @@ void add_finetune(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("finetune", "Fine-tune a model on rows of text, pictures or sounds, for chat or for a task");
   auto o = std::make_shared<FinetuneOptions>();
   o->subject.add(*c);
-  c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz); of pictures also a folder with one for each label")->required()->type_name("FILE");
+  c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz, .zst); of pictures also a folder with one for each label")->required()->type_name("FILE");
   c->add_option("--validation-file", o->validation_file, "held-out rows")->type_name("FILE");
   c->add_option("--task", o->task, "text-generation, text-classification, token-classification, question-answering, seq2seq, image-classification, "
                 "object-detection, audio-classification, automatic-speech-recognition, contrastive (default: the model's)");

@@ -5,6 +5,7 @@
 #include "base/require.h"
 #include "command.h"
 #include "open_model.h"
+#include "store/store.h"
 #include "training_options.h"
 
 namespace mynah::app {
@@ -27,6 +28,7 @@ int run_pretrain(const PretrainOptions& o) {
   if (!o.generator.empty()) p.generator = model_path(o.generator);
   p.train_files.assign(o.files.begin(), o.files.end());
   p.validation_file = o.validation;
+  p.tokens_folder = store::Settings::from_environment().home / "tokens";
   train::pretrain(p);
   return 0;
 }
@@ -39,7 +41,7 @@ void add_pretrain(cli::App& parent, std::function<int()>& action) {
   c->add_option("--config", o->config, "config.json of the model to make")->type_name("FILE");
   c->add_option("--model", o->model, "go on with this model instead")->type_name("MODEL");
   c->add_option("--tokenizer", o->tokenizer, "folder with the tokenizer (default: --model's)")->type_name("DIR");
-  c->add_option("--train-file", o->files, "text, or .jsonl or .csv rows with \"text\" (also .gz)")->required()->type_name("FILE...");
+  c->add_option("--train-file", o->files, "text, or .jsonl or .csv rows with \"text\" (also .gz, .zst)")->required()->type_name("FILE...");
   c->add_option("--validation-file", o->validation, "held-out text")->type_name("FILE");
   c->add_option("--validation-fraction", o->pretrain.validation_fraction, "hold out the end of the training text")->capture_default_str();
   c->add_option("--objective", o->pretrain.objective, "clm (next token), mlm (masked tokens), span (T5), denoising (BART), rtd (ELECTRA), plm (XLNet)")

@@ -26,6 +26,7 @@ void SubjectFlags::add(cli::App& c) {
   c.add_flag("--use-dora{true}", lora_.use_dora, "train direction and length of rows apart (DoRA)")->group("LoRA");
   c.add_option("--init-lora-weights", lora_.init, "true, false (B random too) or gaussian")->capture_default_str()->group("LoRA");
   c.add_option("--lora-modules-to-save", saved_, "comma list of modules that are trained whole beside the adapters")->group("LoRA");
+  c.add_flag("--load-in-4bit{true}", lora_.load_in_4bit, "keep the frozen matrices as 4-bit NormalFloat (QLoRA)")->group("LoRA");
   c.add_option("--adapter", adapter_, "start from this PEFT folder")->type_name("DIR")->group("LoRA");
 }
 

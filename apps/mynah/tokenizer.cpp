@@ -67,7 +67,7 @@ void add_tokenizer(cli::App& parent, std::function<int()>& action) {
   c->require_subcommand(1);
   cli::App* t = c->add_subcommand("train", "Make a tokenizer from text files");
   auto o = std::make_shared<TokenizerOptions>();
-  t->add_option("files", o->files, "text (also .gz); a line with its newline is a unit")->required()->type_name("FILE...");
+  t->add_option("files", o->files, "text (also .gz, .zst); a line with its newline is a unit")->required()->type_name("FILE...");
   t->add_option("--type", o->trainer.type, "bpe, wordpiece, unigram or char")->capture_default_str();
   t->add_flag("--byte-level{true}", o->trainer.byte_level, "bpe over bytes, as GPT-2");
   t->add_option("--vocab-size", o->trainer.vocab_size, "tokens, special ones included")->capture_default_str();

@@ -84,7 +84,7 @@ train::Arguments TrainingOptions::arguments(const TrainingDefaults& defaults) co
 }
 
 const std::vector<std::string>& training_flags() {
-  static const std::vector<std::string> flags = {"--bf16", "--gradient-checkpointing", "--disable-dropout", "--no-shuffle", "--packing", "--load-best-model-at-end", "--use-rslora", "--use-dora", "--completion-only-loss",
+  static const std::vector<std::string> flags = {"--bf16", "--gradient-checkpointing", "--disable-dropout", "--no-shuffle", "--packing", "--load-best-model-at-end", "--use-rslora", "--use-dora", "--load-in-4bit", "--completion-only-loss",
                                                  "--assistant-only-loss", "--whole-word", "--permute-sentences", "--byte-level", "--lowercase", "--normalize-advantages", "--mask-truncated-completions",
                                                  "--use-bias-correction-kl", "--whiten-rewards", "--use-weighting"};
   return flags;

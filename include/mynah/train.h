@@ -22,6 +22,8 @@ class Optimizer {
 
   virtual void step() = 0;
   void zero_grad();
+  // Before step(): clip_grad_norm() of its parameters. What scales the gradients may be the step.
+  virtual double clip(double max_norm);
   void set_learning_rate(double value) { learning_rate_ = value; }
 
   // What a checkpoint must hold beside the weights: tensors under "<parameter>.<what>" that share memory with the
@@ -50,11 +52,13 @@ class AdamW : public Optimizer {
   ~AdamW() override;
 
   void step() override;
+  double clip(double max_norm) override;  // leaves the scaling to the next step()
   NamedParameters state() const override;
 
  private:
   struct Slot;
   AdamWConfig config_;
+  double gradient_scale_ = 1;  // of the next step
   std::vector<Slot> slots_;
 };
 

@@ -18,6 +18,7 @@ struct Node : GradEdge {
   uint64_t id = next_id.fetch_add(1, std::memory_order_relaxed);
   std::vector<Ref<GradEdge>> inputs;                      // edges of the recorded inputs; null where untracked
   std::function<Grads(const Tensor&)> backward;           // empty for a leaf
+  std::function<Tensor(const Tensor&)> view;              // of a view of the one input
   Tensor gradient;                                        // of a leaf
   Shape shape;
 };
@@ -94,6 +95,28 @@ Tensor record(Tensor y, std::vector<Tensor> inputs, std::function<Grads(const Te
   for (const Tensor& t : inputs) node->inputs.push_back(t.edge());
   y.set_edge(std::move(edge));
   return y;
+}
+
+Tensor record_view(Tensor y, const Tensor& x, std::function<Grads(const Tensor&)> backward, std::function<Tensor(const Tensor&)> view) {
+  y = record(std::move(y), {x}, std::move(backward));
+  if (y.requires_grad()) node_of(y)->view = std::move(view);
+  return y;
+}
+
+GradientSum gradient_sum(const Tensor& t) {
+  if (!t.requires_grad()) return {{}, false};
+  std::vector<const Node*> views;
+  Node* node = node_of(t);
+  while (node->view) {
+    views.push_back(node);
+    node = static_cast<Node*>(node->inputs[0].get());
+  }
+  if (node->backward) return {{}, false};
+  const bool empty = !node->gradient.defined();
+  if (empty) node->gradient = Tensor::empty(node->shape);
+  Tensor sum = node->gradient;
+  for (auto view = views.rbegin(); view != views.rend(); ++view) sum = (*view)->view(sum);
+  return {sum, empty};
 }
 
 void backward(const Tensor& y, const Tensor& seed) {

@@ -56,6 +56,7 @@ struct TrainOptions {
   bool new_head = false;                                  // weights that the file lacks outside the base model are drawn from `seed`
   uint64_t seed = 0;
   std::function<bool(const std::string& name)> trains;    // which weights are trained, if trainable; empty: all
+  std::function<bool(const std::string& name)> in_4_bits;  // which matrices are kept as NF4; empty: none
   nn::LowRankSource* adapters = nullptr;                  // adapters beside the matrices
 };
 

@@ -109,6 +109,7 @@ void build(Bundle* b, const LoadOptions& options, const TrainOptions& train) {
   NewHeadSource with_head(file, b->entry->base_prefix, train.seed);
   nn::WeightSource& source = train.new_head ? static_cast<nn::WeightSource&>(with_head) : file;
   b->weights.trains = train.trains;
+  b->weights.in_4_bits = train.in_4_bits;
   b->weights.adapters = train.adapters;
   b->weights.matrices = matrix_type(options, options.trainable && !train.trains, b->gguf != nullptr, b->path.string());
   b->weights.trainable = options.trainable;

@@ -1,4 +1,4 @@
-// Lines of a file, plain or gzip-compressed, with memory bounded by the longest line.
+// Lines of a file, plain or compressed by gzip or Zstandard, with memory bounded by the longest line.
 #pragma once
 #include <cstdint>
 #include <filesystem>

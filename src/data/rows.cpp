@@ -5,6 +5,7 @@
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "data/byte_source.h"
 #include "data/line_reader.h"
 
 namespace mynah::data {
@@ -12,10 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string format_of(const fs::path& path) {
-  const fs::path name = path.extension() == ".gz" ? path.stem() : path;
-  return name.extension().string();
-}
+std::string format_of(const fs::path& path) { return name_inside(path).extension().string(); }
 
 void trim_line_end(std::string* line) {
   while (!line->empty() && (line->back() == '\n' || line->back() == '\r')) line->pop_back();

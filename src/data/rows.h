@@ -1,5 +1,5 @@
-// Rows of training and evaluation files, streamed: JSONL, CSV with a header, or plain text. Files that end in .gz are
-// decompressed on the way. Every row knows where it stands, so that a complaint can name file and line.
+// Rows of training and evaluation files, streamed: JSONL, CSV with a header, or plain text. Compressed
+// files (.gz, .zst) are decompressed on the way. Every row knows where it stands, so that a complaint can name file and line.
 #pragma once
 #include <filesystem>
 #include <functional>

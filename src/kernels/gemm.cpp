@@ -64,7 +64,20 @@ void pack(Arithmetic arithmetic, const GemmSource& source, int64_t count, int64_
     using Words = decltype(words);
     const int64_t lane_stride = source.lane_stride * Words::kBytes, k_stride = source.k_stride * Words::kBytes;
     const char* p = static_cast<const char*>(source.data);
-    for (int64_t first = 0; first < count; first += panel_lanes, out += panel_stride) {
+    int64_t first = 0;
+    // Neighbouring lanes lie side by side: several panels are read at once, for a row of k is a page of its own.
+    if (lane_stride == Words::kBytes && panel_lanes == kLanes)
+      for (constexpr int64_t kSide = 4; first + kSide * kLanes <= count; first += kSide * kLanes, out += kSide * panel_stride) {
+        const char* from = p + first * Words::kBytes;
+        float* to = out;
+        for (int64_t i = 0; i < k; i += Words::kGroup, from += Words::kGroup * k_stride, to += kLanes)
+#pragma GCC unroll 4
+          for (int64_t side = 0; side < kSide; ++side) {
+            const char* const at = from + side * kLanes * Words::kBytes;
+            store(to + side * panel_stride, across<Words>(at, i + 1 < k ? at + k_stride : nullptr, kLanes, lane_stride));
+          }
+      }
+    for (; first < count; first += panel_lanes, out += panel_stride) {
       const int64_t lanes = count - first < panel_lanes ? count - first : panel_lanes;
       pack_panel<Words>(p + first * lane_stride, lanes, source.lanes - first, k, lane_stride, k_stride, out);
     }

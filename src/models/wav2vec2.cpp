@@ -15,6 +15,7 @@
 #include "nn/losses.h"
 #include "nn/model.h"
 #include "nn/recompute.h"
+#include "nn/spec_augment.h"
 
 namespace mynah {
 namespace {
@@ -115,7 +116,7 @@ struct Wav2vec2Layer {
 
 class Wav2Vec2 : public nn::Model {
  public:
-  Wav2Vec2(const Json& json, const Weights& weights, const char* prefix, bool hubert) : json_(json), kind_(nn::head_kind(json)), c_(json), hubert_(hubert) {
+  Wav2Vec2(const Json& json, const Weights& weights, const char* prefix, bool hubert) : json_(json), kind_(nn::head_kind(json)), c_(json), augment_(json, true), hubert_(hubert) {
     const Weights w = weights / prefix;
     for (size_t i = 0; i < c_.conv_dim.size(); ++i) features_.emplace_back(c_, w / "feature_extractor" / "conv_layers" / static_cast<int64_t>(i), i);
     if (!hubert || c_.feat_proj_layer_norm) feature_norm_.emplace(w / "feature_projection", "layer_norm", c_.conv_dim.back(), c_.layer_norm_eps);
@@ -123,7 +124,7 @@ class Wav2Vec2 : public nn::Model {
     positions_.emplace(c_, w / "encoder" / "pos_conv_embed", c_.hidden_size, c_.conv_pos_batch_norm);
     norm_ = nn::LayerNorm(w / "encoder", "layer_norm", c_.hidden_size, c_.layer_norm_eps);
     for (int64_t i = 0; i < c_.num_hidden_layers; ++i) layers_.emplace_back(c_, w / "encoder" / "layers" / i);
-    if (w.has("masked_spec_embed")) w.tensor("masked_spec_embed", {c_.hidden_size}, c_.init());  // read in training only
+    if (w.has("masked_spec_embed")) hidden_moment_ = w.tensor("masked_spec_embed", {c_.hidden_size}, c_.init());
     if (kind_ == HeadKind::ctc) head_ = nn::Linear(weights, "lm_head", c_.hidden_size, c_.vocab_size, c_.init());
     if (kind_ == HeadKind::sequence_classification) {
       const int64_t width = nn::config_int(json, "classifier_proj_size", 256);
@@ -149,7 +150,8 @@ class Wav2Vec2 : public nn::Model {
     Tensor features = transpose(x, 1, 2);  // [B,T,C]
     if (feature_norm_) features = (*feature_norm_)(features);
     std::vector<Tensor> states;
-    const Tensor hidden = encode(nn::dropout(projection_(features), c_.feat_proj_dropout), lengths, !mask.empty(), options.hidden_states || layer_weights_.defined() ? &states : nullptr);
+    const Tensor projected = augmented(nn::dropout(projection_(features), c_.feat_proj_dropout), lengths);
+    const Tensor hidden = encode(projected, lengths, !mask.empty(), options.hidden_states || layer_weights_.defined() ? &states : nullptr);
     NamedTensors out;
     if (options.hidden_states)
       for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = states[i];
@@ -172,6 +174,21 @@ class Wav2Vec2 : public nn::Model {
     Tensor m = Tensor::zeros({shape[0], shape[1], 1});
     for (int64_t b = 0; b < shape[0]; ++b) std::fill_n(m.data<float>() + b * shape[1], lengths[static_cast<size_t>(b)], 1.0f);
     return m;
+  }
+
+  // x with what SpecAugment hides: moments become a vector that is learnt, features 0.
+  Tensor augmented(Tensor x, const std::vector<int64_t>& lengths) const {
+    const int64_t sounds = x.size(0), steps = x.size(1);
+    const auto shares = [](const std::vector<uint8_t>& hidden, const Shape& shape, bool kept) {
+      std::vector<float> values;
+      for (const uint8_t h : hidden) values.push_back((h != 0) != kept ? 1.0f : 0.0f);
+      return Tensor::from(values, shape);
+    };
+    if (hidden_moment_.defined())
+      if (const auto hidden = augment_.hidden_moments(steps, lengths); !hidden.empty())
+        x = x * shares(hidden, {sounds, steps, 1}, true) + shares(hidden, {sounds, steps, 1}, false) * hidden_moment_;
+    if (const auto hidden = augment_.hidden_features(sounds, x.size(2)); !hidden.empty()) x = x * shares(hidden, {sounds, 1, x.size(2)}, true);
+    return x;
   }
 
   Tensor encode(Tensor x, const std::vector<int64_t>& lengths, bool masked, std::vector<Tensor>* states) const {
@@ -231,10 +248,12 @@ class Wav2Vec2 : public nn::Model {
   const Json json_;
   HeadKind kind_;
   Wav2vec2Config c_;
+  nn::SpecAugment augment_;
   bool hubert_;
   std::vector<SoundFeatureLayer> features_;
   std::optional<nn::LayerNorm> feature_norm_;
   nn::Linear projection_;
+  Tensor hidden_moment_;  // [C]; undefined where the checkpoint has none
   std::optional<PositionalConvolution> positions_;
   nn::LayerNorm norm_;
   std::vector<Wav2vec2Layer> layers_;

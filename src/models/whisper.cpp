@@ -2,6 +2,7 @@
 // encoder that begins with two convolutions and fixed positions; scale_embedding is read by nobody, as in the reference.
 #include "models/whisper.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/require.h"
@@ -78,6 +79,7 @@ Whisper::Whisper(const Json& json, const Weights& w)
       decoder_(c_, w / "model" / "decoder", w.matrix(w.has("model.decoder.embed_tokens.weight") ? "model.decoder.embed_tokens" : "proj_out", c_.vocab_size, c_.d_model, c_.init()),
                true, true),
       head_(decoder_.words),
+      augment_(json, false),
       median_filter_width_(nn::config_int(json, "median_filter_width", 7, 1, 1001)),
       decoding_(kind() == HeadKind::seq2seq_lm ? make_whisper_decoding(*this) : nullptr) {
   pad_ = c_.pad_token_id;
@@ -87,8 +89,24 @@ Whisper::Whisper(const Json& json, const Weights& w)
 
 nn::Encoded Whisper::encode_media(const NamedTensors& media, std::vector<Tensor>* states) const {
   const nn::Inputs in(media, {"input_features", "attention_mask"});
-  const Tensor features = window_of(in, encoder_);
+  const Tensor features = augmented(window_of(in, encoder_), in);
   return {encoder_.forward(features, attention_type(), states), std::vector<int64_t>(static_cast<size_t>(features.size(0)), encoder_.frames() / 2), {}};
+}
+
+Tensor Whisper::augmented(const Tensor& features, const nn::Inputs& in) const {
+  const int64_t sounds = features.size(0), mels = features.size(1), frames = features.size(2);
+  std::vector<int64_t> lengths(static_cast<size_t>(sounds), frames);
+  if (const auto mask = in.mask("attention_mask", {sounds, frames}); nn::training() && !mask.empty())
+    for (int64_t b = 0; b < sounds; ++b) lengths[static_cast<size_t>(b)] = std::count(mask.begin() + b * frames, mask.begin() + (b + 1) * frames, uint8_t{1});
+  const auto moments = augment_.hidden_moments(frames, lengths), channels = augment_.hidden_features(sounds, mels);
+  if (moments.empty() && channels.empty()) return features;
+  Tensor kept = Tensor::full(features.shape(), 1);
+  float* at = kept.data<float>();
+  for (int64_t b = 0; b < sounds; ++b)
+    for (int64_t m = 0; m < mels; ++m)
+      for (int64_t t = 0; t < frames; ++t, ++at)
+        if ((!moments.empty() && moments[static_cast<size_t>(b * frames + t)]) || (!channels.empty() && channels[static_cast<size_t>(b * mels + m)])) *at = 0;
+  return features * kept;
 }
 
 void Whisper::remember(const Tensor& rows, nn::Cache* memory) const {

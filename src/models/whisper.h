@@ -8,7 +8,9 @@
 
 #include "models/bart_layers.h"
 #include "nn/decoding.h"
+#include "nn/inputs.h"
 #include "nn/seq2seq_lm.h"
+#include "nn/spec_augment.h"
 
 namespace mynah {
 
@@ -36,7 +38,7 @@ class Whisper : public nn::Seq2SeqLM {
   Whisper(const Json& json, const nn::Weights& w);
 
   std::string_view medium() const override { return "input_features"; }
-  // input_features [B,mels,frames]; an attention_mask is taken and not read, as in the reference.
+  // input_features [B,mels,frames]; an attention_mask is read by SpecAugment alone, as in the reference.
   nn::Encoded encode_media(const nn::NamedTensors& media, std::vector<Tensor>* states) const override;
   Tensor body(const nn::TokenBatch& batch, std::vector<Tensor>* states) const override { return decoder_.forward(batch, states); }
   Tensor head(const Tensor& hidden) const override { return head_(hidden); }
@@ -55,10 +57,14 @@ class Whisper : public nn::Seq2SeqLM {
   int64_t median_filter_width() const { return median_filter_width_; }
 
  private:
+  // The features without what SpecAugment hides of them while training: moments and channels become 0.
+  Tensor augmented(const Tensor& features, const nn::Inputs& in) const;
+
   BartConfig c_;
   WhisperEncoder encoder_;
   BartStack decoder_;
   nn::Matrix head_;
+  nn::SpecAugment augment_;
   int64_t median_filter_width_;
   std::unique_ptr<nn::Decoding> decoding_;
 };

@@ -35,6 +35,12 @@ Tensor drop_path(const Tensor& x, int64_t samples, float p) {
 }
 
 bool skips_layer(float p) { return drops(p) && uniform(current->seed_, current->step_ << 20 | current->calls_++, 0, RandomPurpose::dropout) < p; }
+std::function<double()> draws() {
+  MYNAH_CHECK(current != nullptr);
+  return [seed = current->seed_, stream = current->step_ << 20 | current->calls_++, next = uint64_t{0}]() mutable {
+    return static_cast<double>(uniform(seed, stream, next++, RandomPurpose::dropout));
+  };
+}
 bool recomputes() { return current && current->recomputes_ && grad_enabled(); }
 
 Tensor recomputed(std::function<Tensor(const std::vector<Tensor>&)> f, const std::vector<Tensor>& inputs) {

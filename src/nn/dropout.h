@@ -26,6 +26,7 @@ class Training {
   friend bool training();
   friend bool drops(float p);
   friend bool skips_layer(float p);
+  friend std::function<double()> draws();
   friend bool recomputes();
   friend Tensor recomputed(std::function<Tensor(const std::vector<Tensor>&)> f, const std::vector<Tensor>& inputs);
   uint64_t seed_, step_, calls_ = 0;
@@ -47,6 +48,8 @@ Tensor dropout(const Tensor& x, float p);
 Tensor drop_path(const Tensor& x, int64_t samples, float p);
 // Whether a layer is left out this time, with probability p (LayerDrop, arXiv:1909.11556).
 bool skips_layer(float p);
+// Numbers in 0 to below 1, one after another, for other random choices of a forward pass. Only where something drops().
+std::function<double()> draws();
 
 // Whether what is computed now is a layer's part of a forward pass that will be computed again.
 bool recomputes();

@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "kernels/rows.h"
 #include "nn/dropout.h"
+#include "nn/nf4.h"
 #include "ops/gemm.h"
 #include "ops/int8_matrix.h"
 #include "ops/internal.h"
@@ -64,6 +65,10 @@ struct Matrix::Dense {
   explicit Dense(std::vector<Tensor> tensors, Kept how) : columns(tensors[0].size(1)), kept(how), parts(std::make_shared<Parts>(std::move(tensors))) {
     for (const Tensor& part : *parts) sizes.push_back(part.size(0));
     for (const int64_t n : sizes) rows += n;
+    if (how != Kept::nf4) return;
+    nf4 = std::make_shared<const Nf4Matrix>(*parts);
+    for (const Tensor& part : *parts) MappedFile::drop_any(part.raw(), part.nbytes());
+    parts = nullptr;
   }
   using Parts = std::vector<Tensor>;
 
@@ -71,6 +76,7 @@ struct Matrix::Dense {
   const int64_t columns;
   const Kept kept;
   std::vector<int64_t> sizes;  // rows of each part
+  std::shared_ptr<const Nf4Matrix> nf4;  // in place of the parts
 
   // Null when only the packed form is left.
   std::shared_ptr<const Parts> tensors() {
@@ -152,6 +158,7 @@ Tensor Matrix::operator()(const Tensor& x, const std::vector<Tensor>& biases) co
 
 Tensor Matrix::without_adapters(const Tensor& in, const std::vector<Tensor>& biases) const {
   if (packed_) return quantized_product(packed_, in, biases);
+  if (dense_->nf4) return nf4_product(dense_->nf4, in, joined(biases, dense_->sizes));
   const bool recorded = tracked({&in});
   const int64_t k = dense_->columns, n = dense_->rows;
   const bool int8 = dense_->kept == Kept::int8 && !recorded;
@@ -184,6 +191,7 @@ Tensor Matrix::gated(const Tensor& in, Activation act, const std::vector<Tensor>
 }
 
 Tensor Matrix::values(int64_t first, int64_t count) const {
+  if (!packed_ && dense_->nf4) return dense_->nf4->values(first, count);
   Tensor all = Tensor::empty({count, columns()});
   float* to = all.data<float>();
   const auto parts = packed_ ? nullptr : dense_->tensors();
@@ -208,6 +216,7 @@ Tensor Matrix::values(int64_t first, int64_t count) const {
 }
 
 Tensor Matrix::lookup(std::span<const int32_t> ids, int32_t padding_id) const {
+  MYNAH_CHECK(packed_ || !dense_->nf4);
   const auto parts = packed_ ? nullptr : dense_->tensors();
   if (parts) {
     MYNAH_CHECK(parts->size() == 1);

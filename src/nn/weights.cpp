@@ -1,5 +1,7 @@
 #include "nn/weights.h"
 
+#include <algorithm>
+
 #include "base/random.h"
 #include "base/require.h"
 #include "mynah/autograd.h"
@@ -96,9 +98,11 @@ Tensor Weights::tensor(std::string_view name, const Shape& shape, Init init) con
 
 Tensor Weights::buffer(std::string_view name, const Shape& shape, Init init) const { return load(path(name), shape, init, Use::buffer).value; }
 
-Matrix Weights::dense(std::vector<Tensor> parts) const {
+Matrix Weights::dense(std::string_view name, std::vector<Tensor> parts) const {
   Matrix::Kept kept = list_->trainable ? Matrix::Kept::as_is : Matrix::Kept::packed;
   if (list_->matrices == MatrixType::int8) kept = Matrix::Kept::int8;
+  const bool trained = std::any_of(parts.begin(), parts.end(), [](const Tensor& t) { return t.requires_grad(); });
+  if (!trained && list_->in_4_bits && list_->in_4_bits(path(name))) kept = Matrix::Kept::nf4;
   return Matrix(std::move(parts), kept);
 }
 
@@ -119,9 +123,9 @@ Matrix Weights::matrix(std::string_view name, int64_t out, int64_t in, Init init
   const LoadedWeight w = load(path(name) + ".weight", in_out ? Shape{in, out} : Shape{out, in}, init, Use::matrix);
   const bool stored_in_out = in_out != w.transposed;
   Matrix matrix;
-  if (!is_quantized(w.value.dtype())) matrix = dense({stored_in_out ? transpose(w.value, 0, 1) : w.value});
+  if (!is_quantized(w.value.dtype())) matrix = dense(name, {stored_in_out ? transpose(w.value, 0, 1) : w.value});
   // Blocks run along the last dimension of the file, which must be the input's.
-  else if (stored_in_out) matrix = dense({transpose(dequantize(w.value), 0, 1)});
+  else if (stored_in_out) matrix = dense(name, {transpose(dequantize(w.value), 0, 1)});
   else matrix = ops::PackedMatrix::pack(std::vector<Tensor>{w.value}, [this](const Tensor& t) { source_->done_with(t); });
   return with_adapters(std::move(matrix), {std::string(name)}, {out}, in);
 }
@@ -137,7 +141,7 @@ Matrix Weights::join(const std::vector<std::string>& names, const std::vector<in
     return with_adapters(ops::PackedMatrix::pack(parts, [this](const Tensor& t) { source_->done_with(t); }), names, outs, in);
   for (Tensor& part : parts)
     if (is_quantized(part.dtype())) part = dequantize(part);
-  return with_adapters(dense(parts), names, outs, in);
+  return with_adapters(dense(names[0], parts), names, outs, in);
 }
 
 }  // namespace mynah::nn

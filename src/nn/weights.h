@@ -71,6 +71,7 @@ struct WeightList {
   bool trainable = false;  // parameters are f32, owned and tracked (of type bf16: rounded to it first)
   MatrixType matrices = MatrixType::f32;
   std::function<bool(const std::string& name)> trains;  // with trainable: which ones; empty: all
+  std::function<bool(const std::string& name)> in_4_bits;  // which matrices of plain types are kept as NF4; empty: none
   LowRankSource* adapters = nullptr;                    // asked for the adapter of every matrix; null: there are none
   std::vector<Parameter> parameters;
   std::vector<Parameter> buffers;     // of Weights::buffer, if trainable: saving writes them beside the parameters
@@ -109,7 +110,7 @@ class Weights {
 
  private:
   enum class Use { parameter, matrix, buffer };
-  Matrix dense(std::vector<Tensor> parts) const;
+  Matrix dense(std::string_view name, std::vector<Tensor> parts) const;
   LoadedWeight load(const std::string& path, const Shape& shape, Init init, Use use) const;
   Matrix with_adapters(Matrix matrix, const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in) const;
 

@@ -24,7 +24,7 @@ constexpr int64_t kSmallWork = 100'000;
 // Packed B of one round: 4 MiB of 32-bit words, which the last-level cache holds beside the rest.
 constexpr int64_t kRoundWords = int64_t{1} << 20, kRoundUnits = 1024;
 // Height of a packed block of A: with all the units of a round it fills half of the second-level cache at most.
-constexpr int64_t kBlockRows = 112;
+constexpr int64_t kBlockRows = 112, kTileBlockRows = 256;  // processors with tiles have caches of 2 MiB
 constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kTaskColumns = 256, kTaskRows = 42;  // smaller tasks would pack too often
 
@@ -60,7 +60,7 @@ class Scratch {
   int64_t size_ = 0;
 };
 
-thread_local Scratch scratch_a, scratch_b;
+thread_local Scratch scratch_a, scratch_b, scratch_all_a;
 thread_local bool in_bf16 = false;
 
 Element element_of(DType dtype, const char* which) {
@@ -155,23 +155,37 @@ void pack_b(const Round& r, float* to) {
   });
 }
 
-void multiply_task(const Round& r, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+// A block of rows of A as panels of words.
+struct PackedRows {
+  int64_t tile_rows, panel;  // rows and words of a panel
+  int64_t words;             // of the block
+  PackedRows(const Round& r, int64_t rows)
+      : tile_rows(r.p.tile > 1 ? r.p.tile : even_piece(rows, r.table.tile_rows, 1)), panel(r.units * r.table.lanes), words(ceil_div(rows, tile_rows) * panel) {}
+
+  void pack(const Round& r, int64_t row, int64_t rows, float* to) const {
+    const GemmSource a = part(r.p.a, row, r.unit * r.p.group);
+    if (r.p.tile > 1) r.table.pack_tiles(a, rows, elements(r.p, r.unit, r.units), to, panel);
+    else r.table.pack(r.p.arithmetic, a, rows, tile_rows, elements(r.p, r.unit, r.units), to, panel);
+  }
+};
+
+// A part of C; `packed_a` has its rows of A, or is null.
+void multiply_task(const Round& r, int64_t row, int64_t rows, int64_t column, int64_t columns, const float* packed_a = nullptr) {
   const Product& p = r.p;
-  const int64_t lanes = r.table.lanes, tile_rows = p.tile > 1 ? p.tile : even_piece(rows, r.table.tile_rows, 1), panel = r.units * lanes;
-  float* packed_a = scratch_a.words(ceil_div(rows, tile_rows) * panel);
-  const GemmSource a = part(p.a, row, r.unit * p.group);
-  if (p.tile > 1)
-    r.table.pack_tiles(a, rows, elements(p, r.unit, r.units), packed_a, panel);
-  else
-    r.table.pack(p.arithmetic, a, rows, tile_rows, elements(p, r.unit, r.units), packed_a, panel);
+  const PackedRows form(r, rows);
+  if (!packed_a) {
+    float* own = scratch_a.words(form.words);
+    form.pack(r, row, rows, own);
+    packed_a = own;
+  }
   kernels::GemmBlock block{};
   block.units = r.units;
   block.a = packed_a;
-  block.a_panel = panel;
+  block.a_panel = form.panel;
   block.rows = rows;
-  block.tile_rows = tile_rows;
-  block.b = r.packed_b + column / lanes * panel;
-  block.b_panel = panel;
+  block.tile_rows = form.tile_rows;
+  block.b = r.packed_b + column / r.table.lanes * form.panel;
+  block.b_panel = form.panel;
   block.columns = columns;
   block.c = p.c + row * p.ldc + r.column + column;
   block.ldc = p.ldc;
@@ -181,25 +195,50 @@ void multiply_task(const Round& r, int64_t row, int64_t rows, int64_t column, in
   r.table.multiply(p.arithmetic, block);
 }
 
-// Cuts C [p.m, all_columns] into tasks and calls body(row, rows, column, columns) for each.
-template <class Body>
-void for_each_tile(const Product& p, int64_t all_columns, int lanes, Body&& body) {
-  const int64_t wanted = p.small() ? 1 : thread_pool().threads() == 1 ? 1 : kTasksPerThread * thread_pool().threads();
-  const int64_t width_step = 4 * lanes;
-  int64_t rows = even_piece(p.m, kBlockRows, 1), columns = round_up(all_columns, width_step);
-  const auto tasks = [&] { return ceil_div(p.m, rows) * ceil_div(all_columns, columns); };
-  while (tasks() < wanted && columns > kTaskColumns) columns = round_up(columns / 2, width_step);
-  while (tasks() < wanted && rows > kTaskRows) rows = ceil_div(rows, 2);
-  const int64_t across = ceil_div(all_columns, columns);
-  run_tasks(p.small(), tasks(), [&](int64_t task) {
-    const int64_t row = task / across * rows, column = task % across * columns;
-    body(row, std::min(rows, p.m - row), column, std::min(columns, all_columns - column));
-  });
-}
+// How C [p.m, all_columns] is cut into tasks.
+struct Cut {
+  int64_t rows, columns;  // of a task, but for the last ones
+  int64_t down, across;   // tasks
 
+  Cut(const Product& p, int64_t all_columns, int lanes) {
+    const int64_t wanted = p.small() ? 1 : thread_pool().threads() == 1 ? 1 : kTasksPerThread * thread_pool().threads();
+    const int64_t width_step = 4 * lanes;
+    rows = even_piece(p.m, p.tile > 1 ? kTileBlockRows : kBlockRows, p.tile);
+    columns = round_up(all_columns, width_step);
+    const auto tasks = [&] { return ceil_div(p.m, rows) * ceil_div(all_columns, columns); };
+    while (tasks() < wanted && columns > kTaskColumns) columns = round_up(columns / 2, width_step);
+    while (tasks() < wanted && rows > kTaskRows) rows = round_up(ceil_div(rows, 2), p.tile);
+    down = ceil_div(p.m, rows);
+    across = ceil_div(all_columns, columns);
+  }
+  // Calls body(row, rows, column, columns) for each task.
+  template <class Body>
+  void each(const Product& p, int64_t all_columns, Body&& body) const {
+    run_tasks(p.small(), down * across, [&](int64_t task) {
+      const int64_t row = task / across * rows, column = task % across * columns;
+      body(row, std::min(rows, p.m - row), column, std::min(columns, all_columns - column));
+    });
+  }
+};
+
+// Rows of A that several tasks take are packed once for them.
 void multiply(const Round& r) {
-  for_each_tile(r.p, r.columns, r.table.lanes, [&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
-    multiply_task(r, row, rows, column, columns);
+  const Cut cut(r.p, r.columns, r.table.lanes);
+  float* all = nullptr;
+  const int64_t block = PackedRows(r, cut.rows).words;
+  if (cut.across > 1) {
+    all = scratch_all_a.words(cut.down * block);
+    constexpr int64_t kPieces = 4;  // of a block
+    run_tasks(r.p.small(), cut.down * kPieces, [&](int64_t i) {
+      const int64_t row = i / kPieces * cut.rows, rows = std::min(cut.rows, r.p.m - row), piece = i % kPieces;
+      const PackedRows form(r, rows);
+      const int64_t panels = ceil_div(rows, form.tile_rows), first = panels * piece / kPieces, begin = first * form.tile_rows;
+      const int64_t end = std::min(rows, panels * (piece + 1) / kPieces * form.tile_rows);
+      if (begin < end) form.pack(r, row + begin, end - begin, all + i / kPieces * block + first * form.panel);
+    });
+  }
+  cut.each(r.p, r.columns, [&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
+    multiply_task(r, row, rows, column, columns, all ? all + row / cut.rows * block : nullptr);
   });
 }
 
@@ -301,7 +340,7 @@ void PackedB::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t
   const Product p{m, n_, k_, rows, {}, arithmetic, group_, tile_, c, ldc, false, bias};
   const int64_t all_units = units_of(k_, group_, tile_);
   // A task goes through all of k: what it adds to stays in the cache, and the threads meet once.
-  for_each_tile(p, n_, table.lanes, [&](int64_t row, int64_t row_count, int64_t column, int64_t columns) {
+  Cut(p, n_, table.lanes).each(p, n_, [&](int64_t row, int64_t row_count, int64_t column, int64_t columns) {
     for (int64_t u = 0; u < all_units; u += units_) {
       const Round round{p, table, 0, n_, u, std::min(units_, all_units - u), words(u, 0)};
       multiply_task(round, row, row_count, column, columns);

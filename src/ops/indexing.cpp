@@ -1,4 +1,5 @@
 // Embedding lookups and row gathers. Their backward passes add rows in order, on one thread per target row group.
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/rows.h"
@@ -8,15 +9,14 @@
 namespace mynah {
 namespace {
 
-// dx[index[i]] += g[i] for rows of c elements. Threads own columns, so the order of additions is fixed.
+// to[index[i]] += g[i] for rows of c elements but those of `ignored`. Threads own columns, so the order of additions is fixed.
 template <class Index>
-Tensor scatter_rows(const Tensor& g, const Shape& shape, const std::vector<Index>& index, int64_t c) {
-  Tensor dx = Tensor::zeros(shape);
+void scatter_rows(const Tensor& g, const std::vector<Index>& index, int64_t c, Tensor to, Index ignored = -1) {
+  float* out = to.data<float>();
   parallel_for(c, std::max<int64_t>(16, (1 << 14) / std::max<int64_t>(1, static_cast<int64_t>(index.size()))), [&](int64_t begin, int64_t end) {
     for (size_t i = 0; i < index.size(); ++i)
-      kernels::rows().axpy(1.0f, g.data<float>() + static_cast<int64_t>(i) * c + begin, dx.data<float>() + index[i] * c + begin, end - begin);
+      if (index[i] != ignored) kernels::rows().axpy(1.0f, g.data<float>() + static_cast<int64_t>(i) * c + begin, out + index[i] * c + begin, end - begin);
   });
-  return dx;
 }
 
 }  // namespace
@@ -38,10 +38,16 @@ Tensor embedding(const Tensor& weight, std::span<const int32_t> ids, int32_t pad
     }
   }
   if (!tracked({&table})) return y;
-  return record(y, {table}, [kept = std::vector<int32_t>(ids.begin(), ids.end()), shape = table.shape(), c, padding_id](const Tensor& g) {
-    Tensor dw = scatter_rows(g, shape, kept, c);
-    if (padding_id >= 0 && padding_id < shape[0]) std::memset(dw.data<float>() + padding_id * c, 0, sizeof(float) * static_cast<size_t>(c));
-    return Grads{dw};
+  return record(y, {table}, [kept = std::vector<int32_t>(ids.begin(), ids.end()), table, c, padding_id](const Tensor& g) {
+    // A parameter's rows are added where its gradient is summed: a table is large, and few of its rows are looked up.
+    const GradientSum sum = gradient_sum(table);
+    const bool in_place = sum.value.defined();
+    Tensor dw = in_place ? sum.value : Tensor::empty(table.shape());
+    MYNAH_CHECK(dw.is_contiguous());
+    if (!in_place || sum.empty)
+      parallel_for(dw.numel(), 1 << 18, [&](int64_t begin, int64_t end) { std::fill(dw.data<float>() + begin, dw.data<float>() + end, 0.0f); });
+    scatter_rows(g, kept, c, dw, padding_id);
+    return Grads{in_place ? Tensor() : dw};
   });
 }
 
@@ -57,7 +63,9 @@ Tensor index_rows(const Tensor& in, std::span<const int64_t> index) {
     std::memcpy(y.data<float>() + static_cast<int64_t>(i) * c, x.data<float>() + index[i] * c, sizeof(float) * static_cast<size_t>(c));
   if (!tracked({&x})) return y;
   return record(y, {x}, [kept = std::vector<int64_t>(index.begin(), index.end()), old = x.shape(), c](const Tensor& g) {
-    return Grads{scatter_rows(g, old, kept, c)};
+    Tensor dx = Tensor::zeros(old);
+    scatter_rows(g, kept, c, dx);
+    return Grads{dx};
   });
 }
 

@@ -20,6 +20,19 @@ MatrixView turned(const Tensor& w) { return {w.raw(), w.dtype(), w.stride(1), w.
 MatrixView rows_of(const float* p, int64_t stride) { return {p, DType::f32, stride, 1}; }
 MatrixView turned_rows_of(const float* p, int64_t stride) { return {p, DType::f32, 1, stride}; }
 
+// The gradient of a weight [M,K]: g^T x, g [N,M] with rows `stride` apart, x [N,K]. Parameters have it added where their gradients are
+// summed, in the order in which they are stored; the result is then undefined.
+Tensor weight_gradient(const Tensor& weight, int64_t n, const float* g, int64_t stride, const float* x) {
+  const int64_t m = weight.size(0), k = weight.size(1);
+  GradientSum to = gradient_sum(weight);
+  const bool in_place = to.value.defined();
+  if (!in_place) to = {Tensor::empty({m, k}), true};
+  float* out = to.value.data<float>();
+  if (to.value.stride(1) == 1) gemm(m, k, n, turned_rows_of(g, stride), rows_of(x, k), out, to.value.stride(0), !to.empty);
+  else gemm(k, m, n, turned_rows_of(x, k), rows_of(g, stride), out, to.value.stride(1), !to.empty);
+  return in_place ? Tensor() : to.value;
+}
+
 }  // namespace
 
 Tensor linear(const Tensor& in, const std::vector<Tensor>& given, const std::vector<Tensor>& biases) {
@@ -63,10 +76,7 @@ Tensor linear(const Tensor& in, const std::vector<Tensor>& given, const std::vec
     size_t next_bias = 1 + weights.size();
     for (size_t i = 0; i < weights.size(); ++i) {
       const int64_t m = weights[i].size(0);
-      if (weights[i].requires_grad()) {
-        grads[1 + i] = Tensor::empty({m, k});
-        gemm(m, k, n, turned_rows_of(gp + starts[i], total), rows_of(x.data<float>(), k), grads[1 + i].data<float>(), k);
-      }
+      if (weights[i].requires_grad()) grads[1 + i] = weight_gradient(weights[i], n, gp + starts[i], total, x.data<float>());
       if (added[i].defined()) {
         Tensor db = Tensor::zeros({m});
         kernels::rows().column_sum(gp + starts[i], total, db.data<float>(), n, m);

@@ -63,19 +63,23 @@ void copy_strided(const Tensor& x, T* out) {
   });
 }
 
-// A zero tensor of `shape` with g added at the places that a view (strides, offset) of it names.
+// A zero tensor of `shape` with g at the places that a view (strides, offset; no element twice) of it names.
 Tensor scatter_view(const Tensor& g, const Shape& shape, const Shape& view_strides, int64_t offset) {
   Tensor dx = Tensor::zeros(shape);
+  const int r = g.rank();
+  const int64_t inner = g.size(-1), step = view_strides[r - 1], outer = inner ? g.numel() / inner : 0;
   float* out = dx.data<float>() + offset;
   const float* from = g.data<float>();
-  std::array<int64_t, Shape::kMaxRank> index{};
-  const int r = g.rank();
-  for (int64_t i = 0, n = g.numel(); i < n; ++i) {
-    int64_t at = 0;
-    for (int d = 0; d < r; ++d) at += index[d] * view_strides[d];
-    out[at] += from[i];
-    for (int d = r - 1; d >= 0 && ++index[d] == g.size(d); --d) index[d] = 0;
-  }
+  parallel_for(outer, ops::row_grain(inner), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      int64_t at = 0, rest = row;
+      for (int d = r - 2; d >= 0; --d) {
+        at += rest % g.size(d) * view_strides[d];
+        rest /= g.size(d);
+      }
+      for (int64_t i = 0; i < inner; ++i) out[at + i * step] = from[row * inner + i];
+    }
+  });
   return dx;
 }
 
@@ -127,9 +131,11 @@ Tensor permute(const Tensor& x, std::span<const int> order) {
     shape[static_cast<int>(i)] = x.size(d);
     strides[static_cast<int>(i)] = x.stride(d);
   }
-  return record(x.as_strided(shape, strides), {x}, [inverse, r = x.rank()](const Tensor& g) {
-    return Grads{contiguous(permute(g, {inverse.data(), static_cast<size_t>(r)}))};
-  });
+  const std::vector<int> ordered(order.begin(), order.end());
+  return record_view(
+      x.as_strided(shape, strides), x,
+      [inverse, r = x.rank()](const Tensor& g) { return Grads{contiguous(permute(g, {inverse.data(), static_cast<size_t>(r)}))}; },
+      [ordered](const Tensor& t) { return permute(t.detach(), ordered); });
 }
 
 Tensor transpose(const Tensor& x, int a, int b) {

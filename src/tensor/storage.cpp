@@ -1,5 +1,7 @@
 #include "tensor/storage.h"
 
+#include <sys/mman.h>
+
 #include <bit>
 #include <cstdlib>
 #include <mutex>
@@ -28,6 +30,15 @@ size_t class_bytes(int size_class) {
 }
 constexpr int kClasses = 40 * 4;
 
+// Large blocks stand on huge pages, where the system has them: gradients, states of optimisers and caches are gone through from end to end.
+constexpr size_t kHugePage = size_t{2} << 20, kLarge = 4 * kHugePage;
+void* new_block(size_t bytes) {
+  if (bytes < kLarge) return std::aligned_alloc(kAlignment, bytes);
+  void* memory = std::aligned_alloc(kHugePage, bytes);
+  if (memory) madvise(memory, bytes, MADV_HUGEPAGE);  // a refusal does no harm
+  return memory;
+}
+
 struct Pool {
   std::mutex mutex;
   Storage* free[kClasses] = {};
@@ -54,7 +65,7 @@ Storage* Storage::allocate(size_t bytes) {
       return s;
     }
   }
-  void* memory = std::aligned_alloc(kAlignment, kHeader + capacity);
+  void* memory = new_block(kHeader + capacity);
   if (!memory) {
     p.live.fetch_sub(capacity, std::memory_order_relaxed);
     fail(ErrorCode::does_not_fit, "memory: {} bytes for a tensor are not to be had", bytes);

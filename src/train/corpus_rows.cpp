@@ -9,7 +9,7 @@ namespace mynah::train {
 CorpusRows::CorpusRows(const Arguments& arguments, Corpus train, Corpus held_out, int64_t row_tokens)
     : BatchObjective(arguments), train_(std::move(train)), held_out_(std::move(held_out)), row_tokens_(row_tokens),
       batches_(std::max<int64_t>(1, rows_of(train_)), arguments.per_device_train_batch_size, arguments.shuffle, arguments.seed) {
-  require(rows_of(train_) > 0, "training text: {} tokens, a row takes {}", train_.tokens.size(), row_tokens);
+  require(rows_of(train_) > 0, "training text: {} tokens, a row takes {}", train_.size(), row_tokens);
 }
 
 Json CorpusRows::evaluate() {
@@ -23,7 +23,7 @@ std::unique_ptr<MicroBatch> CorpusRows::micro_batch(int64_t epoch, int64_t index
 std::unique_ptr<MicroBatch> CorpusRows::take(const Corpus& corpus, const std::vector<int64_t>& rows, uint64_t pass) const {
   std::vector<CorpusRow> some;
   for (const int64_t row : rows)
-    some.push_back({{corpus.tokens.data() + row * row_tokens_, static_cast<size_t>(row_tokens_)}, Draws(arguments_.seed + pass, static_cast<uint64_t>(row))});
+    some.push_back({corpus.row(row * row_tokens_, row_tokens_), Draws(arguments_.seed + pass, static_cast<uint64_t>(row))});
   return damaged(std::move(some));
 }
 

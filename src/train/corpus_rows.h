@@ -4,7 +4,6 @@
 #pragma once
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "train/draws.h"
@@ -15,7 +14,7 @@
 namespace mynah::train {
 
 struct CorpusRow {
-  std::span<const int32_t> tokens;
+  std::vector<int32_t> tokens;
   Draws draw;
 };
 
@@ -34,7 +33,7 @@ class CorpusRows : public BatchObjective {
   virtual std::unique_ptr<MicroBatch> damaged(std::vector<CorpusRow> rows) const = 0;
 
  private:
-  int64_t rows_of(const Corpus& corpus) const { return static_cast<int64_t>(corpus.tokens.size()) / row_tokens_; }
+  int64_t rows_of(const Corpus& corpus) const { return corpus.size() / row_tokens_; }
   std::unique_ptr<MicroBatch> take(const Corpus& corpus, const std::vector<int64_t>& rows, uint64_t pass) const;
 
   Corpus train_, held_out_;

@@ -14,6 +14,7 @@
 #include "mynah/autograd.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
+#include "nn/nf4.h"
 
 namespace mynah::train {
 namespace {
@@ -210,7 +211,13 @@ Tensor merged(const formats::TensorSource& file, const AdapterConfig& config, co
 
 }  // namespace
 
-double merge_adapter(const fs::path& folder, const fs::path& base, const fs::path& output_dir) {
+bool is_in_4_bits(const std::string& module) {
+  static constexpr std::string_view kOthers[] = {"wte", "wpe", "shared", "lm_head", "embed_out", "proj_out", "score", "classifier", "qa_outputs", "head"};
+  const std::string last = module.substr(module.rfind('.') + 1);
+  return last.find("embed") == std::string::npos && std::find(std::begin(kOthers), std::end(kOthers), last) == std::end(kOthers);
+}
+
+double merge_adapter(const fs::path& folder, const fs::path& base, const fs::path& output_dir, bool load_in_4bit) {
   const Json json = read_adapter_json(folder);
   const AdapterConfig config(json, folder.string());
   const auto file = formats::SafetensorsFile::open(folder / "adapter_model.safetensors");
@@ -232,6 +239,11 @@ double merge_adapter(const fs::path& folder, const fs::path& base, const fs::pat
   for (const nn::Parameter& p : b->weights.parameters) {
     Tensor target = p.value.detach(), value;
     const std::string module = p.name.substr(0, std::min(p.name.rfind('.'), p.name.size()));
+    if (load_in_4bit && target.rank() == 2 && p.name.ends_with(".weight") && is_in_4_bits(module)) {
+      const Tensor lying = config.fan_in_fan_out ? transpose(target, 0, 1) : target;
+      const Tensor rounded = nn::Nf4Matrix(std::span(&lying, 1)).values(0, lying.size(0));
+      std::memcpy(target.raw(), contiguous(config.fan_in_fan_out ? transpose(rounded, 0, 1) : rounded).raw(), target.nbytes());
+    }
     if (const std::string whole = config.name_of_whole(p.name); file->contains(whole)) {
       value = read(*file, folder, whole, target.shape());
       ++used;

@@ -22,7 +22,11 @@ struct LoraOptions {
   bool use_rslora = false, use_dora = false;
   std::string init = "true";                 // of A and B as PEFT names it: true, false (B random too), gaussian
   std::filesystem::path adapter;  // start from this PEFT folder
+  bool load_in_4bit = false;      // the frozen matrices of plain types are kept as NF4
 };
+
+// Whether --load-in-4bit keeps a matrix of this path as NF4: those of linear maps, but of no table of words and no head.
+bool is_in_4_bits(const std::string& module);
 
 class Adapter : public nn::LowRankSource {
  public:
@@ -61,8 +65,8 @@ class Adapter : public nn::LowRankSource {
 };
 
 // Adds the adapter of a PEFT folder to its base and writes a whole model. `base` empty: base_model_name_or_path of the folder.
-// Returns the largest change of a weight.
-double merge_adapter(const std::filesystem::path& adapter, const std::filesystem::path& base, const std::filesystem::path& output_dir);
+// With `load_in_4bit` the base is taken as the NF4 values that the adapter was trained beside. Returns the largest change of a weight.
+double merge_adapter(const std::filesystem::path& adapter, const std::filesystem::path& base, const std::filesystem::path& output_dir, bool load_in_4bit = false);
 // base_model_name_or_path of a PEFT folder.
 std::string base_of_adapter(const std::filesystem::path& adapter);
 

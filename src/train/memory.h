@@ -1,10 +1,22 @@
-// Whether a run fits into memory, said before its first step.
+// What a run will take, said before its first step.
 #pragma once
+#include <cstdint>
+#include <string>
+
 #include "mynah/train.h"
 
 namespace mynah::train {
 
-// Throws does_not_fit, with the numbers, when weights, gradients and optimiser state exceed the machine's memory.
-void check_memory(const NamedParameters& parameters, const NamedParameters& optimizer_state);
+struct RunSize {
+  int64_t steps = 0;
+  int64_t tokens = 0;  // of a step that stand in memory at once, times `parts`
+  int64_t parts = 1;   // micro-batches of a step, one after the other
+  bool bf16 = false, recomputes = false;
+};
+
+// Throws does_not_fit, with the numbers, when weights, gradients and optimiser state exceed the machine's memory. Otherwise one line for
+// people: the weights, the memory and, for a long run, the time that it is likely to take (both rough: of the network it knows the sizes of
+// the matrices alone).
+std::string plan(const NamedParameters& parameters, const NamedParameters& optimizer_state, const RunSize& size);
 
 }  // namespace mynah::train

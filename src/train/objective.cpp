@@ -39,6 +39,12 @@ std::vector<std::unique_ptr<MicroBatch>> BatchObjective::micro_batches(int64_t s
   return batches;
 }
 
+int64_t BatchObjective::tokens_of(int64_t step) const {
+  int64_t tokens = 0;
+  for (const auto& batch : micro_batches(step)) tokens += batch->tokens;
+  return tokens;
+}
+
 StepResult BatchObjective::accumulate(int64_t step, Metrics* metrics, const std::function<void()>&) {
   const auto batches = micro_batches(step);
   Share share{0, static_cast<int64_t>(batches.size()), step};

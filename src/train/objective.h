@@ -31,6 +31,8 @@ class Objective {
   // Forward and backward passes of update `step` (from 0): gradients are left in the parameters. An objective whose step makes
   // several updates calls `update` after each but the last.
   virtual StepResult accumulate(int64_t step, Metrics* metrics, const std::function<void()>& update) = 0;
+  // Tokens of update `step`, or what counts as such; 0: not known before.
+  virtual int64_t tokens_of(int64_t) const { return 0; }
   // Where the rows of an update come from, for complaints about it.
   virtual std::string rows_of(int64_t) const { return ""; }
 
@@ -67,6 +69,7 @@ class BatchObjective : public Objective {
   int64_t steps_per_epoch() const override;
   double epoch(int64_t step) const override;
   StepResult accumulate(int64_t step, Metrics* metrics, const std::function<void()>& update) override;
+  int64_t tokens_of(int64_t step) const override;
   std::string rows_of(int64_t step) const override;
 
  protected:

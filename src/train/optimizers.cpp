@@ -1,6 +1,7 @@
 // Optimiser steps, in the arithmetic of the reference implementations.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/require.h"
 #include "base/thread_pool.h"
@@ -16,6 +17,11 @@ constexpr int64_t kGrain = 1 << 14;  // elements per piece of work
 bool does_decay(const Decays& decays, const std::string& name, const Tensor& t) {
   return decays ? decays(name, t) : t.rank() >= 2;
 }
+
+constexpr int64_t kPiece = 1 << 16;  // elements
+
+// What gradients of this norm are to be multiplied with.
+double clip_scale(double norm, double max_norm) { return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1; }
 
 }  // namespace
 
@@ -50,6 +56,14 @@ NamedParameters AdamW::state() const {
   return all;
 }
 
+double Optimizer::clip(double max_norm) { return clip_grad_norm(parameters_, max_norm); }
+
+double AdamW::clip(double max_norm) {
+  const double norm = clip_grad_norm(parameters_, 0);
+  gradient_scale_ = clip_scale(norm, max_norm);
+  return norm;
+}
+
 void AdamW::step() {
   ++steps_;
   kernels::AdamWStep s{};
@@ -59,6 +73,7 @@ void AdamW::step() {
   s.eps = config_.epsilon;
   s.bias1 = 1 - std::pow(config_.beta1, static_cast<double>(steps_));
   s.bias2 = 1 - std::pow(config_.beta2, static_cast<double>(steps_));
+  s.grad_scale = static_cast<float>(std::exchange(gradient_scale_, 1));
   for (Slot& slot : slots_) {
     const Tensor g = grad(slot.parameter);
     if (!g.defined()) continue;
@@ -191,7 +206,6 @@ void Adafactor::step() {
 
 // Squares are summed over pieces of fixed size, then in order: the same bits for any number of threads.
 double clip_grad_norm(const NamedParameters& parameters, double max_norm) {
-  constexpr int64_t kPiece = 1 << 16;
   double squares = 0;
   for (const auto& [name, parameter] : parameters) {
     const Tensor g = grad(parameter);
@@ -202,8 +216,8 @@ double clip_grad_norm(const NamedParameters& parameters, double max_norm) {
     });
     for (const double part : parts) squares += part;
   }
-  const double norm = std::sqrt(squares), scale = max_norm / (norm + 1e-6);
-  if (max_norm > 0 && scale < 1)
+  const double norm = std::sqrt(squares), scale = clip_scale(norm, max_norm);
+  if (scale < 1)
     for (const auto& [name, parameter] : parameters)
       if (Tensor g = grad(parameter); g.defined())
         parallel_for(g.numel(), kPiece, [&](int64_t begin, int64_t end) {

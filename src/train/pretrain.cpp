@@ -34,22 +34,18 @@ class Blocks {
 
   // A window of `length` inputs from token `begin` on, with the next tokens as targets.
   void add(int64_t begin, int64_t length, PackedRows* rows) const {
-    const auto& t = corpus_.tokens;
-    const int64_t end = begin + length;
-    auto next_end = std::upper_bound(corpus_.ends.begin(), corpus_.ends.end(), begin);
-    while (begin < end) {
-      const int64_t document = next_end == corpus_.ends.end() ? static_cast<int64_t>(t.size()) : *next_end++;
-      const int64_t stop = std::min(end, document);
-      for (int64_t i = begin; i < stop; ++i) {
-        rows->batch.ids.push_back(t[static_cast<size_t>(i)]);
-        rows->batch.positions.push_back(static_cast<int32_t>(i - begin));
-        rows->targets.push_back(i + 1 < document ? t[static_cast<size_t>(i + 1)] : kIgnored);
-      }
-      rows->batch.lengths.push_back(stop - begin);
-      begin = stop;
+    int64_t first = begin;  // of the document's part
+    for (int64_t i = begin; i < begin + length; ++i) {
+      const bool last = corpus_.is_last(i);
+      rows->batch.ids.push_back(corpus_.token(i));
+      rows->batch.positions.push_back(static_cast<int32_t>(i - first));
+      rows->targets.push_back(last ? kIgnored : corpus_.token(i + 1));
+      if (!last && i + 1 < begin + length) continue;
+      rows->batch.lengths.push_back(i + 1 - first);
+      first = i + 1;
     }
   }
-  int64_t tokens() const { return static_cast<int64_t>(corpus_.tokens.size()); }
+  int64_t tokens() const { return corpus_.size(); }
   int64_t block() const { return block_; }
   const Corpus& corpus() const { return corpus_; }
 
@@ -76,7 +72,7 @@ class NextToken : public BatchObjective {
       batch->targets = static_cast<double>(batch->rows.counted());
       return batch;
     });
-    row["eval_bpb"] = row["eval_loss"].get<double>() * static_cast<double>(targets) / std::numbers::ln2 / static_cast<double>(held_out_.corpus().bytes);
+    row["eval_bpb"] = row["eval_loss"].get<double>() * static_cast<double>(targets) / std::numbers::ln2 / static_cast<double>(held_out_.corpus().bytes());
     return row;
   }
 
@@ -182,10 +178,12 @@ void pretrain(const PretrainOptions& o) {
   const auto b = start(o.model.empty() ? with_head(read_json_file(o.config), o.objective, o.config.string()) : Json(), o.config.string(), o.model, *text, o.arguments.seed);
 
   const auto eos = b->tokenizer->eos_id();
-  Corpus train = read_corpus(o.train_files, *b->tokenizer, eos ? *eos : -1), held_out;
-  if (!o.validation_file.empty()) held_out = read_corpus({o.validation_file}, *b->tokenizer, eos ? *eos : -1);
+  const std::filesystem::path kept = o.tokens_folder.empty() ? o.arguments.output_dir / "tokens" : o.tokens_folder;
+  const auto corpus_of = [&](const std::vector<std::filesystem::path>& files) { return read_corpus(files, *b->tokenizer, text->text_path, eos ? *eos : -1, kept); };
+  Corpus train = corpus_of(o.train_files), held_out;
+  if (!o.validation_file.empty()) held_out = corpus_of({o.validation_file});
   else if (o.validation_fraction > 0)
-    held_out = train.split_off(static_cast<int64_t>(static_cast<double>(train.tokens.size()) * (1 - o.validation_fraction)));
+    held_out = train.split_off(static_cast<int64_t>(static_cast<double>(train.size()) * (1 - o.validation_fraction)));
 
   const nn::CausalLM* lm = b->network->causal_lm();
   int64_t block = o.block_size;
@@ -193,8 +191,7 @@ void pretrain(const PretrainOptions& o) {
   if (block <= 0) block = context > 0 ? std::min<int64_t>(context, 1024) : 512;
   require(context <= 0 || block <= context, "--block-size: {}, the model has {} positions", block, context);
   require(block >= 8 || o.objective == "clm", "--block-size: {}, expected 8 or more", block);
-  require(static_cast<int64_t>(train.tokens.size()) > block, "{}: {} tokens, more than --block-size {} are needed", o.train_files.front().string(),
-          train.tokens.size(), block);
+  require(train.size() > block, "{}: {} tokens, more than --block-size {} are needed", o.train_files.front().string(), train.size(), block);
 
   if (o.objective == "rtd") {
     const bool given = !o.generator_config.empty();
@@ -208,7 +205,7 @@ void pretrain(const PretrainOptions& o) {
   if (o.objective == "clm") {
     if (!lm || lm->kind() != nn::HeadKind::causal_lm || b->network->seq2seq_lm())
       fail(ErrorCode::usage, "--objective clm: {} does not predict next tokens; use mlm, span, denoising, rtd or plm", b->architecture());
-    const bool random_windows = train.ends.size() == 1 && is_character_tokenizer(*b->tokenizer) && o.arguments.shuffle;
+    const bool random_windows = train.documents() == 1 && is_character_tokenizer(*b->tokenizer) && o.arguments.shuffle;
     objective = std::make_unique<NextToken>(o.arguments, *lm, std::move(train), std::move(held_out), block, random_windows);
   } else if (o.objective == "plm") {
     objective = make_permutation_lm(o, *b, std::move(train), std::move(held_out), block);

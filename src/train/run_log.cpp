@@ -75,6 +75,7 @@ void RunLog::progress(int64_t step, double loss, double learning_rate, int64_t t
     first_step_ = step;
     next_draw_ = seconds + (terminal_ ? 0 : 2);
   }
+  curve_.add(loss);
   if (seconds < next_draw_ && step < total_steps_) return;
   next_draw_ = seconds + (terminal_ ? 0.2 : 10);
   const double took = seconds - first_seconds_;
@@ -84,7 +85,10 @@ void RunLog::progress(int64_t step, double loss, double learning_rate, int64_t t
     line += "  ETA " + format_duration(took / static_cast<double>(step - first_step_) * static_cast<double>(total_steps_ - step));
   }
   if (terminal_) {
-    line.resize(std::min<size_t>(line.size(), static_cast<size_t>(columns()) - 1));
+    constexpr size_t kWidest = 40, kNarrowest = 8;
+    const size_t room = static_cast<size_t>(columns()) - 1;
+    if (line.size() + 2 + kNarrowest <= room) line += "  " + curve_.draw(std::min(kWidest, room - line.size() - 2));
+    else line.resize(std::min(line.size(), room));
     fmt::print(stderr, "\r\x1b[K{}", line);
     drawn_ = true;
   } else {

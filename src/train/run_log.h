@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "train/event_file.h"
+#include "train/loss_curve.h"
 
 namespace mynah::train {
 
@@ -18,7 +19,7 @@ class RunLog {
   // Appends one object; numbers that are not finite become null. Throws does_not_fit when the disk is full.
   void row(const Json& row);
 
-  // The terminal's line: redrawn there, written every ten seconds elsewhere.
+  // The terminal's line, with a curve of the losses: redrawn there, written every ten seconds and without the curve elsewhere.
   void progress(int64_t step, double loss, double learning_rate, int64_t tokens, double seconds);
   // A note of its own line, on stderr.
   void note(const std::string& text);
@@ -30,6 +31,7 @@ class RunLog {
   EventFile events_;
   int64_t total_steps_, first_step_, first_tokens_ = -1;
   double first_seconds_ = 0, next_draw_ = 0;
+  LossCurve curve_;
   bool terminal_, drawn_ = false;
 };
 

@@ -46,6 +46,7 @@ bundle::TrainOptions train_options(const SubjectOptions& o, Adapter* adapter) {
     t.edit_config = [&o](Json* config) { change_head(o, config); };
   }
   t.adapters = adapter;
+  if (o.lora.load_in_4bit) t.in_4_bits = is_in_4_bits;
   if (adapter) t.trains = [adapter](const std::string& name) { return adapter->trains(name); };
   return t;
 }
@@ -87,6 +88,7 @@ Subject open_subject(const SubjectOptions& o) {
     s.trained.sample = sampler(s.bundle);
     return s;
   }
+  if (o.lora.load_in_4bit && !o.lora.enabled) fail(ErrorCode::usage, "--load-in-4bit: weights of 4 bits cannot be trained; give --lora-r or --adapter");
   if (!o.lora.enabled) {
     s.bundle = bundle::open(o.model, {.precision = Precision::f32, .trainable = true}, {}, train_options(o, nullptr));
     s.trained = whole_model(*s.bundle);

@@ -8,6 +8,7 @@
 #include "base/require.h"
 #include "base/unicode.h"
 #include "mynah/json.h"
+#include "train/class_metrics.h"
 
 namespace mynah::train {
 namespace {
@@ -348,6 +349,8 @@ Json text_metric(const std::string& metric, const std::vector<Prediction>& all) 
   if (metric == "wer") return {{"wer", error_rate(all, wer_words)}};
   if (metric == "cer") return {{"cer", error_rate(all, cer_characters)}};
   if (metric == "accuracy") return {{"accuracy", mean_of_best(all, [](const std::string& a, const std::string& b) { return a == b ? 1.0 : 0.0; })}};
+  if (metric == "classification") return classification_metrics(all);
+  if (metric == "calibration") return calibration_metrics(all);
   if (metric == "exact_match" || metric == "f1")
     return {{"exact_match", 100 * mean_of_best(all, [](const std::string& a, const std::string& b) { return squad_words(a) == squad_words(b) ? 1.0 : 0.0; })},
             {"f1", 100 * mean_of_best(all, [](const std::string& a, const std::string& b) { return squad_f1(squad_words(a), squad_words(b)); })}};
@@ -357,7 +360,7 @@ Json text_metric(const std::string& metric, const std::vector<Prediction>& all) 
     };
     return {{"rouge1", n(1)}, {"rouge2", n(2)}, {"rougeL", mean_of_best(all, [](const std::string& a, const std::string& b) { return rouge_l(rouge_words(a), rouge_words(b)); })}};
   }
-  fail(ErrorCode::usage, "--metric: \"{}\", expected exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy, perplexity or bpb", metric);
+  fail(ErrorCode::usage, "--metric: \"{}\", expected exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy, classification, calibration, perplexity or bpb", metric);
 }
 
 }  // namespace mynah::train

@@ -78,9 +78,11 @@ class Run {
     fs::create_directories(a_.output_dir, error);
     if (error || !fs::is_directory(a_.output_dir)) fail(ErrorCode::failure, "--output-dir {}: cannot be made: {}", a_.output_dir.string(), error ? error.message() : "a file stands there");
     remove_leftovers(a_.output_dir);
-    check_memory(trained_.parameters, optimizer_->state());
     start();
+    const std::string expected =
+        plan(trained_.parameters, optimizer_->state(), {total_ - step_, objective_.tokens_of(step_), a_.gradient_accumulation_steps, a_.bf16, a_.gradient_checkpointing});
     log_.emplace(a_.output_dir, step_, total_);
+    log_->note(expected);
     started_ = Clock::now();
     while (step_ < total_) {
       step();
@@ -142,7 +144,7 @@ class Run {
     optimizer_->set_learning_rate(rate);
     double norm = 0;
     const auto update = [&] {
-      norm = clip_grad_norm(trained_.parameters, a_.max_grad_norm);
+      norm = optimizer_->clip(a_.max_grad_norm);
       if (!std::isfinite(norm)) stop_for_gradient(norm);
       optimizer_->step();
       optimizer_->zero_grad();

@@ -84,5 +84,25 @@ TEST(Checkpoint, TrainsParametersEvenIfNoInputIsTracked) {
   EXPECT_EQ(grad(w).item(), 6);
 }
 
+// A function of a parameter that adds to its gradient in place.
+Tensor counted(const Tensor& x) {
+  return record(squared(x.detach()), {x}, [x](const Tensor&) {
+    GradientSum to = gradient_sum(x);
+    if (!to.value.defined()) return Grads{Tensor::full(x.shape(), 1)};
+    for (int64_t i = 0; i < x.numel(); ++i) to.value.data<float>()[i * (x.rank() ? to.value.stride(0) : 1)] = (to.empty ? 0 : to.value.data<float>()[i]) + 1;
+    return Grads{Tensor()};
+  });
+}
+
+TEST(Tape, OpsMayAddToAParametersGradientInPlace) {
+  const Tensor x = requires_grad(Tensor::full({1}, 2));
+  backward(plus(counted(x), counted(x)));
+  EXPECT_EQ(grad(x).item(), 2);
+  backward(plus(counted(x), squared(x)));  // both kinds of gradient
+  EXPECT_EQ(grad(x).item(), 7);
+  backward(counted(squared(x)));  // of a value that is no parameter nothing is summed
+  EXPECT_EQ(grad(x).item(), 11);
+}
+
 }  // namespace
 }  // namespace mynah

@@ -1,6 +1,6 @@
 """Losses and gradient norms of the golden models in training mode, with the dropout masks that mynah draws.
 
-    python dropout.py ../../tests/golden
+    python dropout.py ../../tests/golden [CASE...]
 
 torch's dropout is replaced by masks of the counter-based generator, counted in the order of the calls, so that both programs drop
 the same elements and the results can be compared like any other. One row each: there mynah's calls are those of the reference.
@@ -52,6 +52,24 @@ class Masks:
         count = int(np.prod(shape))  # stochastic depth
         return torch.from_numpy(self.bits(count).astype(np.float64) / 2**32).reshape(shape).float()
 
+    # What SpecAugment draws: one stream for each set of spans.
+    def rounding(self, _):
+        self.stream, self.drawn = STEP << 20 | self.calls, 0
+        self.calls += 1
+        return np.array([self.next()])
+
+    def next(self):
+        self.drawn += 1
+        return float(philox(self.stream, np.array([self.drawn - 1], dtype=np.uint64))[0, 0] >> np.uint64(8)) * 2**-24
+
+    def choice(self, places, count, replace):
+        assert not replace
+        places = list(places)
+        for i in range(count):
+            chosen = i + int(self.next() * (len(places) - i))
+            places[i], places[chosen] = places[chosen], places[i]
+        return np.array(places[:count])
+
 
 BART = {"dropout": 0.2, "attention_dropout": 0.3, "activation_dropout": 0.1, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0, "classifier_dropout": 0.15}
 BERT = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3}
@@ -62,7 +80,9 @@ XLNET = {"dropout": 0.2, "summary_last_dropout": 0.3}
 MODERN = {"embedding_dropout": 0.1, "attention_dropout": 0.2, "mlp_dropout": 0.3, "classifier_dropout": 0.4}
 VIT = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3}
 ATTENTION = {"attention_dropout": 0.3}
-CASES = {
+AUGMENT = {"apply_spec_augment": True, "mask_time_prob": 0.4, "mask_time_length": 2, "mask_time_min_masks": 1,
+           "mask_feature_prob": 0.3, "mask_feature_length": 3, "mask_feature_min_masks": 1}
+CASES = {  # by folder; a word behind it tells cases of one folder apart
     "gpt2_base": GPT, "gpt2_tokens": GPT | {"classifier_dropout": 0.25}, "gpt1_base": GPT, "gptj_base": GPT,
     "gpt_neo_base": {"attention_dropout": 0.3, "resid_dropout": 0.2, "embed_dropout": 0.1},
     "gpt_neox_base": {"hidden_dropout": 0.2} | ATTENTION, "gpt_neox_sequential": {"hidden_dropout": 0.2} | ATTENTION,
@@ -91,6 +111,8 @@ CASES = {
     "segformer_labels": VIT | {"classifier_dropout_prob": 0.3}, "detr_detect": {"dropout": 0.2, "activation_dropout": 0.1} | ATTENTION,
     "efficientnet_classify": {"dropout_rate": 0.3, "drop_connect_rate": 0.5},
     "wav2vec2_ctc": WAV, "hubert_ctc": WAV | {"layerdrop": 0.01},
+    "wav2vec2_ctc augmented": WAV | AUGMENT, "hubert_ctc augmented": WAV | {"layerdrop": 0.01} | AUGMENT,
+    "whisper_base augmented": BART | {"encoder_layerdrop": 0.5, "decoder_layerdrop": 0.5} | AUGMENT,
 }
 
 
@@ -112,12 +134,12 @@ def run(folder, changes):
     objects = {k.split(".", 2)[2]: inputs.pop(k) for k in names if k.startswith("labels.0.")}
     if objects:
         inputs["labels"] = [objects]
-    kept = torch.nn.functional.dropout, torch.rand
-    torch.nn.functional.dropout, torch.rand = masks.dropout, masks.rand
+    kept = torch.nn.functional.dropout, torch.rand, np.random.rand, np.random.choice
+    torch.nn.functional.dropout, torch.rand, np.random.rand, np.random.choice = masks.dropout, masks.rand, masks.rounding, masks.choice
     try:
         loss = model(**inputs).loss
     finally:
-        torch.nn.functional.dropout, torch.rand = kept
+        torch.nn.functional.dropout, torch.rand, np.random.rand, np.random.choice = kept
     loss.backward()
     norm = torch.sqrt(sum((p.grad.double() ** 2).sum() for p in model.parameters() if p.grad is not None))
     return {"config": changes, "inputs": names, "loss": loss.item(), "grad_norm": norm.item(), "calls": masks.calls}
@@ -130,13 +152,17 @@ def main(golden):
         if only and name not in only:
             continue
         try:
-            out[name] = run(os.path.join(golden, "models", name), changes)
+            out[name] = run(os.path.join(golden, "models", name.split()[0]), changes)
         except Exception as e:
             print(name, type(e).__name__, str(e)[:300], file=sys.stderr)
             continue
         print(name, out[name]["loss"], out[name]["grad_norm"], out[name]["calls"])
-    if not only:
-        with open(os.path.join(golden, "dropout.json"), "w") as f:
+    path = os.path.join(golden, "dropout.json")
+    if only:
+        with open(path) as f:
+            out = json.load(f) | out
+    if out:
+        with open(path, "w") as f:
             f.write("{" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in out.items()) + "}\n")
 
 

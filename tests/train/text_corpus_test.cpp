@@ -1,0 +1,91 @@
+// Texts as token files: what stands in them, and that they are read again.
+#include "train/text_corpus.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "bundle/bundle.h"
+#include "mynah/error.h"
+
+namespace mynah::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CorpusTest : public testing::Test {
+ protected:
+  CorpusTest() : folder_(fs::temp_directory_path() / ("mynah-corpus-" + std::to_string(::getpid()))) { fs::create_directories(folder_); }
+  ~CorpusTest() override { fs::remove_all(folder_); }
+  fs::path write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+    return folder_ / name;
+  }
+  Corpus read(const std::vector<fs::path>& files, int32_t end) { return read_corpus(files, *tokenizer_, model_, end, folder_ / "tokens"); }
+  int64_t kept() {
+    int64_t n = 0;
+    for (const auto& entry : fs::directory_iterator(folder_ / "tokens")) n += entry.is_regular_file();
+    return n;
+  }
+
+  const fs::path model_ = fs::path(MYNAH_TEST_DATA) / "golden" / "train" / "models" / "llama";
+  const std::shared_ptr<const Tokenizer> tokenizer_ = bundle::open_tokenizer(model_);
+  fs::path folder_;
+};
+
+TEST_F(CorpusTest, DocumentsFollowEachOtherWithTheirEnds) {
+  const std::string first = "the bird sings", second = "a cat";
+  const Corpus c = read({write("a.jsonl", "{\"text\": \"" + first + "\"}\n{\"text\": \"" + second + "\"}\n")}, 2);
+  std::vector<int32_t> expected = tokenizer_->encode_ids(first, false);
+  expected.push_back(2);
+  const auto boundary = static_cast<int64_t>(expected.size()) - 1;
+  for (const int32_t id : tokenizer_->encode_ids(second, false)) expected.push_back(id);
+  expected.push_back(2);
+  EXPECT_EQ(c.row(0, c.size()), expected);
+  EXPECT_EQ(c.documents(), 2);
+  EXPECT_EQ(c.bytes(), static_cast<int64_t>(first.size() + second.size()));
+  for (int64_t i = 0; i < c.size(); ++i) EXPECT_EQ(c.is_last(i), i == boundary || i + 1 == c.size()) << i;
+}
+
+TEST_F(CorpusTest, SplitsAtAToken) {
+  Corpus c = read({write("a.txt", "one two three four five six seven eight nine ten")}, -1);
+  const auto all = c.row(0, c.size());
+  const int64_t at = c.size() / 3, bytes = c.bytes();
+  const Corpus rest = c.split_off(at);
+  EXPECT_EQ(c.size(), at);
+  EXPECT_TRUE(c.is_last(at - 1));
+  EXPECT_EQ(rest.row(0, rest.size()), std::vector<int32_t>(all.begin() + at, all.end()));
+  EXPECT_EQ(c.bytes() + rest.bytes(), bytes);
+}
+
+TEST_F(CorpusTest, IsKeptByWhatItIsMadeOf) {
+  const fs::path a = write("a.txt", "the bird sings");
+  const auto first = read({a}, -1).row(0, 2);
+  const auto made = fs::last_write_time((*fs::directory_iterator(folder_ / "tokens")).path());
+  EXPECT_EQ(read({write("same.txt", "the bird sings")}, -1).row(0, 2), first);
+  EXPECT_EQ(kept(), 1);
+  EXPECT_EQ(fs::last_write_time((*fs::directory_iterator(folder_ / "tokens")).path()), made);
+  read({write("other.txt", "the bird sang")}, -1);
+  read({write("a.jsonl", "{\"text\": \"x\"}\n")}, -1);
+  read({write("a.jsonl", "{\"text\": \"x\"}\n")}, 2);
+  EXPECT_EQ(kept(), 4);
+}
+
+TEST_F(CorpusTest, ADamagedTokenFileIsMadeAgain) {
+  const fs::path a = write("a.txt", "the bird sings");
+  const auto expected = read({a}, -1).row(0, 2);
+  const fs::path file = (*fs::directory_iterator(folder_ / "tokens")).path();
+  for (const int64_t size : {int64_t{0}, int64_t{20}, static_cast<int64_t>(fs::file_size(file)) - 4}) {
+    fs::resize_file(file, static_cast<uintmax_t>(size));
+    EXPECT_FALSE(Corpus::open(file).has_value());
+    EXPECT_EQ(read({a}, -1).row(0, 2), expected);
+  }
+}
+
+TEST_F(CorpusTest, ADamagedRowLeavesNothing) {
+  EXPECT_THROW(read({write("a.jsonl", "{\"text\": \"x\"}\n{\"text\": \n")}, -1), Error);
+  EXPECT_EQ(kept(), 0);
+}
+
+}  // namespace
+}  // namespace mynah::train
