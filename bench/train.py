@@ -1,6 +1,6 @@
 """Training: mynah beside PyTorch on the same work, in turns in the same run, each in a process of its own.
 
-    python bench/train.py build/release/apps/mynah/mynah WORK_FOLDER [--only char,gpt2,bert,vit,lora,batch,checkpointing] [--threads 2] [--rounds 2] [--steps 30] [--char-steps 2000]
+    python bench/train.py build/release/apps/mynah/mynah WORK_FOLDER [--processor] [--only char,gpt2,bert,vit,lora,batch,checkpointing] [--threads 2] [--rounds 2] [--steps 30] [--char-steps 2000]
 
 Needs torch and transformers. Prints a table: seconds of a step (the median of a process's steps; of the rounds the best), the ratio (above 1: mynah is
 faster), peak memory of the process, and what share of the machine's measured limit the step reached (operations: 6 a weight and token, and attention).
@@ -12,6 +12,9 @@ faster), peak memory of the process, and what share of the machine's measured li
   lora   a step with adapters of rank 8 beside the whole step, GPT-2 124M on 4 x 64 tokens (mynah alone)
   batch  the char step with 4 and with 32 rows, seconds a token; and step 1 beside step 1000 (mynah alone)
   checkpointing  the GPT-2 step on 4 x 512 tokens with and without --gradient-checkpointing (mynah alone)
+
+With --processor the seconds are the processor's instead of the clock's, of all threads together, from two runs of different length: for a machine that
+others use too, best with --threads 1.
 
 PyTorch is eager with fused AdamW and scaled_dot_product_attention, its best setting here; bf16, where the processor has it, is its autocast.
 """
@@ -132,12 +135,13 @@ class Bench:
         print(f"limits: f32 {self.limits[False]:.0f} GFLOP/s, bf16 {self.limits[True]:.0f} GFLOP/s; {options.threads} threads\n")
 
     def call(self, words):
-        """Runs to the end; gives standard output and the peak memory in MB."""
+        """Runs to the end; gives standard output and the peak memory in MB; what the processor spent is left in self.spent."""
         with tempfile.TemporaryFile("w+") as errors:
             with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True, env=dict(os.environ, MYNAH_THREADS=str(self.o.threads))) as p:
                 out = p.stdout.read()
                 _, status, usage = os.wait4(p.pid, 0)
                 p.returncode = os.waitstatus_to_exitcode(status)
+                self.spent = usage.ru_utime + usage.ru_stime
             if p.returncode:
                 errors.seek(0)
                 sys.exit(f"{' '.join(words)}: {errors.read()[-2000:]}")
@@ -214,14 +218,24 @@ class Bench:
         result = json.loads(out.strip().splitlines()[-1])
         return result["seconds"][1:], result.get("eval_loss"), memory
 
+    def typical(self, run, steps):
+        """Seconds of a step, and what else `run` gives for a run of so many steps."""
+        if not self.o.processor:
+            seconds, *more = run(steps)
+            return statistics.median(seconds), *more
+        few = 2
+        run(few)
+        before = self.spent
+        _, *more = run(few + steps)
+        return (self.spent - before) / steps, *more
+
     def compare(self, name):
         steps = self.o.char_steps if name == "char" else self.o.steps
         for bf16 in (False, True) if self.has_bf16 else (False,):
             best = {}
             for _ in range(self.o.rounds):
                 for who in (self.ours, self.theirs):
-                    seconds, loss, memory = who(name, bf16, steps)
-                    typical = statistics.median(seconds)
+                    typical, loss, memory = self.typical(lambda n: who(name, bf16, n), steps)
                     if who not in best or typical < best[who][0]:
                         best[who] = (typical, loss, memory)
             (a, loss_a, memory_a), (b, loss_b, memory_b) = best[self.ours], best[self.theirs]
@@ -243,10 +257,12 @@ class Bench:
         typical = {}
         for _ in range(self.o.rounds):
             for name, more in (("whole", []), ("adapters", ["--lora-r", "8"])):
-                shutil.rmtree(out, ignore_errors=True)
-                self.call([self.o.mynah, "finetune", model, "--train-file", rows, "--output-dir", out, "--max-steps", str(self.o.steps), "--max-length", "64",
-                           "--per-device-train-batch-size", "4", "--learning-rate", "1e-4", "--logging-steps", "1", "--save-steps", "0", *more])
-                typical[name] = min(typical.get(name, 1e9), statistics.median(self.log(out, 1)[0]))
+                def run(steps, more=more):
+                    shutil.rmtree(out, ignore_errors=True)
+                    self.call([self.o.mynah, "finetune", model, "--train-file", rows, "--output-dir", out, "--max-steps", str(steps), "--max-length", "64",
+                               "--per-device-train-batch-size", "4", "--learning-rate", "1e-4", "--logging-steps", "1", "--save-steps", "0", *more])
+                    return (self.log(out, 1)[0],)
+                typical[name] = min(typical.get(name, 1e9), self.typical(run, self.o.steps)[0])
         print(f"\nadapters of rank 8: {typical['adapters'] * 1000:.0f} ms a step, all weights {typical['whole'] * 1000:.0f} ms; share {typical['adapters'] / typical['whole']:.2f}")
         shutil.rmtree(model)
 
@@ -254,16 +270,16 @@ class Bench:
         each = {}
         for _ in range(self.o.rounds):
             for rows in (4, 32):
-                seconds, _, _ = self.ours("char", False, 300, rows)
-                each[rows] = min(each.get(rows, 1e9), statistics.median(seconds) / rows / 64)
+                seconds = self.typical(lambda n: self.ours("char", False, n, rows), 300)[0]
+                each[rows] = min(each.get(rows, 1e9), seconds / rows / 64)
         print(f"\nmicroseconds a token: {each[4] * 1e6:.1f} with 4 rows, {each[32] * 1e6:.1f} with 32; ratio {each[4] / each[32]:.2f}")
         seconds, _, _ = self.ours("char", False, 1000)
         print(f"milliseconds a step: {statistics.median(seconds[:10]) * 1000:.1f} in steps 10 to 110, {statistics.median(seconds[-10:]) * 1000:.1f} in the last hundred of 1000")
 
     def checkpointing(self):
         for more in ((), ("--gradient-checkpointing",)):
-            seconds, _, memory = self.ours("gpt2", False, self.o.steps, block=512, more=more)
-            print(f"GPT-2 on 4 x 512 tokens{' with ' + more[0] if more else ''}: {statistics.median(seconds):.2f} s a step, {memory:.0f} MB", flush=True)
+            seconds, _, memory = self.typical(lambda n: self.ours("gpt2", False, n, block=512, more=more), self.o.steps)
+            print(f"GPT-2 on 4 x 512 tokens{' with ' + more[0] if more else ''}: {seconds:.2f} s a step, {memory:.0f} MB", flush=True)
 
 
 def main():
@@ -275,6 +291,7 @@ def main():
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--steps", type=int, default=30)
     p.add_argument("--char-steps", type=int, default=2000)
+    p.add_argument("--processor", action="store_true")
     p.add_argument("--peer", choices=list(JOBS), help=argparse.SUPPRESS)
     p.add_argument("--bf16", action="store_true", help=argparse.SUPPRESS)
     p.add_argument("--rows", type=int, help=argparse.SUPPRESS)

@@ -19,7 +19,7 @@ cat > "$out/config.json" <<JSON
 JSON
 $mynah pretrain --config "$out/config.json" --tokenizer "$out/tokenizer" --train-file "$text" --validation-fraction 0.05 --output-dir "$out/base" \
   --max-steps $pretrain --per-device-train-batch-size 12 --block-size 64 --learning-rate 1e-3 --warmup-steps 20 --lr-scheduler-type cosine \
-  --logging-steps 10 --save-steps 0
+  --logging-steps 10 --eval-steps $((pretrain / 6)) --save-steps 0
 
 echo "== demonstrations, preferences and prompts" >&2
 awk -v out="$out" 'BEGIN {

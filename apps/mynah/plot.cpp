@@ -74,7 +74,7 @@ void panel(Canvas& canvas, const std::string& name, const std::vector<Curve>& cu
       x0 = std::min(x0, x), x1 = std::max(x1, x);
       y0 = std::min(y0, y), y1 = std::max(y1, y);
     }
-  if (x1 <= x0) x1 = x0 + 1;
+  if (x1 <= x0) x0 -= 1, x1 = x0 + 2;
   if (y1 <= y0) y0 -= 0.5, y1 = y0 + 1;
   const auto px = [&](double x) { return kLeft + (x - x0) / (x1 - x0) * (kWidth - kLeft - kRight); };
   const auto py = [&](double y) { return top + kHeight - kBottom - (y - y0) / (y1 - y0) * (kHeight - kTop - kBottom); };
@@ -88,7 +88,9 @@ void panel(Canvas& canvas, const std::string& name, const std::vector<Curve>& cu
     const media::Color& color = kColors[i % std::size(kColors)];
     std::vector<std::pair<double, double>> points;
     for (const auto& [x, y] : curves[i].points) points.emplace_back(px(x), py(y));
-    canvas.line(points, 1.5, color);
+    const bool alone = points.size() == 1;  // one row is a mark
+    if (alone) points = {{points[0].first - 3, points[0].second}, {points[0].first + 3, points[0].second}};
+    canvas.line(points, alone ? 6 : 1.5, color);
     canvas.text(kWidth - kRight - 4, top + 20 + 15 * static_cast<double>(i), Anchor::end, curves[i].run, color);
   }
 }

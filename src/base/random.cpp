@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/thread_pool.h"
+
 namespace mynah {
 
 std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t position, RandomPurpose purpose) {
@@ -42,11 +44,13 @@ std::array<float, 2> normal2(uint64_t seed, uint64_t stream, uint64_t position, 
 
 void fill_normal(float* out, int64_t n, float mean, float std, uint64_t seed, std::string_view stream) {
   const uint64_t s = stream_of(stream);
-  for (int64_t i = 0; i < n; i += 2) {
-    const auto pair = normal2(seed, s, static_cast<uint64_t>(i / 2), RandomPurpose::initialisation);
-    out[i] = mean + std * pair[0];
-    if (i + 1 < n) out[i + 1] = mean + std * pair[1];
-  }
+  parallel_for((n + 1) / 2, 1 << 12, [&](int64_t first, int64_t last) {
+    for (int64_t i = 2 * first; first < last; ++first, i += 2) {
+      const auto pair = normal2(seed, s, static_cast<uint64_t>(first), RandomPurpose::initialisation);
+      out[i] = mean + std * pair[0];
+      if (i + 1 < n) out[i + 1] = mean + std * pair[1];
+    }
+  });
 }
 
 void fill_uniform(float* out, int64_t n, float low, float high, uint64_t seed, std::string_view stream) {

@@ -56,6 +56,7 @@ struct TrainOptions {
   bool new_head = false;                                  // weights that the file lacks outside the base model are drawn from `seed`
   uint64_t seed = 0;
   std::function<bool(const std::string& name)> trains;    // which weights are trained, if trainable; empty: all
+  size_t most_bytes = 0;                                  // of trained weights; more throw does_not_fit. 0: any number
   std::function<bool(const std::string& name)> in_4_bits;  // which matrices are kept as NF4; empty: none
   nn::LowRankSource* adapters = nullptr;                  // adapters beside the matrices
 };
@@ -70,8 +71,9 @@ void save_text(const Bundle& b, const std::filesystem::path& folder);
 // Tokenizer and chat template alone, of a GGUF file or a folder that may hold nothing else. Throws failure if there is no tokenizer.
 std::shared_ptr<Bundle> open_text_only(const std::filesystem::path& path);
 
-// A network made from a config alone, its parameters drawn from `seed`, trainable.
-std::shared_ptr<Bundle> create(const Json& config, uint64_t seed);
+// A network made from a config alone, its parameters drawn from `seed`, trainable. Weights of more than `most_bytes` (0: any number) are refused
+// before they are made (does_not_fit).
+std::shared_ptr<Bundle> create(const Json& config, uint64_t seed, size_t most_bytes = 0);
 
 // config.json of a folder or GGUF file, and the family that knows it. Throws failure for an unknown one, naming what is known.
 const ModelEntry& find_entry(const Json& config, const std::string& where);

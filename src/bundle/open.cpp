@@ -110,6 +110,7 @@ void build(Bundle* b, const LoadOptions& options, const TrainOptions& train) {
   nn::WeightSource& source = train.new_head ? static_cast<nn::WeightSource&>(with_head) : file;
   b->weights.trains = train.trains;
   b->weights.in_4_bits = train.in_4_bits;
+  b->weights.most_bytes = train.most_bytes;
   b->weights.adapters = train.adapters;
   b->weights.matrices = matrix_type(options, options.trainable && !train.trains, b->gguf != nullptr, b->path.string());
   b->weights.trainable = options.trainable;
@@ -346,12 +347,38 @@ std::shared_ptr<Bundle> open_text_only(const fs::path& path) {
   return b;
 }
 
-std::shared_ptr<Bundle> create(const Json& config, uint64_t seed) {
+namespace {
+
+// Says how large a network is before it is made: its weights are memory that nobody touches.
+class Measure : public nn::WeightSource {
+ public:
+  explicit Measure(size_t most_bytes) : most_(most_bytes) {}
+  bool has(const std::string&) const override { return true; }
+  nn::LoadedWeight load(const std::string& name, const Shape& shape, nn::Init) override {
+    bytes_ += static_cast<size_t>(shape.numel()) * sizeof(float);
+    if (bytes_ > most_)
+      fail(ErrorCode::does_not_fit, "memory: weights of more than {:.1f} GB; with gradients and optimiser that is more than the machine has; make the model smaller",
+           static_cast<double>(most_) / 1e9);
+    return {Tensor::empty(shape), name, {}};
+  }
+
+ private:
+  size_t most_, bytes_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<Bundle> create(const Json& config, uint64_t seed, size_t most_bytes) {
   auto b = std::make_shared<Bundle>();
   b->config = config;
   b->generation_config = Json::object();
   b->entry = &find_entry(config, "config");
   if (!config.contains("architectures")) b->config["architectures"] = {b->entry->architectures[0]};
+  if (most_bytes > 0) {
+    Measure measure(most_bytes);
+    nn::WeightList unused;
+    b->entry->make(b->config, nn::Weights(measure, unused));
+  }
   b->weights.trainable = true;
   nn::RandomSource source(seed);
   b->network = b->entry->make(b->config, nn::Weights(source, b->weights));

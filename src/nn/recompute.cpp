@@ -1,8 +1,22 @@
 #include "nn/recompute.h"
 
 #include "base/require.h"
+#include "kernels/rows.h"
 
 namespace mynah::nn {
+namespace {
+thread_local LayerWatch* watch = nullptr;
+}
+
+LayerWatch::LayerWatch() : before_(watch) { watch = this; }
+LayerWatch::~LayerWatch() { watch = before_; }
+
+void LayerWatch::see(const Tensor& y) {
+  if (!watch) return;
+  const Tensor all = contiguous(y.detach());
+  if (watch->first_bad_ < 0 && kernels::rows().any_nonfinite(all.data<float>(), all.numel())) watch->first_bad_ = watch->layers_;
+  ++watch->layers_;
+}
 
 // Tensors of the batch that gradients go through are inputs. Routers' logits are a result beside the rows: they come out as further columns.
 Tensor recomputed_layer(LayerCall f, const Tensor& x, const Tensor& shared, const TokenBatch& batch) {

@@ -85,6 +85,10 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
   if (use == Use::matrix && (type == MatrixType::int8 || weight.value.dtype() != DType::f32) && list_->narrowest != DType::bf16)
     list_->narrowest = type != MatrixType::int8 && weight.value.dtype() == DType::f16 ? DType::f16 : DType::bf16;
   if (list_->trainable && (!list_->trains || list_->trains(name))) {
+    list_->trained_bytes += weight.value.nbytes();
+    if (list_->most_bytes > 0 && list_->trained_bytes > list_->most_bytes)
+      fail(ErrorCode::does_not_fit, "memory: weights of more than {:.1f} GB; with gradients and optimiser that is more than the machine has; use a smaller model or --lora-r",
+           static_cast<double>(list_->most_bytes) / 1e9);
     Tensor copy = Tensor::empty(weight.value.shape());  // the optimiser writes to it, so it cannot be the mapped file
     std::memcpy(copy.raw(), weight.value.raw(), copy.nbytes());
     const bool fixed = use == Use::buffer || (frozen_ && frozen_(name));

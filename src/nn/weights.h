@@ -71,6 +71,7 @@ struct WeightList {
   bool trainable = false;  // parameters are f32, owned and tracked (of type bf16: rounded to it first)
   MatrixType matrices = MatrixType::f32;
   std::function<bool(const std::string& name)> trains;  // with trainable: which ones; empty: all
+  size_t most_bytes = 0, trained_bytes = 0;             // of trained weights: the limit (0: none), and so far
   std::function<bool(const std::string& name)> in_4_bits;  // which matrices of plain types are kept as NF4; empty: none
   LowRankSource* adapters = nullptr;                    // asked for the adapter of every matrix; null: there are none
   std::vector<Parameter> parameters;

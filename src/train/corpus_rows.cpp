@@ -24,7 +24,9 @@ std::unique_ptr<MicroBatch> CorpusRows::take(const Corpus& corpus, const std::ve
   std::vector<CorpusRow> some;
   for (const int64_t row : rows)
     some.push_back({corpus.row(row * row_tokens_, row_tokens_), Draws(arguments_.seed + pass, static_cast<uint64_t>(row))});
-  return damaged(std::move(some));
+  auto batch = damaged(std::move(some));
+  for (const int64_t row : rows) batch->places.push_back(fmt::format("tokens {} to {}", row * row_tokens_, (row + 1) * row_tokens_ - 1));
+  return batch;
 }
 
 }  // namespace mynah::train

@@ -52,24 +52,27 @@ double step_seconds(const NamedParameters& parameters, double operations, bool b
 
 }  // namespace
 
-std::string plan(const NamedParameters& parameters, const NamedParameters& optimizer_state, const RunSize& size) {
+size_t most_weight_bytes(const std::string& optim) { return static_cast<size_t>(memory_bytes()) / (optim.starts_with("adamw") ? 4 : 2); }
+
+std::string plan(const NamedParameters& parameters, const NamedParameters& optimizer_state, const RunSize& size, bool always) {
   const int64_t weights = bytes(parameters), state = bytes(optimizer_state), total = memory_bytes(), certain = 2 * weights + state;
   if (total > 0 && certain > total)
     fail(ErrorCode::does_not_fit,
          "training: weights {}, gradients {} and optimiser {} need {}, the machine has {}; use --lora-r, --optim sgd or a smaller model", format_bytes(weights),
          format_bytes(weights), format_bytes(state), format_bytes(certain), format_bytes(total));
+  const PerToken token = per_token(parameters);
+  const double operations = 6 * token.multiplications * static_cast<double>(size.tokens);
+  constexpr double kLong = 1e13;  // operations of a run that is worth a measurement
+  const bool is_long = operations * static_cast<double>(size.steps) > kLong;
+  if (!is_long && !always) return "";
   int64_t numbers = 0;
   for (const auto& [name, t] : parameters) numbers += t.numel();
-  const PerToken token = per_token(parameters);
   const double kept = static_cast<double>(size.tokens) / static_cast<double>(std::max<int64_t>(1, size.parts)) * token.kept * sizeof(float) / (size.recomputes ? 8 : 1);
   std::string line = fmt::format("{} weights to train; about {} of memory (weights and gradients {}, optimiser {}, activations {}) of {}", numbers,
                                  format_bytes(certain + static_cast<int64_t>(kept)), format_bytes(2 * weights), format_bytes(state), format_bytes(static_cast<int64_t>(kept)), format_bytes(total));
   if (size.tokens <= 0) return line;
   line += fmt::format("; {} steps of about {} tokens", size.steps, size.tokens);
-  constexpr double kLong = 1e13;  // operations of a run that is worth the measurement
-  const double operations = 6 * token.multiplications * static_cast<double>(size.tokens);
-  if (operations * static_cast<double>(size.steps) > kLong)
-    line += ", about " + format_duration(step_seconds(parameters, operations * (size.recomputes ? 4.0 / 3 : 1), size.bf16) * static_cast<double>(size.steps));
+  if (is_long) line += ", about " + format_duration(step_seconds(parameters, operations * (size.recomputes ? 4.0 / 3 : 1), size.bf16) * static_cast<double>(size.steps));
   return line;
 }
 

@@ -7,6 +7,10 @@
 
 namespace mynah::train {
 
+// How many bytes of weights can be trained at most here: with their gradients and what --optim keeps they fit into the machine's memory.
+// 0: the memory is not known.
+size_t most_weight_bytes(const std::string& optim = "sgd");
+
 struct RunSize {
   int64_t steps = 0;
   int64_t tokens = 0;  // of a step that stand in memory at once, times `parts`
@@ -16,7 +20,7 @@ struct RunSize {
 
 // Throws does_not_fit, with the numbers, when weights, gradients and optimiser state exceed the machine's memory. Otherwise one line for
 // people: the weights, the memory and, for a long run, the time that it is likely to take (both rough: of the network it knows the sizes of
-// the matrices alone).
-std::string plan(const NamedParameters& parameters, const NamedParameters& optimizer_state, const RunSize& size);
+// the matrices alone). Empty for a short run, unless `always`.
+std::string plan(const NamedParameters& parameters, const NamedParameters& optimizer_state, const RunSize& size, bool always);
 
 }  // namespace mynah::train

@@ -13,6 +13,7 @@
 #include "nn/head_kind.h"
 #include "train/denoising.h"
 #include "train/lm.h"
+#include "train/memory.h"
 #include "train/permutation_lm.h"
 #include "train/replaced_tokens.h"
 #include "train/samples.h"
@@ -87,10 +88,10 @@ class NextToken : public BatchObjective {
       for (int64_t row = 0; row < arguments_.per_device_train_batch_size; ++row) {
         const auto bits = philox(arguments_.seed, draw, static_cast<uint64_t>(row), RandomPurpose::data_order);
         const uint64_t places = static_cast<uint64_t>(train_.tokens() - block);
-        train_.add(static_cast<int64_t>((static_cast<uint64_t>(bits[0]) << 32 | bits[1]) % places), block, &batch->rows);
+        add(static_cast<int64_t>((static_cast<uint64_t>(bits[0]) << 32 | bits[1]) % places), block, batch.get());
       }
     } else {
-      for (const int64_t row : batches_.rows(epoch, index)) train_.add(row * block, std::min(block, train_.tokens() - 1 - row * block), &batch->rows);
+      for (const int64_t row : batches_.rows(epoch, index)) add(row * block, std::min(block, train_.tokens() - 1 - row * block), batch.get());
     }
     batch->targets = static_cast<double>(batch->rows.counted());
     batch->tokens = batch->rows.tokens();
@@ -104,6 +105,11 @@ class NextToken : public BatchObjective {
   }
 
  private:
+  void add(int64_t begin, int64_t length, Windows* batch) const {
+    train_.add(begin, length, &batch->rows);
+    batch->places.push_back(fmt::format("tokens {} to {}", begin, begin + length - 1));
+  }
+
   const nn::CausalLM& lm_;
   Blocks train_, held_out_;
   bool random_;
@@ -130,9 +136,11 @@ Json complete_config(Json config, const Tokenizer& tokenizer, const std::string&
 }
 
 // The network to be trained with the tokenizer and template of `text`: made from a config, or a checkpoint's.
-std::shared_ptr<bundle::Bundle> start(Json config, const std::string& config_place, const std::filesystem::path& model, const bundle::Bundle& text, uint64_t seed) {
-  const auto b = model.empty() ? bundle::create(complete_config(std::move(config), *text.tokenizer, config_place), seed)
-                               : bundle::open(model, {.precision = Precision::f32, .trainable = true}, {.network = true, .tokenizer = false});
+std::shared_ptr<bundle::Bundle> start(Json config, const std::string& config_place, const std::filesystem::path& model, const bundle::Bundle& text, const Arguments& a) {
+  bundle::TrainOptions limited;
+  limited.most_bytes = most_weight_bytes(a.optim);
+  const auto b = model.empty() ? bundle::create(complete_config(std::move(config), *text.tokenizer, config_place), a.seed, limited.most_bytes)
+                               : bundle::open(model, {.precision = Precision::f32, .trainable = true}, {.network = true, .tokenizer = false}, limited);
   const int64_t vocabulary = nn::config_int(b->config, "vocab_size", text.tokenizer->vocab_size());
   require(vocabulary >= text.tokenizer->vocab_size(), "{}: vocab_size is {}, the tokenizer has {} tokens", model.string(), vocabulary, text.tokenizer->vocab_size());
   b->tokenizer = text.tokenizer;
@@ -175,7 +183,7 @@ void check_options(const PretrainOptions& o) {
 void pretrain(const PretrainOptions& o) {
   check_options(o);
   const auto text = bundle::open_text_only(o.tokenizer.empty() ? o.model : o.tokenizer);
-  const auto b = start(o.model.empty() ? with_head(read_json_file(o.config), o.objective, o.config.string()) : Json(), o.config.string(), o.model, *text, o.arguments.seed);
+  const auto b = start(o.model.empty() ? with_head(read_json_file(o.config), o.objective, o.config.string()) : Json(), o.config.string(), o.model, *text, o.arguments);
 
   const auto eos = b->tokenizer->eos_id();
   const std::filesystem::path kept = o.tokens_folder.empty() ? o.arguments.output_dir / "tokens" : o.tokens_folder;
@@ -196,7 +204,7 @@ void pretrain(const PretrainOptions& o) {
   if (o.objective == "rtd") {
     const bool given = !o.generator_config.empty();
     const auto generator = start(!o.generator.empty() ? Json() : given ? with_head(read_json_file(o.generator_config), "mlm", o.generator_config.string()) : generator_config(b->config),
-                                 given ? o.generator_config.string() : "the generator's config", o.generator, *text, o.arguments.seed);
+                                 given ? o.generator_config.string() : "the generator's config", o.generator, *text, o.arguments);
     const ReplacedTokens made = make_replaced_tokens(o, *b, *generator, std::move(train), std::move(held_out), block);
     run(o.arguments, made.trained, *made.objective);
     return;

@@ -49,13 +49,15 @@ RunLog::RunLog(const std::filesystem::path& folder, int64_t resumed_step, int64_
       events_(folder),
       total_steps_(total_steps),
       first_step_(resumed_step),
-      terminal_(isatty(STDERR_FILENO) != 0) {
+      terminal_(on_terminal()) {
   AtomicFile start(path_);
   start.write(kept_rows(path_, resumed_step));
   start.commit();
   file_.open(path_, std::ios::app | std::ios::binary);
   require(file_.good(), "{}: cannot write", path_.string());
 }
+
+bool RunLog::on_terminal() { return isatty(STDERR_FILENO) != 0; }
 
 void RunLog::row(const Json& row) {
   errno = 0;

@@ -24,6 +24,8 @@ class RunLog {
   // A note of its own line, on stderr.
   void note(const std::string& text);
   void finish();
+  // Whether people watch: standard error is a terminal.
+  static bool on_terminal();
 
  private:
   std::filesystem::path path_;

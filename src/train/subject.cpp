@@ -5,6 +5,7 @@
 #include "nn/config.h"
 #include "nn/head_kind.h"
 #include "train/checkpoint.h"
+#include "train/memory.h"
 #include "train/samples.h"
 
 namespace mynah::train {
@@ -45,6 +46,7 @@ bundle::TrainOptions train_options(const SubjectOptions& o, Adapter* adapter) {
     t.new_head = true;
     t.edit_config = [&o](Json* config) { change_head(o, config); };
   }
+  t.most_bytes = most_weight_bytes();
   t.adapters = adapter;
   if (o.lora.load_in_4bit) t.in_4_bits = is_in_4_bits;
   if (adapter) t.trains = [adapter](const std::string& name) { return adapter->trains(name); };
@@ -80,7 +82,7 @@ Subject open_subject(const SubjectOptions& o) {
     if (o.lora.enabled) fail(ErrorCode::usage, "--from-scratch: adapters need a model that knows something; leave LoRA away");
     Json config = read_json_file(o.model / "config.json");
     if (!o.head.empty() || !o.labels.empty()) change_head(o, &config);
-    s.bundle = bundle::create(config, o.seed);
+    s.bundle = bundle::create(config, o.seed, most_weight_bytes());
     s.bundle->path = o.model;
     s.bundle->tokenizer = bundle::open_tokenizer(o.model);
     if (s.bundle->tokenizer) s.bundle->text_path = o.model;

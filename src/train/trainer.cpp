@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "base/require.h"
 #include "mynah/autograd.h"
+#include "nn/recompute.h"
 #include "ops/gemm.h"
 #include "train/checkpoint.h"
 #include "train/memory.h"
@@ -79,10 +80,10 @@ class Run {
     if (error || !fs::is_directory(a_.output_dir)) fail(ErrorCode::failure, "--output-dir {}: cannot be made: {}", a_.output_dir.string(), error ? error.message() : "a file stands there");
     remove_leftovers(a_.output_dir);
     start();
-    const std::string expected =
-        plan(trained_.parameters, optimizer_->state(), {total_ - step_, objective_.tokens_of(step_), a_.gradient_accumulation_steps, a_.bf16, a_.gradient_checkpointing});
+    const RunSize size{total_ - step_, objective_.tokens_of(step_), a_.gradient_accumulation_steps, a_.bf16, a_.gradient_checkpointing};
+    const std::string expected = plan(trained_.parameters, optimizer_->state(), size, RunLog::on_terminal());
     log_.emplace(a_.output_dir, step_, total_);
-    log_->note(expected);
+    if (!expected.empty()) log_->note(expected);
     started_ = Clock::now();
     while (step_ < total_) {
       step();
@@ -153,7 +154,7 @@ class Run {
       const ops::ProductScope products(a_.bf16);
       return objective_.accumulate(step_, &metrics_, update);
     }();
-    if (!std::isfinite(result.loss)) stop_for(fmt::format("the loss is {}", result.loss));
+    if (!std::isfinite(result.loss)) stop_for_loss(result.loss);
     update();
     ++step_;
     tokens_ += result.tokens;
@@ -264,14 +265,27 @@ class Run {
     const std::string rows = objective_.rows_of(step_);
     fail(ErrorCode::failure, "training: step {}: {}{}; lower the learning rate or look at these rows", step_ + 1, what, rows.empty() ? "" : " on " + rows);
   }
+  // What is at fault: a weight, or else the layer whose output is the first that is not finite.
+  [[noreturn]] void stop_for_loss(double loss) {
+    const std::string what = fmt::format("the loss is {}", std::abs(loss));  // a NaN has a sign, which says nothing
+    for (const auto& [name, parameter] : trained_.parameters)
+      if (!all_finite(parameter)) stop_for(fmt::format("{}, for {} is not finite", what, name));
+    if (objective_.tokens_of(step_) == 0) stop_for(what);
+    const NoGrad no_grad;
+    const ops::ProductScope products(a_.bf16);
+    nn::LayerWatch watch;
+    Metrics unused;
+    objective_.accumulate(step_, &unused, [] {});
+    stop_for(watch.first_bad() < 0 ? fmt::format("{}, though all {} layers give finite numbers", what, watch.layers())
+                                   : fmt::format("{}; the first numbers that are not finite leave layer {} (of {}, counted from 0)", what, watch.first_bad(), watch.layers()));
+  }
+  static bool all_finite(const Tensor& t) {
+    const float* p = t.data<float>();
+    return std::all_of(p, p + t.numel(), [](float x) { return std::isfinite(x); });
+  }
   [[noreturn]] void stop_for_gradient(double norm) {
-    for (const auto& [name, parameter] : trained_.parameters) {
-      const Tensor g = grad(parameter);
-      if (!g.defined()) continue;
-      const float* p = g.data<float>();
-      if (std::all_of(p, p + g.numel(), [](float x) { return std::isfinite(x); })) continue;
-      stop_for(fmt::format("the gradient of {} is not finite", name));
-    }
+    for (const auto& [name, parameter] : trained_.parameters)
+      if (const Tensor g = grad(parameter); g.defined() && !all_finite(g)) stop_for(fmt::format("the gradient of {} is not finite", name));
     stop_for(fmt::format("the gradient norm is {}", norm));
   }
 
