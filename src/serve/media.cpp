@@ -37,6 +37,7 @@ std::string task_of_media(std::string_view family) {
   for (const std::string_view name : {"clip", "siglip"})
     if (family == name) return "zero-shot-image-classification";
   if (family == "clap") return "zero-shot-audio-classification";
+  if (family == "sam") return "mask-generation";
   return "";
 }
 

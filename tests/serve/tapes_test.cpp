@@ -9,18 +9,18 @@
 namespace mynah::test {
 namespace {
 
-const fs::path kGolden = fs::path(MYNAH_TEST_DATA) / "golden";
+const fs::path kGoldenFolder = fs::path(MYNAH_TEST_DATA) / "golden";
 
 const std::vector<Json>& all_tapes() {
   static const std::vector<Json> all = [] {
     std::vector<Json> out;
-    for (const Json& tape : Json::parse(read_text_file(kGolden / "tasks" / "tapes.json"))) out.push_back(tape);
+    for (const Json& tape : Json::parse(read_text_file(kGoldenFolder / "tasks" / "tapes.json"))) out.push_back(tape);
     return out;
   }();
   return all;
 }
 
-std::string media(const std::string& name) { return read_text_file(kGolden / "media" / name); }
+std::string media(const std::string& name) { return read_text_file(kGoldenFolder / "media" / name); }
 
 // The request's body with the files in place of their names.
 Json filled(const Json& body) {
@@ -65,7 +65,7 @@ std::string difference(const Json& got, const Json& wanted, const std::string& w
 class Tapes : public Served, public testing::WithParamInterface<std::string> {
  protected:
   void keep(const std::string& model) const {
-    const fs::path folder = kGolden / "tasks" / model;
+    const fs::path folder = kGoldenFolder / "tasks" / model;
     if (service_->models.store().find(model) || !fs::is_directory(folder)) return;
     std::vector<store::NewFile> files;
     for (const auto& entry : fs::recursive_directory_iterator(folder))

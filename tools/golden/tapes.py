@@ -26,6 +26,10 @@ def tape(task, path, answer, **more):
     tapes.append({"task": task, "path": path, **more, "answer": answer})
 
 
+def of_task(all_cases, task):
+    return [case for case in all_cases if case["task"] == task]
+
+
 def file(path):
     """The place of a file of the reference's case in a request."""
     return {"$file": path.removeprefix("media/")}
@@ -109,7 +113,9 @@ tape("image-segmentation", "/models/segformer", shown(vision[22]["output"]), med
 for i in (24, 26):
     tape("image-segmentation", "/models/detr_masks", shown(vision[i]["output"]), body=with_parameters(file(vision[i]["inputs"]), vision[i]["options"]))
 tape("depth-estimation", "/models/dpt/pipeline/depth-estimation", shown(vision[29]["output"]), media=vision[29]["inputs"].removeprefix("media/"))
-tape("image-feature-extraction", "/models/vit_model", vision[31]["output"], media=vision[31]["inputs"].removeprefix("media/"))
+features, masks = of_task(vision, "image-feature-extraction")[0], of_task(vision, "mask-generation")[0]
+tape("image-feature-extraction", "/models/vit_model", features["output"], media=features["inputs"].removeprefix("media/"))
+tape("mask-generation", "/models/sam", {**masks["output"], "masks": ["$png"] * len(masks["output"]["masks"])}, body=with_parameters(file(masks["inputs"]), masks["options"]))
 words = multimodal[0]
 tape("image-to-text", "/models/vit_words", words["output"], body=with_parameters(file(words["inputs"]), {"generation_parameters": words["options"]}))
 tape("image-to-text", "/models/vit_words", words["output"][0], user_agent=JAVASCRIPT, body=with_parameters(file(words["inputs"]), words["options"]))
@@ -125,8 +131,11 @@ tape("video-classification", "/models/videomae", video[0]["output"], media=video
 tape("automatic-speech-recognition", "/models/wav2vec2_ctc", speech[6]["output"], media=speech[6]["inputs"].removeprefix("media/"))
 for i in (7, 0, 1):
     tape("automatic-speech-recognition", f"/models/{speech[i]['model']}", speech[i]["output"], body=with_parameters(file(speech[i]["inputs"]), speech[i]["options"]))
-tape("audio-classification", "/models/wav2vec2_keywords", speech[11]["output"], media=speech[11]["inputs"].removeprefix("media/"))
-tape("audio-classification", "/models/wav2vec2_keywords", speech[12]["output"], body=with_parameters(file(speech[12]["inputs"]), speech[12]["options"]))
+for case in of_task(speech, "zero-shot-audio-classification")[::2]:
+    tape("zero-shot-audio-classification", f"/models/{case['model']}", case["output"], body=with_parameters(file(case["inputs"]), case["options"]))
+plain, two = of_task(speech, "audio-classification")[:2]
+tape("audio-classification", "/models/wav2vec2_keywords", plain["output"], media=plain["inputs"].removeprefix("media/"))
+tape("audio-classification", "/models/wav2vec2_keywords", two["output"], body=with_parameters(file(two["inputs"]), two["options"]))
 tape("text-to-audio", "/models/vits", "$sound", body={"inputs": "hello there!", "options": {}})
 tape("text-to-audio", "/models/vits/pipeline/text-to-speech", "$sound", body={"inputs": "hello there!"})
 
