@@ -1,6 +1,6 @@
 // mynah key: the keys of a file that mynah serve --api-key-file reads.
 #include <fcntl.h>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,8 +30,7 @@ std::string short_digest(const serve::ApiKey& key) { return key.digest.substr(0,
 
 Json key_json(const serve::ApiKey& key) {
   Json scopes = Json::array();
-  for (const auto scope : {serve::Scope::infer, serve::Scope::manage, serve::Scope::metrics})
-    if (key.may(scope)) scopes.push_back(serve::scope_name(scope));
+  for (const std::string& name : key.scope_names()) scopes.push_back(name);
   Json json = {{"id", short_digest(key)}, {"name", key.name}, {"scopes", scopes}};
   json["requests_per_minute"] = key.requests_per_minute > 0 ? Json(key.requests_per_minute) : Json();
   json["tokens_per_day"] = key.tokens_per_day > 0 ? Json(key.tokens_per_day) : Json();
@@ -80,13 +79,11 @@ int list_all(const KeyOptions& o) {
   Json all = Json::array();
   std::string text = fmt::format("{:<10}{:<20}{:<24}{:>12}{:>14}  {}\n", "ID", "NAME", "SCOPES", "REQUESTS/MIN", "TOKENS/DAY", "EXPIRES");
   for (const auto& [digest, key] : keys) {
-    const Json json = key_json(key);
-    std::string scopes;
-    for (const Json& scope : json["scopes"]) scopes += (scopes.empty() ? "" : ",") + scope.get<std::string>();
+    const std::string scopes = fmt::format("{}", fmt::join(key.scope_names(), ","));
     const auto limit = [](int64_t n) { return n > 0 ? std::to_string(n) : "-"; };
     text += fmt::format("{:<10}{:<20}{:<24}{:>12}{:>14}  {}\n", short_digest(key), key.name.empty() ? "-" : key.name, scopes, limit(key.requests_per_minute),
                         limit(key.tokens_per_day), key.expires.empty() ? "-" : key.expires);
-    all.push_back(json);
+    all.push_back(key_json(key));
   }
   if (o.json) print_json(all);
   else print_text(text);

@@ -34,10 +34,14 @@ void ban_repeated_ngrams(int64_t n, std::span<const int32_t> source, std::span<c
     if (std::equal(last.begin(), last.end(), source.begin() + i)) ban(scores, source[static_cast<size_t>(i + n - 1)]);
 }
 
+bool ends_with(std::span<const int32_t> tokens, std::span<const int32_t> last) {
+  return last.size() <= tokens.size() && std::equal(last.rbegin(), last.rend(), tokens.rbegin());
+}
+
 // Whether `tokens` end with all of `sequence` but its last token.
 bool may_complete(const std::vector<int32_t>& sequence, std::span<const int32_t> tokens) {
   if (sequence.size() == 1) return true;
-  return sequence.size() <= tokens.size() && std::equal(sequence.begin(), sequence.end() - 1, tokens.end() - static_cast<long>(sequence.size() - 1));
+  return sequence.size() <= tokens.size() && ends_with(tokens, std::span(sequence).first(sequence.size() - 1));
 }
 
 void add_sequence_bias(const std::vector<std::pair<std::vector<int32_t>, float>>& biases, std::span<const int32_t> tokens, std::span<float> scores) {
@@ -62,9 +66,7 @@ void force(const std::vector<int32_t>& ids, std::span<float> scores) {
 }
 
 bool may_end(const GenerationConfig& c, std::span<const int32_t> tokens) {
-  return c.decay_after.empty() || std::any_of(c.decay_after.begin(), c.decay_after.end(), [&](const std::vector<int32_t>& last) {
-    return last.size() <= tokens.size() && std::equal(last.rbegin(), last.rend(), tokens.rbegin());
-  });
+  return c.decay_after.empty() || std::any_of(c.decay_after.begin(), c.decay_after.end(), [&](const auto& last) { return ends_with(tokens, last); });
 }
 
 // The shorter the time left, the more an end is worth: |score| (factor^steps - 1) is added.

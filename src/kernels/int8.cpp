@@ -162,6 +162,14 @@ MYNAH_INLINE void add_groups(const uint8_t* const panel[], const int8_t* a, int6
 
 #endif
 
+// The sums of a row of x and a panel into y, with the bias.
+MYNAH_INLINE void write_row(const Int8Product& job, int64_t panel, int64_t row, float* total) {
+  const int64_t column = panel * kInt8Panel, count = least(job.rows - column, kInt8Panel);
+  if (job.bias)
+    for (int64_t i = 0; i < count; ++i) total[i] += job.bias[column + i];
+  store_columns(job.y + row * job.y_stride + column, load_floats(total), count);
+}
+
 template <int Rows, int Panels>
 void multiply_tile(const Int8Product& job, int64_t first_panel, int64_t row) {
   const int64_t padded = int8_padded(job.k), blocks = int8_blocks(job.k);
@@ -189,15 +197,8 @@ void multiply_tile(const Int8Product& job, int64_t first_panel, int64_t row) {
       }
     }
   }
-  for (int p = 0; p < Panels; ++p) {
-    const int64_t column = (first_panel + p) * kInt8Panel, count = least(job.rows - column, kInt8Panel);
-    for (int r = 0; r < Rows; ++r) {
-      float* y = job.y + (row + r) * job.y_stride + column;
-      if (job.bias)
-        for (int64_t i = 0; i < count; ++i) total[r][p][i] += job.bias[column + i];
-      store_columns(y, load_floats(total[r][p]), count);
-    }
-  }
+  for (int p = 0; p < Panels; ++p)
+    for (int r = 0; r < Rows; ++r) write_row(job, first_panel + p, row + r, total[r][p]);
 }
 
 template <int Panels, int Rows = kTileRows>

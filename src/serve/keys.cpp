@@ -1,6 +1,6 @@
 #include "serve/keys.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -65,15 +65,17 @@ const char* scope_name(Scope scope) {
   return "any";
 }
 
+std::vector<std::string> ApiKey::scope_names() const {
+  std::vector<std::string> names;
+  for (const auto& [word, scope] : kScopes)
+    if (may(scope)) names.emplace_back(word);
+  return names;
+}
+
 std::string ApiKey::line() const {
   std::string text = "sha256:" + digest;
   if (!name.empty()) text += " name=" + name;
-  if (scopes != kAllScopes) {
-    std::string list;
-    for (const auto& [word, scope] : kScopes)
-      if (may(scope)) list += (list.empty() ? "" : ",") + std::string(word);
-    text += " scopes=" + list;
-  }
+  if (scopes != kAllScopes) text += fmt::format(" scopes={}", fmt::join(scope_names(), ","));
   if (requests_per_minute > 0) text += fmt::format(" requests-per-minute={}", requests_per_minute);
   if (tokens_per_day > 0) text += fmt::format(" tokens-per-day={}", tokens_per_day);
   if (!expires.empty()) text += " expires=" + expires;

@@ -27,6 +27,7 @@ struct ApiKey {
   std::string expires;                                  // the last day (UTC) on which it holds; empty: it does not end
 
   bool may(Scope scope) const { return (scopes & static_cast<unsigned>(scope)) == static_cast<unsigned>(scope); }
+  std::vector<std::string> scope_names() const;
   // The line of a key file, with the digest in place of the key.
   std::string line() const;
 };
