@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "base/log.h"
 #include "base/require.h"
 #include "store/digest.h"
 
@@ -54,12 +55,13 @@ AuditLog::AuditLog(const std::filesystem::path& folder) : path_(file(folder)) {
 
 void AuditLog::write(Json entry) {
   const int file = open_file(path_);
-  if (file < 0) return;
+  if (file < 0) return warn("serve: a change of models is not written down: {}: {}", path_.string(), std::strerror(errno));
   ::flock(file, LOCK_EX);
   entry[kPrevious] = digest_of_line(last_line(file));
   const std::string line = to_text(entry) + "\n";
-  [[maybe_unused]] const ssize_t written = ::write(file, line.data(), line.size());
-  ::fsync(file);
+  const ssize_t written = ::write(file, line.data(), line.size());
+  if (written != static_cast<ssize_t>(line.size()) || ::fsync(file) != 0)
+    warn("serve: a change of models is not written down whole: {}: {}", path_.string(), written < 0 ? std::strerror(errno) : "the disk is full");
   ::close(file);  // and the lock with it
 }
 

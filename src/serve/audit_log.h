@@ -16,7 +16,7 @@ class AuditLog {
   // Makes the folder and the file. Throws failure when it cannot be written to.
   explicit AuditLog(const std::filesystem::path& folder);
 
-  // Several servers may write to one file. A full disk costs the line, never the answer.
+  // Several servers may write to one file. A full disk costs the line, never the answer, and is said in the log.
   void write(Json entry);
 
   static std::filesystem::path file(const std::filesystem::path& folder) { return folder / "audit.jsonl"; }

@@ -678,6 +678,7 @@ asio::awaitable<void> Server::State::accept(Acceptor& acceptor) {
 }
 
 asio::awaitable<void> Server::State::watch_signals() {
+  if (draining) co_return;  // stopped before it ran
   const auto [ec, number] = co_await signals.async_wait(kAwait);
   if (ec) co_return;
   drain();

@@ -34,8 +34,9 @@ constexpr int kClasses = 40 * 4;
 constexpr size_t kHugePage = size_t{2} << 20, kLarge = 4 * kHugePage;
 void* new_block(size_t bytes) {
   if (bytes < kLarge) return std::aligned_alloc(kAlignment, bytes);
-  void* memory = std::aligned_alloc(kHugePage, bytes);
-  if (memory) madvise(memory, bytes, MADV_HUGEPAGE);  // a refusal does no harm
+  void* memory = nullptr;
+  if (posix_memalign(&memory, kHugePage, bytes) != 0) return nullptr;  // not aligned_alloc, which wants multiples of the alignment
+  madvise(memory, bytes, MADV_HUGEPAGE);                               // a refusal does no harm
   return memory;
 }
 

@@ -413,5 +413,14 @@ TEST_F(Keys, EveryRouteNeedsOneButHealth) {
       204);
 }
 
+TEST_F(Http, IsStoppedBeforeItRuns) {
+  serve::ServerOptions options;
+  options.port = 0;
+  serve::Server early(options, *router_);
+  early.stop();
+  early.run();  // returns
+  EXPECT_EQ(early.open_connections(), 0);
+}
+
 }  // namespace
 }  // namespace mynah::test

@@ -171,5 +171,15 @@ TEST_F(ScopedKeys, WhatIsDoneToModelsIsWrittenDown) {
   EXPECT_FALSE(serve::AuditLog::read(logs, [](const std::string&) {}));
 }
 
+TEST_F(ScopedKeys, ALineThatCannotBeWrittenDownIsSaid) {
+  serve::AuditLog audit(folder_ / "logs");
+  const fs::path file = serve::AuditLog::file(folder_ / "logs");
+  fs::remove(file);
+  fs::create_directory(file);
+  testing::internal::CaptureStderr();
+  audit.write({{"route", "next"}});
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("not written down: " + file.string()), std::string::npos);
+}
+
 }  // namespace
 }  // namespace mynah::test
