@@ -1,6 +1,7 @@
 """Training: mynah beside PyTorch on the same work, in turns in the same run, each in a process of its own.
 
-    python bench/train.py build/release/apps/mynah/mynah WORK_FOLDER [--processor] [--only char,gpt2,bert,vit,lora,batch,checkpointing] [--threads 2] [--rounds 2] [--steps 30] [--char-steps 2000]
+    python bench/train.py build/release/apps/mynah/mynah WORK_FOLDER [--processor] [--only char,gpt2,bert,vit,lora,batch,checkpointing,recipe]
+        [--threads 2] [--rounds 2] [--steps 30] [--char-steps 2000] [--seeds 1,2,3]
 
 Needs torch and transformers. Prints a table: seconds of a step (the median of a process's steps; of the rounds the best), the ratio (above 1: mynah is
 faster), peak memory of the process, and what share of the machine's measured limit the step reached (operations: 6 a weight and token, and attention).
@@ -12,6 +13,7 @@ faster), peak memory of the process, and what share of the machine's measured li
   lora   a step with adapters of rank 8 beside the whole step, GPT-2 124M on 4 x 64 tokens (mynah alone)
   batch  the char step with 4 and with 32 rows, seconds a token; and step 1 beside step 1000 (mynah alone)
   checkpointing  the GPT-2 step on 4 x 512 tokens with and without --gradient-checkpointing (mynah alone)
+  recipe the char job's losses on all of the held-out text from each of --seeds, by both (only where it is named: minutes for each seed)
 
 With --processor the seconds are the processor's instead of the clock's, of all threads together, from two runs of different length: for a machine that
 others use too, best with --threads 1.
@@ -54,12 +56,12 @@ def operations(job, batch=None):
 
 
 # One job by PyTorch, in a process of its own: prints {"seconds": [..], "eval_loss": ..}.
-def peer(name, bf16, steps, threads, batch):
+def peer(name, bf16, steps, threads, batch, seed):
     import torch
     import transformers
 
     torch.set_num_threads(threads)
-    torch.manual_seed(1337)
+    torch.manual_seed(seed)
     job = JOBS[name]
     text = gzip.open(TEXT, "rt").read()
     letters = {c: i for i, c in enumerate(sorted(set(text)))}
@@ -212,8 +214,8 @@ class Bench:
         seconds, loss = self.log(out, every)
         return seconds, loss, memory
 
-    def theirs(self, name, bf16, steps, batch=None):
-        words = [sys.executable, os.path.abspath(__file__), "--peer", name, "--steps", str(steps), "--threads", str(self.o.threads)]
+    def theirs(self, name, bf16, steps, batch=None, seed=1337):
+        words = [sys.executable, os.path.abspath(__file__), "--peer", name, "--steps", str(steps), "--threads", str(self.o.threads), "--seed", str(seed)]
         out, memory = self.call(words + (["--bf16"] if bf16 else []) + (["--rows", str(batch)] if batch else []))
         result = json.loads(out.strip().splitlines()[-1])
         return result["seconds"][1:], result.get("eval_loss"), memory
@@ -276,6 +278,15 @@ class Bench:
         seconds, _, _ = self.ours("char", False, 1000)
         print(f"milliseconds a step: {statistics.median(seconds[:10]) * 1000:.1f} in steps 10 to 110, {statistics.median(seconds[-10:]) * 1000:.1f} in the last hundred of 1000")
 
+    def recipe(self):
+        losses = [], []
+        print("\n| seed | mynah | PyTorch |\n|---|---|---|")
+        for seed in self.o.seeds.split(","):
+            losses[0].append(self.ours("char", False, self.o.char_steps, more=("--seed", seed))[1])
+            losses[1].append(self.theirs("char", False, self.o.char_steps, seed=seed)[1])
+            print(f"| {seed} | {losses[0][-1]:.4f} | {losses[1][-1]:.4f} |", flush=True)
+        print(f"| mean | {statistics.mean(losses[0]):.4f} | {statistics.mean(losses[1]):.4f} |")
+
     def checkpointing(self):
         for more in ((), ("--gradient-checkpointing",)):
             seconds, _, memory = self.typical(lambda n: self.ours("gpt2", False, n, block=512, more=more), self.o.steps)
@@ -291,13 +302,15 @@ def main():
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--steps", type=int, default=30)
     p.add_argument("--char-steps", type=int, default=2000)
+    p.add_argument("--seeds", default="1,2,3")
     p.add_argument("--processor", action="store_true")
     p.add_argument("--peer", choices=list(JOBS), help=argparse.SUPPRESS)
     p.add_argument("--bf16", action="store_true", help=argparse.SUPPRESS)
     p.add_argument("--rows", type=int, help=argparse.SUPPRESS)
+    p.add_argument("--seed", type=int, default=1337, help=argparse.SUPPRESS)
     o = p.parse_args()
     if o.peer:
-        peer(o.peer, o.bf16, o.steps, o.threads, o.rows)
+        peer(o.peer, o.bf16, o.steps, o.threads, o.rows, o.seed)
         return
     if not o.mynah or not o.folder:
         p.error("the program and a folder to work in are needed")
@@ -308,6 +321,8 @@ def main():
             bench.compare(name)
     if "lora" in o.only.split(","):
         bench.lora()
+    if "recipe" in o.only.split(","):
+        bench.recipe()
     if "batch" in o.only.split(","):
         bench.batches()
     if "checkpointing" in o.only.split(","):

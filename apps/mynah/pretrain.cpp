@@ -5,7 +5,6 @@
 #include "base/require.h"
 #include "command.h"
 #include "open_model.h"
-#include "store/store.h"
 #include "training_options.h"
 
 namespace mynah::app {
@@ -28,7 +27,6 @@ int run_pretrain(const PretrainOptions& o) {
   if (!o.generator.empty()) p.generator = model_path(o.generator);
   p.train_files.assign(o.files.begin(), o.files.end());
   p.validation_file = o.validation;
-  p.tokens_folder = store::Settings::from_environment().home / "tokens";
   train::pretrain(p);
   return 0;
 }

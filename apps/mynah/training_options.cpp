@@ -4,6 +4,7 @@
 
 #include "base/require.h"
 #include "mynah/json.h"
+#include "store/store.h"
 
 namespace mynah::app {
 namespace {
@@ -29,6 +30,9 @@ void TrainingOptions::add(cli::App& c) {
   option("--per-device-eval-batch-size", a.per_device_eval_batch_size, "rows of an evaluation batch");
   option("--gradient-accumulation-steps", a.gradient_accumulation_steps, "micro-batches of an update");
   option("--optim", a.optim, "adamw_torch, adamw_torch_fused, adafactor or sgd");
+  c.add_option("--optim-args", a.optim_args, "of sgd: \"momentum=0.9,nesterov=True\"")->type_name("NAME=VALUE,...")->group(kGroup);
+  option("--momentum", a.momentum, "of sgd");
+  c.add_flag("--nesterov{true}", a.nesterov, "of sgd: Nesterov's momentum")->group(kGroup);
   rate_option_ = c.add_option("--learning-rate", a.learning_rate, "the highest learning rate (by trainer, as in TRL)")->group(kGroup);
   option("--lr-scheduler-type", a.lr_scheduler_type, "linear, cosine, cosine_with_min_lr, constant_with_warmup, warmup_stable_decay ...");
   c.add_option("--lr-scheduler-kwargs", kwargs_, "settings of the schedule")->type_name("JSON")->group(kGroup);
@@ -66,6 +70,7 @@ train::Arguments TrainingOptions::arguments(const TrainingDefaults& defaults) co
   if (!norm_option_->count()) a.max_grad_norm = defaults.max_grad_norm;
   if (!logging_option_->count()) a.logging_steps = defaults.logging_steps;
   a.shuffle = !no_shuffle_;
+  a.tokens_folder = store::Settings::from_environment().home / "tokens";
   if (min_lr_option_->count()) a.min_lr = min_lr_;
   if (resume_option_->count()) {
     a.resume_from_checkpoint = resume_.empty() ? "" : resume_[0];
@@ -84,7 +89,7 @@ train::Arguments TrainingOptions::arguments(const TrainingDefaults& defaults) co
 }
 
 const std::vector<std::string>& training_flags() {
-  static const std::vector<std::string> flags = {"--bf16", "--gradient-checkpointing", "--disable-dropout", "--no-shuffle", "--packing", "--load-best-model-at-end", "--use-rslora", "--use-dora", "--load-in-4bit", "--completion-only-loss",
+  static const std::vector<std::string> flags = {"--bf16", "--nesterov", "--gradient-checkpointing", "--disable-dropout", "--no-shuffle", "--packing", "--load-best-model-at-end", "--use-rslora", "--use-dora", "--load-in-4bit", "--completion-only-loss",
                                                  "--assistant-only-loss", "--whole-word", "--permute-sentences", "--byte-level", "--lowercase", "--normalize-advantages", "--mask-truncated-completions",
                                                  "--use-bias-correction-kl", "--whiten-rewards", "--use-weighting"};
   return flags;

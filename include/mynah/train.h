@@ -64,11 +64,13 @@ class AdamW : public Optimizer {
 
 struct SgdConfig {
   double learning_rate = 1e-3, momentum = 0, weight_decay = 0;
+  bool nesterov = false;  // the gradient a step of momentum ahead; needs momentum
 };
 
 // Gradient descent with momentum and L2 weight decay, in the arithmetic of torch.optim.SGD. `decays` as for AdamW.
 class Sgd : public Optimizer {
  public:
+  // Throws usage for momentum outside 0..1, or nesterov without momentum.
   Sgd(NamedParameters parameters, const SgdConfig& config, const Decays& decays = {});
   ~Sgd() override;
 

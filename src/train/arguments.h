@@ -20,6 +20,9 @@ struct Arguments {
   uint64_t seed = 42;
 
   std::string optim = "adamw_torch_fused";  // adamw_torch, adamw_torch_fused, adafactor, sgd
+  std::string optim_args;  // of sgd, as torch.optim.SGD names them: "momentum=0.9,nesterov=True"
+  double momentum = 0;     // of sgd; optim_args win
+  bool nesterov = false;
   double learning_rate = 5e-5, weight_decay = 0, adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8, max_grad_norm = 1;
   std::string lr_scheduler_type = "linear";
   Json lr_scheduler_kwargs = Json::object();
@@ -39,6 +42,9 @@ struct Arguments {
   std::vector<std::string> sample_prompts;  // answered at every evaluation
   int64_t sample_max_new_tokens = 64;
   std::optional<std::string> resume_from_checkpoint;  // empty text: the newest complete one
+
+  // Where the tokens of training files are kept (token_file.h); empty: in output_dir.
+  std::filesystem::path tokens_folder;
 
   // Asked after every step; true saves a checkpoint and ends the run as interrupted.
   std::function<bool()> should_stop;

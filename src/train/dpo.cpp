@@ -34,8 +34,8 @@ std::vector<float> tail_weights(const PairBatch& b, float alpha) {
 
 class Dpo : public RowObjective<Pair> {
  public:
-  Dpo(const Arguments& a, const PreferenceOptions& o, const nn::CausalLM& lm, std::shared_ptr<bundle::Bundle> reference, std::vector<Pair> train,
-      std::vector<Pair> held_out)
+  Dpo(const Arguments& a, const PreferenceOptions& o, const nn::CausalLM& lm, std::shared_ptr<bundle::Bundle> reference, RowFile<Pair> train,
+      RowFile<Pair> held_out)
       : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), o_(o), lm_(lm), reference_(std::move(reference)) {}
 
  protected:
@@ -80,12 +80,12 @@ class Dpo : public RowObjective<Pair> {
   }
 
  private:
-  std::unique_ptr<MicroBatch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const override {
+  std::unique_ptr<MicroBatch> collate(const RowFile<Pair>& pairs, const std::vector<int64_t>& rows) const override {
     auto batch = std::make_unique<PairBatch>();
     batch->pairs = rows.size();
     for (const bool chosen : {true, false})
       for (const int64_t row : rows) {
-        const Pair& pair = pairs[static_cast<size_t>(row)];
+        const Pair pair = pairs[row];
         const Completion& c = chosen ? pair.chosen : pair.rejected;
         batch->counts.push_back(add_completion(c, &batch->rows));
         batch->completion_tokens.push_back(c.tokens());
@@ -146,8 +146,8 @@ std::unique_ptr<Objective> make_dpo(const Arguments& a, const PreferenceOptions&
   const nn::CausalLM& lm = subject.lm();
   CutOptions cut{o.max_length, o.truncation_mode == "keep_end"};
   if (lm.max_positions() > 0) cut.max_length = std::min(cut.max_length, lm.max_positions());
-  std::vector<Pair> train = read_pairs(*subject.bundle, train_file, cut);
-  std::vector<Pair> held_out = validation_file.empty() ? std::vector<Pair>() : read_pairs(*subject.bundle, validation_file, cut);
+  const auto read = [&](const fs::path& file) { return read_pairs(a, *subject.bundle, file, cut); };
+  RowFile<Pair> train = read(train_file), held_out = read(validation_file);
   return std::make_unique<Dpo>(a, o, lm, std::move(reference), std::move(train), std::move(held_out));
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 class Features : public RowObjective<Feature> {
  public:
-  Features(const Arguments& a, const bundle::Bundle& b, LabelKind kind, std::vector<Feature> train, std::vector<Feature> held_out)
+  Features(const Arguments& a, const bundle::Bundle& b, LabelKind kind, RowFile<Feature> train, RowFile<Feature> held_out)
       : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), network_(*b.network), kind_(kind), pad_(RowEncoder(b).pad()),
         pads_types_(b.tokenizer->pad_type_id()) {}
 
@@ -22,13 +22,13 @@ class Features : public RowObjective<Feature> {
   Tensor loss(const MicroBatch& batch, const Share& share, Metrics*) override { return forward_loss(network_, static_cast<const ForwardBatch&>(batch), share); }
 
  private:
-  std::unique_ptr<MicroBatch> collate(const std::vector<Feature>& all, const std::vector<int64_t>& rows) const override {
+  std::unique_ptr<MicroBatch> collate(const RowFile<Feature>& all, const std::vector<int64_t>& rows) const override {
     auto batch = std::make_unique<ForwardBatch>();
     std::vector<std::vector<int32_t>> ids, types, labels;
     std::vector<float> numbers;
     std::vector<int64_t> classes, starts, ends;
     for (const int64_t row : rows) {
-      const Feature& f = all[static_cast<size_t>(row)];
+      const Feature f = all[row];
       ids.push_back(f.ids);
       types.push_back(f.type_ids);
       labels.push_back(f.labels);
@@ -68,7 +68,7 @@ class Features : public RowObjective<Feature> {
 
 }  // namespace
 
-std::unique_ptr<Objective> make_features(const Arguments& a, const bundle::Bundle& b, LabelKind kind, std::vector<Feature> train, std::vector<Feature> held_out) {
+std::unique_ptr<Objective> make_features(const Arguments& a, const bundle::Bundle& b, LabelKind kind, RowFile<Feature> train, RowFile<Feature> held_out) {
   return std::make_unique<Features>(a, b, kind, std::move(train), std::move(held_out));
 }
 

@@ -8,6 +8,7 @@
 
 #include "bundle/bundle.h"
 #include "train/objective.h"
+#include "train/row_file.h"
 
 namespace mynah::train {
 
@@ -17,11 +18,22 @@ struct Feature {
   std::vector<float> numbers;      // regression, or one per label of a multi-label classifier
   int32_t start = -1, end = -1;    // of an answer, in tokens
   std::string where;
+
+  template <class Parts>
+  void each_part(Parts& part) {
+    part(ids);
+    part(type_ids);
+    part(labels);
+    part(numbers);
+    part(start);
+    part(end);
+    part(where);
+  }
 };
 
 enum class LabelKind { one, numbers, per_token, span, sequence };
 
-std::unique_ptr<Objective> make_features(const Arguments& arguments, const bundle::Bundle& b, LabelKind kind, std::vector<Feature> train,
-                                         std::vector<Feature> held_out);
+std::unique_ptr<Objective> make_features(const Arguments& arguments, const bundle::Bundle& b, LabelKind kind, RowFile<Feature> train,
+                                         RowFile<Feature> held_out);
 
 }  // namespace mynah::train

@@ -24,7 +24,7 @@ struct JudgedBatch : MicroBatch {
 class Kto : public RowObjective<Judged> {
  public:
   Kto(const Arguments& a, const PreferenceOptions& o, const CutOptions& cut, const nn::CausalLM& lm, std::shared_ptr<bundle::Bundle> reference,
-      std::vector<Judged> train, std::vector<Judged> held_out)
+      RowFile<Judged> train, RowFile<Judged> held_out)
       : RowObjective(a, false, std::move(train), std::move(held_out)), o_(o), cut_(cut), lm_(lm), reference_(std::move(reference)) {}
 
  protected:
@@ -63,12 +63,12 @@ class Kto : public RowObjective<Judged> {
  private:
   // A row's KL completion is the one before it in its group of a training batch's size (also in evaluation, whose batches may be
   // larger), the first row's that of the last.
-  std::unique_ptr<MicroBatch> collate(const std::vector<Judged>& rows, const std::vector<int64_t>& some) const override {
+  std::unique_ptr<MicroBatch> collate(const RowFile<Judged>& rows, const std::vector<int64_t>& some) const override {
     auto batch = std::make_unique<JudgedBatch>();
     for (const int64_t at : some) {
       const int64_t size = arguments_.per_device_train_batch_size, begin = at / size * size;
-      const int64_t end = std::min(begin + size, static_cast<int64_t>(rows.size()));
-      const Judged &row = rows[static_cast<size_t>(at)], &other = rows[static_cast<size_t>(at > begin ? at - 1 : end - 1)];
+      const int64_t end = std::min(begin + size, rows.size());
+      const Judged row = rows[at], other = rows[at > begin ? at - 1 : end - 1];
       batch->counts.push_back(add_completion(cut(row.completion, cut_), &batch->rows));
       Completion kl{{row.completion.ids.begin(), row.completion.ids.begin() + row.completion.prompt}, row.completion.prompt};
       kl.ids.insert(kl.ids.end(), other.completion.ids.begin() + other.completion.prompt, other.completion.ids.end());
@@ -126,8 +126,8 @@ std::unique_ptr<Objective> make_kto(const Arguments& a, const PreferenceOptions&
   const nn::CausalLM& lm = subject.lm();
   CutOptions cut{o.max_length, o.truncation_mode == "keep_end"};
   if (lm.max_positions() > 0) cut.max_length = std::min(cut.max_length, lm.max_positions());
-  std::vector<Judged> train = read_judged(*subject.bundle, train_file, cut);
-  std::vector<Judged> held_out = validation_file.empty() ? std::vector<Judged>() : read_judged(*subject.bundle, validation_file, cut);
+  const auto read = [&](const fs::path& file) { return read_judged(a, *subject.bundle, file, cut); };
+  RowFile<Judged> train = read(train_file), held_out = read(validation_file);
   return std::make_unique<Kto>(a, o, cut, lm, std::move(reference), std::move(train), std::move(held_out));
 }
 

@@ -92,9 +92,10 @@ std::string BatchObjective::rows_of(int64_t step) const {
 }
 
 // Fisher-Yates with draws that are a function of (seed, epoch, position).
-std::vector<int64_t> row_order(int64_t rows, bool shuffle, uint64_t seed, int64_t epoch) {
-  std::vector<int64_t> order(static_cast<size_t>(rows));
-  std::iota(order.begin(), order.end(), 0);
+std::vector<uint32_t> row_order(int64_t rows, bool shuffle, uint64_t seed, int64_t epoch) {
+  require(rows <= UINT32_MAX, "training: {} rows, at most {} can be put into an order", rows, UINT32_MAX);
+  std::vector<uint32_t> order(static_cast<size_t>(rows));
+  std::iota(order.begin(), order.end(), 0u);
   if (!shuffle) return order;
   for (int64_t i = rows - 1; i > 0; --i) {
     const auto bits = philox(seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(i), RandomPurpose::data_order);

@@ -90,8 +90,8 @@ class BatchObjective : public Objective {
   std::vector<std::unique_ptr<MicroBatch>> micro_batches(int64_t step) const;
 };
 
-// The order of rows in a pass: as they come, or shuffled by (seed, epoch).
-std::vector<int64_t> row_order(int64_t rows, bool shuffle, uint64_t seed, int64_t epoch);
+// The order of rows in a pass: as they come, or shuffled by (seed, epoch). Throws failure for more rows than 32 bits can count.
+std::vector<uint32_t> row_order(int64_t rows, bool shuffle, uint64_t seed, int64_t epoch);
 
 // Rows `index * size`.. of a pass, at most `size`. Keeps the order of the pass it was last asked for.
 class RowBatches {
@@ -105,7 +105,7 @@ class RowBatches {
   bool shuffle_;
   uint64_t seed_;
   mutable int64_t epoch_ = -1;
-  mutable std::vector<int64_t> order_;
+  mutable std::vector<uint32_t> order_;
 };
 
 }  // namespace mynah::train

@@ -92,6 +92,8 @@ struct Sgd::Slot {
 
 Sgd::Sgd(NamedParameters parameters, const SgdConfig& config, const Decays& decays)
     : Optimizer(std::move(parameters), config.learning_rate), config_(config) {
+  if (!(config.momentum >= 0 && config.momentum < 1)) fail(ErrorCode::usage, "SGD: momentum is {}, expected 0 or more and below 1", config.momentum);
+  if (config.nesterov && config.momentum == 0) fail(ErrorCode::usage, "SGD: nesterov looks ahead by the momentum, and that is 0; give a momentum");
   for (const auto& [name, t] : parameters_)
     slots_.push_back({t, config.momentum != 0 ? Tensor::zeros(t.shape()) : Tensor(), does_decay(decays, name, t)});
 }
@@ -104,8 +106,8 @@ NamedParameters Sgd::state() const {
   return all;
 }
 
-// buffer = momentum * buffer + (g + decay * p); p -= lr * buffer. The buffer starts as the first gradient, which is what
-// momentum * 0 + g gives.
+// d = g + decay * p; buffer = momentum * buffer + d; p -= lr * buffer, or with nesterov lr * (d + momentum * buffer). The buffer starts as
+// the first d, which is what momentum * 0 + d gives.
 void Sgd::step() {
   ++steps_;
   for (Slot& slot : slots_) {
@@ -118,7 +120,10 @@ void Sgd::step() {
     parallel_for(g.numel(), kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         float d = q[i] + decay * p[i];
-        if (buffer) d = buffer[i] = momentum * buffer[i] + d;
+        if (buffer) {
+          buffer[i] = momentum * buffer[i] + d;
+          d = config_.nesterov ? d + momentum * buffer[i] : buffer[i];
+        }
         p[i] -= rate * d;
       }
     });

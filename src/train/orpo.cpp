@@ -39,8 +39,7 @@ Completion encode(const bundle::Bundle& b, const std::string& prompt, const std:
   return c;
 }
 
-std::vector<Pair> read(const bundle::Bundle& b, const fs::path& file, int64_t max_length) {
-  std::vector<Pair> pairs;
+void read_odds(const bundle::Bundle& b, const fs::path& file, int64_t max_length, RowSink<Pair>* pairs) {
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
     Json chosen = data::field(row, "chosen", where), rejected = data::field(row, "rejected", where);
     Json prompt = row.contains("prompt") ? row["prompt"] : extract_prompt(&chosen, &rejected);
@@ -59,14 +58,13 @@ std::vector<Pair> read(const bundle::Bundle& b, const fs::path& file, int64_t ma
               encode(b, prompt.get<std::string>(), rejected.get<std::string>(), max_length), where};
     require(pair.chosen.tokens() > 0 && pair.rejected.tokens() > 0 && static_cast<int64_t>(pair.chosen.ids.size()) <= max_length,
             "{}: the prompt alone fills --max-length {}", where, max_length);
-    pairs.push_back(std::move(pair));
+    pairs->add(std::move(pair));
   });
-  return pairs;
 }
 
 class Orpo : public RowObjective<Pair> {
  public:
-  Orpo(const Arguments& a, const PreferenceOptions& o, const nn::CausalLM& lm, std::vector<Pair> train, std::vector<Pair> held_out)
+  Orpo(const Arguments& a, const PreferenceOptions& o, const nn::CausalLM& lm, RowFile<Pair> train, RowFile<Pair> held_out)
       : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), o_(o), lm_(lm) {}
 
  protected:
@@ -113,12 +111,12 @@ class Orpo : public RowObjective<Pair> {
   }
 
  private:
-  std::unique_ptr<MicroBatch> collate(const std::vector<Pair>& pairs, const std::vector<int64_t>& rows) const override {
+  std::unique_ptr<MicroBatch> collate(const RowFile<Pair>& pairs, const std::vector<int64_t>& rows) const override {
     auto batch = std::make_unique<OddsBatch>();
     batch->pairs = rows.size();
     for (const bool chosen : {true, false})
       for (const int64_t row : rows) {
-        const Pair& pair = pairs[static_cast<size_t>(row)];
+        const Pair pair = pairs[row];
         const Completion& c = chosen ? pair.chosen : pair.rejected;
         batch->rows.add(c.ids, c.ids);
         batch->lengths.push_back(static_cast<int64_t>(c.ids.size()));
@@ -141,8 +139,10 @@ std::unique_ptr<Objective> make_orpo(const Arguments& a, const PreferenceOptions
   const nn::CausalLM& lm = subject.lm();
   require(subject.bundle->tokenizer != nullptr, "{}: no tokenizer", subject.bundle->path.string());
   const int64_t most = lm.max_positions() > 0 ? std::min(o.max_length, lm.max_positions()) : o.max_length;
-  std::vector<Pair> train = read(*subject.bundle, train_file, most);
-  std::vector<Pair> held_out = validation_file.empty() ? std::vector<Pair>() : read(*subject.bundle, validation_file, most);
+  const auto read = [&](const fs::path& file) {
+    return keep_rows<Pair>(a, *subject.bundle, file, fmt::format("odds {}", most), [&](RowSink<Pair>& pairs) { read_odds(*subject.bundle, file, most, &pairs); });
+  };
+  RowFile<Pair> train = read(train_file), held_out = read(validation_file);
   return std::make_unique<Orpo>(a, o, lm, std::move(train), std::move(held_out));
 }
 

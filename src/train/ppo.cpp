@@ -60,7 +60,7 @@ class Ppo : public Objective {
     const int64_t parts = a_.gradient_accumulation_steps;
     for (int64_t epoch = 0; epoch < o_.num_ppo_epochs; ++epoch) {
       if (epoch > 0) update();
-      const std::vector<int64_t> order = row_order(static_cast<int64_t>(rows_.size()), a_.shuffle, a_.seed, step * o_.num_ppo_epochs + epoch);
+      const std::vector<uint32_t> order = row_order(static_cast<int64_t>(rows_.size()), a_.shuffle, a_.seed, step * o_.num_ppo_epochs + epoch);
       for (int64_t part = 0; part < parts; ++part) {
         const nn::Training training(a_.seed, static_cast<uint64_t>((step * o_.num_ppo_epochs + epoch) * parts + part), a_.gradient_checkpointing, !a_.disable_dropout);
         const auto begin = order.begin() + part * a_.per_device_train_batch_size;

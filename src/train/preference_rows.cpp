@@ -47,8 +47,17 @@ Parts pair_parts(const Json& row, const std::string& where) {
   return p;
 }
 
-void say_left_out(int64_t count, const fs::path& file, int64_t max_length) {
-  if (count > 0) warn("{}: {} rows do not fit --max-length {} and are left out", file.string(), count, max_length);
+constexpr size_t kLeftOut = 0;
+
+// The rows that `read` makes, of which there must be some.
+template <class Row, class Read>
+RowFile<Row> rows_that_fit(const Arguments& a, const bundle::Bundle& b, const fs::path& file, const std::string& how, int64_t max_length, const Read& read) {
+  auto rows = keep_rows<Row>(a, b, file, fmt::format("{} {}", how, max_length), [&](RowSink<Row>& sink) {
+    read(RowEncoder(b), sink);
+    require(sink.size() > 0, "{}: no row fits --max-length {}", file.string(), max_length);
+  });
+  if (const int64_t n = rows.note(kLeftOut); n > 0) warn("{}: {} rows do not fit --max-length {} and are left out", file.string(), n, max_length);
+  return rows;
 }
 
 }  // namespace
@@ -68,84 +77,75 @@ int64_t add_completion(const Completion& c, PackedRows* rows) {
   return static_cast<int64_t>(c.ids.size()) - std::count(rows->targets.begin() + before, rows->targets.end(), kIgnored);
 }
 
-std::vector<Pair> read_pairs(const bundle::Bundle& b, const fs::path& file, const CutOptions& o) {
-  const RowEncoder encoder(b);
-  std::vector<Pair> pairs;
-  int64_t left_out = 0;
-  data::for_each_row(file, [&](const Json& row, const std::string& where) {
-    const Parts parts = pair_parts(row, where);
-    Pair pair{completion_of(encoder, row, parts.prompt, parts.chosen, where), completion_of(encoder, row, parts.prompt, parts.rejected, where), where};
-    // Both completions start where the first of them parts from the prompt.
-    pair.chosen.prompt = pair.rejected.prompt = std::min(pair.chosen.prompt, pair.rejected.prompt);
-    if (!o.keep_end && pair.chosen.prompt >= o.max_length) {
-      ++left_out;
-      return;
-    }
-    pair.chosen = cut(pair.chosen, o);
-    pair.rejected = cut(pair.rejected, o);
-    pairs.push_back(std::move(pair));
-  });
-  say_left_out(left_out, file, o.max_length);
-  require(!pairs.empty(), "{}: no row fits --max-length {}", file.string(), o.max_length);
-  return pairs;
-}
-
-std::vector<Judged> read_judged(const bundle::Bundle& b, const fs::path& file, const CutOptions& o) {
-  const RowEncoder encoder(b);
-  std::vector<Judged> desirable, undesirable, rows;
-  int64_t left_out = 0;
-  const auto add = [&](const Json& row, const Json& prompt, const Json& completion, bool good, const std::string& where, std::vector<Judged>* to) {
-    not_empty(completion, "completion", where);
-    Completion c = completion_of(encoder, row, prompt, completion, where);
-    if (c.prompt >= o.max_length) ++left_out;
-    else to->push_back({std::move(c), good, where});
-  };
-  data::for_each_row(file, [&](const Json& row, const std::string& where) {
-    if (row.contains("chosen")) {
+RowFile<Pair> read_pairs(const Arguments& a, const bundle::Bundle& b, const fs::path& file, const CutOptions& o) {
+  return rows_that_fit<Pair>(a, b, file, o.keep_end ? "pairs end" : "pairs", o.max_length, [&](const RowEncoder& encoder, RowSink<Pair>& pairs) {
+    data::for_each_row(file, [&](const Json& row, const std::string& where) {
       const Parts parts = pair_parts(row, where);
-      add(row, parts.prompt, parts.chosen, true, where, &desirable);
-      add(row, parts.prompt, parts.rejected, false, where, &undesirable);
-    } else {
-      add(row, data::field(row, "prompt", where), data::field(row, "completion", where), parse_label(data::field(row, "label", where), where), where, &rows);
-    }
+      Pair pair{completion_of(encoder, row, parts.prompt, parts.chosen, where), completion_of(encoder, row, parts.prompt, parts.rejected, where), where};
+      // Both completions start where the first of them parts from the prompt.
+      pair.chosen.prompt = pair.rejected.prompt = std::min(pair.chosen.prompt, pair.rejected.prompt);
+      if (!o.keep_end && pair.chosen.prompt >= o.max_length) {
+        ++pairs.note(kLeftOut);
+        return;
+      }
+      pair.chosen = cut(pair.chosen, o);
+      pair.rejected = cut(pair.rejected, o);
+      pairs.add(std::move(pair));
+    });
   });
-  // Pairs are taken apart as the reference does: all chosen ones, then all rejected ones.
-  for (auto* list : {&desirable, &undesirable}) std::move(list->begin(), list->end(), std::back_inserter(rows));
-  say_left_out(left_out, file, o.max_length);
-  require(!rows.empty(), "{}: no row fits --max-length {}", file.string(), o.max_length);
-  return rows;
 }
 
-std::vector<Pair> read_whole_pairs(const bundle::Bundle& b, const fs::path& file, int64_t max_length, std::vector<float>* margins) {
-  const RowEncoder encoder(b);
-  std::vector<Pair> pairs;
-  int64_t left_out = 0;
-  data::for_each_row(file, [&](const Json& row, const std::string& where) {
-    const Json chosen = data::field(row, "chosen", where), rejected = data::field(row, "rejected", where);
-    check_kinds(chosen, rejected, where);
-    not_empty(chosen, "chosen", where);
-    not_empty(rejected, "rejected", where);
-    const auto whole = [&](const Json& completion) {
-      const Json all = row.contains("prompt") && !row["prompt"].is_null() ? joined(row["prompt"], completion) : completion;
-      return Completion{all.is_string() ? encoder.text(all.get<std::string>(), true)
-                                        : encoder.messages(all, row.contains("tools") ? row["tools"] : Json(), false, false, where).ids,
-                        0};
+RowFile<Judged> read_judged(const Arguments& a, const bundle::Bundle& b, const fs::path& file, const CutOptions& o) {
+  return rows_that_fit<Judged>(a, b, file, "judged", o.max_length, [&](const RowEncoder& encoder, RowSink<Judged>& rows) {
+    const auto add = [&](const Json& row, const Json& prompt, const Json& completion, bool good, const std::string& where) {
+      not_empty(completion, "completion", where);
+      Completion c = completion_of(encoder, row, prompt, completion, where);
+      if (c.prompt >= o.max_length) ++rows.note(kLeftOut);
+      else rows.add({std::move(c), good, where});
     };
-    Pair pair{whole(chosen), whole(rejected), where};
-    if (std::max(pair.chosen.tokens(), pair.rejected.tokens()) > max_length) {
-      ++left_out;
-      return;
-    }
-    if (row.contains("margin")) {
-      require(row["margin"].is_number(), "{}: \"margin\" is {}, expected a number", where, row["margin"].dump());
-      margins->push_back(row["margin"].get<float>());
-    }
-    pairs.push_back(std::move(pair));
+    bool has_pairs = false;
+    data::for_each_row(file, [&](const Json& row, const std::string& where) {
+      if (row.contains("chosen")) has_pairs = true;
+      else add(row, data::field(row, "prompt", where), data::field(row, "completion", where), parse_label(data::field(row, "label", where), where), where);
+    });
+    if (!has_pairs) return;
+    // Pairs are taken apart as the reference does: all chosen ones, then all rejected ones.
+    for (const bool good : {true, false})
+      data::for_each_row(file, [&](const Json& row, const std::string& where) {
+        if (!row.contains("chosen")) return;
+        const Parts parts = pair_parts(row, where);
+        add(row, parts.prompt, good ? parts.chosen : parts.rejected, good, where);
+      });
   });
-  say_left_out(left_out, file, max_length);
-  require(!pairs.empty(), "{}: no row fits --max-length {}", file.string(), max_length);
-  require(margins->empty() || margins->size() == pairs.size(), "{}: \"margin\" stands in some rows only", file.string());
-  return pairs;
+}
+
+RowFile<Pair> read_whole_pairs(const Arguments& a, const bundle::Bundle& b, const fs::path& file, int64_t max_length) {
+  return rows_that_fit<Pair>(a, b, file, "whole pairs", max_length, [&](const RowEncoder& encoder, RowSink<Pair>& pairs) {
+    data::for_each_row(file, [&](const Json& row, const std::string& where) {
+      const Json chosen = data::field(row, "chosen", where), rejected = data::field(row, "rejected", where);
+      check_kinds(chosen, rejected, where);
+      not_empty(chosen, "chosen", where);
+      not_empty(rejected, "rejected", where);
+      const auto whole = [&](const Json& completion) {
+        const Json all = row.contains("prompt") && !row["prompt"].is_null() ? joined(row["prompt"], completion) : completion;
+        return Completion{all.is_string() ? encoder.text(all.get<std::string>(), true)
+                                          : encoder.messages(all, row.contains("tools") ? row["tools"] : Json(), false, false, where).ids,
+                          0};
+      };
+      Pair pair{whole(chosen), whole(rejected), where};
+      if (std::max(pair.chosen.tokens(), pair.rejected.tokens()) > max_length) {
+        ++pairs.note(kLeftOut);
+        return;
+      }
+      if (row.contains("margin")) {
+        require(row["margin"].is_number(), "{}: \"margin\" is {}, expected a number", where, row["margin"].dump());
+        pair.margin = row["margin"].get<float>();
+        ++pairs.note(kMargins);
+      }
+      pairs.add(std::move(pair));
+    });
+    require(pairs.note(kMargins) == 0 || pairs.note(kMargins) == pairs.size(), "{}: \"margin\" stands in some rows only", file.string());
+  });
 }
 
 }  // namespace mynah::train

@@ -35,13 +35,14 @@ class Blocks {
 
   // A window of `length` inputs from token `begin` on, with the next tokens as targets.
   void add(int64_t begin, int64_t length, PackedRows* rows) const {
-    int64_t first = begin;  // of the document's part
-    for (int64_t i = begin; i < begin + length; ++i) {
-      const bool last = corpus_.is_last(i);
-      rows->batch.ids.push_back(corpus_.token(i));
+    const CorpusPiece piece = corpus_.piece(begin, std::min(length + 1, corpus_.size() - begin));
+    int64_t first = 0;  // of the document's part
+    for (int64_t i = 0; i < length; ++i) {
+      const bool last = piece.is_last(i);
+      rows->batch.ids.push_back(piece.token(i));
       rows->batch.positions.push_back(static_cast<int32_t>(i - first));
-      rows->targets.push_back(last ? kIgnored : corpus_.token(i + 1));
-      if (!last && i + 1 < begin + length) continue;
+      rows->targets.push_back(last ? kIgnored : piece.token(i + 1));
+      if (!last && i + 1 < length) continue;
       rows->batch.lengths.push_back(i + 1 - first);
       first = i + 1;
     }
@@ -186,8 +187,7 @@ void pretrain(const PretrainOptions& o) {
   const auto b = start(o.model.empty() ? with_head(read_json_file(o.config), o.objective, o.config.string()) : Json(), o.config.string(), o.model, *text, o.arguments);
 
   const auto eos = b->tokenizer->eos_id();
-  const std::filesystem::path kept = o.tokens_folder.empty() ? o.arguments.output_dir / "tokens" : o.tokens_folder;
-  const auto corpus_of = [&](const std::vector<std::filesystem::path>& files) { return read_corpus(files, *b->tokenizer, text->text_path, eos ? *eos : -1, kept); };
+  const auto corpus_of = [&](const std::vector<std::filesystem::path>& files) { return read_corpus(files, *b->tokenizer, text->text_path, eos ? *eos : -1, o.arguments); };
   Corpus train = corpus_of(o.train_files), held_out;
   if (!o.validation_file.empty()) held_out = corpus_of({o.validation_file});
   else if (o.validation_fraction > 0)

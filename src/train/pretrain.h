@@ -15,7 +15,6 @@ struct PretrainOptions {
   std::vector<std::filesystem::path> train_files;
   std::filesystem::path validation_file;  // empty: validation_fraction
   double validation_fraction = 0;
-  std::filesystem::path tokens_folder;  // where tokenised texts are kept; empty: in the output folder
   std::string objective = "clm";  // clm, mlm, span, denoising, rtd, plm
   int64_t block_size = 0;         // tokens of a row; 0: the model's context, at most 1024
   double mlm_probability = 0.15;  // mlm, rtd

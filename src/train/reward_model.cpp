@@ -8,6 +8,7 @@
 #include "train/preference.h"
 #include "train/preference_rows.h"
 #include "train/row_encoder.h"
+#include "train/row_objective.h"
 
 namespace mynah::train {
 namespace {
@@ -20,26 +21,12 @@ struct RewardBatch : MicroBatch {
   int64_t pairs = 0;
 };
 
-struct Data {
-  std::vector<Pair> pairs;
-  std::vector<float> margins;
-};
-
-class Reward : public BatchObjective {
+class Reward : public RowObjective<Pair> {
  public:
-  Reward(const Arguments& a, const RewardOptions& o, const nn::Model& network, int32_t pad, Data train, Data held_out)
-      : BatchObjective(a), o_(o), network_(network), pad_(pad), train_(std::move(train)), held_out_(std::move(held_out)),
-        batches_(static_cast<int64_t>(train_.pairs.size()), a.per_device_train_batch_size, a.shuffle, a.seed) {}
-
-  bool has_evaluation() const override { return !held_out_.pairs.empty(); }
-  Json evaluate() override {
-    return evaluate_rows(static_cast<int64_t>(held_out_.pairs.size()), [&](const auto& rows) { return collate(held_out_, rows); });
-  }
+  Reward(const Arguments& a, const RewardOptions& o, const nn::Model& network, int32_t pad, RowFile<Pair> train, RowFile<Pair> held_out)
+      : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), o_(o), network_(network), pad_(pad) {}
 
  protected:
-  int64_t batches_per_epoch() const override { return batches_.count(); }
-  std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
-
   Tensor loss(const MicroBatch& micro, const Share& share, Metrics* m) override {
     const RewardBatch& b = static_cast<const RewardBatch&>(micro);
     const Tensor scores = reshape(network_.forward(b.inputs, {}).at("logits"), {2 * b.pairs});
@@ -61,17 +48,17 @@ class Reward : public BatchObjective {
   }
 
  private:
-  std::unique_ptr<RewardBatch> collate(const Data& data, const std::vector<int64_t>& rows) const {
+  std::unique_ptr<MicroBatch> collate(const RowFile<Pair>& all, const std::vector<int64_t>& rows) const override {
     auto batch = std::make_unique<RewardBatch>();
     batch->pairs = static_cast<int64_t>(rows.size());
     std::vector<std::vector<int32_t>> ids;
     for (const bool chosen : {true, false})
       for (const int64_t row : rows) {
-        const Pair& pair = data.pairs[static_cast<size_t>(row)];
+        const Pair pair = all[row];
         ids.push_back((chosen ? pair.chosen : pair.rejected).ids);
         batch->tokens += static_cast<int64_t>(ids.back().size());
         if (chosen) batch->places.push_back(pair.where);
-        if (chosen && !data.margins.empty()) batch->margins.push_back(data.margins[static_cast<size_t>(row)]);
+        if (chosen && all.note(kMargins) > 0) batch->margins.push_back(pair.margin);
       }
     batch->inputs = {{"input_ids", padded(ids, pad_)}, {"attention_mask", padding_mask(ids)}};
     batch->targets = static_cast<double>(rows.size());
@@ -81,8 +68,6 @@ class Reward : public BatchObjective {
   const RewardOptions o_;
   const nn::Model& network_;
   int32_t pad_;
-  Data train_, held_out_;
-  RowBatches batches_;
 };
 
 }  // namespace
@@ -92,12 +77,8 @@ std::unique_ptr<Objective> make_reward(const Arguments& a, const RewardOptions& 
   const bundle::Bundle& b = *subject.bundle;
   require(b.network->kind() == nn::HeadKind::sequence_classification && nn::label_count(b.config) == 1, "{}: {} does not give one score per sequence",
           b.path.string(), b.architecture());
-  const auto read = [&](const fs::path& file) {
-    Data data;
-    data.pairs = read_whole_pairs(b, file, o.max_length, &data.margins);
-    return data;
-  };
-  Data train = read(train_file), held_out = validation_file.empty() ? Data() : read(validation_file);
+  const auto read = [&](const fs::path& file) { return read_whole_pairs(a, b, file, o.max_length); };
+  RowFile<Pair> train = read(train_file), held_out = read(validation_file);
   return std::make_unique<Reward>(a, o, *b.network, RowEncoder(b).pad(), std::move(train), std::move(held_out));
 }
 

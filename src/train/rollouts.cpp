@@ -157,7 +157,7 @@ class Sampled : public Rollouts {
   std::vector<std::string> texts_;
   std::vector<Json> rows_;
   int64_t per_batch_ = 1, pass_ = -1;
-  std::vector<int64_t> order_;
+  std::vector<uint32_t> order_;
 };
 
 }  // namespace

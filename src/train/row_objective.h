@@ -1,4 +1,4 @@
-// An objective over rows that are read before training begins.
+// An objective over rows that are read before training begins and kept in token files.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "train/objective.h"
+#include "train/row_file.h"
 
 namespace mynah::train {
 
@@ -15,20 +16,20 @@ class RowObjective : public BatchObjective {
  public:
   bool has_evaluation() const override { return !held_out_.empty(); }
   Json evaluate() override {
-    return evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows); });
+    return evaluate_rows(held_out_.size(), [&](const auto& rows) { return collate(held_out_, rows); });
   }
 
  protected:
-  RowObjective(const Arguments& a, bool shuffle, std::vector<Row> train, std::vector<Row> held_out)
-      : BatchObjective(a), train_(std::move(train)), held_out_(std::move(held_out)), batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, shuffle, a.seed) {}
+  RowObjective(const Arguments& a, bool shuffle, RowFile<Row> train, RowFile<Row> held_out)
+      : BatchObjective(a), train_(std::move(train)), held_out_(std::move(held_out)), batches_(train_.size(), a.per_device_train_batch_size, shuffle, a.seed) {}
 
   int64_t batches_per_epoch() const override { return batches_.count(); }
   std::unique_ptr<MicroBatch> micro_batch(int64_t epoch, int64_t index) const override { return collate(train_, batches_.rows(epoch, index)); }
   // The rows of these numbers among `all`, as the loss takes them.
-  virtual std::unique_ptr<MicroBatch> collate(const std::vector<Row>& all, const std::vector<int64_t>& rows) const = 0;
+  virtual std::unique_ptr<MicroBatch> collate(const RowFile<Row>& all, const std::vector<int64_t>& rows) const = 0;
 
  private:
-  std::vector<Row> train_, held_out_;
+  RowFile<Row> train_, held_out_;
   RowBatches batches_;
 };
 

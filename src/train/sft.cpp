@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <numeric>
+#include <utility>
 
 #include "base/log.h"
 #include "base/require.h"
@@ -21,7 +22,17 @@ namespace fs = std::filesystem;
 struct Example {
   std::vector<int32_t> ids, labels;
   std::string where;
+
+  template <class Parts>
+  void each_part(Parts& part) {
+    part(ids);
+    part(labels);
+    part(where);
+  }
 };
+
+// A row of training: sequences that do not see each other.
+using Group = std::vector<Example>;
 
 struct PackedBatch : MicroBatch {
   PackedRows rows;
@@ -58,84 +69,134 @@ void cut(Example* e, int64_t length, bool keep_end) {
     else part->resize(static_cast<size_t>(length));
 }
 
-// Rows of training: each a list of sequences that do not see each other.
-using Rows = std::vector<std::vector<Example>>;
+// Rows that share blocks: those of block b are rows[begins[b]] to rows[begins[b + 1] - 1].
+struct Packing {
+  std::vector<uint32_t> rows, begins;
+};
 
-std::vector<Example> split(const std::vector<Example>& all, int64_t length) {
-  std::vector<Example> parts;
-  for (const Example& e : all)
-    for (size_t at = 0; at < e.ids.size(); at += static_cast<size_t>(length)) {
-      const auto end = static_cast<long>(std::min(e.ids.size(), at + static_cast<size_t>(length))), begin = static_cast<long>(at);
-      parts.push_back({{e.ids.begin() + begin, e.ids.begin() + end}, {e.labels.begin() + begin, e.labels.begin() + end}, e.where});
+// Best fit into blocks of `length` tokens, the longest first (TRL's packing "bfd"). Lengths are at most `length`.
+Packing best_fit(const std::vector<int32_t>& lengths, int64_t length) {
+  const std::vector<uint32_t> order = [&] {
+    std::vector<uint32_t> all = row_order(static_cast<int64_t>(lengths.size()), false, 0, 0);
+    std::stable_sort(all.begin(), all.end(), [&](uint32_t a, uint32_t b) { return lengths[a] > lengths[b]; });
+    return all;
+  }();
+  std::vector<uint32_t> block_of(lengths.size());
+  std::map<int64_t, std::deque<uint32_t>> by_room;  // blocks with this much room, the oldest first
+  Packing blocks{std::vector<uint32_t>(lengths.size()), {0}};
+  for (const uint32_t i : order) {
+    const auto fit = by_room.lower_bound(lengths[i]);
+    auto block = static_cast<uint32_t>(blocks.begins.size() - 1);
+    int64_t room = length;
+    if (fit == by_room.end()) {
+      blocks.begins.push_back(0);
+    } else {
+      room = fit->first;
+      block = fit->second.front();
+      fit->second.pop_front();
+      if (fit->second.empty()) by_room.erase(fit);
     }
-  return parts;
+    block_of[i] = block;
+    ++blocks.begins[block + 1];  // as yet how many rows it has
+    if (room > lengths[i]) by_room[room - lengths[i]].push_back(block);
+  }
+  std::partial_sum(blocks.begins.begin(), blocks.begins.end(), blocks.begins.begin());
+  std::vector<uint32_t> at(blocks.begins.begin(), blocks.begins.end() - 1);
+  for (const uint32_t i : order) blocks.rows[at[block_of[i]]++] = i;
+  return blocks;
+}
+
+// At most `length` tokens of `e` from token `begin` on.
+Example part_of(const Example& e, size_t begin, size_t length) {
+  const auto first = static_cast<long>(begin), last = static_cast<long>(std::min(e.ids.size(), begin + length));
+  return {{e.ids.begin() + first, e.ids.begin() + last}, {e.labels.begin() + first, e.labels.begin() + last}, e.where};
 }
 
 // One stream cut into blocks; a document's pieces in different blocks do not see each other, nor do documents in one block.
-Rows wrapped(const std::vector<Example>& all, int64_t length) {
-  Rows rows;
-  int64_t room = 0;
-  for (const Example& e : all)
+void wrap(const RowFile<Example>& all, int64_t length, RowSink<Group>* rows) {
+  Group block;
+  int64_t room = length;
+  for (int64_t i = 0; i < all.size(); ++i) {
+    const Example e = all[i];
     for (size_t at = 0; at < e.ids.size();) {
-      if (room == 0) {
-        rows.emplace_back();
-        room = length;
-      }
-      const auto take = std::min<int64_t>(room, static_cast<int64_t>(e.ids.size() - at));
-      const auto begin = static_cast<long>(at), end = begin + static_cast<long>(take);
-      rows.back().push_back({{e.ids.begin() + begin, e.ids.begin() + end}, {e.labels.begin() + begin, e.labels.begin() + end}, e.where});
-      room -= take;
-      at += static_cast<size_t>(take);
+      block.push_back(part_of(e, at, static_cast<size_t>(room)));
+      at += block.back().ids.size();
+      room -= static_cast<int64_t>(block.back().ids.size());
+      if (room > 0) continue;
+      rows->add(std::exchange(block, {}));
+      room = length;
     }
-  return rows;
-}
-
-Rows pack(std::vector<Example> all, const SftOptions& o) {
-  if (o.packing_strategy == "wrapped") return wrapped(all, o.max_length);
-  if (o.packing_strategy == "bfd_split") all = split(all, o.max_length);
-  else for (Example& e : all) cut(&e, o.max_length, false);
-  std::vector<int64_t> lengths;
-  for (const Example& e : all) lengths.push_back(static_cast<int64_t>(e.ids.size()));
-  Rows rows;
-  for (const auto& group : best_fit(lengths, o.max_length)) {
-    rows.emplace_back();
-    for (const int64_t i : group) rows.back().push_back(std::move(all[static_cast<size_t>(i)]));
   }
-  return rows;
+  if (!block.empty()) rows->add(std::move(block));
 }
 
-Rows read_rows(const bundle::Bundle& b, const SftOptions& o, const fs::path& file) {
+void pack_best_fit(const RowFile<Example>& all, int64_t length, RowSink<Group>* rows) {
+  std::vector<int32_t> lengths(static_cast<size_t>(all.size()));
+  for (size_t i = 0; i < lengths.size(); ++i) lengths[i] = static_cast<int32_t>(all[static_cast<int64_t>(i)].ids.size());
+  const Packing blocks = best_fit(lengths, length);
+  for (size_t b = 0; b + 1 < blocks.begins.size(); ++b) {
+    Group group;
+    for (uint32_t i = blocks.begins[b]; i < blocks.begins[b + 1]; ++i) group.push_back(all[blocks.rows[i]]);
+    rows->add(std::move(group));
+  }
+}
+
+enum Note : size_t { kCutOff, kMasked };
+
+// The file's sequences, as the way of packing takes them.
+template <class Add, class Row>
+void encode_file(const bundle::Bundle& b, const SftOptions& o, const fs::path& file, RowSink<Row>* sink, const Add& add) {
   const RowEncoder encoder(b);
-  std::vector<Example> all;
-  int64_t dropped = 0, masked = 0;
+  bool learns = false;
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
     Example e = encode(encoder, o, row, where);
     if (!counts(e)) {
-      ++masked;
+      ++sink->note(kMasked);
       return;
     }
     if (!o.packing) cut(&e, o.max_length, o.truncation_mode == "keep_end");
-    if (counts(e)) all.push_back(std::move(e));
-    else ++dropped;
+    if (!counts(e)) {
+      ++sink->note(kCutOff);
+      return;
+    }
+    // The first token of a row is predicted by nothing.
+    learns = learns || std::any_of(e.labels.begin() + 1, e.labels.end(), [](int32_t l) { return l != kIgnored; });
+    add(std::move(e));
   });
-  if (dropped > 0) warn("{}: {} rows have no target within --max-length {} and are left out", file.string(), dropped, o.max_length);
-  require(!all.empty(), "{}: no token counts in any row ({} fully masked, {} cut off); there is nothing to learn", file.string(), masked, dropped);
-  // The first token of a row is predicted by nothing.
-  const bool learns = std::any_of(all.begin(), all.end(), [](const Example& e) {
-    return std::any_of(e.labels.begin() + 1, e.labels.end(), [](int32_t l) { return l != kIgnored; });
-  });
+  require(sink->size() > 0, "{}: no token counts in any row ({} fully masked, {} cut off); there is nothing to learn", file.string(), sink->note(kMasked), sink->note(kCutOff));
   require(learns, "{}: no row has a token to predict from the ones before it (--max-length {}); there is nothing to learn", file.string(), o.max_length);
-  if (masked > 0) warn("{}: {} rows have no target and are left out", file.string(), masked);
-  Rows rows;
-  if (o.packing) rows = pack(std::move(all), o);
-  else
-    for (Example& e : all) rows.push_back({std::move(e)});
+}
+
+RowFile<Group> read_packed(const Arguments& a, const bundle::Bundle& b, const SftOptions& o, const fs::path& file, const std::string& how) {
+  return keep_rows<Group>(a, b, file, how + " packed", [&](RowSink<Group>& rows) {
+    const auto all = keep_rows<Example>(a, b, file, how, [&](RowSink<Example>& sink) {
+      encode_file(b, o, file, &sink, [&](Example e) {
+        if (o.packing_strategy == "wrapped") sink.add(std::move(e));
+        else if (o.packing_strategy == "bfd") sink.add(part_of(e, 0, static_cast<size_t>(o.max_length)));
+        else
+          for (size_t at = 0; at < e.ids.size(); at += static_cast<size_t>(o.max_length)) sink.add(part_of(e, at, static_cast<size_t>(o.max_length)));
+      });
+    });
+    for (const size_t i : {kCutOff, kMasked}) rows.note(i) = all.note(i);
+    if (o.packing_strategy == "wrapped") wrap(all, o.max_length, &rows);
+    else pack_best_fit(all, o.max_length, &rows);
+  });
+}
+
+RowFile<Group> read_rows(const Arguments& a, const bundle::Bundle& b, const SftOptions& o, const fs::path& file) {
+  const std::string how = fmt::format("sft {} {} {} {}", o.max_length, o.packing ? o.packing_strategy : o.truncation_mode,
+                                      o.completion_only_loss ? static_cast<int>(*o.completion_only_loss) : 2, o.assistant_only_loss);
+  RowFile<Group> rows = o.packing ? read_packed(a, b, o, file, how) : keep_rows<Group>(a, b, file, how, [&](RowSink<Group>& sink) {
+    encode_file(b, o, file, &sink, [&](Example e) { sink.add({std::move(e)}); });
+  });
+  if (const int64_t n = rows.note(kCutOff); n > 0) warn("{}: {} rows have no target within --max-length {} and are left out", file.string(), n, o.max_length);
+  if (const int64_t n = rows.note(kMasked); n > 0) warn("{}: {} rows have no target and are left out", file.string(), n);
   return rows;
 }
 
-class Sft : public RowObjective<std::vector<Example>> {
+class Sft : public RowObjective<Group> {
  public:
-  Sft(const Arguments& a, const SftOptions& o, const nn::CausalLM& lm, Rows train, Rows held_out)
+  Sft(const Arguments& a, const SftOptions& o, const nn::CausalLM& lm, RowFile<Group> train, RowFile<Group> held_out)
       : RowObjective(a, a.shuffle, std::move(train), std::move(held_out)), o_(o), lm_(lm) {}
 
  protected:
@@ -160,10 +221,10 @@ class Sft : public RowObjective<std::vector<Example>> {
   }
 
  private:
-  std::unique_ptr<MicroBatch> collate(const Rows& all, const std::vector<int64_t>& some) const override {
+  std::unique_ptr<MicroBatch> collate(const RowFile<Group>& all, const std::vector<int64_t>& some) const override {
     auto batch = std::make_unique<PackedBatch>();
     for (const int64_t row : some)
-      for (const Example& e : all[static_cast<size_t>(row)]) {
+      for (const Example& e : all[row]) {
         batch->rows.add(e.ids, e.labels);
         batch->places.push_back(e.where);
       }
@@ -178,31 +239,6 @@ class Sft : public RowObjective<std::vector<Example>> {
 
 }  // namespace
 
-std::vector<std::vector<int64_t>> best_fit(const std::vector<int64_t>& lengths, int64_t length) {
-  std::vector<int64_t> order(lengths.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return lengths[static_cast<size_t>(a)] > lengths[static_cast<size_t>(b)]; });
-  std::vector<std::vector<int64_t>> blocks;
-  std::map<int64_t, std::deque<size_t>> by_room;  // blocks with this much room, the oldest first
-  for (const int64_t i : order) {
-    const int64_t need = lengths[static_cast<size_t>(i)];
-    const auto fit = by_room.lower_bound(need);
-    size_t block = blocks.size();
-    int64_t room = length;
-    if (fit == by_room.end()) {
-      blocks.emplace_back();
-    } else {
-      room = fit->first;
-      block = fit->second.front();
-      fit->second.pop_front();
-      if (fit->second.empty()) by_room.erase(fit);
-    }
-    blocks[block].push_back(i);
-    if (room > need) by_room[room - need].push_back(block);
-  }
-  return blocks;
-}
-
 std::unique_ptr<Objective> make_sft(const Arguments& a, const SftOptions& options, const bundle::Bundle& b, const fs::path& train_file,
                                     const fs::path& validation_file) {
   SftOptions o = options;
@@ -213,8 +249,7 @@ std::unique_ptr<Objective> make_sft(const Arguments& a, const SftOptions& option
   const nn::CausalLM& lm = b.causal_lm();
   if (o.max_length <= 0) fail(ErrorCode::usage, "--max-length: {}, expected more than 0", o.max_length);
   if (lm.max_positions() > 0) o.max_length = std::min(o.max_length, lm.max_positions());
-  Rows train = read_rows(b, o, train_file);
-  Rows held_out = validation_file.empty() ? Rows() : read_rows(b, o, validation_file);
+  RowFile<Group> train = read_rows(a, b, o, train_file), held_out = read_rows(a, b, o, validation_file);
   return std::make_unique<Sft>(a, o, lm, std::move(train), std::move(held_out));
 }
 

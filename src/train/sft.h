@@ -25,7 +25,4 @@ struct SftOptions {
 std::unique_ptr<Objective> make_sft(const Arguments& arguments, const SftOptions& options, const bundle::Bundle& b, const std::filesystem::path& train_file,
                                     const std::filesystem::path& validation_file);
 
-// Which rows share a block of `length` tokens: best fit, the longest first (TRL's packing "bfd"). Lengths are at most `length`.
-std::vector<std::vector<int64_t>> best_fit(const std::vector<int64_t>& lengths, int64_t length);
-
 }  // namespace mynah::train

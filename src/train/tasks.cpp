@@ -54,8 +54,7 @@ struct Reader {
   }
 };
 
-std::vector<Feature> read_sequences(const Reader& r, const fs::path& file, LabelKind* kind) {
-  std::vector<Feature> all;
+void read_sequences(const Reader& r, const fs::path& file, RowSink<Feature>* all) {
   const std::string type = nn::config_string(r.b.config, "problem_type", "");
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
     const std::string text = data::text_field(row, row.contains("sentence") && !row.contains("text") ? "sentence" : "text", where);
@@ -64,29 +63,27 @@ std::vector<Feature> read_sequences(const Reader& r, const fs::path& file, Label
     Feature f = r.base(e, where);
     const Json& label = labels_of(Task::sequence_classification, row, where);
     if (type == "regression" || (type.empty() && r.names.size() == 1)) {
-      *kind = LabelKind::numbers;
+      all->note(0) = static_cast<int64_t>(LabelKind::numbers);
       const Json number = label.is_string() ? Json::parse(label.get<std::string>(), nullptr, false) : label;
       require(number.is_number(), "{}: label {}, expected a number", where, label.dump());
       f.numbers = {number.get<float>()};
     } else if (label.is_array()) {
-      *kind = LabelKind::numbers;
+      all->note(0) = static_cast<int64_t>(LabelKind::numbers);
       require(label.size() == r.names.size(), "{}: {} labels, expected {}", where, label.size(), r.names.size());
       for (const Json& v : label) {
         require(v.is_number() || v.is_boolean(), "{}: label {}, expected numbers", where, label.dump());
         f.numbers.push_back(v.is_boolean() ? static_cast<float>(v.get<bool>()) : v.get<float>());
       }
     } else {
-      *kind = LabelKind::one;
+      all->note(0) = static_cast<int64_t>(LabelKind::one);
       f.labels = {class_of(label, r.names, where)};
     }
-    all.push_back(std::move(f));
+    all->add(std::move(f));
   });
-  return all;
 }
 
 // The first token of a word carries its label, the others count nowhere.
-std::vector<Feature> read_tokens(const Reader& r, const fs::path& file) {
-  std::vector<Feature> all;
+void read_tokens(const Reader& r, const fs::path& file, RowSink<Feature>* all) {
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
     const Json &words = data::field(row, "tokens", where), &tags = labels_of(Task::token_classification, row, where);
     require(words.is_array() && tags.is_array(), "{}: expected lists of tokens and labels", where);
@@ -103,14 +100,12 @@ std::vector<Feature> read_tokens(const Reader& r, const fs::path& file) {
       const bool first = word >= 0 && (i == 0 || e.word_ids[i - 1] != word);
       f.labels.push_back(first ? class_of(tags[static_cast<size_t>(word)], r.names, where) : -100);
     }
-    all.push_back(std::move(f));
+    all->add(std::move(f));
   });
-  return all;
 }
 
 // Long contexts give several windows; one without the answer points at its first token.
-std::vector<Feature> read_questions(Reader r, const fs::path& file) {
-  std::vector<Feature> all;
+void read_questions(Reader r, const fs::path& file, RowSink<Feature>* all) {
   r.encode.truncation = Truncation::only_second;
   r.encode.stride = std::min(r.o.doc_stride, r.o.max_length / 2);
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
@@ -141,23 +136,20 @@ std::vector<Feature> read_questions(Reader r, const fs::path& file) {
         while (last >= 0 && e.offsets[static_cast<size_t>(last)].second >= to) --last;
         f.end = last + 1;
       }
-      all.push_back(std::move(f));
+      all->add(std::move(f));
     }
   });
-  return all;
 }
 
-std::vector<Feature> read_transforms(const Reader& r, const fs::path& file) {
-  std::vector<Feature> all;
+void read_transforms(const Reader& r, const fs::path& file, RowSink<Feature>* all) {
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
     const std::string prompt = data::text_field(row, "prompt", where), completion = data::text_field(row, "completion", where);
     require(!completion.empty(), "{}: the completion is empty", where);
     Feature f = r.base(r.b.tokenizer->encode_windows(prompt, r.encode)[0], where);
     f.type_ids.clear();
     f.labels = r.b.tokenizer->encode_windows(completion, r.encode)[0].ids;
-    all.push_back(std::move(f));
+    all->add(std::move(f));
   });
-  return all;
 }
 
 }  // namespace
@@ -256,19 +248,29 @@ Labels find_labels(Task task, const fs::path& model, const fs::path& train_file)
 
 std::unique_ptr<Objective> make_task(Task task, const Arguments& a, const TaskOptions& options, const bundle::Bundle& b, const fs::path& train_file,
                                      const fs::path& validation_file) {
-  const Reader reader(b, options);
-  LabelKind kind = LabelKind::one;
-  const auto read = [&](const fs::path& file) -> std::vector<Feature> {
-    if (file.empty()) return {};
-    switch (task) {
-      case Task::sequence_classification: return read_sequences(reader, file, &kind);
-      case Task::token_classification: kind = LabelKind::per_token; return read_tokens(reader, file);
-      case Task::question_answering: kind = LabelKind::span; return read_questions(reader, file);
-      default: kind = LabelKind::sequence; return read_transforms(reader, file);
-    }
-  };
   if (task == Task::seq2seq && !b.network->seq2seq_lm()) fail(ErrorCode::usage, "--task seq2seq: {} is not an encoder-decoder", b.architecture());
-  std::vector<Feature> train = read(train_file), held_out = read(validation_file);
+  const Reader reader(b, options);
+  const std::string how = fmt::format("task {} {} {} {} {}", static_cast<int>(task), reader.o.max_length, options.doc_stride, nn::config_string(b.config, "problem_type", ""),
+                                      Json(reader.names).dump());
+  const auto read = [&](const fs::path& file) {
+    return keep_rows<Feature>(a, b, file, how, [&](RowSink<Feature>& all) {
+      switch (task) {
+        case Task::sequence_classification: return read_sequences(reader, file, &all);
+        case Task::token_classification: return read_tokens(reader, file, &all);
+        case Task::question_answering: return read_questions(reader, file, &all);
+        default: return read_transforms(reader, file, &all);
+      }
+    });
+  };
+  RowFile<Feature> train = read(train_file), held_out = read(validation_file);
+  const LabelKind kind = [&] {
+    switch (task) {
+      case Task::sequence_classification: return static_cast<LabelKind>(train.note(0));
+      case Task::token_classification: return LabelKind::per_token;
+      case Task::question_answering: return LabelKind::span;
+      default: return LabelKind::sequence;
+    }
+  }();
   return make_features(a, b, kind, std::move(train), std::move(held_out));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -28,11 +29,31 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+// "momentum=0.9,nesterov=True", as TrainingArguments has optim_args.
+SgdConfig sgd_config(const Arguments& a) {
+  SgdConfig config{a.learning_rate, a.momentum, a.weight_decay, a.nesterov};
+  std::string text = a.optim_args;
+  std::erase(text, ' ');
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size()), equals = std::min(text.find('=', at), end);
+    const std::string name = text.substr(at, equals - at), value = text.substr(std::min(equals + 1, end), end - std::min(equals + 1, end));
+    double number = 0;
+    const auto read = std::from_chars(value.data(), value.data() + value.size(), number);
+    const bool is_number = read.ec == std::errc() && read.ptr == value.data() + value.size();
+    const bool yes = value == "True" || value == "true" || value == "1", no = value == "False" || value == "false" || value == "0";
+    if (name == "momentum" && is_number) config.momentum = number;
+    else if (name == "nesterov" && (yes || no)) config.nesterov = yes;
+    else fail(ErrorCode::usage, "--optim-args: \"{}\", expected momentum=NUMBER or nesterov=True, with commas between them", text.substr(at, end - at));
+    at = end + 1;
+  }
+  return config;
+}
+
 std::unique_ptr<Optimizer> make_optimizer(const Arguments& a, const NamedParameters& parameters) {
   if (a.optim == "adamw_torch" || a.optim == "adamw_torch_fused")
     return std::make_unique<AdamW>(
         parameters, AdamWConfig{a.learning_rate, a.adam_beta1, a.adam_beta2, a.adam_epsilon, a.weight_decay}, weight_decays);
-  if (a.optim == "sgd") return std::make_unique<Sgd>(parameters, SgdConfig{a.learning_rate, 0, a.weight_decay}, weight_decays);
+  if (a.optim == "sgd") return std::make_unique<Sgd>(parameters, sgd_config(a), weight_decays);
   if (a.optim == "adafactor") return std::make_unique<Adafactor>(parameters, a.learning_rate, a.weight_decay, weight_decays);
   fail(ErrorCode::usage, "--optim: \"{}\", expected adamw_torch, adamw_torch_fused, adafactor or sgd", a.optim);
 }
@@ -334,7 +355,9 @@ void check(const Arguments& a) {
   not_negative("adam-epsilon", a.adam_epsilon);
   not_negative("max-grad-norm", a.max_grad_norm);
   not_negative("save-total-limit", a.save_total_limit);
-  for (const auto& [flag, value] : {std::pair{"adam-beta1", a.adam_beta1}, {"adam-beta2", a.adam_beta2}})
+  if (a.optim != "sgd" && (!a.optim_args.empty() || a.momentum != 0 || a.nesterov))
+    fail(ErrorCode::usage, "--optim {}: --optim-args, --momentum and --nesterov are of sgd; leave them away", a.optim);
+  for (const auto& [flag, value] : {std::pair{"adam-beta1", a.adam_beta1}, {"adam-beta2", a.adam_beta2}, {"momentum", a.momentum}})
     if (!(value >= 0 && value < 1)) fail(ErrorCode::usage, "--{}: {}, expected 0 or more and below 1", flag, value);
 }
 

@@ -110,6 +110,61 @@ TEST_F(Training, ResumesToTheSameBytes) {
   }
 }
 
+TEST_F(Training, SgdKeepsItsMomentumOverAStop) {
+  const Json words = read_json(kGolden / "sft_momentum.json")["arguments"];
+  run_to_end(command(words, "whole", {"--save-steps", "3"}));
+  run_to_end(command(words, "parts", {"--save-steps", "3"}));
+  for (const char* later : {"checkpoint-6", "checkpoint-8"}) fs::remove_all(file("parts") / later);
+  run_to_end(command(words, "parts", {"--save-steps", "3", "--resume-from-checkpoint"}));
+  EXPECT_EQ(bytes(file("whole") / "model.safetensors"), bytes(file("parts") / "model.safetensors"));
+}
+
+TEST_F(Training, RefusesSettingsThatAnOptimiserDoesNotHave) {
+  const auto refused = [&](const std::vector<std::string>& more, const std::string& said) { expect_refused(command(sft_words(), "out", more), {2}, {said}); };
+  refused({"--optim", "sgd", "--optim-args", "momentum=0.9,speed=1"}, "speed=1");
+  refused({"--optim", "sgd", "--optim-args", "momentum=fast"}, "momentum=fast");
+  refused({"--optim", "sgd", "--optim-args", "momentum=1.5"}, "momentum");
+  refused({"--optim", "sgd", "--nesterov"}, "nesterov");
+  refused({"--momentum", "0.9"}, "--momentum");
+  refused({"--optim", "lion"}, "lion");
+}
+
+// Rows are kept in token files: shuffled, packed in every way, stopped and taken up by a run that reads them from there.
+TEST_F(Training, KeptRowsGiveTheSameRun) {
+  std::vector<std::string> words = command(sft_words(), "out");
+  std::erase(words, "--no-shuffle");
+  words.resize(words.size() - 2);
+  const auto started = [&](const std::string& out, std::vector<std::string> more) {
+    std::vector<std::string> all = words;
+    more.insert(more.end(), {"--save-steps", "3", "--output-dir", file(out).string()});
+    all.insert(all.end(), more.begin(), more.end());
+    return run_to_end(all);
+  };
+  for (const std::string strategy : {"", "bfd", "bfd_split", "wrapped"}) {
+    const std::vector<std::string> more = strategy.empty() ? std::vector<std::string>{} : std::vector<std::string>{"--packing", "--packing-strategy", strategy};
+    fs::remove_all(file("home") / "tokens");
+    started("first" + strategy, more);
+    EXPECT_TRUE(fs::exists(file("home") / "tokens")) << strategy;
+    const std::string again = "again" + strategy;
+    started(again, more);
+    for (const char* later : {"checkpoint-6", "checkpoint-8"}) fs::remove_all(file(again) / later);
+    std::vector<std::string> resumed = more;
+    resumed.push_back("--resume-from-checkpoint");
+    fs::remove_all(file("home") / "tokens");  // which may happen at any time
+    started(again, resumed);
+    EXPECT_EQ(bytes(file("first" + strategy) / "model.safetensors"), bytes(file(again) / "model.safetensors")) << strategy;
+  }
+}
+
+TEST_F(Training, SaysOfKeptRowsWhatItSaidOfThem) {
+  const fs::path rows = file("rows.jsonl");
+  std::ofstream(rows) << "{\"prompt\": \"the cat\", \"completion\": \" sits\"}\n{\"prompt\": \"the cat sits under the tree and sings\", \"completion\": \" yes\"}\n";
+  for (const char* out : {"one", "two"}) {
+    const Result r = run_to_end({"finetune", (kGolden / "models" / "llama").string(), "--train-file", rows.string(), "--max-length", "8", "--max-steps", "1", "--output-dir", file(out).string()});
+    EXPECT_NE(r.err.find("rows.jsonl: 1 rows have no target within --max-length 8"), std::string::npos) << r.err;
+  }
+}
+
 TEST_F(Training, ResumesTwoNetworksThatLearnTogether) {
   const Json words = read_json(kGolden / "pretrain_rtd.json")["arguments"];
   run_to_end(command(words, "whole", {"--save-steps", "3"}));

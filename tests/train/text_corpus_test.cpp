@@ -15,13 +15,16 @@ namespace fs = std::filesystem;
 
 class CorpusTest : public testing::Test {
  protected:
-  CorpusTest() : folder_(fs::temp_directory_path() / ("mynah-corpus-" + std::to_string(::getpid()))) { fs::create_directories(folder_); }
+  CorpusTest() : folder_(fs::temp_directory_path() / ("mynah-corpus-" + std::to_string(::getpid()))) { 
+    fs::create_directories(folder_);
+    arguments_.tokens_folder = folder_ / "tokens";
+  }
   ~CorpusTest() override { fs::remove_all(folder_); }
   fs::path write(const std::string& name, const std::string& text) {
     std::ofstream(folder_ / name) << text;
     return folder_ / name;
   }
-  Corpus read(const std::vector<fs::path>& files, int32_t end) { return read_corpus(files, *tokenizer_, model_, end, folder_ / "tokens"); }
+  Corpus read(const std::vector<fs::path>& files, int32_t end) { return read_corpus(files, *tokenizer_, model_, end, arguments_); }
   int64_t kept() {
     int64_t n = 0;
     for (const auto& entry : fs::directory_iterator(folder_ / "tokens")) n += entry.is_regular_file();
@@ -31,6 +34,7 @@ class CorpusTest : public testing::Test {
   const fs::path model_ = fs::path(MYNAH_TEST_DATA) / "golden" / "train" / "models" / "llama";
   const std::shared_ptr<const Tokenizer> tokenizer_ = bundle::open_tokenizer(model_);
   fs::path folder_;
+  Arguments arguments_;
 };
 
 TEST_F(CorpusTest, DocumentsFollowEachOtherWithTheirEnds) {
@@ -44,7 +48,8 @@ TEST_F(CorpusTest, DocumentsFollowEachOtherWithTheirEnds) {
   EXPECT_EQ(c.row(0, c.size()), expected);
   EXPECT_EQ(c.documents(), 2);
   EXPECT_EQ(c.bytes(), static_cast<int64_t>(first.size() + second.size()));
-  for (int64_t i = 0; i < c.size(); ++i) EXPECT_EQ(c.is_last(i), i == boundary || i + 1 == c.size()) << i;
+  const CorpusPiece all = c.piece(0, c.size());
+  for (int64_t i = 0; i < c.size(); ++i) EXPECT_EQ(all.is_last(i), i == boundary || i + 1 == c.size()) << i;
 }
 
 TEST_F(CorpusTest, SplitsAtAToken) {
@@ -53,7 +58,8 @@ TEST_F(CorpusTest, SplitsAtAToken) {
   const int64_t at = c.size() / 3, bytes = c.bytes();
   const Corpus rest = c.split_off(at);
   EXPECT_EQ(c.size(), at);
-  EXPECT_TRUE(c.is_last(at - 1));
+  EXPECT_TRUE(c.piece(0, at).is_last(at - 1));
+  EXPECT_FALSE(c.piece(0, at - 1).is_last(at - 2));
   EXPECT_EQ(rest.row(0, rest.size()), std::vector<int32_t>(all.begin() + at, all.end()));
   EXPECT_EQ(c.bytes() + rest.bytes(), bytes);
 }
@@ -77,7 +83,7 @@ TEST_F(CorpusTest, ADamagedTokenFileIsMadeAgain) {
   const fs::path file = (*fs::directory_iterator(folder_ / "tokens")).path();
   for (const int64_t size : {int64_t{0}, int64_t{20}, static_cast<int64_t>(fs::file_size(file)) - 4}) {
     fs::resize_file(file, static_cast<uintmax_t>(size));
-    EXPECT_FALSE(Corpus::open(file).has_value());
+    EXPECT_FALSE(TokenFile::open(file).has_value());
     EXPECT_EQ(read({a}, -1).row(0, 2), expected);
   }
 }

@@ -249,12 +249,19 @@ def case(f):
     return f
 
 
-def sft(name, model, rows, words=(), peft=None, adapter=None, **more):
+def sft(name, model, rows, words=(), peft=None, adapter=None, sgd=None, **more):
     m = load(model)
     if adapter:
         m = PeftModel.from_pretrained(m, os.path.join(OUT, "models", adapter), is_trainable=True)
     trainer = in_order(SFTTrainer)(m, args_of(SFTConfig, **{"max_length": 40, **more}), train_dataset=data(rows), processing_class=tokenizer(model), peft_config=peft)
-    finish(name, trainer, ["finetune", "models/" + model, "--train-file", f"data/{rows}.jsonl", "--max-length", str(more.get("max_length", 40)), *words], lambda t: t.model)
+    common = list(WORDS_OF_COMMON)
+    if sgd is not None:  # transformers gives torch.optim.SGD nothing but the rate
+        decayed = trainer.get_decay_parameter_names(trainer.model)
+        named = list(trainer.model.named_parameters())
+        trainer.optimizer = torch.optim.SGD([{"params": [p for n, p in named if (n in decayed) == d], "weight_decay": COMMON["weight_decay"] if d else 0} for d in (True, False)],
+                                            lr=more["learning_rate"], **sgd)
+        common[common.index("--learning-rate") + 1] = str(more["learning_rate"])
+    finish(name, trainer, ["finetune", "models/" + model, "--train-file", f"data/{rows}.jsonl", "--max-length", str(more.get("max_length", 40)), *words], lambda t: t.model, common)
 
 
 @case
@@ -275,6 +282,16 @@ def sft_dora(): sft("sft_dora", "llama", "text", ["--adapter", "models/llama_dor
 def sft_patterns(): sft("sft_patterns", "llama", "text", ["--adapter", "models/llama_patterns"], adapter="llama_patterns")
 @case
 def sft_biases(): sft("sft_biases", "gpt2", "completion", ["--adapter", "models/gpt2_biases"], adapter="gpt2_biases")
+
+@case
+def sft_sgd():
+    sft("sft_sgd", "llama", "text", ["--optim", "sgd"], sgd={}, learning_rate=0.1)
+@case
+def sft_momentum():
+    sft("sft_momentum", "gpt2", "completion", ["--optim", "sgd", "--optim-args", "momentum=0.9"], sgd={"momentum": 0.9}, learning_rate=0.05)
+@case
+def sft_nesterov():
+    sft("sft_nesterov", "llama", "text", ["--optim", "sgd", "--momentum", "0.8", "--nesterov"], sgd={"momentum": 0.8, "nesterov": True}, learning_rate=0.05)
 
 
 def dpo(name, model, rows, words=(), adapter=None, **more):
