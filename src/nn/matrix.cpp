@@ -1,5 +1,7 @@
 #include "nn/matrix.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -52,6 +54,57 @@ Tensor quantized_product(const std::shared_ptr<const ops::PackedMatrix>& packed,
   return add(y, biases.size() == 1 ? biases[0] : cat(biases, 0));
 }
 
+// Memory that packed forms of frozen matrices take from what they may have in common: a quarter of the machine's.
+class Room {
+ public:
+  explicit Room(size_t bytes) : bytes_(static_cast<int64_t>(bytes)), suffices_(left().fetch_sub(bytes_) >= bytes_) {}
+  ~Room() { left().fetch_add(bytes_); }
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+  bool suffices() const { return suffices_; }
+
+ private:
+  static std::atomic<int64_t>& left() {
+    static std::atomic<int64_t> bytes{static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE) / 4};
+    return bytes;
+  }
+  const int64_t bytes_;
+  const bool suffices_;
+};
+
+// A matrix packed for products with it and for the gradients of their inputs, which go through each part [out_i, in].
+struct BothWays {
+  std::unique_ptr<const Room> room;
+  std::shared_ptr<const ops::PackedB> forward;
+  std::vector<std::shared_ptr<const ops::PackedB>> back;
+  std::vector<int64_t> sizes;
+};
+
+// x times a packed matrix with a bias [out] or none; through it go their gradients. Nothing of x is kept. The bits are linear()'s.
+Tensor frozen_product(const std::shared_ptr<const BothWays>& matrix, const Tensor& in, const Tensor& bias) {
+  const Tensor x = ops::input(in);
+  const int64_t n = ops::rows(x), k = matrix->forward->depth(), m = matrix->forward->columns();
+  require(ops::columns(x) == k, "linear: weight [{},{}], x has shape {}", m, k, x.shape().str());
+  Tensor y = Tensor::empty(with_last(x.shape(), m));
+  matrix->forward->multiply(n, x.data<float>(), k, y.data<float>(), m, bias.defined() ? bias.data<float>() : nullptr);
+  std::vector<Tensor> inputs = {x};
+  if (bias.defined()) inputs.push_back(bias);
+  return record(y, inputs, [matrix, n, k, m, to_x = x.requires_grad(), to_bias = bias.defined() && bias.requires_grad(), count = inputs.size()](const Tensor& g) {
+    Grads grads(count);
+    if (to_x) {
+      grads[0] = Tensor::empty(with_last(g.shape(), k));
+      int64_t first = 0;
+      for (size_t i = 0; i < matrix->back.size(); first += matrix->sizes[i++])
+        matrix->back[i]->multiply(n, g.data<float>() + first, m, grads[0].data<float>(), k, nullptr, i > 0);
+    }
+    if (to_bias) {
+      grads[1] = Tensor::zeros({m});
+      kernels::rows().column_sum(g.data<float>(), m, grads[1].data<float>(), n, m);
+    }
+    return grads;
+  });
+}
+
 // Lengths of the rows of weight + scale B A, without gradient: [out].
 Tensor row_lengths(const Tensor& weight, const LowRank& low) {
   const NoGrad no_grad;
@@ -92,6 +145,14 @@ struct Matrix::Dense {
     pack();
     return ready.load(std::memory_order_acquire);
   }
+  // The same of a frozen matrix, for the arithmetic of the ProductScope. Few rows are multiplied fastest by what lies as in the file.
+  std::shared_ptr<const BothWays> both_ways(int64_t x_rows) {
+    if (kept != Kept::frozen || x_rows <= ops::kFewRows) return nullptr;
+    const bool rounded = ops::ProductScope::is_bf16();
+    const std::lock_guard lock(mutex);
+    if (!both[rounded] && both_products[rounded]++ == 1) both[rounded] = pack_both_ways(rounded);
+    return both[rounded];
+  }
   const ops::Int8Matrix& quantized() {
     std::call_once(quantize_once, [this] {
       int8 = ops::Int8Matrix::pack(*parts);
@@ -101,19 +162,37 @@ struct Matrix::Dense {
   }
 
  private:
+  static std::shared_ptr<const ops::PackedB> packed_forward(const Parts& all, int64_t columns, std::span<const int64_t> sizes, bool rounded) {
+    std::vector<ops::MatrixView> views;
+    for (const Tensor& part : all) views.push_back({part.raw(), part.dtype(), part.stride(1), part.stride(0)});
+    return ops::PackedB::pack(columns, views, sizes, rounded);
+  }
+  // A file's pages come back when a lookup needs them. Whether all parts were a file's.
+  static bool drop(const Parts& all) {
+    bool mapped = true;
+    for (const Tensor& part : all) mapped = MappedFile::drop_any(part.raw(), part.nbytes()) && mapped;
+    return mapped;
+  }
   void pack() {
     const auto all = tensors();
-    std::vector<ops::MatrixView> views;
-    for (const Tensor& part : *all) views.push_back({part.raw(), part.dtype(), part.stride(1), part.stride(0)});
-    const auto made = ops::PackedB::pack(columns, views, sizes);
+    const auto made = packed_forward(*all, columns, sizes, false);
     if (!made) return;
     const std::lock_guard lock(mutex);
     owner = made;
     ready.store(made.get(), std::memory_order_release);
-    // A file's pages come back when a lookup needs them; other memory is given up.
-    bool mapped = true;
-    for (const Tensor& part : *all) mapped = MappedFile::drop_any(part.raw(), part.nbytes()) && mapped;
-    if (!mapped) parts = nullptr;
+    if (!drop(*all)) parts = nullptr;  // other memory than a file's is given up
+  }
+  std::shared_ptr<const BothWays> pack_both_ways(bool rounded) const {
+    auto room = std::make_unique<const Room>(2 * static_cast<size_t>(rows * columns) * sizeof(float));
+    if (!room->suffices()) return nullptr;
+    BothWays made{std::move(room), packed_forward(*parts, columns, sizes, rounded), {}, sizes};
+    for (const Tensor& part : *parts) {
+      const ops::MatrixView view{part.raw(), part.dtype(), part.stride(0), part.stride(1)};
+      made.back.push_back(ops::PackedB::pack(part.size(0), std::span(&view, 1), std::span(&columns, 1), rounded));
+      if (!made.forward || !made.back.back()) return nullptr;
+    }
+    drop(*parts);
+    return std::make_shared<const BothWays>(std::move(made));
   }
 
   std::mutex mutex;
@@ -121,6 +200,8 @@ struct Matrix::Dense {
   std::atomic<int> products{0};
   std::atomic<const ops::PackedB*> ready{nullptr};
   std::shared_ptr<const ops::PackedB> owner;
+  std::shared_ptr<const BothWays> both[2];  // of a frozen matrix, in f32 or as stored, and rounded to bf16
+  int both_products[2] = {};
   std::once_flag quantize_once;
   std::shared_ptr<const ops::Int8Matrix> int8;
 };
@@ -161,6 +242,7 @@ Tensor Matrix::without_adapters(const Tensor& in, const std::vector<Tensor>& bia
   if (dense_->nf4) return nf4_product(dense_->nf4, in, joined(biases, dense_->sizes));
   const bool recorded = tracked({&in});
   const int64_t k = dense_->columns, n = dense_->rows;
+  if (const auto both = dense_->both_ways(ops::rows(in))) return frozen_product(both, in, joined(biases, dense_->sizes));
   const bool int8 = dense_->kept == Kept::int8 && !recorded;
   const ops::PackedB* packed = recorded ? nullptr : dense_->packed(ops::rows(in));
   if (!packed && !int8) {

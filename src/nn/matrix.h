@@ -22,6 +22,7 @@ class Matrix {
   enum class Kept {
     as_is,   // they are trained, or written to by others
     packed,  // products of many rows pack them once that pays; the bits stay the same
+    frozen,  // they stay as they are beside adapters that are trained: packed like that, also for the gradients of inputs, if the memory suffices
     nf4,     // products read them in 4 bits (nf4.h); there are no lookups
     int8,    // products that are not recorded read them quantised to 8 bits, and quantise their input; lookups read them as they are
   };

@@ -106,6 +106,7 @@ Matrix Weights::dense(std::string_view name, std::vector<Tensor> parts) const {
   Matrix::Kept kept = list_->trainable ? Matrix::Kept::as_is : Matrix::Kept::packed;
   if (list_->matrices == MatrixType::int8) kept = Matrix::Kept::int8;
   const bool trained = std::any_of(parts.begin(), parts.end(), [](const Tensor& t) { return t.requires_grad(); });
+  if (!trained && list_->trainable && list_->adapters) kept = Matrix::Kept::frozen;
   if (!trained && list_->in_4_bits && list_->in_4_bits(path(name))) kept = Matrix::Kept::nf4;
   return Matrix(std::move(parts), kept);
 }

@@ -269,6 +269,7 @@ void no_products(const Product& p) {
 
 ProductScope::ProductScope(bool bf16) : before_(in_bf16) { in_bf16 = bf16; }
 ProductScope::~ProductScope() { in_bf16 = before_; }
+bool ProductScope::is_bf16() { return in_bf16; }
 
 void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView& b, float* c, int64_t ldc,
           bool accumulate, const float* bias) {
@@ -290,11 +291,11 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView
 
 // ---- B packed once
 
-std::shared_ptr<const PackedB> PackedB::pack(int64_t k, std::span<const MatrixView> parts, std::span<const int64_t> columns) {
+std::shared_ptr<const PackedB> PackedB::pack(int64_t k, std::span<const MatrixView> parts, std::span<const int64_t> columns, bool rounded) {
   const kernels::GemmTable& table = kernels::gemm();
   const Element element = element_of(parts[0].dtype, "B");
-  const Arithmetic arithmetic = element == Element::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
-  if (k == 0 || element == Element::f16 || (element == Element::bf16 && table.bf16_group == 1)) return nullptr;
+  const Arithmetic arithmetic = element == Element::bf16 || (rounded && element == Element::f32) ? Arithmetic::bf16 : Arithmetic::f32;
+  if (k == 0 || element == Element::f16 || (arithmetic == Arithmetic::bf16 && table.bf16_group == 1)) return nullptr;
   int64_t n = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
     if (n % table.lanes != 0 || parts[i].dtype != parts[0].dtype || columns[i] == 0) return nullptr;
@@ -304,7 +305,7 @@ std::shared_ptr<const PackedB> PackedB::pack(int64_t k, std::span<const MatrixVi
   PackedB& to = *packed;
   to.n_ = n;
   to.k_ = k;
-  to.dtype_ = parts[0].dtype;
+  to.dtype_ = arithmetic == Arithmetic::bf16 ? DType::bf16 : parts[0].dtype;
   to.group_ = arithmetic == Arithmetic::bf16 ? table.bf16_group : 1;
   to.table_ = &table;
   to.padded_columns_ = round_up(n, table.lanes);
@@ -332,12 +333,12 @@ const float* PackedB::words(int64_t unit, int64_t column) const {
   return reinterpret_cast<const float*>(memory_.get()) + unit * padded_columns_ + column * units;
 }
 
-void PackedB::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const float* bias) const {
+void PackedB::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const float* bias, bool accumulate) const {
   if (m == 0) return;
   const kernels::GemmTable& table = *static_cast<const kernels::GemmTable*>(table_);
   const Arithmetic arithmetic = dtype_ == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
   const GemmSource rows{a, Element::f32, m, lda, 1};
-  const Product p{m, n_, k_, rows, {}, arithmetic, group_, tile_, c, ldc, false, bias};
+  const Product p{m, n_, k_, rows, {}, arithmetic, group_, tile_, c, ldc, accumulate, bias};
   const int64_t all_units = units_of(k_, group_, tile_);
   // A task goes through all of k: what it adds to stays in the cache, and the threads meet once.
   Cut(p, n_, table.lanes).each(p, n_, [&](int64_t row, int64_t row_count, int64_t column, int64_t columns) {

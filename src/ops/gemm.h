@@ -34,6 +34,8 @@ class ProductScope {
   ~ProductScope();
   ProductScope(const ProductScope&) = delete;
   ProductScope& operator=(const ProductScope&) = delete;
+  // What gemm() does with f32 now.
+  static bool is_bf16();
 
  private:
   bool before_;
@@ -46,14 +48,15 @@ constexpr int64_t kFewRows = 8;
 class PackedB {
  public:
   // Parts [K, N_i] side by side, of one type. Null if they cannot be packed without loss of memory or speed: parts other than the last
-  // that end inside a panel, and bf16 where the processor has no bf16 dot product. Runs on the thread pool.
-  static std::shared_ptr<const PackedB> pack(int64_t k, std::span<const MatrixView> parts, std::span<const int64_t> columns);
+  // that end inside a panel, and bf16 where the processor has no bf16 dot product. With `rounded`, f32 becomes bf16 as in a ProductScope. Runs
+  // on the thread pool.
+  static std::shared_ptr<const PackedB> pack(int64_t k, std::span<const MatrixView> parts, std::span<const int64_t> columns, bool rounded = false);
 
   int64_t columns() const { return n_; }
   int64_t depth() const { return k_; }
   size_t bytes() const;
-  // C[M,N] = A[M,K] * B (+ bias[N] unless null). A is f32 with dense rows.
-  void multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const float* bias = nullptr) const;
+  // C[M,N] = A[M,K] * B (+ C if accumulate) (+ bias[N] unless null). A is f32 with dense rows.
+  void multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const float* bias = nullptr, bool accumulate = false) const;
   // Column j of B as f32: out [K].
   void column(int64_t j, float* out) const;
 

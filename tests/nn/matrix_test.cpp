@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mynah/autograd.h"
+#include "ops/gemm.h"
 #include "ops/op_entry.h"
 #include "ops/packed_matrix.h"
 #include "tensor/quantize.h"
@@ -51,6 +52,39 @@ TEST(Matrix, LookupsAndGradientsSurvivePacking) {
     return grad(leaf);
   };
   expect_same_bits(gradient([&](const Tensor& t) { return m(t); }), gradient([&](const Tensor& t) { return linear(t, w); }));
+}
+
+// Beside adapters: packed by the second product of many rows, then for products and for gradients of inputs and biases.
+TEST(Matrix, FrozenPartsChangeNoBit) {
+  for (const bool bf16 : {false, true}) {
+    const ops::ProductScope scope(bf16);
+    for (const DType type : {DType::f32, DType::bf16}) {
+      const std::vector<Tensor> parts = {to(sample_tensor({32, 70}), type), to(transpose(sample_tensor({70, 20}, 1), 0, 1), type)};
+      const std::vector<Tensor> biases = {requires_grad(contiguous(sample_tensor({32}, 2))), requires_grad(contiguous(sample_tensor({20}, 6)))};
+      const Tensor x = sample_tensor({2, 40, 70}, 3), few = sample_tensor({3, 70}, 4);
+      const Matrix m(parts, Matrix::Kept::frozen);
+      struct Step {
+        Tensor y, dx, bias;
+      };
+      const auto step = [&](const Tensor& in, bool tracked, const auto& product) {
+        for (const Tensor& b : biases) zero_grad(b);
+        const Tensor leaf = tracked ? requires_grad(contiguous(add(in, 0.0f))) : in;
+        const Tensor y = product(leaf);
+        backward(sum(square(y)));
+        return Step{y.detach(), tracked ? grad(leaf) : Tensor(), grad(biases[0])};
+      };
+      for (int i = 0; i < 4; ++i)
+        for (const Tensor& in : {x, few})
+          for (const bool tracked : {true, false}) {
+            const Step got = step(in, tracked, [&](const Tensor& t) { return m(t, biases); }), expected = step(in, tracked, [&](const Tensor& t) { return linear(t, parts, biases); });
+            expect_same_bits(got.y, expected.y);
+            if (tracked) expect_same_bits(got.dx, expected.dx);
+            expect_same_bits(got.bias, expected.bias);
+          }
+      const std::vector<Tensor> fixed = {sample_tensor({32}, 2), Tensor()};
+      expect_same_bits(m(x, fixed), linear(x, parts, fixed));
+    }
+  }
 }
 
 TEST(Matrix, QuantisedWhereAskedFor) {
