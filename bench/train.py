@@ -256,16 +256,20 @@ class Bench:
             text = f.read()
             for i in range(400):
                 to.write(json.dumps({"text": text[i * 64 : i * 64 + 63]}) + "\n")
-        typical = {}
-        for _ in range(self.o.rounds):
-            for name, more in (("whole", []), ("adapters", ["--lora-r", "8"])):
-                def run(steps, more=more):
-                    shutil.rmtree(out, ignore_errors=True)
-                    self.call([self.o.mynah, "finetune", model, "--train-file", rows, "--output-dir", out, "--max-steps", str(steps), "--max-length", "64",
-                               "--per-device-train-batch-size", "4", "--learning-rate", "1e-4", "--logging-steps", "1", "--save-steps", "0", *more])
-                    return (self.log(out, 1)[0],)
-                typical[name] = min(typical.get(name, 1e9), self.typical(run, self.o.steps)[0])
-        print(f"\nadapters of rank 8: {typical['adapters'] * 1000:.0f} ms a step, all weights {typical['whole'] * 1000:.0f} ms; share {typical['adapters'] / typical['whole']:.2f}")
+        for bf16 in (False, True) if self.has_bf16 else (False,):
+            typical, peaks = {}, {}
+            for _ in range(self.o.rounds):
+                for name, more in (("whole", []), ("adapters", ["--lora-r", "8"])):
+                    def run(steps, more=more):
+                        shutil.rmtree(out, ignore_errors=True)
+                        _, peak = self.call([self.o.mynah, "finetune", model, "--train-file", rows, "--output-dir", out, "--max-steps", str(steps), "--max-length", "64",
+                                             "--per-device-train-batch-size", "4", "--learning-rate", "1e-4", "--logging-steps", "1", "--save-steps", "0", *more,
+                                             *(["--bf16"] if bf16 else [])])
+                        return self.log(out, 1)[0], peak
+                    seconds, peaks[name] = self.typical(run, self.o.steps)
+                    typical[name] = min(typical.get(name, 1e9), seconds)
+            print(f"\nadapters of rank 8, {'bf16' if bf16 else 'f32'}: {typical['adapters'] * 1000:.0f} ms a step, all weights {typical['whole'] * 1000:.0f} ms; "
+                  f"share {typical['adapters'] / typical['whole']:.2f}; {peaks['adapters']:.0f} and {peaks['whole']:.0f} MB")
         shutil.rmtree(model)
 
     def batches(self):

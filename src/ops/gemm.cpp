@@ -340,12 +340,15 @@ void PackedB::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t
   const GemmSource rows{a, Element::f32, m, lda, 1};
   const Product p{m, n_, k_, rows, {}, arithmetic, group_, tile_, c, ldc, accumulate, bias};
   const int64_t all_units = units_of(k_, group_, tile_);
+  const auto round_at = [&](int64_t u) { return Round{p, table, 0, n_, u, std::min(units_, all_units - u), words(u, 0)}; };
+  const Cut cut(p, n_, table.lanes);
+  if (cut.across > 1) {
+    for (int64_t u = 0; u < all_units; u += units_) ops::multiply(round_at(u));
+    return;
+  }
   // A task goes through all of k: what it adds to stays in the cache, and the threads meet once.
-  Cut(p, n_, table.lanes).each(p, n_, [&](int64_t row, int64_t row_count, int64_t column, int64_t columns) {
-    for (int64_t u = 0; u < all_units; u += units_) {
-      const Round round{p, table, 0, n_, u, std::min(units_, all_units - u), words(u, 0)};
-      multiply_task(round, row, row_count, column, columns);
-    }
+  cut.each(p, n_, [&](int64_t row, int64_t row_count, int64_t column, int64_t columns) {
+    for (int64_t u = 0; u < all_units; u += units_) multiply_task(round_at(u), row, row_count, column, columns);
   });
 }
 
