@@ -1,9 +1,10 @@
-"""Whisper beside faster-whisper and a Piper voice beside ONNX Runtime, in turns on the same machine and files.
+"""Whisper beside faster-whisper and whisper.cpp, a Piper voice beside ONNX Runtime, in turns on the same machine and files.
 
-    python bench/speech.py MYNAH WHISPER_FOLDER SOUND VOICE.onnx [threads] [int8|f32|piper ...]
+    python bench/speech.py MYNAH WHISPER_FOLDER SOUND VOICE.onnx [threads] [int8|f32|piper|FILE.bin ...]
 
-WHISPER_FOLDER: weights of faster-whisper (model.bin), which both read. Needs faster-whisper, onnxruntime, numpy and espeak-ng. Prints wall and
-processor seconds of one transcription of SOUND and of one sentence spoken, without loading, and their ratios (above 1: mynah is faster).
+WHISPER_FOLDER: weights of faster-whisper (model.bin), which both read. FILE.bin: the same for whisper.cpp (bench/whisper_ggml.py writes it). Needs
+faster-whisper, onnxruntime, numpy, espeak-ng and, for whisper.cpp, pywhispercpp built from its sources, so that it has the machine's instructions. Prints wall
+and processor seconds of one transcription of SOUND and of one sentence spoken, without loading, and their ratios (above 1: mynah is faster).
 """
 import json
 import os
@@ -75,6 +76,26 @@ def whisper():
                 print(f"  other words: {said!r}, faster-whisper {texts[0]!r}")
 
 
+def whisper_cpp(path):
+    """whisper.cpp as it ships: 16-bit weights, its own choices of everything but language and beams."""
+    from pywhispercpp.model import Model
+    for beams in (1, 5):
+        peer = Model(path, params_sampling_strategy=int(beams > 1), n_threads=THREADS, language="en", print_progress=False, print_realtime=False, no_context=True,
+                     **({"beam_search": {"beam_size": beams, "patience": -1.0}} if beams > 1 else {}))
+        texts, theirs = [], []
+
+        def theirs_once():
+            texts.append(" ".join(s.text.strip() for s in peer.transcribe(SOUND)))
+
+        for _ in range(ROUNDS):
+            theirs.append(timed(theirs_once))
+        for dtype in ("int8", "bf16", "f32"):
+            options = ["--language", "en", "--num-beams", str(beams), "--dtype", dtype]
+            ours = [difference(lambda: ran("transcribe", FOLDER, SOUND, *options), lambda: ran("transcribe", FOLDER, *[SOUND] * (REPEATS + 1), *options)) for _ in range(ROUNDS)]
+            show(f"Whisper {dtype}, {beams} beam{'s' * (beams > 1)}", ours, theirs, "whisper.cpp")
+        print(f"  whisper.cpp says {texts[0]!r}")
+
+
 def phoneme_ids():
     config = json.load(open(VOICE + ".json"))
     spoken = subprocess.run(["espeak-ng", "-q", "--ipa", "-v", config["espeak"]["voice"], SENTENCE], capture_output=True, check=True, text=True).stdout
@@ -102,5 +123,8 @@ def piper():
 
 
 whisper()
+for part in PARTS:
+    if part.endswith(".bin"):
+        whisper_cpp(part)
 if "piper" in PARTS:
     piper()

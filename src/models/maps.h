@@ -6,6 +6,7 @@
 #include "mynah/ops.h"
 #include "nn/batch_norm.h"
 #include "nn/weights.h"
+#include "ops/folded_conv.h"
 
 namespace mynah {
 
@@ -19,6 +20,11 @@ Tensor map_rows(const Tensor& maps);                      // [B,C,h,w] -> [B*h*w
 Tensor maps_of(const Tensor& rows, const MapSize& size);  // and back
 // Bilinear with the corners of both sizes aligned.
 Tensor resize_aligned(const Tensor& maps, int64_t height, int64_t width);
+
+// What folded convolutions compute in where matrices are kept so.
+inline ops::ConvNumbers conv_numbers(nn::MatrixType matrices) {
+  return matrices == nn::MatrixType::bf16 ? ops::ConvNumbers::bf16 : matrices == nn::MatrixType::int8 ? ops::ConvNumbers::int8 : ops::ConvNumbers::f32;
+}
 
 // "<name>.weight" [out, in / groups, kernel, kernel] and "<name>.bias" [out]
 struct MapConvolution {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/require.h"
+#include "models/maps.h"
 #include "mynah/json.h"
 #include "nn/batch_norm.h"
 #include "nn/config.h"
@@ -51,7 +52,7 @@ ConvNorm::ConvNorm(const Weights& w, const std::string& convolution, const std::
   variance = w.buffer(norm + ".running_var", {out}, Init::ones());
   if (weight.requires_grad() || scale.requires_grad()) return;
   const auto [factor, summand] = ops::FoldedConv::of_norm(mean, variance, scale, shift, kEps);
-  folded = std::make_shared<const ops::FoldedConv>(weight, factor, summand, config(), w.matrices() == nn::MatrixType::bf16 || w.matrices() == nn::MatrixType::int8);
+  folded = std::make_shared<const ops::FoldedConv>(weight, factor, summand, config(), conv_numbers(w.matrices()));
 }
 
 ConvConfig ConvNorm::config() const {
@@ -60,7 +61,7 @@ ConvConfig ConvNorm::config() const {
 }
 
 Tensor ConvNorm::operator()(const Tensor& x, bool with_relu, const Tensor& added) const {
-  if (folded && !x.requires_grad() && !(added.defined() && added.requires_grad())) return (*folded)(x, with_relu, added);
+  if (folded && !x.requires_grad() && !(added.defined() && added.requires_grad())) return (*folded)(x, {.then = with_relu ? ops::ConvThen::relu : ops::ConvThen::nothing, .added = added});
   const Tensor y = nn::batch_norm(conv2d(x, weight, {}, config()), mean, variance, scale, shift, kEps);
   const Tensor z = added.defined() ? y + added : y;
   return with_relu ? relu(z) : z;

@@ -37,11 +37,12 @@ struct SplitBlock {
     for (int64_t i = 0; i < count; ++i) blocks.emplace_back(w / "m" / i, "cv", half, 3, shortcut, false);
   }
   Tensor operator()(const Tensor& x) const {
-    const Tensor y = first(x);
-    std::vector<Tensor> parts{y};
-    Tensor last_part = narrow(y, 1, half, half);
-    for (const YoloBottleneck& block : blocks) parts.push_back(last_part = block(last_part));
-    return last(cat(parts, 1));
+    JoinedMaps parts(first.answers(x), x, static_cast<int64_t>(2 + blocks.size()) * half);
+    const Tensor y = first(x, parts.slot(2 * half));
+    parts.put(y);
+    Tensor part = narrow(y, 1, half, half);
+    for (const YoloBottleneck& block : blocks) parts.put(part = block(part, parts.slot(half)));
+    return last(parts.map());
   }
 
   int64_t half;
@@ -65,9 +66,12 @@ struct YoloBlock {
 struct PoolPyramid {
   PoolPyramid(const Weights& w, int64_t size) : in(w / "cv1", size, size / 2, 1), out(w / "cv2", size / 2 * 4, size, 1) {}
   Tensor operator()(const Tensor& x) const {
-    std::vector<Tensor> all{in(x)};
-    for (int i = 0; i < 3; ++i) all.push_back(max_pool2d(all.back(), {5, 5}, {1, 1}, {2, 2}));
-    return out(cat(all, 1));
+    const int64_t half = in.outputs();
+    JoinedMaps all(in.answers(x), x, 4 * half);
+    Tensor y = in(x, all.slot(half));
+    all.put(y);
+    for (int i = 0; i < 3; ++i) all.put(y = pooled(y, 5, all.slot(half)));
+    return out(all.map());
   }
 
   YoloConv in, out;
@@ -117,11 +121,16 @@ struct YoloNeck {
     blocks.emplace_back(c, w / n[5], v8 ? b + top : 2 * b, top, c.neck_depth, false);
   }
   std::vector<Tensor> forward(const std::vector<Tensor>& maps) const {
+    const bool answering = down[0].answers(maps[0]);
+    const auto finer = [&](const Tensor& coarse, const Tensor& own) { return beside(answering, coarse.size(1), [&](const Tensor& into) { return doubled(coarse, into); }, own); };
+    const auto coarser = [&](const YoloConv& step, const Tensor& fine, const Tensor& own) {
+      return beside(answering, step.outputs(), [&](const Tensor& into) { return step(fine, into); }, own);
+    };
     const Tensor top = v8 ? maps[2] : lateral[0](maps[2]);
-    Tensor middle = blocks[0](cat({doubled(top), maps[1]}, 1));
+    Tensor middle = blocks[0](finer(top, maps[1]));
     if (!v8) middle = lateral[1](middle);
-    const Tensor fine = blocks[1](cat({doubled(middle), maps[0]}, 1)), medium = blocks[2](cat({down[0](fine), middle}, 1));
-    return {fine, medium, blocks[3](cat({down[1](medium), top}, 1))};
+    const Tensor fine = blocks[1](finer(middle, maps[0])), medium = blocks[2](coarser(down[0], fine, middle));
+    return {fine, medium, blocks[3](coarser(down[1], medium, top))};
   }
 
   bool v8;
@@ -132,19 +141,19 @@ struct YoloNeck {
 // Two wide convolutions and a 1x1, v8's branches of boxes and classes.
 struct Branch {
   Branch(const Weights& w, int64_t in, int64_t inner, int64_t out, nn::Init bias)
-      : first(w / 0, in, inner, 3), second(w / 1, inner, inner, 3), last(w, "2", inner, out, 1, {}, 1, true, bias) {}
-  Tensor operator()(const Tensor& x) const { return last.forward(second(first(x))); }
+      : first(w / 0, in, inner, 3), second(w / 1, inner, inner, 3), last(w, "2", inner, out, bias) {}
+  Tensor operator()(const Tensor& x) const { return last(second(first(x))); }
 
   YoloConv first, second;
-  MapConvolution last;
+  YoloLast last;
 };
 
 const std::vector<int64_t> kStrides = {8, 16, 32};
 
 // Rows of places [B,N,C] of maps.
-Tensor place_rows(const std::vector<Tensor>& maps) {
+Tensor rows_of_all(const std::vector<Tensor>& maps) {
   std::vector<Tensor> rows;
-  for (const Tensor& y : maps) rows.push_back(transpose(reshape(y, {y.size(0), y.size(1), y.size(2) * y.size(3)}), 1, 2));
+  for (const Tensor& y : maps) rows.push_back(place_rows(y));
   return cat(rows, 1);
 }
 
@@ -158,7 +167,7 @@ class Yolo : public nn::Model {
         boxes_.emplace_back(head / "cv2" / i, in, c_.box_channels, 4 * kBins, nn::Init::ones());
         classes_.emplace_back(head / "cv3" / i, in, c_.class_channels, c_.classes, rare());
       } else {
-        anchored_.emplace_back(head / "m", std::to_string(i), in, c_.anchors * (5 + c_.classes), 1, nn::Init{});
+        anchored_.emplace_back(head / "m", std::to_string(i), in, c_.anchors * (5 + c_.classes), nn::Init::zeros());
       }
     }
     if (!c_.v8) anchors_ = head.buffer("anchors", {3, c_.anchors, 2});
@@ -192,7 +201,7 @@ class Yolo : public nn::Model {
       boxes.push_back(boxes_[i](maps[i]));
       classes.push_back(classes_[i](maps[i]));
     }
-    return {place_rows(boxes), place_rows(classes)};
+    return {rows_of_all(boxes), rows_of_all(classes)};
   }
 
   nn::NamedTensors loss_of(const std::vector<Tensor>& maps, const YoloInput& input) const {
@@ -223,7 +232,7 @@ class Yolo : public nn::Model {
   nn::NamedTensors anchored(const std::vector<Tensor>& maps) const {
     std::vector<Tensor> all, scores, centres_all, sizes_all;
     for (size_t level = 0; level < 3; ++level) {
-      const Tensor y = anchored_[level].forward(maps[level]);
+      const Tensor y = anchored_[level](maps[level]);
       const int64_t images = y.size(0), height = y.size(2), width = y.size(3), places = height * width, fields = 5 + c_.classes;
       // Anchor by anchor, each over all places.
       const Tensor rows = sigmoid(transpose(reshape(y, {images, c_.anchors, fields, places}), 2, 3));
@@ -250,7 +259,7 @@ class Yolo : public nn::Model {
   YoloBackbone backbone_;
   YoloNeck neck_;
   std::vector<Branch> boxes_, classes_;
-  std::vector<MapConvolution> anchored_;
+  std::vector<YoloLast> anchored_;
   Tensor anchors_;
 };
 

@@ -21,14 +21,13 @@ YoloConv::YoloConv(const nn::Weights& w, int64_t in, int64_t out, int64_t kernel
   if (groups != 1 || conv.weight.requires_grad()) return;
   Tensor factor, summand = conv.bias;
   if (norm.weight.defined()) std::tie(factor, summand) = ops::FoldedConv::of_norm(norm.mean, norm.variance, norm.weight, norm.bias, kYoloLayersEps);
-  folded = std::make_shared<const ops::FoldedConv>(conv.weight, factor, summand, ConvConfig{{stride, stride}, {padding, padding}},
-                                                   w.matrices() == nn::MatrixType::bf16 || w.matrices() == nn::MatrixType::int8);
+  folded = std::make_shared<const ops::FoldedConv>(conv.weight, factor, summand, ConvConfig{{stride, stride}, {padding, padding}}, conv_numbers(w.matrices()));
 }
 
-Tensor YoloConv::operator()(const Tensor& x) const {
-  if (folded && !x.requires_grad()) return silu((*folded)(x, false));
-  const Tensor y = conv.forward(x, {stride, stride}, {padding, padding});
-  return silu(norm.weight.defined() ? norm(y) : y);
+Tensor YoloConv::operator()(const Tensor& x, const Tensor& into, const Tensor& added) const {
+  if (answers(x)) return (*folded)(x, {.then = ops::ConvThen::silu, .added = added, .added_last = true, .into = into});
+  const Tensor y = conv.forward(x, {stride, stride}, {padding, padding}), z = silu(norm.weight.defined() ? norm(y) : y);
+  return added.defined() ? added + z : z;
 }
 
 YoloWide::YoloWide(const nn::Weights& w, int64_t in, int64_t out, int64_t kernel, int64_t stride, bool depthwise) {
@@ -40,19 +39,16 @@ YoloWide::YoloWide(const nn::Weights& w, int64_t in, int64_t out, int64_t kernel
   steps.emplace_back(w / "pconv", in, out, 1);
 }
 
-Tensor YoloWide::operator()(const Tensor& x) const {
+Tensor YoloWide::operator()(const Tensor& x, const Tensor& into, const Tensor& added) const {
   Tensor y = x;
-  for (const YoloConv& step : steps) y = step(y);
-  return y;
+  for (size_t i = 0; i + 1 < steps.size(); ++i) y = steps[i](y);
+  return steps.back()(y, into, added);
 }
 
 YoloBottleneck::YoloBottleneck(const nn::Weights& w, const char* stem, int64_t size, int64_t first_kernel, bool shortcut_, bool depthwise)
     : first(w / (std::string(stem) + "1"), size, size, first_kernel), second(w / (std::string(stem) + "2"), size, size, 3, 1, depthwise), shortcut(shortcut_) {}
 
-Tensor YoloBottleneck::operator()(const Tensor& x) const {
-  const Tensor y = second(first(x));
-  return shortcut ? x + y : y;
-}
+Tensor YoloBottleneck::operator()(const Tensor& x, const Tensor& into) const { return second(first(x), into, shortcut ? x : Tensor()); }
 
 YoloCsp::YoloCsp(const nn::Weights& w, const char* stem, int64_t in, int64_t out, int64_t count, bool shortcut, bool depthwise)
     : first(w / (std::string(stem) + "1"), in, out / 2, 1), second(w / (std::string(stem) + "2"), in, out / 2, 1), last(w / (std::string(stem) + "3"), out / 2 * 2, out, 1) {
@@ -60,10 +56,20 @@ YoloCsp::YoloCsp(const nn::Weights& w, const char* stem, int64_t in, int64_t out
 }
 
 Tensor YoloCsp::operator()(const Tensor& x) const {
-  Tensor y = first(x);
-  for (const YoloBottleneck& block : blocks) y = block(y);
-  return last(cat({y, second(x)}, 1));
+  const int64_t half = first.outputs();
+  JoinedMaps parts(first.answers(x), x, 2 * half);
+  Tensor y = first(x, blocks.empty() ? parts.slot(half) : Tensor());
+  for (const YoloBottleneck& block : blocks) y = block(y, &block == &blocks.back() ? parts.slot(half) : Tensor());
+  parts.put(y);
+  parts.put(second(x, parts.slot(half)));
+  return last(parts.map());
 }
+
+YoloLast::YoloLast(const nn::Weights& w, std::string_view name, int64_t in, int64_t out, nn::Init bias) : conv(w, name, in, out, 1, {}, 1, true, bias) {
+  if (!conv.weight.requires_grad()) folded = std::make_shared<const ops::FoldedConv>(conv.weight, Tensor(), conv.bias, ConvConfig{});
+}
+
+Tensor YoloLast::operator()(const Tensor& x, const Tensor& into) const { return answers(x) ? (*folded)(x, {.into = into}) : conv.forward(x); }
 
 Tensor yolo_pixels(const nn::Inputs& in) {
   const Tensor pixels = in.floats("pixel_values", {-1, 3, -1, -1});
@@ -72,7 +78,30 @@ Tensor yolo_pixels(const nn::Inputs& in) {
   return pixels;
 }
 
-Tensor doubled(const Tensor& x) { return interpolate(x, 2 * x.size(2), 2 * x.size(3), Interpolation::nearest); }
+Tensor beside(bool answering, int64_t channels, const std::function<Tensor(const Tensor& into)>& make, const Tensor& own) {
+  JoinedMaps parts(answering, own, channels + own.size(1));
+  parts.put(make(parts.slot(channels)));
+  parts.put(own);
+  return parts.map();
+}
+
+Tensor doubled(const Tensor& x, const Tensor& into) {
+  if (!into.defined()) return interpolate(x, 2 * x.size(2), 2 * x.size(3), Interpolation::nearest);
+  ops::double_pixels(ops::in_pixels(x), into);
+  return into;
+}
+
+Tensor pooled(const Tensor& x, int64_t size, const Tensor& into) {
+  if (!into.defined()) return max_pool2d(x, {size, size}, {1, 1}, {size / 2, size / 2});
+  ops::max_pool_pixels(ops::in_pixels(x), {size, size}, {1, 1}, {size / 2, size / 2}, into);
+  return into;
+}
+
+Tensor place_rows(const Tensor& maps) {
+  const int64_t images = maps.size(0), channels = maps.size(1), places = maps.size(2) * maps.size(3);
+  if (ops::by_pixels(maps) && !maps.requires_grad()) return maps.as_strided({images, places, channels}, {maps.stride(0), maps.stride(3), 1});
+  return transpose(reshape(maps, {images, channels, places}), 1, 2);
+}
 
 std::vector<GridPlace> grid_places(const std::vector<Tensor>& maps, const std::vector<int64_t>& strides) {
   std::vector<GridPlace> all;

@@ -45,9 +45,12 @@ struct YoloxBackbone {
     for (size_t i = 0; i < 4; ++i) {
       x = down[i](x);
       if (i == 3) {
-        const Tensor y = pool_in(x);
-        const auto pooled = [&](int64_t size) { return max_pool2d(y, {size, size}, {1, 1}, {size / 2, size / 2}); };
-        x = pool_out(cat({y, pooled(5), pooled(9), pooled(13)}, 1));
+        const int64_t half = pool_in.outputs();
+        JoinedMaps all(pool_in.answers(x), x, 4 * half);
+        const Tensor y = pool_in(x, all.slot(half));
+        all.put(y);
+        for (const int64_t size : {5, 9, 13}) all.put(pooled(y, size, all.slot(half)));
+        x = pool_out(all.map());
       }
       x = blocks[i](x);
       if (i > 0) out.push_back(x);
@@ -73,9 +76,14 @@ struct YoloxNeck {
         down4(w / "bu_conv1", 8 * c.base, 8 * c.base, 3, 2, c.depthwise),
         n4(w / "C3_n4", "conv", 16 * c.base, 16 * c.base, c.depth, false, c.depthwise) {}
   std::vector<Tensor> forward(const std::vector<Tensor>& maps) const {
-    const Tensor top = lateral(maps[2]), middle = reduce(p4(cat({doubled(top), maps[1]}, 1)));
-    const Tensor fine = p3(cat({doubled(middle), maps[0]}, 1)), medium = n3(cat({down3(fine), middle}, 1));
-    return {fine, medium, n4(cat({down4(medium), top}, 1))};
+    const bool answering = lateral.answers(maps[2]);
+    const auto finer = [&](const Tensor& coarse, const Tensor& own) { return beside(answering, coarse.size(1), [&](const Tensor& into) { return doubled(coarse, into); }, own); };
+    const auto coarser = [&](const YoloWide& step, const Tensor& fine, const Tensor& own) {
+      return beside(answering, step.outputs(), [&](const Tensor& into) { return step(fine, into); }, own);
+    };
+    const Tensor top = lateral(maps[2]), middle = reduce(p4(finer(top, maps[1])));
+    const Tensor fine = p3(finer(middle, maps[0])), medium = n3(coarser(down3, fine, middle));
+    return {fine, medium, n4(coarser(down4, medium, top))};
   }
 
   YoloConv lateral;
@@ -91,9 +99,9 @@ struct YoloxNeck {
 struct Head {
   Head(const YoloxConfig& c, const Weights& w, int64_t level)
       : stem(w / "stems" / level, (4 << level) * c.base, c.head, 1),
-        classes(w / "cls_preds", std::to_string(level), c.head, c.classes, 1, {}, 1, true, rare()),
-        boxes(w / "reg_preds", std::to_string(level), c.head, 4, 1, {}),
-        objects(w / "obj_preds", std::to_string(level), c.head, 1, 1, {}, 1, true, rare()) {
+        classes(w / "cls_preds", std::to_string(level), c.head, c.classes, rare()),
+        boxes(w / "reg_preds", std::to_string(level), c.head, 4, nn::Init::zeros()),
+        objects(w / "obj_preds", std::to_string(level), c.head, 1, rare()) {
     for (int64_t i = 0; i < 2; ++i) {
       class_steps.emplace_back(w / "cls_convs" / level / i, c.head, c.head, 3, 1, c.depthwise);
       box_steps.emplace_back(w / "reg_convs" / level / i, c.head, c.head, 3, 1, c.depthwise);
@@ -102,12 +110,16 @@ struct Head {
   // [B, 4 + 1 + classes, h, w]: box, and the logits of object and classes.
   Tensor forward(const Tensor& map) const {
     const Tensor x = stem(map), a = class_steps[1](class_steps[0](x)), b = box_steps[1](box_steps[0](x));
-    return cat({boxes.forward(b), objects.forward(b), classes.forward(a)}, 1);
+    JoinedMaps parts(boxes.answers(b), b, 5 + classes.conv.weight.size(0));
+    parts.put(boxes(b, parts.slot(4)));
+    parts.put(objects(b, parts.slot(1)));
+    parts.put(classes(a, parts.slot(classes.conv.weight.size(0))));
+    return parts.map();
   }
 
   YoloConv stem;
   std::vector<YoloWide> class_steps, box_steps;
-  MapConvolution classes, boxes, objects;
+  YoloLast classes, boxes, objects;
 };
 
 class Yolox : public nn::Model {
@@ -125,10 +137,7 @@ class Yolox : public nn::Model {
     const Tensor pixels = yolo_pixels(in);
     const std::vector<Tensor> maps = neck_.forward(backbone_.forward(pixels));
     std::vector<Tensor> rows;
-    for (size_t i = 0; i < 3; ++i) {
-      const Tensor y = heads_[i].forward(maps[i]);
-      rows.push_back(transpose(reshape(y, {y.size(0), y.size(1), y.size(2) * y.size(3)}), 1, 2));
-    }
+    for (size_t i = 0; i < 3; ++i) rows.push_back(place_rows(heads_[i].forward(maps[i])));
     const Tensor raw = cat(rows, 1);
     const std::vector<GridPlace> places = grid_places(maps, {8, 16, 32});
     const auto count = static_cast<int64_t>(places.size());

@@ -1,75 +1,106 @@
 #include "ops/folded_conv.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
-#include <memory>
-#include <new>
-#include <vector>
+#include <limits>
 
-#include "kernels/gemm.h"
+#include "kernels/conv.h"
 #include "kernels/rows.h"
 #include "ops/internal.h"
+#include "ops/pixel_maps.h"
+#include "ops/winograd_conv.h"
+#include "ops/word_memory.h"
 
 namespace mynah::ops {
 namespace {
 
-constexpr std::align_val_t kAlign{64};
-constexpr int64_t kRoundUnits = 1024;             // of k, so that a panel of both sides stays in the nearest cache
-constexpr int64_t kSharedWords = int64_t{1} << 20;  // columns of a whole image that threads share
-constexpr int64_t kTileWords = int64_t{96} << 10;   // columns that one thread packs for itself
-constexpr int64_t kBlockPanels = 8;               // of weights in a task
-constexpr int64_t kLeastColumns = 64;
-constexpr int64_t kSpreadPanels = 8, kSpreadWords = int64_t{64} << 10;  // of columns written side by side; of those that are then rounded
+using kernels::ConvWord;
+using kernels::kConvPanel;
+
+constexpr int64_t kGroupWords = int64_t{96} << 10;  // of weights that a task reads again and again
+constexpr int64_t kPieceWords = int64_t{64} << 10;  // of pixels
+constexpr int64_t kTilePixels = 14;
+constexpr int64_t kCopyWords = int64_t{8} << 10;  // of a piece of work
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-kernels::Arithmetic arithmetic_of(bool in_bf16) { return in_bf16 ? kernels::Arithmetic::bf16 : kernels::Arithmetic::f32; }
 
-std::shared_ptr<float> words(int64_t count) {
-  return {static_cast<float*>(::operator new(static_cast<size_t>(count) * sizeof(float), kAlign)), [](float* p) { ::operator delete(p, kAlign); }};
+thread_local WordScratch operand_words;
+
+ConvWord word_of(ConvNumbers numbers) {
+  return numbers == ConvNumbers::bf16 ? ConvWord::bf16 : numbers == ConvNumbers::int8 ? ConvWord::bytes : ConvWord::f32;
 }
+int64_t numbers_in_word(ConvNumbers numbers) { return numbers == ConvNumbers::bf16 ? 2 : numbers == ConvNumbers::int8 ? 4 : 1; }
 
-// A buffer that grows and is then reused by its thread.
-struct Scratch {
-  std::shared_ptr<float> data;
-  int64_t size = 0;
-  float* get(int64_t count) {
-    if (count > size) {
-      data = words(count);
-      size = count;
-    }
-    return data.get();
-  }
-};
-thread_local Scratch shared_columns, own_columns, spread_columns;
+uint16_t to_bf16(float v) {
+  uint16_t out;
+  kernels::rows().f32_to_bf16(&v, &out, 1);
+  return out;
+}
 
 }  // namespace
 
-// What the windows slide over.
-struct FoldedConv::Places {
-  int64_t h, w, oh, ow;
-  int64_t count() const { return oh * ow; }
+// How the pixels of each image become bytes: round(x / scale) + zero; and what follows from it for the outputs.
+struct FoldedConv::Bytes {
+  std::vector<float> factor;
+  std::vector<int32_t> zero;
+  std::vector<float> scales;    // [N, outputs rounded up]
+  std::vector<int32_t> starts;  // likewise
 };
 
-FoldedConv::FoldedConv(const Tensor& weight_in, const Tensor& scale, const Tensor& shift, const ConvConfig& config, bool in_bf16)
-    : outputs_(weight_in.size(0)), channels_(weight_in.size(1)), kh_(weight_in.size(2)), kw_(weight_in.size(3)), depth_(channels_ * kh_ * kw_), config_(config) {
+// Pixels as the product reads them, in words: pixel p of line l of image n at words + n * image + l * line + p * pixel.
+struct FoldedConv::Map {
+  const uint32_t* words;
+  int64_t pixel, line, image;
+  int64_t step, line_step;  // from the pixel that a place of the result sees first to that of the next place and line
+};
+
+FoldedConv::FoldedConv(const Tensor& weight_in, const Tensor& scale, const Tensor& shift, const ConvConfig& config, ConvNumbers numbers)
+    : outputs_(weight_in.size(0)), channels_(weight_in.size(1)), kh_(weight_in.size(2)), kw_(weight_in.size(3)), config_(config), numbers_(numbers), table_(&kernels::conv()) {
   MYNAH_CHECK(config.groups == 1);
-  const kernels::GemmTable& table = kernels::gemm();
-  table_ = &table;
+  if ((numbers == ConvNumbers::bf16 && !table_->has_bf16) || (numbers == ConvNumbers::int8 && !table_->has_bytes)) numbers_ = ConvNumbers::f32;
   NoGrad no_grad;
   Tensor weight = input(weight_in.detach());
   if (scale.defined()) weight = input(weight * reshape(scale, {outputs_, 1, 1, 1}));
-  shift_ = shift.defined() ? input(shift).to_vector() : std::vector<float>(static_cast<size_t>(outputs_), 0.0f);
-  in_bf16_ = in_bf16 && table.bf16_group == 2;
-  const int64_t tile = in_bf16_ && table.bf16_tile > 0 ? table.bf16_tile : 1;
-  units_ = in_bf16_ ? round_up(ceil_div(depth_, table.bf16_group), tile) : depth_;
-  tile_rows_ = tile > 1 ? tile : ceil_div(outputs_, ceil_div(outputs_, table.tile_rows));
-  panel_ = units_ * table.lanes;
-  packed_ = words(ceil_div(outputs_, tile_rows_) * panel_);
-  const kernels::GemmSource rows{weight.data<float>(), kernels::Element::f32, outputs_, depth_, 1};
-  if (tile > 1) table.pack_tiles(rows, outputs_, depth_, packed_.get(), panel_);
-  else table.pack(arithmetic_of(in_bf16_), rows, outputs_, tile_rows_, depth_, packed_.get(), panel_);
+  const int64_t padded = round_up(outputs_, kConvPanel);
+  if (shift.defined()) shift_ = input(shift).to_vector();
+  shift_.resize(static_cast<size_t>(padded), 0.0f);
+  const bool three = kh_ == 3 && kw_ == 3 && config.stride == std::array<int64_t, 2>{1, 1} && config.dilation == std::array<int64_t, 2>{1, 1};
+  if (numbers_ == ConvNumbers::f32 && three && channels_ >= kConvPanel) winograd_ = std::make_shared<const WinogradConv>(weight.data<float>(), outputs_, channels_, *table_);
+  else pack(weight.data<float>());
+}
+
+// Words in the order of lines and places of the window and channels, as a pixel has them; outputs and channels that do not exist are 0.
+void FoldedConv::pack(const float* weight) {
+  const int64_t group = numbers_in_word(numbers_), taps = kh_ * kw_, depth = channels_ * taps, padded = static_cast<int64_t>(shift_.size());
+  cells_ = ceil_div(channels_, group);
+  packed_ = aligned_words(taps * cells_ * padded);
+  std::fill_n(packed_.get(), taps * cells_ * padded, 0u);
+  if (numbers_ == ConvNumbers::int8) {
+    weight_scale_.assign(static_cast<size_t>(padded), 0.0f);
+    weight_sum_.assign(static_cast<size_t>(padded), 0);
+  }
+  for (int64_t o = 0; o < outputs_; ++o) {
+    const float* row = weight + o * depth;
+    float largest = 0;
+    for (int64_t i = 0; i < depth; ++i) largest = std::isnan(row[i]) ? row[i] : std::max(largest, std::abs(row[i]));
+    const float factor = largest > 1e-35f ? 127.0f / largest : 0.0f;
+    if (numbers_ == ConvNumbers::int8) weight_scale_[static_cast<size_t>(o)] = largest / 127.0f;
+    for (int64_t tap = 0; tap < taps; ++tap)
+      for (int64_t c = 0; c < channels_; ++c) {
+        const float v = row[c * taps + tap];
+        uint32_t& word = packed_.get()[((o / kConvPanel * taps + tap) * cells_ + c / group) * kConvPanel + o % kConvPanel];
+        if (group == 1) word = std::bit_cast<uint32_t>(v);
+        else if (group == 2) word |= static_cast<uint32_t>(to_bf16(v)) << (16 * (c % 2));
+        else {
+          const auto code = static_cast<int32_t>(std::isfinite(v * factor) ? std::clamp(std::nearbyint(v * factor), -127.0f, 127.0f) : 0.0f);
+          weight_sum_[static_cast<size_t>(o)] += code;
+          word |= (static_cast<uint32_t>(code) & 255u) << (8 * (c % 4));
+        }
+      }
+  }
 }
 
 std::pair<Tensor, Tensor> FoldedConv::of_norm(const Tensor& mean, const Tensor& variance, const Tensor& weight, const Tensor& bias, float eps) {
@@ -80,149 +111,169 @@ std::pair<Tensor, Tensor> FoldedConv::of_norm(const Tensor& mean, const Tensor& 
 
 namespace {
 
-// A run of places in one row of the result, seen by one tap of the window: where its pixels stand in a plane, which of them are
-// inside, and where they go in the packed columns of a channel.
-struct Piece {
-  int64_t from, to;
-  int begin, end, run;
-};
-thread_local std::vector<Piece> pieces;
+// The smallest and the largest number of each image, and 0.
+std::vector<std::array<float, 2>> ranges_of(const Tensor& x) {
+  const int64_t images = x.size(0), lines = x.size(2), width = x.size(3), channels = x.size(1);
+  const int64_t grain = row_grain(width * channels), pieces = ceil_div(lines, grain);
+  std::vector<std::array<float, 2>> parts(static_cast<size_t>(images * pieces), {0, 0}), all(static_cast<size_t>(images), {0, 0});
+  parallel_for(images * pieces, 1, [&](int64_t i, int64_t) {
+    auto& part = parts[static_cast<size_t>(i)];
+    for (int64_t line = i % pieces * grain; line < std::min(lines, (i % pieces + 1) * grain); ++line) {
+      const float* from = x.data<float>() + i / pieces * x.stride(0) + line * x.stride(2);
+      if (x.stride(3) == channels) kernels::conv().range(from, width * channels, part.data());
+      else
+        for (int64_t p = 0; p < width; ++p) kernels::conv().range(from + p * x.stride(3), channels, part.data());
+    }
+  });
+  for (int64_t i = 0; i < images * pieces; ++i) kernels::conv().range(parts[static_cast<size_t>(i)].data(), 2, all[static_cast<size_t>(i / pieces)].data());
+  return all;
+}
 
 }  // namespace
 
-// Columns in f32 of the `count` places from `first` on, as panels [depth, lanes]; zeros beyond the last place. Few panels at a time: so many
-// are written from their beginnings to their ends side by side, while each plane is read along its rows.
-void FoldedConv::spread(const Places& s, const float* planes, int64_t first, int64_t count, float* to) const {
-  const int64_t lanes = static_cast<const kernels::GemmTable*>(table_)->lanes, taps = kh_ * kw_;
-  const int64_t down = config_.stride[0], across = config_.stride[1];
-  pieces.clear();
-  for (int64_t tap = 0; tap < taps; ++tap)
-    for (int64_t done = 0; done < count;) {
-      const int64_t lane = done % lanes, oy = (first + done) / s.ow, ox = (first + done) % s.ow, run = std::min({lanes - lane, s.ow - ox, count - done});
-      const int64_t y = oy * down + tap / kw_ * config_.dilation[0] - config_.padding[0], x = ox * across + tap % kw_ * config_.dilation[1] - config_.padding[1];
-      int64_t begin = x >= 0 ? 0 : ceil_div(-x, across), end = s.w - x <= 0 ? 0 : ceil_div(s.w - x, across);
-      if (y < 0 || y >= s.h) begin = end = 0;
-      begin = std::min(begin, run);
-      end = std::clamp(end, begin, run);
-      pieces.push_back({y * s.w + x, done / lanes * depth_ * lanes + tap * lanes + lane, static_cast<int>(begin), static_cast<int>(end), static_cast<int>(run)});
-      done += run;
-    }
-  for (int64_t c = 0; c < channels_; ++c) {
-    const float* plane = planes + c * s.h * s.w;
-    float* channel = to + c * taps * lanes;
-    for (const Piece& p : pieces) {
-      float* at = channel + p.to;
-      const float* from = plane + p.from;
-      // Whole panels of the usual widths.
-      if (across == 1 && p.begin == 0 && p.end == 16) {
-        std::memcpy(at, from, 16 * sizeof(float));
+// `x` by pixels, with the zeros around it. Windows of one pixel see only those that they step on.
+FoldedConv::Map FoldedConv::operand(const Tensor& x, const Bytes* bytes) const {
+  const int64_t images = x.size(0), channels = x.size(1);
+  const auto [down, across] = config_.stride;
+  const auto [above, left] = config_.padding;
+  const bool bare = above == 0 && left == 0;
+  if (bare && numbers_ == ConvNumbers::f32)
+    return {reinterpret_cast<const uint32_t*>(x.data<float>()), x.stride(3), x.stride(2), x.stride(0), across * x.stride(3), down * x.stride(2)};
+  const bool single = kh_ == 1 && kw_ == 1 && bare;
+  const int64_t dy = single ? down : 1, dx = single ? across : 1, height = ceil_div(x.size(2), dy), width = ceil_div(x.size(3), dx);
+  const int64_t group = numbers_in_word(numbers_), lines = height + 2 * above, pixels = width + 2 * left;
+  const int64_t step = apart(cells_);
+  Map map{nullptr, step, pixels * step, lines * pixels * step, (single ? 1 : across) * step, (single ? 1 : down) * pixels * step};
+  uint32_t* const words = operand_words.get(images * map.image);
+  map.words = words;
+  const bool whole = dx == 1 && x.stride(3) == channels && channels % group == 0 && step == cells_;
+  parallel_for(images * lines, std::max<int64_t>(1, kCopyWords / map.line), [&](int64_t line, int64_t end) {
+    for (; line < end; ++line) {
+      const int64_t image = line / lines, from_line = line % lines - above;
+      uint32_t* to = words + image * map.image + line % lines * map.line;
+      const uint32_t nothing = bytes ? static_cast<uint32_t>(bytes->zero[static_cast<size_t>(image)]) * 0x01010101u : 0u;
+      if (from_line < 0 || from_line >= height) {
+        std::fill_n(to, map.line, nothing);
         continue;
       }
-      if (across == 1 && p.begin == 0 && p.end == 8 && p.run == 8) {
-        std::memcpy(at, from, 8 * sizeof(float));
+      const auto convert = [&](const float* from, int64_t n, uint32_t* out) {
+        if (bytes) table_->to_bytes(from, n, bytes->factor[static_cast<size_t>(image)], bytes->zero[static_cast<size_t>(image)], reinterpret_cast<uint8_t*>(out));
+        else if (group == 2) kernels::rows().f32_to_bf16(from, reinterpret_cast<uint16_t*>(out), n);
+        else std::memcpy(out, from, static_cast<size_t>(n) * sizeof(float));
+      };
+      std::fill_n(to, left * step, nothing);
+      std::fill_n(to + (left + width) * step, left * step, nothing);
+      to += left * step;
+      const float* from = x.data<float>() + image * x.stride(0) + from_line * dy * x.stride(2);
+      if (whole) {
+        convert(from, width * channels, to);
         continue;
       }
-      for (int i = 0; i < p.begin; ++i) at[i] = 0;
-      if (across == 1)
-        for (int i = p.begin; i < p.end; ++i) at[i] = from[i];
-      else
-        for (int i = p.begin; i < p.end; ++i) at[i] = from[i * across];
-      for (int i = p.end; i < p.run; ++i) at[i] = 0;
+      for (int64_t p = 0; p < width; ++p, to += step) {
+        to[cells_ - 1] = 0;  // of which a part may not exist
+        convert(from + p * dx * x.stride(3), channels, to);
+      }
     }
+  });
+  return map;
+}
+
+void FoldedConv::multiply(const Map& map, const Bytes* bytes, const ConvAfter& after, Tensor& y) const {
+  const int64_t images = y.size(0), padded = static_cast<int64_t>(shift_.size());
+  const Tensor& added = after.added;
+  kernels::ConvJob job{};
+  job.word = word_of(numbers_);
+  job.pixel = map.step;
+  job.line = map.line_step;
+  // The pixels that a line of a window sees lie beside each other.
+  std::vector<int64_t> runs;
+  const bool beside = config_.dilation[1] == 1 && map.pixel == cells_;
+  job.units = beside ? kw_ * cells_ : cells_;
+  for (int64_t ky = 0; ky < kh_; ++ky)
+    for (int64_t kx = 0; kx < (beside ? 1 : kw_); ++kx) runs.push_back(ky * config_.dilation[0] * map.line + kx * config_.dilation[1] * map.pixel);
+  job.runs = runs.data();
+  job.run_count = static_cast<int64_t>(runs.size());
+  job.panel = kh_ * kw_ * cells_ * kConvPanel;
+  job.pixels = y.size(3);
+  job.lines = y.size(2);
+  job.y_pixel = y.stride(3);
+  job.y_line = y.stride(2);
+  job.after = {nullptr, nullptr, static_cast<kernels::ConvActivation>(after.then), nullptr, added.defined() ? added.stride(3) : 0, added.defined() ? added.stride(2) : 0,
+               after.added_last};
+  // Lines that follow each other without a gap are one.
+  if (job.line == job.pixels * job.pixel) {
+    job.pixels *= job.lines;
+    job.lines = 1;
   }
-  // What lies beyond the last place is multiplied too.
-  if (const int64_t inside = count % lanes)
-    for (int64_t k = 0; k < depth_; ++k) {
-      float* row = to + count / lanes * depth_ * lanes + k * lanes;
-      std::fill(row + inside, row + lanes, 0.0f);
+  // Tasks: pieces of pixels or lines of an image, times groups of outputs.
+  const int64_t weights = job.panel * (padded / kConvPanel), wanted = ceil_div(8 * thread_pool().threads(), images);
+  const int64_t step = (job.pixels <= kTilePixels / 2 ? 4 : 2) * kConvPanel;
+  const int64_t group = weights <= kGroupWords ? padded : std::max(step, kGroupWords / job.panel * kConvPanel / step * step), groups = ceil_div(padded, group);
+  const bool one_line = job.lines == 1;
+  const int64_t pieces_wanted = std::max(ceil_div(wanted, groups), ceil_div((one_line ? job.pixels * job.pixel : job.lines * job.line), kPieceWords));
+  const int64_t piece = one_line ? round_up(ceil_div(job.pixels, pieces_wanted), kTilePixels) : ceil_div(job.lines, std::min(job.lines, pieces_wanted));
+  const int64_t pieces = ceil_div(one_line ? job.pixels : job.lines, piece);
+  parallel_for(groups * images * pieces, 1, [&](int64_t task, int64_t) {
+    const int64_t output = task / (images * pieces) * group, image = task / pieces % images, first = task % pieces * piece;
+    kernels::ConvJob mine = job;
+    mine.outputs = std::min(group, outputs_ - output);
+    if (mine.outputs <= 0) return;
+    const int64_t count = std::min(piece, (one_line ? job.pixels : job.lines) - first);
+    (one_line ? mine.pixels : mine.lines) = count;
+    mine.x = map.words + image * map.image + first * (one_line ? job.pixel : job.line);
+    mine.weights = packed_.get() + output / kConvPanel * job.panel;
+    mine.y = y.data<float>() + image * y.stride(0) + first * (one_line ? job.y_pixel : job.y_line) + output;
+    if (added.defined()) mine.after.added = added.data<float>() + image * added.stride(0) + first * (one_line ? job.after.added_pixel : job.after.added_line) + output;
+    mine.after.shifts = shift_.data() + output;
+    if (bytes) {
+      mine.after.scales = bytes->scales.data() + image * padded + output;
+      mine.starts = bytes->starts.data() + image * padded + output;
     }
+    table_->multiply(mine);
+  });
 }
 
-// Columns of the places from `first` on as the product reads them: panels of `lanes` places, units_ words a column.
-void FoldedConv::pack(const Places& s, const float* planes, int64_t first, int64_t count, float* to) const {
-  const auto& table = *static_cast<const kernels::GemmTable*>(table_);
-  const int64_t lanes = table.lanes;
-  const int64_t step = lanes * (in_bf16_ ? std::clamp<int64_t>(kSpreadWords / (depth_ * lanes), 1, kSpreadPanels) : kSpreadPanels);
-  float* const panels = in_bf16_ ? spread_columns.get(depth_ * step) : nullptr;
-  for (int64_t done = 0; done < count; done += step) {
-    const int64_t now = std::min(step, count - done);
-    spread(s, planes, first + done, now, in_bf16_ ? panels : to + done * units_);
-    for (int64_t at = 0; in_bf16_ && at < now; at += lanes)
-      table.pack(kernels::Arithmetic::bf16, {panels + at * depth_, kernels::Element::f32, lanes, 1, lanes}, lanes, lanes, depth_, to + (done + at) * units_, units_ * lanes);
-  }
-}
-
-// Rows [row, row + rows) of the result at the places [first, first + count), whose packed columns are given; y and `added` are planes
-// of one image.
-void FoldedConv::multiply(const Places& s, const float* columns, int64_t row, int64_t rows, int64_t first, int64_t count, float* y, const float* added, bool relu) const {
-  const auto& table = *static_cast<const kernels::GemmTable*>(table_);
-  const int64_t places = s.count();
-  for (int64_t unit = 0; unit < units_; unit += kRoundUnits) {
-    kernels::GemmBlock block{};
-    block.units = std::min(kRoundUnits, units_ - unit);
-    block.a = packed_.get() + row / tile_rows_ * panel_ + unit * table.lanes;
-    block.a_panel = panel_;
-    block.rows = rows;
-    block.tile_rows = tile_rows_;
-    block.b = columns + unit * table.lanes;
-    block.b_panel = units_ * table.lanes;
-    block.columns = count;
-    block.c = y + row * places + first;
-    block.ldc = places;
-    block.add_to_c = unit > 0;
-    table.multiply(arithmetic_of(in_bf16_), block);
-  }
-  for (int64_t r = row; r < row + rows; ++r) {
-    float* to = y + r * places + first;
-    kernels::rows().shift(added ? added + r * places + first : nullptr, shift_[static_cast<size_t>(r)], relu, to, count);
-  }
-}
-
-Tensor FoldedConv::operator()(const Tensor& x_in, bool relu, const Tensor& added_in) const {
+Tensor FoldedConv::operator()(const Tensor& x_in, const ConvAfter& after_in) const {
   require(x_in.rank() == 4 && x_in.size(1) == channels_, "conv2d: x {}, weight [{},{},{},{}]; expected [N,C,H,W] and [O,C,KH,KW]", x_in.shape().str(), outputs_, channels_, kh_,
           kw_);
-  const Tensor x = input(x_in.detach());
-  Places s{x.size(2), x.size(3), 0, 0};
+  NoGrad no_grad;
   const int64_t reach_y = config_.dilation[0] * (kh_ - 1) + 1, reach_x = config_.dilation[1] * (kw_ - 1) + 1;
-  require(s.h + 2 * config_.padding[0] >= reach_y && s.w + 2 * config_.padding[1] >= reach_x, "conv2d: x {} is smaller than the window {}x{}", x.shape().str(), kh_, kw_);
-  s.oh = (s.h + 2 * config_.padding[0] - reach_y) / config_.stride[0] + 1;
-  s.ow = (s.w + 2 * config_.padding[1] - reach_x) / config_.stride[1] + 1;
-  const int64_t images = x.size(0), places = s.count(), lanes = static_cast<const kernels::GemmTable*>(table_)->lanes;
-  Tensor y = Tensor::empty({images, outputs_, s.oh, s.ow});
-  // Windows of one pixel at every place see a plane as one long row.
-  if (kh_ * kw_ == 1 && config_.stride[0] == 1 && config_.stride[1] == 1 && config_.padding[0] == 0 && config_.padding[1] == 0) s = {1, places, 1, places};
-  const Tensor added = added_in.defined() ? input(added_in.detach()) : Tensor();
-  require(!added.defined() || added.shape() == y.shape(), "conv2d: the residual has shape {}, expected {}", added_in.shape().str(), y.shape().str());
-  const auto planes = [&](int64_t i) { return x.data<float>() + i * channels_ * s.h * s.w; };
-  const auto out = [&](int64_t i) { return y.data<float>() + i * outputs_ * places; };
-  const auto more = [&](int64_t i) { return added.defined() ? added.data<float>() + i * outputs_ * places : nullptr; };
-  const int64_t block_rows = kBlockPanels * tile_rows_;
-  if (units_ * places > kSharedWords) {
-    // Every task packs columns of its own and goes through all weights.
-    const int64_t tile = std::max(lanes, kTileWords / units_ / lanes * lanes), tiles = ceil_div(places, tile);
-    parallel_for(images * tiles, 1, [&](int64_t begin, int64_t) {
-      const int64_t i = begin / tiles, first = begin % tiles * tile, count = std::min(tile, places - first);
-      float* columns = own_columns.get(units_ * round_up(tile, lanes));
-      pack(s, planes(i), first, count, columns);
-      for (int64_t row = 0; row < outputs_; row += block_rows) multiply(s, columns, row, std::min(block_rows, outputs_ - row), first, count, out(i), more(i), relu);
-    });
+  require(x_in.size(2) + 2 * config_.padding[0] >= reach_y && x_in.size(3) + 2 * config_.padding[1] >= reach_x, "conv2d: x {} is smaller than the window {}x{}", x_in.shape().str(),
+          kh_, kw_);
+  const Tensor x = in_pixels(x_in.detach());
+  const int64_t oh = (x.size(2) + 2 * config_.padding[0] - reach_y) / config_.stride[0] + 1, ow = (x.size(3) + 2 * config_.padding[1] - reach_x) / config_.stride[1] + 1;
+  ConvAfter after = after_in;
+  Tensor y = after.into.defined() ? after.into : empty_pixels(x.size(0), outputs_, oh, ow);
+  require(y.shape() == Shape({x.size(0), outputs_, oh, ow}) && by_pixels(y), "conv2d: the result goes to {}, expected {} by pixels", y.shape().str(),
+          Shape({x.size(0), outputs_, oh, ow}).str());
+  if (after.added.defined()) {
+    require(after.added.shape() == y.shape(), "conv2d: the residual has shape {}, expected {}", after.added.shape().str(), y.shape().str());
+    after.added = in_pixels(after.added.detach());
+  }
+  if (winograd_) {
+    const Tensor& added = after.added;
+    const kernels::ConvAfter then{nullptr, shift_.data(), static_cast<kernels::ConvActivation>(after.then), added.defined() ? added.data<float>() : nullptr,
+                                  added.defined() ? added.stride(3) : 0, added.defined() ? added.stride(2) : 0, after.added_last};
+    (*winograd_)(x, config_.padding, then, added.defined() ? added.stride(0) : 0, y);
     return y;
   }
-  // The columns of an image are packed by all, then blocks of the result are shared out.
-  int64_t tile = round_up(places, lanes);
-  const int64_t row_blocks = ceil_div(outputs_, block_rows), wanted = 8 * thread_pool().threads();
-  while (row_blocks * ceil_div(places, tile) < wanted && tile > kLeastColumns) tile = std::max(kLeastColumns, round_up(tile / 2, lanes));
-  const int64_t tiles = ceil_div(places, tile), grain = std::max<int64_t>(1, (int64_t{16} << 10) / (depth_ * lanes));
-  float* columns = shared_columns.get(units_ * round_up(places, lanes));
-  for (int64_t i = 0; i < images; ++i) {
-    parallel_for(ceil_div(places, lanes), grain, [&](int64_t begin, int64_t end) {
-      pack(s, planes(i), begin * lanes, std::min(end * lanes, places) - begin * lanes, columns + begin * units_ * lanes);
-    });
-    parallel_for(row_blocks * tiles, 1, [&](int64_t task, int64_t) {
-      const int64_t row = task / tiles * block_rows, first = task % tiles * tile;
-      multiply(s, columns + first * units_, row, std::min(block_rows, outputs_ - row), first, std::min(tile, places - first), out(i), more(i), relu);
-    });
+  if (numbers_ != ConvNumbers::int8) {
+    multiply(operand(x, nullptr), nullptr, after, y);
+    return y;
   }
+  const auto ranges = ranges_of(x);
+  const size_t padded = shift_.size();
+  Bytes bytes;
+  for (const auto& [low, high] : ranges) {
+    const float scale = (high - low) / 255.0f;
+    bytes.factor.push_back(scale > 1e-35f ? 1 / scale : 0.0f);
+    bytes.zero.push_back(bytes.factor.back() > 0 ? static_cast<int32_t>(std::nearbyint(-low * bytes.factor.back())) : 0);
+    for (size_t o = 0; o < padded; ++o) {
+      bytes.scales.push_back(weight_scale_[o] * scale);
+      bytes.starts.push_back(-bytes.zero.back() * weight_sum_[o]);
+    }
+  }
+  multiply(operand(x, &bytes), &bytes, after, y);
   return y;
 }
 

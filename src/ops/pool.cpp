@@ -4,6 +4,7 @@
 #include "kernels/rows.h"
 #include "ops/internal.h"
 #include "ops/op_entry.h"
+#include "ops/pixel_maps.h"
 
 namespace mynah {
 namespace {
@@ -63,6 +64,11 @@ struct Pool {
 
 Tensor max_pool2d(const Tensor& in, std::array<int64_t, 2> kernel, std::array<int64_t, 2> stride, std::array<int64_t, 2> padding) {
   const Pool p("max_pool2d", in, kernel, stride, padding);
+  if (!tracked({&in}) && ops::by_pixels(in) && !in.is_contiguous()) {
+    Tensor y = ops::empty_pixels(in.size(0), in.size(1), p.oh, p.ow);
+    ops::max_pool_pixels(in, kernel, stride, padding, y);
+    return y;
+  }
   const Tensor x = ops::input(in);
   Tensor y = Tensor::empty(p.out(x));
   if (!tracked({&x})) {
@@ -90,9 +96,18 @@ Tensor max_pool2d(const Tensor& in, std::array<int64_t, 2> kernel, std::array<in
 
 Tensor avg_pool2d(const Tensor& in, std::array<int64_t, 2> kernel, std::array<int64_t, 2> stride) {
   const Pool p("avg_pool2d", in, kernel, stride, {0, 0});
+  const float share = 1 / static_cast<float>(kernel[0] * kernel[1]);
+  if (!tracked({&in}) && ops::by_pixels(in) && !in.is_contiguous() && p.oh == 1 && p.ow == 1) {  // whole planes, pixel by pixel
+    Tensor y = Tensor::zeros(p.out(in));
+    for (int64_t n = 0; n < in.size(0); ++n) {
+      float* out = y.data<float>() + n * in.size(1);
+      for (int64_t i = 0; i < kernel[0]; ++i) kernels::rows().column_sum(in.data<float>() + n * in.stride(0) + i * in.stride(2), in.stride(3), out, kernel[1], in.size(1));
+      kernels::rows().scale(share, out, out, in.size(1));
+    }
+    return y;
+  }
   const Tensor x = ops::input(in);
   Tensor y = Tensor::empty(p.out(x));
-  const float share = 1 / static_cast<float>(kernel[0] * kernel[1]);
   p.each([&, in = x.data<float>(), result = y.data<float>()](int64_t plane, int64_t out, int64_t y0, int64_t y1, int64_t x0, int64_t x1) {
     float total = 0;
     for (int64_t i = y0; i < y1; ++i)
