@@ -19,6 +19,7 @@ namespace {
 #include "kernels/conv_after.inc"
 #include "kernels/conv_tiles.inc"
 #include "kernels/conv_winograd.inc"
+#include "kernels/conv_channels.inc"
 // clang-format on
 
 void range(const float* x, int64_t n, float* range) {
@@ -69,6 +70,6 @@ void to_bytes(const float* x, int64_t n, float factor, int32_t zero, uint8_t* y)
 
 }  // namespace
 
-extern const ConvTable conv_table = {Bf16Word::kHere, ByteWord::kHere, multiply, range, to_bytes, tile_in, tile_out};
+extern const ConvTable conv_table = {Bf16Word::kHere, ByteWord::kHere, multiply, multiply_channels, range, to_bytes, tile_in, tile_out};
 
 }  // namespace mynah::kernels::MYNAH_ISA

@@ -41,9 +41,23 @@ struct ConvJob {
   ConvAfter after;
 };
 
+// A line of pixels of a result of which every channel sees its own plane through a window of its own. Pixel p sees, at place (i, j) of the
+// window, the numbers x + p * pixel + i * window_line + j * window_pixel + [0, channels).
+struct ConvChannels {
+  const float* x;
+  int64_t pixel, window_line, window_pixel;
+  int64_t window_height, window_width;
+  const float* weights;  // [height][width][channels]
+  const float* shifts;   // [channels]
+  int64_t channels, pixels;
+  float* y;
+  int64_t y_pixel;
+};
+
 struct ConvTable {
   bool has_bf16, has_bytes;  // whether words of these can be multiplied
   void (*multiply)(const ConvJob& job);
+  void (*multiply_channels)(const ConvChannels& job);
   // The smallest and the largest of n numbers and of range[0] and range[1], or NaN.
   void (*range)(const float* x, int64_t n, float* range);
   // Bytes round(x * factor) + zero, at least 0 and at most 255.

@@ -55,6 +55,12 @@ Color color_of(std::string_view name) {
 
 int64_t pen_width(const Image& image) { return std::max<int64_t>(1, (std::min(image.width, image.height) + 60) / 200); }
 
+int64_t readable_scale(const Image& image) {
+  constexpr int64_t kReadableSide = 480, kLargestSide = 4096;  // pixels: of the shorter side below which labels would hide too much; of the longer one
+  const int64_t longer = std::max(image.width, image.height), shorter = std::max<int64_t>(1, std::min(image.width, image.height));
+  return std::clamp<int64_t>((kReadableSide + shorter - 1) / shorter, 1, std::max<int64_t>(1, kLargestSide / std::max<int64_t>(1, longer)));
+}
+
 void draw_frame(Image& image, const Box& box, int64_t thickness, const Color& color) {
   // Ends far outside would overflow sums; nothing of them is seen.
   const auto inside = [](int64_t x, int64_t size) { return std::clamp<int64_t>(x, -1024, size + 1024); };

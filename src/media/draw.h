@@ -20,6 +20,8 @@ struct Box {
 Color color_of(std::string_view name);
 // How thick lines should be to be seen in a picture of this size, pixels.
 int64_t pen_width(const Image& image);
+// How many times as large a small picture should be drawn, so that labels do not hide what they name.
+int64_t readable_scale(const Image& image);
 
 void draw_frame(Image& image, const Box& box, int64_t thickness, const Color& color);
 // Text on a filled ground whose lower left corner is (left, bottom), moved into the picture. `scale`: pixels of one dot of the font.

@@ -6,11 +6,14 @@
 #include "models/maps.h"
 #include "models/model_entry.h"
 #include "models/stochastic_depth.h"
+#include "mynah/autograd.h"
 #include "mynah/ops.h"
 #include "nn/config.h"
 #include "nn/dropout.h"
 #include "nn/layers.h"
 #include "nn/vision_model.h"
+#include "ops/channel_conv.h"
+#include "ops/pixel_maps.h"
 
 namespace mynah {
 namespace {
@@ -40,17 +43,33 @@ struct ConvnextConfig {
 
 constexpr float kConvnextInnerEps = 1e-6f;
 
+// Rows of places [B*h*w, C] as maps and back, of a network that only answers: nothing moves.
+Tensor places_as_maps(const Tensor& rows, const MapSize& s) {
+  const int64_t c = rows.size(1);
+  return rows.as_strided({s.images, c, s.height, s.width}, {s.height * s.width * c, 1, s.width * c, c});
+}
+Tensor maps_as_places(const Tensor& maps) { return maps.as_strided({maps.size(0) * maps.size(2) * maps.size(3), maps.size(1)}, {maps.stride(3), 1}); }
+
 // A norm over channels, then a convolution whose windows touch: the start of a stage; the stem has them the other way round.
 struct Reduction {
   Reduction(const ConvnextConfig& c, const Weights& w, const char* norm_name, const char* conv_name, int64_t norm_size, int64_t in, int64_t out, int64_t kernel)
       : norm(w, norm_name, norm_size, kConvnextInnerEps),
         weight((w / conv_name).tensor("weight", {out, in, kernel, kernel}, c.init())),
-        bias((w / conv_name).tensor("bias", {out}, Init::zeros())) {}
+        bias((w / conv_name).tensor("bias", {out}, Init::zeros())) {
+    if (!weight.requires_grad()) folded = std::make_shared<const ops::FoldedConv>(weight, Tensor(), bias, ConvConfig{{kernel, kernel}}, conv_numbers(w.matrices()));
+  }
+  bool answers(const Tensor& x) const { return folded && !x.requires_grad(); }
   Tensor normed(const Tensor& x) const { return maps_of(norm(map_rows(x)), MapSize(x)); }
-  Tensor reduced(const Tensor& x) const { return conv2d(x, weight, bias, {{weight.size(2), weight.size(3)}}); }
+  Tensor reduced(const Tensor& x) const {
+    if (!answers(x)) return conv2d(x, weight, bias, {{weight.size(2), weight.size(3)}});
+    return (*folded)(x, {.into = ops::dense_pixels(x.size(0), weight.size(0), x.size(2) / weight.size(2), x.size(3) / weight.size(3))});
+  }
+  // norm of each place, of maps that lie pixel by pixel
+  Tensor normed_places(const Tensor& x) const { return places_as_maps(norm(maps_as_places(x)), MapSize(x)); }
 
   nn::LayerNorm norm;
   Tensor weight, bias;
+  std::shared_ptr<const ops::FoldedConv> folded;
 };
 
 struct ConvnextLayer {
@@ -63,12 +82,17 @@ struct ConvnextLayer {
         act(c.hidden_act),
         path_drop(path) {
     if (c.layer_scale_init_value > 0) scale = w.tensor("layer_scale_parameter", {size}, {Init::constant, c.layer_scale_init_value});
+    if (!depthwise.requires_grad()) channels = std::make_shared<const ops::ChannelConv>(depthwise, depthwise_bias, ConvConfig{{1, 1}, {3, 3}, {1, 1}, size});
   }
+  Tensor mixed(const Tensor& rows) const {
+    const Tensor y = down(activate(up(norm(rows)), act));
+    return scale.defined() ? y * scale : y;
+  }
+  // Of maps that lie pixel by pixel without gaps.
+  Tensor answer(const Tensor& x) const { return places_as_maps(maps_as_places(x) + mixed(maps_as_places((*channels)(x))), MapSize(x)); }
   Tensor forward(const Tensor& x) const {
     const Tensor y = conv2d(x, depthwise, depthwise_bias, {{1, 1}, {3, 3}, {1, 1}, x.size(1)});
-    Tensor rows = down(activate(up(norm(map_rows(y))), act));
-    if (scale.defined()) rows = rows * scale;
-    return x + maps_of(nn::drop_path(rows, x.size(0), path_drop), MapSize(y));
+    return x + maps_of(nn::drop_path(mixed(map_rows(y)), x.size(0), path_drop), MapSize(y));
   }
 
   Tensor depthwise, depthwise_bias;
@@ -77,6 +101,7 @@ struct ConvnextLayer {
   Activation act;
   float path_drop;
   Tensor scale;
+  std::shared_ptr<const ops::ChannelConv> channels;
 };
 
 struct Stage {
@@ -107,11 +132,14 @@ class ConvNext : public nn::VisionModel {
 
  protected:
   nn::NamedTensors look(const Tensor& pixels, bool, std::vector<Tensor>* states) const override {
-    Tensor x = stem_.normed(stem_.reduced(pixels));
+    const bool answering = answers(pixels);
+    const auto normed = [&](const Reduction& reduction, const Tensor& t) { return answering ? reduction.normed_places(t) : reduction.normed(t); };
+    Tensor x = normed(stem_, stem_.reduced(pixels));
     if (states) states->push_back(x);
     for (const Stage& stage : stages_) {
-      if (stage.reduction) x = stage.reduction->reduced(stage.reduction->normed(x));
-      for (const ConvnextLayer& layer : stage.layers) x = nn::recomputed([&layer](const std::vector<Tensor>& t) { return layer.forward(t[0]); }, {x});
+      if (stage.reduction) x = stage.reduction->reduced(normed(*stage.reduction, x));
+      for (const ConvnextLayer& layer : stage.layers)
+        x = answering ? layer.answer(x) : nn::recomputed([&layer](const std::vector<Tensor>& t) { return layer.forward(t[0]); }, {x});
       if (states) states->push_back(x);
     }
     const Tensor pooled = norm_(mean(mean(x, 3), 2));
@@ -121,6 +149,16 @@ class ConvNext : public nn::VisionModel {
   int64_t channels() const override { return c_.num_channels; }
 
  private:
+  // Nothing is recorded, and no convolution is trained.
+  bool answers(const Tensor& pixels) const {
+    bool all = !grad_enabled() && stem_.answers(pixels);
+    for (const Stage& stage : stages_) {
+      all = all && (!stage.reduction || stage.reduction->folded);
+      for (const ConvnextLayer& layer : stage.layers) all = all && layer.channels;
+    }
+    return all;
+  }
+
   ConvnextConfig c_;
   Reduction stem_;
   std::vector<Stage> stages_;

@@ -17,6 +17,10 @@ class JoinedMaps {
   Tensor slot(int64_t channels) const { return whole_.defined() ? narrow(whole_, 1, at_, channels) : Tensor(); }
   // The next map, in its slot or elsewhere.
   void put(const Tensor& map) {
+    if (whole_.defined() && map.requires_grad()) {  // only a part of the network is trained
+      if (at_ > 0) parts_.push_back(narrow(whole_, 1, 0, at_));
+      whole_ = Tensor();
+    }
     if (!whole_.defined()) return parts_.push_back(map);
     if (!map.shares_storage(whole_)) ops::copy_pixels(ops::in_pixels(map), slot(map.size(1)));
     at_ += map.size(1);

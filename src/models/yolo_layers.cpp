@@ -86,13 +86,13 @@ Tensor beside(bool answering, int64_t channels, const std::function<Tensor(const
 }
 
 Tensor doubled(const Tensor& x, const Tensor& into) {
-  if (!into.defined()) return interpolate(x, 2 * x.size(2), 2 * x.size(3), Interpolation::nearest);
+  if (!into.defined() || x.requires_grad()) return interpolate(x, 2 * x.size(2), 2 * x.size(3), Interpolation::nearest);
   ops::double_pixels(ops::in_pixels(x), into);
   return into;
 }
 
 Tensor pooled(const Tensor& x, int64_t size, const Tensor& into) {
-  if (!into.defined()) return max_pool2d(x, {size, size}, {1, 1}, {size / 2, size / 2});
+  if (!into.defined() || x.requires_grad()) return max_pool2d(x, {size, size}, {1, 1}, {size / 2, size / 2});
   ops::max_pool_pixels(ops::in_pixels(x), {size, size}, {1, 1}, {size / 2, size / 2}, into);
   return into;
 }

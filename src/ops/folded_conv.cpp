@@ -82,25 +82,27 @@ void FoldedConv::pack(const float* weight) {
     weight_scale_.assign(static_cast<size_t>(padded), 0.0f);
     weight_sum_.assign(static_cast<size_t>(padded), 0);
   }
-  for (int64_t o = 0; o < outputs_; ++o) {
-    const float* row = weight + o * depth;
-    float largest = 0;
-    for (int64_t i = 0; i < depth; ++i) largest = std::isnan(row[i]) ? row[i] : std::max(largest, std::abs(row[i]));
-    const float factor = largest > 1e-35f ? 127.0f / largest : 0.0f;
-    if (numbers_ == ConvNumbers::int8) weight_scale_[static_cast<size_t>(o)] = largest / 127.0f;
-    for (int64_t tap = 0; tap < taps; ++tap)
-      for (int64_t c = 0; c < channels_; ++c) {
-        const float v = row[c * taps + tap];
-        uint32_t& word = packed_.get()[((o / kConvPanel * taps + tap) * cells_ + c / group) * kConvPanel + o % kConvPanel];
-        if (group == 1) word = std::bit_cast<uint32_t>(v);
-        else if (group == 2) word |= static_cast<uint32_t>(to_bf16(v)) << (16 * (c % 2));
-        else {
-          const auto code = static_cast<int32_t>(std::isfinite(v * factor) ? std::clamp(std::nearbyint(v * factor), -127.0f, 127.0f) : 0.0f);
-          weight_sum_[static_cast<size_t>(o)] += code;
-          word |= (static_cast<uint32_t>(code) & 255u) << (8 * (c % 4));
+  parallel_for(outputs_, kConvPanel, [&](int64_t first, int64_t end) {
+    for (int64_t o = first; o < end; ++o) {
+      const float* row = weight + o * depth;
+      float largest = 0;
+      for (int64_t i = 0; i < depth; ++i) largest = std::isnan(row[i]) ? row[i] : std::max(largest, std::abs(row[i]));
+      const float factor = largest > 1e-35f ? 127.0f / largest : 0.0f;
+      if (numbers_ == ConvNumbers::int8) weight_scale_[static_cast<size_t>(o)] = largest / 127.0f;
+      for (int64_t tap = 0; tap < taps; ++tap)
+        for (int64_t c = 0; c < channels_; ++c) {
+          const float v = row[c * taps + tap];
+          uint32_t& word = packed_.get()[((o / kConvPanel * taps + tap) * cells_ + c / group) * kConvPanel + o % kConvPanel];
+          if (group == 1) word = std::bit_cast<uint32_t>(v);
+          else if (group == 2) word |= static_cast<uint32_t>(to_bf16(v)) << (16 * (c % 2));
+          else {
+            const auto code = static_cast<int32_t>(std::isfinite(v * factor) ? std::clamp(std::nearbyint(v * factor), -127.0f, 127.0f) : 0.0f);
+            weight_sum_[static_cast<size_t>(o)] += code;
+            word |= (static_cast<uint32_t>(code) & 255u) << (8 * (c % 4));
+          }
         }
-      }
-  }
+    }
+  });
 }
 
 std::pair<Tensor, Tensor> FoldedConv::of_norm(const Tensor& mean, const Tensor& variance, const Tensor& weight, const Tensor& bias, float eps) {

@@ -34,11 +34,30 @@ void copy_line(const Tensor& x, int64_t image, int64_t line, float* to, int64_t 
   for (int64_t p = 0; p < width; ++p) copy_numbers(from + p * x.stride(3), channels, to + p * step);
 }
 
+Tensor pixels_apart(int64_t images, int64_t channels, int64_t height, int64_t width, int64_t step) {
+  return Tensor::empty({images, height, width, step}).as_strided({images, channels, height, width}, {height * width * step, 1, width * step, step});
+}
+
 }  // namespace
 
-Tensor empty_pixels(int64_t images, int64_t channels, int64_t height, int64_t width) {
-  const int64_t step = apart(channels);
-  return Tensor::empty({images, height, width, step}).as_strided({images, channels, height, width}, {height * width * step, 1, width * step, step});
+Tensor empty_pixels(int64_t images, int64_t channels, int64_t height, int64_t width) { return pixels_apart(images, channels, height, width, apart(channels)); }
+Tensor dense_pixels(int64_t images, int64_t channels, int64_t height, int64_t width) { return pixels_apart(images, channels, height, width, channels); }
+
+Tensor padded_pixels(const Tensor& x, std::array<int64_t, 2> padding) {
+  if (padding[0] == 0 && padding[1] == 0) return x;
+  Tensor y = empty_pixels(x.size(0), x.size(1), x.size(2) + 2 * padding[0], x.size(3) + 2 * padding[1]);
+  each_line(y, [&](int64_t image, int64_t line) {
+    float* const to = pixel(y, image, line, 0);
+    const int64_t from = line - padding[0], step = y.stride(3), side = padding[1] * step;
+    if (from < 0 || from >= x.size(2)) {
+      std::fill_n(to, y.stride(2), 0.0f);
+      return;
+    }
+    std::fill_n(to, side, 0.0f);
+    copy_line(x, image, from, to + side, step);
+    std::fill_n(to + side + x.size(3) * step, side, 0.0f);
+  });
+  return y;
 }
 
 bool by_pixels(const Tensor& x) {

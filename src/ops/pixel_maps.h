@@ -9,9 +9,13 @@
 namespace mynah::ops {
 
 Tensor empty_pixels(int64_t images, int64_t channels, int64_t height, int64_t width);
+// The same with nothing between the pixels, so that they are also the rows [N*H*W, C] of a matrix.
+Tensor dense_pixels(int64_t images, int64_t channels, int64_t height, int64_t width);
 bool by_pixels(const Tensor& x);
 // x itself, or a copy that lies so. x [N,C,H,W] of any strides and floating type.
 Tensor in_pixels(const Tensor& x);
+// x, by pixels, with zeros around it, `padding` lines above and below and as many pixels left and right; x itself without padding.
+Tensor padded_pixels(const Tensor& x, std::array<int64_t, 2> padding);
 // Copies x into `into`, of the same shape and by pixels.
 void copy_pixels(const Tensor& x, Tensor into);
 // Twice as high and wide, every pixel four times, in `into`. Both by pixels.

@@ -6,6 +6,7 @@
 
 #include "base/require.h"
 #include "media/draw.h"
+#include "media/resize.h"
 #include "mynah/autograd.h"
 #include "mynah/ops.h"
 #include "tasks/options.h"
@@ -134,8 +135,8 @@ std::string show_image_segmentation(const Json& input, const Json& result, const
   return out;
 }
 
+// Small pictures are drawn some times as large.
 media::Image draw_image_segmentation(media::Image picture, const Json& result) {
-  const int64_t thickness = media::pen_width(picture);
   std::vector<std::pair<size_t, const Json*>> labels;  // a place inside the mask
   for (const Json& entry : result) {
     const media::Image mask = decoded(entry);
@@ -148,10 +149,13 @@ media::Image draw_image_segmentation(media::Image picture, const Json& result) {
     media::draw_mask(picture, on, media::color_of(entry["label"].get<std::string>()));
     if (!places.empty()) labels.emplace_back(places[places.size() / 2], &entry);
   }
+  const int64_t width = picture.width, larger = media::readable_scale(picture);
+  if (larger > 1) picture = media::resize(picture, width * larger, picture.height * larger, media::Filter::bicubic);
+  const int64_t thickness = media::pen_width(picture);
   for (const auto& [place, entry] : labels) {
     const std::string& name = (*entry)["label"].get_ref<const std::string&>();
     const auto at = static_cast<int64_t>(place);
-    media::draw_label(picture, at % picture.width, at / picture.width, name, thickness, media::color_of(name));
+    media::draw_label(picture, at % width * larger, at / width * larger, name, thickness, media::color_of(name));
   }
   return picture;
 }

@@ -78,21 +78,20 @@ std::string show_object_detection(const Json& input, const Json& result, const t
   return out;
 }
 
-constexpr int64_t kReadableSide = 320;  // pixels of the shorter side below which labels would hide what they name
-
-// Small pictures are drawn some times as large.
+// Small pictures are drawn some times as large. Edges of boxes that lie outside are drawn along the picture's.
 media::Image draw_object_detection(media::Image picture, const Json& result) {
-  const int64_t times = std::max<int64_t>(1, kReadableSide / std::min(picture.width, picture.height)), most = std::max<int64_t>(1, 4096 / std::max(picture.width, picture.height)),
-                larger = std::min(times, most);
-  if (larger > 1) picture = media::resize(picture, picture.width * larger, picture.height * larger, media::Filter::nearest);
+  const int64_t larger = media::readable_scale(picture);
+  if (larger > 1) picture = media::resize(picture, picture.width * larger, picture.height * larger, media::Filter::bicubic);
   const int64_t thickness = media::pen_width(picture);
-  for (const Json& entry : result) {
-    const Json& box = entry["box"];
-    const auto at = [&](const char* key) { return box[key].get<int64_t>() * larger; };
+  const auto boxed = [&](const Json& box) -> media::Box {
+    const auto at = [&](const char* key, int64_t size, int64_t shift) { return std::clamp<int64_t>(box[key].get<int64_t>() * larger + shift, 0, size - 1); };
+    return {at("xmin", picture.width, 0), at("ymin", picture.height, 0), at("xmax", picture.width, -1), at("ymax", picture.height, -1)};
+  };
+  for (const Json& entry : result) media::draw_frame(picture, boxed(entry["box"]), thickness, media::color_of(entry["label"].get_ref<const std::string&>()));
+  for (const Json& entry : result) {  // over all frames
     const std::string& label = entry["label"].get_ref<const std::string&>();
-    const media::Color color = media::color_of(label);
-    media::draw_frame(picture, {at("xmin"), at("ymin"), at("xmax"), at("ymax")}, thickness, color);
-    media::draw_label(picture, at("xmin"), at("ymin"), fmt::format("{} {:.0f}%", label, 100 * entry["score"].get<double>()), thickness, color);
+    const media::Box box = boxed(entry["box"]);
+    media::draw_label(picture, box.left, box.top, fmt::format("{} {:.0f}%", label, 100 * entry["score"].get<double>()), thickness, media::color_of(label));
   }
   return picture;
 }

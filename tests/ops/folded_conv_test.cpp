@@ -9,6 +9,7 @@
 #include "kernels/conv.h"
 #include "mynah/error.h"
 #include "base/thread_pool.h"
+#include "ops/channel_conv.h"
 #include "ops/pixel_maps.h"
 
 namespace mynah {
@@ -166,6 +167,22 @@ TEST(FoldedConvolutionsAlone, KeepWhatIsNoNumber) {
       }
       EXPECT_GT(bad, 0u);
     }
+}
+
+TEST(ChannelConvolutions, EqualConvolutionsOfGroups) {
+  struct Case {
+    Shape x, weight;
+    ConvConfig config;
+  };
+  for (const auto& [x_shape, weight_shape, config] : {Case{{2, 21, 9, 13}, {21, 1, 7, 7}, {{1, 1}, {3, 3}, {1, 1}, 21}}, Case{{1, 32, 12, 20}, {32, 1, 3, 3}, {{2, 1}, {1, 2}, {1, 2}, 32}},
+                                                      Case{{1, 3, 4, 5}, {3, 1, 2, 3}, {{1, 2}, {0, 0}, {2, 1}, 3}}}) {
+    const Tensor x = noise(x_shape, 1), weight = noise(weight_shape, 2), shift = noise({weight_shape[0]}, 3);
+    const ops::ChannelConv conv(weight, shift, config);
+    expect_near(conv(x), conv2d(x, weight, shift, config), 1e-5f);
+    expect_near(ops::ChannelConv(weight, {}, config)(ops::in_pixels(x)), conv2d(x, weight, {}, config), 1e-5f);
+    EXPECT_EQ(conv(narrow(x, 0, 0, 1)).to_vector(), narrow(conv(x), 0, 0, 1).to_vector());
+    EXPECT_THROW(conv(noise({1, x_shape[1] + 1, 9, 9}, 1)), Error);
+  }
 }
 
 // Maps by pixels and planes, resized and pooled: the same numbers.
