@@ -2,8 +2,10 @@
 // the tensor where that exceeds 1) and its greedy ids exactly.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 
 #include "bundle/bundle.h"
 #include "formats/safetensors.h"
@@ -91,6 +93,8 @@ TEST_P(GoldenModels, ForwardAndGradients) {
     const auto b = bundle::open(model_of(GetParam()), options, {.network = true, .tokenizer = false});
     bool states = false;
     for (const auto& [name, tensor] : io.outputs) states = states || name.find("hidden_states.") != std::string::npos;
+    std::optional<NoGrad> answers;
+    if (!trains) answers.emplace();
     const nn::NamedTensors got = b->network->forward(io.inputs, {states});
     if (trains) backward(got.at("loss"));
     std::map<std::string, Tensor> grads;
@@ -100,6 +104,25 @@ TEST_P(GoldenModels, ForwardAndGradients) {
       if (name.rfind("grad.", 0) == 0) expect_close(grads[name], expected, {}, what);
       else if (name == "loss") expect_close(got.at("loss"), expected.as_strided({}, {}), {}, what);
       else expect_close(got.count(name) ? got.at(name) : Tensor(), expected, seen(io, name, expected), what);
+    }
+  }
+}
+
+// Convolutions in 8 bits keep to the reference within some hundredths of the largest number.
+TEST(GoldenConvolutions, InInt8) {
+  NoGrad no_grad;
+  for (const char* name : {"resnet_basic", "resnet_bottleneck", "convnext_classify", "yolo_v5", "yolo_v8"}) {
+    const Io io = read(kModels / name / "io_plain.safetensors");
+    LoadOptions options;
+    options.precision = Precision::int8;
+    const auto got = bundle::open(kModels / name, options, {.network = true, .tokenizer = false})->network->forward(io.inputs, {});
+    for (const char* output : {"logits", "pred_boxes", "scores"}) {
+      if (!io.outputs.count(output)) continue;
+      const auto a = got.at(output).to_vector(), b = io.outputs.at(output).to_vector();
+      float largest = 0, error = 0;
+      for (size_t i = 0; i < b.size(); ++i) largest = std::max(largest, std::abs(b[i])), error = std::max(error, std::abs(a[i] - b[i]));
+      EXPECT_LT(error, 0.04f * largest) << name << " " << output;
+      EXPECT_GT(error, 0.0f) << name << " " << output;
     }
   }
 }
