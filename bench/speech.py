@@ -23,7 +23,7 @@ from faster_whisper import WhisperModel  # noqa: E402
 MYNAH, FOLDER, SOUND, VOICE = sys.argv[1:5]
 THREADS = int(sys.argv[5]) if len(sys.argv) > 5 else 2
 PARTS = sys.argv[6:] or ["int8", "f32", "piper"]
-REPEATS, ROUNDS = 4, 3
+REPEATS, ROUNDS = 3, 2
 SENTENCE = "A mynah is the bird that learns to speak, and it speaks whenever somebody listens to it. "
 
 
