@@ -74,14 +74,18 @@ void draw_frame(Image& image, const Box& box, int64_t thickness, const Color& co
   fill(image, right - across + 1, top, across, height, color);
 }
 
-void draw_label(Image& image, int64_t left, int64_t bottom, std::string_view text, int64_t scale, const Color& color) {
-  const std::vector<char32_t> characters = characters_of(text);
-  const int64_t width = (static_cast<int64_t>(characters.size()) * (kGlyphWidth + 1) + 1) * scale, height = (kGlyphHeight + 2) * scale;
+Box label_place(const Image& image, int64_t left, int64_t bottom, std::string_view text, int64_t scale) {
+  const int64_t width = (static_cast<int64_t>(characters_of(text).size()) * (kGlyphWidth + 1) + 1) * scale, height = (kGlyphHeight + 2) * scale;
   const int64_t x = std::max<int64_t>(0, std::min(left, image.width - width)), y = std::clamp<int64_t>(bottom - height, 0, std::max<int64_t>(0, image.height - height));
-  fill(image, x, y, width, height, color);
+  return {x, y, x + width - 1, y + height - 1};
+}
+
+void draw_label(Image& image, int64_t left, int64_t bottom, std::string_view text, int64_t scale, const Color& color) {
+  const Box ground = label_place(image, left, bottom, text, scale);
+  fill(image, ground.left, ground.top, ground.right - ground.left + 1, ground.bottom - ground.top + 1, color);
   const int brightness = (299 * color[0] + 587 * color[1] + 114 * color[2]) / 1000;
   const Color ink = brightness > 150 ? Color{0, 0, 0} : Color{255, 255, 255};
-  write_glyphs(image, x + scale, y + scale, characters, scale, ink);
+  write_glyphs(image, ground.left + scale, ground.top + scale, characters_of(text), scale, ink);
 }
 
 int64_t text_width(std::string_view text, int64_t scale) {

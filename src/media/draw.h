@@ -24,6 +24,8 @@ int64_t pen_width(const Image& image);
 int64_t readable_scale(const Image& image);
 
 void draw_frame(Image& image, const Box& box, int64_t thickness, const Color& color);
+// Where draw_label() puts its ground.
+Box label_place(const Image& image, int64_t left, int64_t bottom, std::string_view text, int64_t scale);
 // Text on a filled ground whose lower left corner is (left, bottom), moved into the picture. `scale`: pixels of one dot of the font.
 // Characters beyond ASCII are drawn as boxes.
 void draw_label(Image& image, int64_t left, int64_t bottom, std::string_view text, int64_t scale, const Color& color);

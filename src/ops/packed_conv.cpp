@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 #include "base/require.h"
 #include "base/thread_pool.h"
@@ -10,6 +9,7 @@
 #include "kernels/rows.h"
 #include "mynah/autograd.h"
 #include "mynah/ops.h"
+#include "ops/word_memory.h"
 
 namespace mynah::ops {
 namespace {
@@ -24,25 +24,7 @@ constexpr int64_t kMostColumns = 1024;
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-std::shared_ptr<float[]> aligned_words(int64_t count) {
-  constexpr std::align_val_t kAlign{64};
-  return {static_cast<float*>(::operator new(static_cast<size_t>(count) * sizeof(float), kAlign)),
-          [](float* p) { ::operator delete(p, std::align_val_t{64}); }};
-}
-
-// A buffer of its thread that grows and is then used again.
-struct Words {
-  float* at_least(int64_t count) {
-    if (count > size) {
-      data = aligned_words(count);
-      size = count;
-    }
-    return data.get();
-  }
-  std::shared_ptr<float[]> data;
-  int64_t size = 0;
-};
-thread_local Words columns_scratch, window_scratch, result_scratch;
+thread_local WordScratch columns_scratch, window_scratch, result_scratch;
 
 void copy_leaky(const float* from, int64_t n, float slope, float* to) {
   if (slope == 1) std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
@@ -114,7 +96,8 @@ void PackedConv1d::pack_rows(const float* weight, int64_t row_stride, int64_t ch
   const int64_t lanes = table.lanes, units = taps_ * depth_;
   tile_rows_ = ceil_div(rows_, ceil_div(rows_, table.tile_rows));
   group_words_ = ceil_div(rows_, tile_rows_) * units * lanes;
-  packed_ = aligned_words(group_words_ * c_.groups);
+  const auto memory = aligned_words(group_words_ * c_.groups);
+  packed_ = std::shared_ptr<float[]>(memory, reinterpret_cast<float*>(memory.get()));
   for (int64_t g = 0; g < c_.groups; ++g)
     for (int64_t k = 0; k < taps_; ++k) {
       const float* from = weight + g * rows_ * row_stride + k * tap_stride;
@@ -136,7 +119,7 @@ void PackedConv1d::multiply_block(const Line& line, int64_t first, int64_t colum
   const float* window = line.x + begin;
   int64_t window_stride = line.length;
   if (line.slope != 1 || from != begin || to != begin + width) {
-    float* copy = window_scratch.at_least(depth_ * width);
+    float* copy = window_scratch.floats(depth_ * width);
     for (int64_t c = 0; c < depth_; ++c) {
       float* row = copy + c * width;
       std::fill_n(row, from - begin, 0.0f);
@@ -146,7 +129,7 @@ void PackedConv1d::multiply_block(const Line& line, int64_t first, int64_t colum
     window = copy;
     window_stride = width;
   }
-  float* packed = columns_scratch.at_least(ceil_div(columns, lanes) * panel);
+  float* packed = columns_scratch.floats(ceil_div(columns, lanes) * panel);
   for (int64_t k = 0; k < taps_; ++k)
     table.pack(Arithmetic::f32, {window + k * c_.dilation, Element::f32, columns, step, window_stride}, columns, lanes,
                depth_, packed + k * depth_ * lanes, panel);
@@ -198,7 +181,7 @@ void PackedConv1d::transpose_convolve(const Line& line, float* y) const {
   parallel_for(ceil_div(places, columns), 1, [&](int64_t block, int64_t end) {
     for (; block < end; ++block) {
       const int64_t first = block * columns, n = std::min(columns, places - first);
-      float* z = result_scratch.at_least(rows_ * columns);
+      float* z = result_scratch.floats(rows_ * columns);
       multiply_block(line, first, n, z, columns);
       for (int64_t o = 0; o < outputs_; ++o) {
         const float bias = bias_[static_cast<size_t>(o)];

@@ -78,6 +78,19 @@ std::string show_object_detection(const Json& input, const Json& result, const t
   return out;
 }
 
+// The bottom of a label on top of a box, or below it as far as other labels need.
+int64_t free_place(const media::Image& picture, const std::vector<media::Box>& others, const media::Box& box, const std::string& text, int64_t scale) {
+  int64_t bottom = box.top;
+  for (int tries = 0; tries < 16; ++tries) {
+    const media::Box place = media::label_place(picture, box.left, bottom, text, scale);
+    const auto covers = [&](const media::Box& other) { return other.left <= place.right && place.left <= other.right && other.top <= place.bottom && place.top <= other.bottom; };
+    const auto found = std::find_if(others.begin(), others.end(), covers);
+    if (found == others.end()) return bottom;
+    bottom = found->bottom + 1 + (place.bottom - place.top + 1);
+  }
+  return box.top;
+}
+
 // Small pictures are drawn some times as large. Edges of boxes that lie outside are drawn along the picture's.
 media::Image draw_object_detection(media::Image picture, const Json& result) {
   const int64_t larger = media::readable_scale(picture);
@@ -88,10 +101,14 @@ media::Image draw_object_detection(media::Image picture, const Json& result) {
     return {at("xmin", picture.width, 0), at("ymin", picture.height, 0), at("xmax", picture.width, -1), at("ymax", picture.height, -1)};
   };
   for (const Json& entry : result) media::draw_frame(picture, boxed(entry["box"]), thickness, media::color_of(entry["label"].get_ref<const std::string&>()));
+  std::vector<media::Box> labels;
   for (const Json& entry : result) {  // over all frames
     const std::string& label = entry["label"].get_ref<const std::string&>();
     const media::Box box = boxed(entry["box"]);
-    media::draw_label(picture, box.left, box.top, fmt::format("{} {:.0f}%", label, 100 * entry["score"].get<double>()), thickness, media::color_of(label));
+    const std::string text = fmt::format("{} {:.0f}%", label, 100 * entry["score"].get<double>());
+    const int64_t bottom = free_place(picture, labels, box, text, thickness);
+    labels.push_back(media::label_place(picture, box.left, bottom, text, thickness));
+    media::draw_label(picture, box.left, bottom, text, thickness, media::color_of(label));
   }
   return picture;
 }

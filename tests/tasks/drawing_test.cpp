@@ -52,5 +52,13 @@ TEST(Drawing, LabelsStandOverFrames) {
   EXPECT_EQ(at(drawn, 110, 99), media::color_of("under"));
 }
 
+TEST(Drawing, LabelsDoNotCoverEachOther) {
+  const media::Image one = task_object_detection.draw(grey(640, 480), Json::array({found("first", 100, 100, 300, 300)}));
+  const media::Image both = task_object_detection.draw(grey(640, 480), Json::array({found("first", 100, 100, 300, 300), found("second", 104, 104, 310, 310)}));
+  for (int64_t y = 82; y < 100; ++y)
+    for (int64_t x = 100; x < 160; ++x) ASSERT_EQ(at(both, x, y), at(one, x, y)) << x << ' ' << y;
+  EXPECT_EQ(at(both, 105, 101), media::color_of("second"));  // below it
+}
+
 }  // namespace
 }  // namespace mynah
