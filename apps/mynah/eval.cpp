@@ -58,7 +58,7 @@ int run_eval(const EvalOptions& o) {
   } else {
     if (o.model.empty() || o.file.empty()) fail(ErrorCode::usage, "eval: MODEL and --file FILE, or --predictions FILE, are needed");
     const std::string metric = o.metric.empty() ? "perplexity" : o.metric;
-    if (is_media_metric(metric)) return show(o, media_scores(o.model, o.file, metric));
+    if (is_media_metric(metric)) return show(o, media_scores(o.model, o.file, metric, o.precision));
     if (metric != "perplexity" && metric != "bpb" && metric != "choices")
       fail(ErrorCode::usage, "--metric: \"{}\", of a model expected perplexity, bpb, choices, accuracy, map, wer or cer", metric);
     const Model model = open_model(o.model, o.precision);

@@ -42,19 +42,19 @@ Json accuracy(const std::vector<train::MediaRow>& rows, const Pipeline& classify
 }
 
 // The row's own text among those of all rows.
-Json accuracy_of_texts(const std::vector<train::MediaRow>& rows, const fs::path& model) {
+Json accuracy_of_texts(const std::vector<train::MediaRow>& rows, const fs::path& model, const LoadOptions& options) {
   std::set<std::string> all;
   for (const train::MediaRow& row : rows) all.insert(data::text_field(row.fields, "text", row.where));
   const std::vector<std::string> texts(all.begin(), all.end());
-  const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model, LoadOptions{});
+  const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model, options);
   const nn::NamedTensors read = tasks::zero_shot_texts(*task, texts, {{"hypothesis_template", "{}"}});
   int64_t right = 0;
   for (const train::MediaRow& row : rows) right += tasks::own_labels_of(*task, media::read_image(row.file), texts, read)[0]["label"] == row.fields["text"];
   return {{"accuracy", static_cast<double>(right) / static_cast<double>(rows.size())}, {"rows", rows.size()}};
 }
 
-Json map(const std::vector<train::MediaRow>& rows, const fs::path& model) {
-  const auto task = tasks::open_task(tasks::find_task("object-detection"), "object-detection", model, LoadOptions{});
+Json map(const std::vector<train::MediaRow>& rows, const fs::path& model, const LoadOptions& options) {
+  const auto task = tasks::open_task(tasks::find_task("object-detection"), "object-detection", model, options);
   std::map<std::string, int64_t> numbers;
   const auto number = [&](const std::string& label) { return numbers.try_emplace(label, static_cast<int64_t>(numbers.size())).first->second; };
   train::DetectionMetric metric;
@@ -72,8 +72,8 @@ Json map(const std::vector<train::MediaRow>& rows, const fs::path& model) {
   return {{"map", s.map}, {"map_50", s.map_50}, {"map_75", s.map_75}, {"mar_100", s.mar_100}, {"pictures", rows.size()}, {"objects", objects}};
 }
 
-Json errors_of_transcripts(const std::vector<train::MediaRow>& rows, const fs::path& model, const std::string& metric) {
-  const Pipeline hear = pipeline("automatic-speech-recognition", model.string());
+Json errors_of_transcripts(const std::vector<train::MediaRow>& rows, const fs::path& model, const std::string& metric, const LoadOptions& options) {
+  const Pipeline hear = pipeline("automatic-speech-recognition", model.string(), options);
   std::vector<train::Prediction> all;
   for (const train::MediaRow& row : rows) all.push_back({hear(row.file.string())["text"].get<std::string>(), {data::text_field(row.fields, "text", row.where)}});
   Json result = train::text_metric(metric, all);
@@ -85,16 +85,18 @@ Json errors_of_transcripts(const std::vector<train::MediaRow>& rows, const fs::p
 
 bool is_media_metric(const std::string& metric) { return metric == "accuracy" || metric == "map" || metric == "wer" || metric == "cer"; }
 
-Json media_scores(const std::string& name, const fs::path& file, const std::string& metric) {
+Json media_scores(const std::string& name, const fs::path& file, const std::string& metric, Precision precision) {
+  LoadOptions options;
+  options.precision = precision;
   const fs::path model = model_path(name);
   const nn::HeadKind head = head_of(model);
   const bool hears = metric == "wer" || metric == "cer" || (metric == "accuracy" && head == nn::HeadKind::sequence_classification);
   const std::vector<train::MediaRow> rows = train::read_media_rows(file, hears ? "audio" : "image", metric == "accuracy" && !hears);
   require(!rows.empty(), "{}: no rows", file.string());
-  if (metric == "map") return map(rows, model);
-  if (hears && metric != "accuracy") return errors_of_transcripts(rows, model, metric);
-  if (!hears && head == nn::HeadKind::bare) return accuracy_of_texts(rows, model);
-  const Pipeline classify = pipeline(hears ? "audio-classification" : "image-classification", model.string());
+  if (metric == "map") return map(rows, model, options);
+  if (hears && metric != "accuracy") return errors_of_transcripts(rows, model, metric, options);
+  if (!hears && head == nn::HeadKind::bare) return accuracy_of_texts(rows, model, options);
+  const Pipeline classify = pipeline(hears ? "audio-classification" : "image-classification", model.string(), options);
   return accuracy(rows, classify, *bundle::open(model, {}, {.network = false, .tokenizer = false}));
 }
 
