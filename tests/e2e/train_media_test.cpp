@@ -148,6 +148,7 @@ TEST_F(TrainingOnMedia, ScoresAreThoseOfTheAnswers) {
   const Json scores = run_well({"eval", detector, "--file", file("objects.jsonl").string(), "--metric", "map", "--json"}).json();
   EXPECT_EQ(scores["objects"], found.size());
   EXPECT_GT(scores["map_50"].get<double>(), 0.8) << scores.dump();  // some are a few pixels wide
+  EXPECT_NE(run_well({"eval", detector, "--file", file("objects.jsonl").string(), "--metric", "map", "--dtype", "int8", "--json"}).json(), scores);  // --dtype counts
   expect_refused({"eval", model, "--file", file("shapes").string(), "--metric", "map"}, {1, 2}, {});
 }
 
