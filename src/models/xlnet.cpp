@@ -9,6 +9,7 @@
 
 #include "base/require.h"
 #include "models/model_entry.h"
+#include "models/span_beams.h"
 #include "mynah/json.h"
 #include "nn/causal_lm.h"
 #include "nn/config.h"
@@ -194,8 +195,6 @@ class XLNet : public nn::CausalLM {
         words_(w.matrix("transformer.word_embedding", c_.vocab_size, c_.d_model, c_.init)),
         mask_emb_(w.tensor("transformer.mask_emb", {1, 1, c_.d_model}, c_.init)),
         head_(words_) {
-    require(!json.contains("architectures") || json["architectures"][0] != "XLNetForQuestionAnswering",
-            "config.json: XLNetForQuestionAnswering, which searches spans by beams, is not supported; expected XLNetForQuestionAnsweringSimple");
     for (int64_t i = 0; i < c_.n_layer; ++i) layers_.emplace_back(c_, w / "transformer" / "layer" / i);
     switch (kind()) {
       case HeadKind::causal_lm:
@@ -206,14 +205,15 @@ class XLNet : public nn::CausalLM {
       case HeadKind::multiple_choice: load_summary(json, w, 1); break;
       case HeadKind::token_classification: classifier_ = nn::Linear(w, "classifier", c_.d_model, nn::label_count(json), c_.init); break;
       case HeadKind::question_answering: classifier_ = nn::Linear(w, "qa_outputs", c_.d_model, 2, c_.init); break;
+      case HeadKind::question_answering_beams: beams_ = SpanBeams(json, w, c_.d_model, c_.layer_norm_eps, c_.init); break;
       default: break;
     }
   }
 
   // Inputs: input_ids [B,T] (multiple choice: [B,choices,T]); optional attention_mask or input_mask (1 hides), token_type_ids of that
-  // shape; perm_mask [B,T,T] (1: i does not see j), target_mapping [B,G,T], mems.N [M,B,C]; labels, start_positions, end_positions.
-  // Outputs: logits [B,G,V] (without target_mapping [B,T,V]), last_hidden_state, the other heads'; loss; mems.N; hidden_states.N,
-  // with target_mapping content and query stream in turn.
+  // shape; perm_mask [B,T,T] (1: i does not see j), target_mapping [B,G,T], mems.N [M,B,C]; labels, start_positions, end_positions, and
+  // what SpanBeams reads. Outputs: logits [B,G,V] (without target_mapping [B,T,V]), last_hidden_state, the other heads'; loss; mems.N;
+  // hidden_states.N, with target_mapping content and query stream in turn.
   nn::NamedTensors forward(const nn::NamedTensors& inputs, const nn::ForwardOptions& options) const override;
 
   // One more position behind each sequence's tokens, whose token is not known, is what predicts; its row stands in place of the
@@ -245,6 +245,7 @@ class XLNet : public nn::CausalLM {
   Tensor head_bias_;
   std::string summary_type_;
   nn::Linear summary_, classifier_;
+  SpanBeams beams_;
   std::optional<Activation> summary_activation_;
 };
 
@@ -357,8 +358,10 @@ XLNet::Streams XLNet::run(const nn::Inputs& in, const Shape& shape, const std::s
 }
 
 nn::NamedTensors XLNet::forward(const nn::NamedTensors& inputs, const nn::ForwardOptions& options) const {
-  const nn::Inputs in(inputs, {"input_ids", "attention_mask", "input_mask", "token_type_ids", "perm_mask", "target_mapping", "mems.*", "labels",
-                               "start_positions", "end_positions"});
+  std::vector<std::string_view> known = {"input_ids", "attention_mask", "input_mask", "token_type_ids", "perm_mask",
+                                         "target_mapping", "mems.*", "labels", "start_positions", "end_positions"};
+  if (kind() == HeadKind::question_answering_beams) known.insert(known.end(), {"p_mask", "cls_index", "is_impossible"});
+  const nn::Inputs in(inputs, known);
   const bool choices = kind() == HeadKind::multiple_choice;
   const Shape shape = in.shape_of("input_ids", choices ? 3 : 2, choices ? "[batch, choices, tokens]" : "[batch, tokens]");
   Streams s = run(in, shape, "input_ids", options.hidden_states);
@@ -386,6 +389,7 @@ nn::NamedTensors XLNet::forward(const nn::NamedTensors& inputs, const nn::Forwar
       if (in.has("labels")) out["loss"] = nn::token_loss(out["logits"], in.integers("labels", {shape[0]}));
       break;
     case HeadKind::question_answering: out.merge(nn::span_outputs(by_row(classifier_(rows)), in)); break;
+    case HeadKind::question_answering_beams: out.merge(beams_.outputs(by_row(rows), in)); break;
     default: fail(ErrorCode::failure, "config.json: XLNet has no head of this kind");
   }
   return out;

@@ -31,6 +31,7 @@ HeadKind head_kind(const Json& config) {
       {"ForSequenceClassification", HeadKind::sequence_classification},
       {"ForAudioClassification", HeadKind::sequence_classification},
       {"ForTokenClassification", HeadKind::token_classification},
+      {"XLNetForQuestionAnswering", HeadKind::question_answering_beams},
       {"ForQuestionAnswering", HeadKind::question_answering},
       {"ForQuestionAnsweringSimple", HeadKind::question_answering},
       {"ForMultipleChoice", HeadKind::multiple_choice},

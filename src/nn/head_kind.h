@@ -17,6 +17,7 @@ enum class HeadKind {
   sequence_classification,  // one row of logits per sequence
   token_classification,     // one row of logits per token
   question_answering,       // start and end logits per token
+  question_answering_beams, // likely starts and the likely ends of each: XLNetForQuestionAnswering
   multiple_choice,          // one logit per choice
   image_classification,     // one row of logits per image
   object_detection,         // logits and boxes per image

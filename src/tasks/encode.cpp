@@ -127,7 +127,7 @@ Encoding encode(const OpenTask& task, const TextInput& input, EncodeOptions opti
   return std::move(first[0]);
 }
 
-void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodings, const TakeOutputs& take, int64_t most_tokens) {
+void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodings, const TakeOutputs& take, int64_t most_tokens, const AddInputs& add) {
   NoGrad no_grad;
   const bundle::Bundle& b = task.bundle();
   const bool types = takes_token_types(task);
@@ -148,7 +148,9 @@ void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodi
       rows.push_back(&e);
       ++first;
     }
-    const nn::NamedTensors outputs = b.network->forward(batch_inputs(rows, std::max(pad, 0), types), {});
+    nn::NamedTensors inputs = batch_inputs(rows, std::max(pad, 0), types);
+    if (add) add(rows, &inputs);
+    const nn::NamedTensors outputs = b.network->forward(inputs, {});
     for (size_t i = 0; i < rows.size(); ++i) take(order[begin + i], outputs, static_cast<int64_t>(i));
   }
 }

@@ -35,7 +35,9 @@ void warn_if_cut(const OpenTask& task, const Encoding& e, const TextInput& input
 // Runs the network over encodings, those of like length together, and calls `take(row, outputs, place)`: `place` is the row's place
 // in the batch. The order of the calls is not that of the rows. `most_tokens`: of one batch with its padding.
 using TakeOutputs = std::function<void(size_t row, const nn::NamedTensors& outputs, int64_t place)>;
-void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodings, const TakeOutputs& take, int64_t most_tokens = 4096);
+// `add` gives a batch what its model reads beside the tokens.
+using AddInputs = std::function<void(const std::vector<const Encoding*>& rows, nn::NamedTensors* inputs)>;
+void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodings, const TakeOutputs& take, int64_t most_tokens = 4096, const AddInputs& add = {});
 
 // Row `place` of [B, ...] as numbers. With `tokens`, only that many rows of [B, T, ...].
 std::vector<float> row_values(const Tensor& batch, int64_t place, int64_t tokens = -1);

@@ -51,6 +51,7 @@ class Features : public RowObjective<Feature> {
       case LabelKind::span:
         batch->inputs["start_positions"] = column(starts);
         batch->inputs["end_positions"] = column(ends);
+        if (network_.kind() == nn::HeadKind::question_answering_beams) add_answerability(all, rows, &batch->inputs);
         break;
       case LabelKind::per_token:
       case LabelKind::sequence:
@@ -59,6 +60,23 @@ class Features : public RowObjective<Feature> {
         for (const auto& l : labels) batch->targets += static_cast<double>(l.size()) - static_cast<double>(std::count(l.begin(), l.end(), -100));
     }
     return batch;
+  }
+
+  // What such a head learns beside spans: which tokens are of none, and whether there is an answer.
+  static void add_answerability(const RowFile<Feature>& all, const std::vector<int64_t>& rows, nn::NamedTensors* inputs) {
+    const auto count = static_cast<int64_t>(rows.size()), length = inputs->at("input_ids").size(1);
+    std::vector<int64_t> places;
+    Tensor p_mask = Tensor::full({count, length}, 1), impossible = Tensor::zeros({count});
+    for (int64_t i = 0; i < count; ++i) {
+      const Feature f = all[rows[static_cast<size_t>(i)]];
+      places.push_back(f.cls);
+      impossible.data<float>()[i] = f.start == f.cls;
+      for (size_t t = 0; t < f.context.size(); ++t)
+        if (f.context[t] || static_cast<int32_t>(t) == f.cls) p_mask.data<float>()[i * length + static_cast<int64_t>(t)] = 0;
+    }
+    (*inputs)["p_mask"] = p_mask;
+    (*inputs)["is_impossible"] = impossible;
+    (*inputs)["cls_index"] = Tensor::from(std::span<const int64_t>(places), {count});
   }
 
   const nn::Model& network_;

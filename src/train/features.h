@@ -17,6 +17,8 @@ struct Feature {
   std::vector<int32_t> labels;     // a class; a class per token; or the tokens to produce
   std::vector<float> numbers;      // regression, or one per label of a multi-label classifier
   int32_t start = -1, end = -1;    // of an answer, in tokens
+  int32_t cls = 0;                 // the token that a window without the answer points at
+  std::vector<int32_t> context;    // 1 for tokens that may be of an answer
   std::string where;
 
   template <class Parts>
@@ -27,6 +29,8 @@ struct Feature {
     part(numbers);
     part(start);
     part(end);
+    part(cls);
+    part(context);
     part(where);
   }
 };

@@ -22,7 +22,9 @@ void change_head(const SubjectOptions& o, Json* config) {
   const auto list = config->find("architectures");
   const std::string now = list != config->end() && list->is_array() && !list->empty() ? (*list)[0].get<std::string>() : "";
   require(!now.empty(), "{}: config.json names no architecture", o.model.string());
-  if (!o.head.empty()) (*config)["architectures"] = {family_of(now) + o.head};
+  // A model that answers questions by a head of another name keeps it; XLNet's new one is the plain one, as in the reference.
+  const bool answers = o.head == "ForQuestionAnswering";
+  if (!o.head.empty() && !(answers && now.find(o.head) != std::string::npos)) (*config)["architectures"] = {family_of(now) + o.head + (answers && now.starts_with("XLNet") ? "Simple" : "")};
   // The end of a row is found by its padding; models without a padding token take the end token, as TRL does.
   if (o.head == "ForSequenceClassification" && (!config->contains("pad_token_id") || (*config)["pad_token_id"].is_null()))
     if (const auto tokenizer = bundle::open_tokenizer(o.model))

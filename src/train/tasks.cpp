@@ -104,9 +104,11 @@ void read_tokens(const Reader& r, const fs::path& file, RowSink<Feature>* all) {
   });
 }
 
-// Long contexts give several windows; one without the answer points at its first token.
+// Long contexts give several windows; one without the answer points at its classifier's token. Models that pad on the left read the context first.
 void read_questions(Reader r, const fs::path& file, RowSink<Feature>* all) {
-  r.encode.truncation = Truncation::only_second;
+  const bool question_first = r.b.tokenizer->padding_side() != "left";
+  const int32_t of_context = question_first ? 1 : 0;
+  r.encode.truncation = question_first ? Truncation::only_second : Truncation::only_first;
   r.encode.stride = std::min(r.o.doc_stride, r.o.max_length / 2);
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
     const std::string question = data::text_field(row, "question", where), context = data::text_field(row, "context", where);
@@ -121,14 +123,15 @@ void read_questions(Reader r, const fs::path& file, RowSink<Feature>* all) {
       to = from + static_cast<int64_t>(unicode::count_characters(answers["text"][0].get<std::string>()));
       require(from >= 0 && to <= static_cast<int64_t>(unicode::count_characters(context)), "{}: the answer stands at {}..{}, outside the context", where, from, to);
     }
-    for (const Encoding& e : r.b.tokenizer->encode_windows(question, context, r.encode)) {
+    for (const Encoding& e : r.b.tokenizer->encode_windows(question_first ? question : context, question_first ? context : question, r.encode)) {
       Feature f = r.base(e, where);
       const auto cls = std::find(e.ids.begin(), e.ids.end(), r.b.tokenizer->cls_id().value_or(-1));
-      f.start = f.end = cls == e.ids.end() ? 0 : static_cast<int32_t>(cls - e.ids.begin());
+      f.start = f.end = f.cls = cls == e.ids.end() ? 0 : static_cast<int32_t>(cls - e.ids.begin());
+      for (const int32_t sequence : e.sequence_ids) f.context.push_back(sequence == of_context);
       const auto size = static_cast<int32_t>(e.ids.size());
       int32_t first = 0, last = size - 1;
-      while (first < size && e.sequence_ids[static_cast<size_t>(first)] != 1) ++first;
-      while (last >= 0 && e.sequence_ids[static_cast<size_t>(last)] != 1) --last;
+      while (first < size && !f.context[static_cast<size_t>(first)]) ++first;
+      while (last >= 0 && !f.context[static_cast<size_t>(last)]) --last;
       if (from >= 0 && first <= last && e.offsets[static_cast<size_t>(first)].first <= from && e.offsets[static_cast<size_t>(last)].second >= to) {
         const int32_t end = last;
         while (first <= end && e.offsets[static_cast<size_t>(first)].first <= from) ++first;
@@ -182,7 +185,8 @@ Task find_task(const std::string& name, const fs::path& model) {
   switch (nn::head_kind(config)) {
     case nn::HeadKind::sequence_classification: return Task::sequence_classification;
     case nn::HeadKind::token_classification: return Task::token_classification;
-    case nn::HeadKind::question_answering: return Task::question_answering;
+    case nn::HeadKind::question_answering:
+    case nn::HeadKind::question_answering_beams: return Task::question_answering;
     case nn::HeadKind::seq2seq_lm: return Task::seq2seq;
     case nn::HeadKind::causal_lm: return Task::language_model;
     default: fail(ErrorCode::usage, "finetune: {} has no head for a task; say which with --task", b->architecture());

@@ -161,6 +161,10 @@ TEST_F(PipelineCommand, RefusesWhatCannotBeMeant) {
   expect_refused({"pipeline", "question-answering", "--model", answers, "--question", "a"}, {2}, {"context"});
   expect_refused({"pipeline", "question-answering", "--model", answers, "--question", "a", "--context", ""}, {1}, {"empty"});
   expect_refused({"pipeline", "question-answering", "--model", answers, "--question", "a", "--context", "b", "--max-seq-len", "8", "--doc-stride", "9"}, {2}, {"doc_stride"});
+  expect_refused({"pipeline", "question-answering", "--model", tiny("xlnet_beams").string(), "--question", "a", "--context", "b", "--align-to-words"}, {2}, {"align_to_words"});
+  fs::create_directories(file("xlm"));
+  write_file(file("xlm/config.json"), R"({"model_type": "xlm", "architectures": ["XLMForQuestionAnswering"]})");
+  expect_refused({"pipeline", "question-answering", "--model", file("xlm").string(), "--question", "a", "--context", "b"}, {1}, {"xlm"});
   expect_refused({"pipeline", "zero-shot-classification", "--model", tiny("bert_nli").string(), "a"}, {2}, {"candidate_labels"});
   expect_refused({"pipeline", "zero-shot-classification", "--model", tiny("bert_nli").string(), "a", "--candidate-labels", "b", "--hypothesis-template", "c"}, {2}, {"{}"});
   expect_refused({"embed"}, {2}, {"MODEL"});

@@ -93,6 +93,19 @@ TEST_P(GoldenRun, FollowsTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Train, GoldenRun, testing::ValuesIn(case_names()), [](const auto& test) { return test.param; });
 
+// All windows of some questions in one step, as the reference's run_qa_beam_search reads them; a head of answers stays what it is.
+TEST_F(Training, SpansSearchedByBeams) {
+  const fs::path model = fs::path(MYNAH_TEST_DATA) / "golden/tasks/xlnet_beams";
+  const Json golden = read_json(model.parent_path() / "beam_training.json");
+  std::ofstream rows(file("rows.jsonl"));
+  for (const Json& row : golden["rows"]) rows << row.dump() << "\n";
+  rows.close();
+  run_to_end({"finetune", model.string(), "--train-file", file("rows.jsonl").string(), "--max-length", "32", "--doc-stride", "10", "--no-shuffle", "--max-steps", "1",
+              "--per-device-train-batch-size", std::to_string(golden["windows"].get<int>()), "--logging-steps", "1", "--output-dir", file("out").string()});
+  EXPECT_NEAR(log("out").at(0)["loss"].get<double>(), golden["loss"].get<double>(), tolerance(golden["loss"].get<double>()));
+  EXPECT_EQ(read_json(file("out/config.json"))["architectures"][0], "XLNetForQuestionAnswering");
+}
+
 TEST_F(Training, ResumesToTheSameBytes) {
   const Json words = sft_words();
   run_to_end(command(words, "whole", {"--save-steps", "3"}));

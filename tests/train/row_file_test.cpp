@@ -45,7 +45,7 @@ class RowFileTest : public testing::Test {
 TEST_F(RowFileTest, FeaturesComeBackAsTheyWere) {
   std::vector<Feature> rows;
   for (int32_t i = 0; i < 50; ++i)  // chunks that are full and one that is not
-    rows.push_back({std::vector<int32_t>(static_cast<size_t>(i % 7), i), {0, 1}, {-100, i}, {0.5f, static_cast<float>(-i)}, i, -1, place(i)});
+    rows.push_back({std::vector<int32_t>(static_cast<size_t>(i % 7), i), {0, 1}, {-100, i}, {0.5f, static_cast<float>(-i)}, i, -1, i + 1, {0, 1, i % 2}, place(i)});
   const RowFile<Feature> kept = keep("features", rows);
   ASSERT_EQ(kept.size(), 50);
   EXPECT_EQ(kept.note(3), 77);
@@ -57,6 +57,8 @@ TEST_F(RowFileTest, FeaturesComeBackAsTheyWere) {
     EXPECT_EQ(got.numbers, expected.numbers);
     EXPECT_EQ(got.start, expected.start);
     EXPECT_EQ(got.end, expected.end);
+    EXPECT_EQ(got.cls, expected.cls);
+    EXPECT_EQ(got.context, expected.context);
     EXPECT_EQ(got.where, expected.where);
   }
 }

@@ -48,6 +48,7 @@ def shown(value):
 
 texts, vision, multimodal = cases("cases"), cases("vision_cases"), cases("multimodal_cases")
 sentences, speech, video = cases("sentence_cases"), cases("speech_cases"), cases("video_document_cases")
+beams = cases("beam_cases")
 
 # text-classification: a list of all labels for each text, in a list of its own also for one text.
 one, two = texts[5]["inputs"]
@@ -68,6 +69,8 @@ for i in (59, 60, 62, 65):
     asked = {key: options.pop(key) for key in ("question", "context")}
     tape("question-answering", "/models/bert_answers", texts[i]["output"], body=with_parameters(asked, options))
 tape("question-answering", "/models/bert_answers", texts[72]["output"], body={"inputs": texts[72]["inputs"]})
+asked = {key: beams[1]["options"][key] for key in ("question", "context")}
+tape("question-answering", "/models/xlnet_beams", beams[1]["output"], body=with_parameters(asked, {"top_k": beams[1]["options"]["top_k"]}))
 # zero-shot-classification: rows of one text, the pipeline's own form for several.
 for i in (73, 77):
     said = texts[i]["output"]

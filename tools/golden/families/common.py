@@ -189,7 +189,8 @@ PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_lo
                "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "audio_embeds", "logits_per_image", "logits_per_text", "logits_per_audio",
                "extract_features", "pred_boxes", "itm_score", "question_embeds",
                "waveform", "sequence_lengths", "spectrogram",
-               "pred_masks", "iou_scores", "predicted_depth")
+               "pred_masks", "iou_scores", "predicted_depth",
+               "start_top_log_probs", "start_top_index", "end_top_log_probs", "end_top_index")
 STATE_NAMES = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
 
 

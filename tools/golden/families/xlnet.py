@@ -57,6 +57,24 @@ def predicted(model):
     return dict(factorised(model), labels=labels)
 
 
+def beams(model):
+    """What run_qa_beam_search gives: which tokens are of no answer, and where the classifier's token is."""
+    left = masks()[0]
+    p_mask = 1 - left.float()
+    p_mask[:, -2:] = 1  # which leaves as many tokens as starts are asked for, so that there is no choice among the impossible
+    p_mask[:, -1] = 0
+    return dict(input_ids=ids("beams"), attention_mask=left, token_type_ids=torch.tensor([[0] * 5 + [1] * 3 + [2]] * BATCH), p_mask=p_mask,
+                cls_index=torch.tensor([8, 8, 7]))
+
+
+def spans(model):
+    return dict(input_ids=ids("spans"), start_positions=torch.tensor([1, 0, 7]), end_positions=torch.tensor([3, 2, 8]))
+
+
+def spans_and_answerability(model):
+    return beams(model) | dict(start_positions=torch.tensor([1, 2, 8]), end_positions=torch.tensor([3, 2, 8]), is_impossible=torch.tensor([0.0, 0.0, 1.0]))
+
+
 CASES = {
     "xlnet_base": case("XLNetModel", SMALL, "plain left types order all", inputs=dict(types=types, order=factorised, all=all_at_once)),
     "xlnet_lm": case("XLNetLMHeadModel", ONE, "plain grad predicted", [dict(max_new_tokens=8), dict(max_new_tokens=7, num_beams=3)],
@@ -72,6 +90,8 @@ CASES = {
                                                                  problem_type="multi_label_classification"), "grad"),
     "xlnet_tokens": case("XLNetForTokenClassification", dict(ONE, num_labels=5), "left grad"),
     "xlnet_answers": case("XLNetForQuestionAnsweringSimple", ONE, "left grad"),
+    "xlnet_beams": case("XLNetForQuestionAnswering", dict(ONE, start_n_top=3, end_n_top=2), "plain left beams spans grad",
+                        inputs=dict(beams=beams, spans=spans, grad=spans_and_answerability)),
     "xlnet_choice": case("XLNetForMultipleChoice", dict(ONE, summary_type="first", summary_activation="relu"), "left grad"),
 }
 
