@@ -7,6 +7,7 @@
 #include "base/suggest.h"
 #include "boolean_words.h"
 #include "cli.h"
+#include "data/rows.h"
 #include "generation_options.h"
 #include "open_model.h"
 
@@ -28,6 +29,7 @@ const char* value_name(OptionType type) {
     case OptionType::number: return "X";
     case OptionType::names: return "A,B";
     case OptionType::json: return "JSON";
+    case OptionType::table: return "FILE|JSON";
     default: return "TEXT";
   }
 }
@@ -46,6 +48,21 @@ int64_t whole_number(const TaskOption& option, const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) fail(ErrorCode::usage, "{}: \"{}\" is not an integer", kebab(option.name), text);
   return value;
+}
+
+// A table as JSON, or from a file: .json holds it whole, .csv and .jsonl have a row a line.
+Json table_value(const TaskOption& option, const std::string& text) {
+  if (text.starts_with('{') || text.starts_with('[')) {
+    Json value = Json::parse(text, nullptr, false);
+    if (value.is_discarded()) fail(ErrorCode::usage, "{}: this is neither JSON nor the name of a file: {:.80}", kebab(option.name), text);
+    return value;
+  }
+  if (text.ends_with(".json")) return read_json_file(text);
+  if (!text.ends_with(".csv") && !text.ends_with(".jsonl"))
+    fail(ErrorCode::usage, "{}: {:.80} is neither JSON nor a .csv, .json or .jsonl file", kebab(option.name), text);
+  Json rows = Json::array();
+  data::for_each_row(text, [&](Json row, const std::string&) { rows.push_back(std::move(row)); });
+  return rows;
 }
 
 void set_option(const TaskOption& option, const std::string& text, Json& options) {
@@ -68,6 +85,7 @@ void set_option(const TaskOption& option, const std::string& text, Json& options
       options[option.name] = value.is_discarded() ? Json(text) : std::move(value);  // a bare word is a text
       break;
     }
+    case OptionType::table: options[option.name] = table_value(option, text); break;
     case OptionType::boolean: break;
   }
 }

@@ -147,7 +147,11 @@ int run_remotely(const TaskEntry& entry, const std::string& asked, const TaskArg
       if (input.is_string()) input = base64(read_text_file(input.get<std::string>(), 64u << 20));
   Json all = inputs.size() == 1 ? inputs[0] : Json(inputs);
   // What belongs together is one object there.
-  if (options.contains("question")) {
+  if (options.contains("table")) {
+    all = {{"table", options["table"]}, {"query", options.contains("query") ? options["query"] : all}};
+    options.erase("table");
+    options.erase("query");
+  } else if (options.contains("question")) {
     const Json picture = all;
     all = {{"question", options["question"]}};
     if (options.contains("context")) all["context"] = options["context"];

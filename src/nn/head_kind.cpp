@@ -32,6 +32,7 @@ HeadKind head_kind(const Json& config) {
       {"ForAudioClassification", HeadKind::sequence_classification},
       {"ForTokenClassification", HeadKind::token_classification},
       {"XLNetForQuestionAnswering", HeadKind::question_answering_beams},
+      {"TapasForQuestionAnswering", HeadKind::table_question_answering},
       {"ForQuestionAnswering", HeadKind::question_answering},
       {"ForQuestionAnsweringSimple", HeadKind::question_answering},
       {"ForMultipleChoice", HeadKind::multiple_choice},

@@ -18,6 +18,7 @@ enum class HeadKind {
   token_classification,     // one row of logits per token
   question_answering,       // start and end logits per token
   question_answering_beams, // likely starts and the likely ends of each: XLNetForQuestionAnswering
+  table_question_answering, // which cells of a table answer, and how: TapasForQuestionAnswering
   multiple_choice,          // one logit per choice
   image_classification,     // one row of logits per image
   object_detection,         // logits and boxes per image

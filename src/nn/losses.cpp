@@ -20,10 +20,12 @@ Tensor next_token_loss(const Tensor& logits, const std::vector<int32_t>& labels,
   return token_loss(logits, targets);
 }
 
-Tensor binary_cross_entropy(const Tensor& logits, const Tensor& targets) {
+Tensor binary_cross_entropies(const Tensor& logits, const Tensor& targets) {
   // max(x, 0) - x t + log(1 + e^-|x|): no overflow for any x
-  return mean(relu(logits) - logits * targets + log(add(exp(neg(abs(logits))), 1.0f)));
+  return relu(logits) - logits * targets + log(add(exp(neg(abs(logits))), 1.0f));
 }
+
+Tensor binary_cross_entropy(const Tensor& logits, const Tensor& targets) { return mean(binary_cross_entropies(logits, targets)); }
 
 Tensor classification_loss(const Json& config, const Tensor& logits, const Inputs& inputs) {
   const int64_t rows = logits.size(0), labels = logits.size(1);
@@ -77,7 +79,7 @@ Tensor segmentation_loss(const Json& config, const Tensor& logits, const Inputs&
     wanted.data<float>()[i] = static_cast<float>(label);
     judged.data<float>()[i] = label >= 0 && label != ignored ? 1 : 0;
   }
-  return mean((relu(x) - x * wanted + log(add(exp(neg(abs(x))), 1.0f))) * judged);
+  return mean(binary_cross_entropies(x, wanted) * judged);
 }
 
 }  // namespace mynah::nn

@@ -22,6 +22,8 @@ NamedTensors span_outputs(const Tensor& logits, const Inputs& inputs);
 // Loss of the classes of pixels: logits [B,L,h,w] brought to the size of inputs["labels"] [B,H,W] (bilinear), then mean cross-entropy
 // over pixels whose label is not config's semantic_loss_ignore_index (255); with one class binary cross-entropy, as the reference.
 Tensor segmentation_loss(const Json& config, const Tensor& logits, const Inputs& inputs);
+// The binary cross-entropy of each element of sigmoid(logits) with targets of the same shape.
+Tensor binary_cross_entropies(const Tensor& logits, const Tensor& targets);
 // Mean over all elements of the binary cross-entropy of sigmoid(logits) with targets of the same shape.
 Tensor binary_cross_entropy(const Tensor& logits, const Tensor& targets);
 

@@ -76,6 +76,11 @@ Json inputs_of(const TaskEntry& entry, const Json& body, MediaFiles* files) {
     for (const Json& one : inputs.is_array() ? inputs : Json::array({inputs}))
       for (const char* key : {"question", "context"})
         if (!one.is_object() || !one.contains(key)) throw missing(fmt::format("inputs.{}", key));
+  if (name == "table-question-answering")
+    for (const Json& one : inputs.is_array() ? inputs : Json::array({inputs})) {
+      if (!one.is_object() || !one.contains("table")) throw missing("inputs.table");
+      if (!one.contains("query") && !one.contains("question")) throw missing("inputs.query");
+    }
   // {"image": ...} is the picture itself where nothing can stand beside it.
   if (inputs.is_object() && inputs.size() == 1 && inputs.contains("image") && name != "image-text-to-text") {
     const Json image = inputs["image"];
@@ -117,6 +122,8 @@ Json options_of(const TaskEntry& entry, const Json& body, MediaFiles* files) {
   return options;
 }
 
+bool from_javascript(const Call& call) { return call.request->header("user-agent").find("@huggingface/inference/") != std::string_view::npos; }
+
 // The answer in the shape that the clients read.
 Json shaped(const TaskEntry& entry, const Json& inputs, Json result, const Call& call) {
   const std::string name = entry.name;
@@ -132,10 +139,10 @@ Json shaped(const TaskEntry& entry, const Json& inputs, Json result, const Call&
   if (name == "image-segmentation" && result.is_array())
     for (Json& segment : result)
       if (segment.is_object() && segment.contains("score") && segment["score"].is_null()) segment.erase("score");
-  // The JavaScript client wants the object itself.
-  if (name == "image-to-text" && result.is_array() && result.size() == 1 &&
-      call.request->header("user-agent").find("@huggingface/inference/") != std::string_view::npos)
-    return result[0];
+  // The JavaScript client wants an aggregator in any case.
+  if (name == "table-question-answering" && from_javascript(call) && result.is_object() && !result.contains("aggregator")) result["aggregator"] = "NONE";
+  // It also wants the object itself.
+  if (name == "image-to-text" && result.is_array() && result.size() == 1 && from_javascript(call)) return result[0];
   return result;
 }
 

@@ -28,6 +28,7 @@ const char* expected_other(OptionType type, const Json& value) {
     case OptionType::boolean: return value.is_boolean() ? nullptr : "true or false";
     case OptionType::names:
     case OptionType::texts: return is_texts(value) ? nullptr : "a text or a list of texts";
+    case OptionType::table: return value.is_structured() ? nullptr : "a table, {\"COLUMN\": [cells]} or [{\"COLUMN\": cell}]";
     case OptionType::json: return nullptr;
   }
   return nullptr;

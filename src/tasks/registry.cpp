@@ -70,9 +70,6 @@ const TaskEntry& find_task(const std::string& name) {
       known.emplace_back(alias);
     }
   }
-  if (name == "table-question-answering")
-    fail(ErrorCode::usage,
-         "pipeline: table-question-answering needs TAPAS, which is not here; question-answering reads plain text");
   const std::string nearest = did_you_mean(name, known);
   fail(ErrorCode::usage, "pipeline: \"{}\" is not a task{}", name,
        nearest.empty() ? fmt::format("; there are {}", fmt::join(task_names(), ", ")) : nearest);

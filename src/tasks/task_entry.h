@@ -34,6 +34,7 @@ enum class OptionType {
   boolean,
   names,            // one or several texts; on the command line a comma list
   texts,            // one or several texts; on the command line given again for each
+  table,            // an object of columns or a list of rows; on the command line JSON, or a .csv, .json or .jsonl file
   json,
 };
 

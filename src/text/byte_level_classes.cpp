@@ -166,6 +166,7 @@ constexpr TokenizerClass kByteLevelClasses[] = {
     roberta("LongformerTokenizer"),
     roberta("LEDTokenizer"),
     roberta("MvpTokenizer"),
+    roberta("TapexTokenizer"),
     {"LayoutLMv3Tokenizer", kRobertaNames, MaskToken::takes_spaces, "merges.txt", describe_with_space, nullptr,
      adjust_layoutlmv3},
     {"BlenderbotTokenizer", kRobertaNames, MaskToken::takes_spaces, "merges.txt", describe_gpt2, nullptr,

@@ -122,6 +122,7 @@ constexpr OfType kOfTypes[] = {
     {"starcoder2", "GPT2Tokenizer"},
     {"switch_transformers", "T5Tokenizer"},
     {"t5", "T5Tokenizer"},
+    {"tapas", "TapasTokenizer"},
     {"umt5", "T5Tokenizer"},
     {"vilt", "BertTokenizer"},
     {"visual_bert", "BertTokenizer"},

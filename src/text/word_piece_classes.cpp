@@ -75,6 +75,14 @@ constexpr TokenizerClass bert(const char* name) {
   return {name, kBertNames, MaskToken::as_given, "vocab.txt", describe, nullptr, adjust_bert};
 }
 
+// What stands for an empty cell of a table.
+void complete_tapas(TokenizerFolder& folder) {
+  const std::string empty = folder.text("empty_token", "[EMPTY]");
+  for (const GivenToken& token : folder.special.additional)
+    if (token.content == empty) return;
+  folder.special.additional.push_back({empty});
+}
+
 constexpr TokenizerClass kWordPieceClasses[] = {
     bert("BertTokenizer"),
     bert("ConvBertTokenizer"),
@@ -89,6 +97,7 @@ constexpr TokenizerClass kWordPieceClasses[] = {
     bert("MobileBertTokenizer"),
     bert("RetriBertTokenizer"),
     bert("SqueezeBertTokenizer"),
+    {"TapasTokenizer", kBertNames, MaskToken::as_given, "vocab.txt", describe, complete_tapas, adjust_bert},
     {"MPNetTokenizer",
      {"<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"},
      MaskToken::takes_spaces,

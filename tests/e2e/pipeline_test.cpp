@@ -19,6 +19,7 @@ const std::map<std::string, std::string>& model_of_task() {
                                                          {"token-classification", "bert_tags"},
                                                          {"ner", "bert_tags"},
                                                          {"question-answering", "bert_answers"},
+                                                         {"table-question-answering", "tapas"},
                                                          {"fill-mask", "bert_mask"},
                                                          {"zero-shot-classification", "bert_nli"},
                                                          {"feature-extraction", "bert_mask"},
@@ -97,6 +98,7 @@ TEST_F(PipelineCommand, ExamplesOfTheDocumentation) {
     std::replace(words.begin(), words.end(), std::string("picture.png"), media("picture.png").string());
     std::replace(words.begin(), words.end(), std::string("moving.webp"), media("moving.webp").string());
     std::replace(words.begin(), words.end(), std::string("sound.wav"), media("notes.flac").string());
+    std::replace(words.begin(), words.end(), std::string("birds.csv"), media("birds.csv").string());
     if (const auto save = std::find(words.begin(), words.end(), "--save"); save != words.end()) *(save + 1) = file(*(save + 1)).string();
     const Result result = run_well(words);
     EXPECT_FALSE(result.out.empty()) << line;
@@ -144,7 +146,6 @@ TEST_F(PipelineCommand, RefusesWhatCannotBeMeant) {
   const std::string model = tiny("bert_classifier").string(), tags = tiny("bert_tags").string(), answers = tiny("bert_answers").string();
   expect_refused({"pipeline"}, {2}, {"name a task"});
   expect_refused({"pipeline", "text-clasification", "--model", model, "a"}, {2}, {"did you mean text-classification"});
-  expect_refused({"pipeline", "table-question-answering", "--model", model, "a"}, {2}, {"table-question-answering"});
   expect_refused({"pipeline", "text-classification", "--model", model, "--topk", "2", "a"}, {2}, {"--topk", "--top-k"});
   expect_refused({"pipeline", "text-classification", "--model", model, "--top-k", "two", "a"}, {2}, {"--top-k", "two"});
   expect_refused({"pipeline", "text-classification", "--model", model, "--top-k", "0", "a"}, {2}, {"top_k"});
@@ -173,6 +174,44 @@ TEST_F(PipelineCommand, RefusesWhatCannotBeMeant) {
   for (int i = 0; i < 100; ++i) long_text += "the bird ";
   expect_refused({"pipeline", "text-classification", "--model", model, long_text}, {1}, {"48"});
   EXPECT_NE(run({"pipeline", "text-classification", "--model", model, "--truncation", "true", long_text}).err.find("is cut to 40 tokens"), std::string::npos);
+}
+
+// A table from a file or from its JSON, by columns or by rows, with one question or several.
+TEST_F(PipelineCommand, TablesFromFilesAndJson) {
+  const std::string model = tiny("tapas").string(), birds = media("birds.csv").string(), task = "table-question-answering", query = "how many birds?";
+  const Json expected = json({task, "--model", model, "--table", birds, query});
+  ASSERT_TRUE(expected.is_object());
+  const std::string columns = R"({"bird": ["robin", "owl", "tit"], "weight": [18, 450, 11.5], "city": ["Paris", "London", ""]})";
+  EXPECT_EQ(json({task, "--model", model, "--table", columns, query}), expected);
+  EXPECT_EQ(json({task, "--model", model, "--table", columns, "--query", query}), expected);
+  EXPECT_EQ(json({task, "--model", model, "{\"query\": \"" + query + "\", \"table\": " + columns + "}"}), expected);
+  write_file(file("table.json"), columns);
+  EXPECT_EQ(json({task, "--model", model, "--table", file("table.json").string(), query, "where?"})[0], expected);
+  write_file(file("queries.txt"), query + "\nwhere?\n");
+  EXPECT_EQ(Json::parse(run_well({"pipeline", task, "--model", model, "--table", birds, "--input-file", file("queries.txt").string()}).lines()[0]), expected);
+  EXPECT_NE(run_well({"pipeline", task, "--model", model, "--table", birds, query}).out.find("weight"), std::string::npos);
+
+  expect_refused({"pipeline", task, "--model", model, query}, {2}, {"--table"});
+  expect_refused({"pipeline", task, "--model", model, "--table", birds}, {2}, {"query"});
+  expect_refused({"pipeline", task, "--model", model, "--table", birds, ""}, {1}, {"query"});
+  expect_refused({"pipeline", task, "--model", model, "--table", "{\"a\": [\"1\"", query}, {2}, {"--table"});
+  expect_refused({"pipeline", task, "--model", model, "--table", "birds.xls", query}, {2}, {".csv"});
+  expect_refused({"pipeline", task, "--model", model, "--table", file("none.csv").string(), query}, {3}, {"none.csv"});
+  expect_refused({"pipeline", task, "--model", model, "--table", "{}", query}, {1}, {"empty"});
+  expect_refused({"pipeline", task, "--model", model, "--table", "{\"a\": [\"1\"], \"b\": []}", query}, {1}, {"one length"});
+  expect_refused({"pipeline", task, "--model", model, "--table", "[{\"a\": \"1\"}, {\"b\": \"1\"}]", query}, {1}, {"row 2"});
+  expect_refused({"pipeline", task, "--model", model, "--table", "{\"a\": [[1]]}", query}, {1}, {"expected a text"});
+  expect_refused({"pipeline", task, "--model", model, "--table", birds, "--truncation", "longest_first", query}, {2}, {"drop_rows_to_fit"});
+  expect_refused({"pipeline", task, "--model", tiny("bert_answers").string(), "--table", birds, query}, {1}, {"BertForQuestionAnswering"});
+  expect_refused({"pipeline", "question-answering", "--model", model, "--question", "a", "--context", "b"}, {1}, {"TapasForQuestionAnswering"});
+  expect_refused({"pipeline", task, "--model", tiny("t5").string(), "--table", birds, query}, {1}, {"reads no tables"});
+  fs::copy(tiny("tapas"), file("bare"));
+  Json config = Json::parse(read_file(file("bare/config.json")));
+  config["architectures"] = {"TapasModel"};
+  write_file(file("bare/config.json"), config.dump());
+  const Result refused = run({"pipeline", "feature-extraction", "--model", file("bare").string(), query});  // a line before says which weights are left alone
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_NE(refused.err.find("TapasModel reads a table beside each text"), std::string::npos) << refused.err;
 }
 
 TEST_F(PipelineCommand, PicturesFromFilesBytesAndBase64) {

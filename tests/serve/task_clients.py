@@ -75,6 +75,8 @@ CASES = [
     ("token-classification", "bert_tags", lambda c: c.token_classification("anna sings in berlin"), [{"inputs": "anna sings in berlin"}, {"inputs": "anna sings in berlin", "parameters": {"aggregation_strategy": "none"}}], WHOLE),
     ("question-answering", "bert_answers", lambda c: c.question_answering(question="who sings?", context="anna sings"), [{"inputs": {"question": "who sings?", "context": "anna sings"}}, {"inputs": {"question": "who?", "context": "anna sings"}, "parameters": {"top_k": 2}}],
      lambda a: a if isinstance(a, list) else [a]),
+    ("table-question-answering", "tapas", lambda c: c.table_question_answering(table={"bird": ["owl", "tit"], "city": ["paris", "berlin"]}, query="where?"),
+     [{"inputs": {"query": "where?", "table": {"bird": ["owl", "tit"], "city": ["paris", "berlin"]}}}], None),
     ("fill-mask", "bert_mask", lambda c: c.fill_mask("the [MASK] sings"), [{"inputs": "the [MASK] sings"}, {"inputs": "the [MASK] sings", "parameters": {"top_k": 2}}], WHOLE),
     ("zero-shot-classification", "bert_nli", lambda c: c.zero_shot_classification("the bird sings", candidate_labels=["bird", "good"]), [{"inputs": "the bird sings", "parameters": {"candidate_labels": ["bird", "good"], "multi_label": True}}], WHOLE),
     ("summarization", "t5", lambda c: c.summarization("the bird sings"), [{"inputs": "the bird sings"}, {"inputs": "the bird sings", "parameters": {"generate_parameters": {"max_length": 8}}}], lambda a: a[0]),

@@ -48,7 +48,7 @@ def shown(value):
 
 texts, vision, multimodal = cases("cases"), cases("vision_cases"), cases("multimodal_cases")
 sentences, speech, video = cases("sentence_cases"), cases("speech_cases"), cases("video_document_cases")
-beams = cases("beam_cases")
+tables, beams = cases("table_cases"), cases("beam_cases")
 
 # text-classification: a list of all labels for each text, in a list of its own also for one text.
 one, two = texts[5]["inputs"]
@@ -71,6 +71,17 @@ for i in (59, 60, 62, 65):
 tape("question-answering", "/models/bert_answers", texts[72]["output"], body={"inputs": texts[72]["inputs"]})
 asked = {key: beams[1]["options"][key] for key in ("question", "context")}
 tape("question-answering", "/models/xlnet_beams", beams[1]["output"], body=with_parameters(asked, {"top_k": beams[1]["options"]["top_k"]}))
+# table-question-answering: the table and its query are the inputs; the JavaScript client calls that a question too and wants an aggregator always.
+for i in (0, 1):
+    tape("table-question-answering", "/models/tapas", tables[i]["output"], body={"inputs": tables[i]["inputs"], "options": {"wait_for_model": True}})
+    tape("table-question-answering", "/pipeline/table-question-answering/tapas", tables[i]["output"], user_agent=JAVASCRIPT,
+         body={"inputs": {"question": tables[i]["inputs"]["query"], "table": tables[i]["inputs"]["table"]}})
+turn = next(case for case in tables if case["options"].get("sequential"))
+asked = {key: turn["options"][key] for key in ("query", "table")}
+tape("table-question-answering", "/models/tapas/pipeline/table-question-answering", turn["output"], body={"inputs": asked, "parameters": {"sequential": True}})
+plain = next(case for case in tables if case["model"] == "tapas_sqa")
+tape("table-question-answering", "/models/tapas_sqa", plain["output"], body={"inputs": plain["inputs"]})
+tape("table-question-answering", "/models/tapas_sqa", {**plain["output"], "aggregator": "NONE"}, user_agent=JAVASCRIPT, body={"inputs": plain["inputs"]})
 # zero-shot-classification: rows of one text, the pipeline's own form for several.
 for i in (73, 77):
     said = texts[i]["output"]
@@ -145,6 +156,7 @@ tape("text-to-audio", "/models/vits/pipeline/text-to-speech", "$sound", body={"i
 # What is wrong, in the words that clients look for.
 tape("fill-mask", "/models/this-model-does-not-exist-123", {"error": "Model this-model-does-not-exist-123 does not exist"}, status=404, body={"inputs": "[MASK] world!"})
 tape("question-answering", "/models/bert_answers", {"error": ["Error in `inputs.context`: field required"]}, status=400, body={"inputs": {"question": "Who?"}})
+tape("table-question-answering", "/models/tapas", {"error": ["Error in `inputs.table`: field required"]}, status=400, body={"inputs": {"query": "Who?"}})
 tape("text-classification", "/models/bert_classifier", {"error": ["Error in `inputs`: field required"]}, status=400, body={"options": {}})
 
 (FOLDER / "tapes.json").write_text("[\n" + ",\n".join(json.dumps(t, separators=(",", ":"), ensure_ascii=False) for t in tapes) + "\n]\n")

@@ -186,7 +186,7 @@ def inputs_of(model, spec, name, which):
 
 PLAIN_NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "start_logits", "end_logits", "prediction_logits",
                "seq_relationship_logits", "sop_logits", "encoder_last_hidden_state", "aux_loss",
-               "cls_logits", "distillation_logits", "text_embeds", "image_embeds", "audio_embeds", "logits_per_image", "logits_per_text", "logits_per_audio",
+               "cls_logits", "distillation_logits", "logits_aggregation", "text_embeds", "image_embeds", "audio_embeds", "logits_per_image", "logits_per_text", "logits_per_audio",
                "extract_features", "pred_boxes", "itm_score", "question_embeds",
                "waveform", "sequence_lengths", "spectrogram",
                "pred_masks", "iou_scores", "predicted_depth",
