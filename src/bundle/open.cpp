@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/require.h"
+#include "base/suggest.h"
 #include "bundle/bundle.h"
 #include "bundle/checkpoint_source.h"
 #include "bundle/convert_sampling.h"
@@ -280,15 +281,22 @@ const ModelEntry& find_entry(const Json& config, const std::string& where) {
   if (const auto it = config.find("architectures"); it != config.end() && it->is_array() && !it->empty() && (*it)[0].is_string())
     architecture = (*it)[0].get<std::string>();
   const std::string type = nn::config_string(config, "model_type", "");
-  std::vector<std::string_view> known;
+  std::vector<std::string> all;
+  const ModelEntry* of_type = nullptr;
   for (const ModelEntry* entry : models_entries()) {
     for (const std::string_view name : entry->architectures) {
       if (name == architecture) return *entry;
-      known.push_back(name);
+      all.emplace_back(name);
     }
-    if (architecture.empty() && type == entry->model_type) return *entry;
+    if (type != entry->model_type) continue;
+    if (architecture.empty()) return *entry;
+    of_type = entry;
   }
-  fail(ErrorCode::failure, "{}: architecture \"{}\" is not known; known: {}", where, architecture.empty() ? type : architecture, fmt::join(known, ", "));
+  const std::string& wanted = architecture.empty() ? type : architecture;
+  if (of_type) fail(ErrorCode::failure, "{}: architecture \"{}\" is not known; of {} there are {}", where, wanted, type, fmt::join(of_type->architectures, ", "));
+  constexpr size_t kLongest = 100;  // of names that are compared with all others
+  const std::string near = wanted.size() <= kLongest ? did_you_mean(wanted, all) : "";
+  fail(ErrorCode::failure, "{}: architecture \"{}\" is not known{}", where, wanted, near.empty() ? "; docs/models.md lists those that are" : near);
 }
 
 const nn::CausalLM& Bundle::causal_lm() const {

@@ -40,7 +40,9 @@ constexpr Refusal kRefusals[] = {
     {"Experts", R"("model_type":"mixtral","num_key_value_heads":1,"num_local_experts":2,"num_experts_per_tok":3)", "3 experts for each token, there are 2"},
     {"FalconNorms", R"("model_type":"falcon","num_ln_in_parallel_attn":2)", "needs new_decoder_architecture"},
     {"Heads", R"("model_type":"llama","num_key_value_heads":3)", "2 heads cannot share 3 key-value heads"},
-    {"Head", R"("model_type":"llama","architectures":["LlamaForRanking"])", "architecture \"LlamaForRanking\" is not known"},
+    {"Head", R"("model_type":"llama","architectures":["LlamaForRanking"])", "architecture \"LlamaForRanking\" is not known; of llama there are LlamaForCausalLM"},
+    {"NearlyAHead", R"("model_type":"llamas","architectures":["LlamaForCausalML"])", "architecture \"LlamaForCausalML\" is not known, did you mean LlamaForCausalLM?"},
+    {"Family", R"("model_type":"bird","architectures":["BirdForSinging"])", "architecture \"BirdForSinging\" is not known; docs/models.md lists those that are"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Configs, Refusals, testing::ValuesIn(kRefusals), [](const auto& test) { return std::string(test.param.name); });
