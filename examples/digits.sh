@@ -8,7 +8,7 @@ out=$1 mode=$2
 mynah=${MYNAH:-./mynah}
 [ -n "$out" ] || { echo "usage: examples/digits.sh OUT [short]" >&2; exit 2; }
 command -v espeak-ng >/dev/null || { echo "examples/digits.sh: espeak-ng is missing (Debian: apt-get install espeak-ng)" >&2; exit 77; }
-if [ "$mode" = short ]; then plain=12 varied=8 held=4 first=3 second=2; else plain=2400 varied=3200 held=200 first=1050 second=600; fi
+if [ "$mode" = short ]; then plain=12 varied=8 held=4 first=3 second=2; else plain=2400 varied=3200 held=200 first=1050 second=2000; fi
 mkdir -p "$out/model"
 
 # said FOLDER COUNT SEED SLOWEST FASTEST LOWEST HIGHEST VOICE...: clips of one to five digits at speeds (words a minute) and pitches (0 to 99)
@@ -54,7 +54,7 @@ train() {
     --lr-scheduler-type cosine --warmup-steps "$warmup" --seed 1 --save-steps 0 --logging-steps 20 "$@"
 }
 train "$out/model" "$out/plain/speech.jsonl" "$out/first" $first 1e-3 100 --from-scratch
-train "$out/first" "$out/varied/speech.jsonl" "$out/trained" $second 7e-4 20
+train "$out/first" "$out/varied/speech.jsonl" "$out/trained" $second 1e-3 20 --weight-decay 0.05
 
 echo "== word error rate" >&2
 $mynah eval "$out/trained" --file "$out/held/speech.jsonl" --metric wer --json > "$out/scores.jsonl"
