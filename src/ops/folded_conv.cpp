@@ -8,6 +8,7 @@
 
 #include "kernels/conv.h"
 #include "kernels/rows.h"
+#include "ops/divide.h"
 #include "ops/internal.h"
 #include "ops/pixel_maps.h"
 #include "ops/winograd_conv.h"
@@ -23,9 +24,6 @@ constexpr int64_t kGroupWords = int64_t{96} << 10;  // of weights that a task re
 constexpr int64_t kPieceWords = int64_t{64} << 10;  // of pixels
 constexpr int64_t kTilePixels = 14;
 constexpr int64_t kCopyWords = int64_t{8} << 10;  // of a piece of work
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 thread_local WordScratch operand_words;
 

@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "kernels/gemm.h"
 #include "kernels/gemv.h"
+#include "ops/divide.h"
 #include "ops/huge_memory.h"
 
 namespace mynah::ops {
@@ -28,8 +29,6 @@ constexpr int64_t kBlockRows = 112, kTileBlockRows = 256;  // processors with ti
 constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kTaskColumns = 256, kTaskRows = 42;  // smaller tasks would pack too often
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // Products of this kind by tiles (kernels/gemm.h): of how many rows and units; else 1.
 int64_t tile_of(const kernels::GemmTable& table, Arithmetic arithmetic) {
   return arithmetic == Arithmetic::bf16 && table.bf16_tile > 0 ? table.bf16_tile : 1;

@@ -9,6 +9,7 @@
 #include "kernels/rows.h"
 #include "mynah/autograd.h"
 #include "mynah/ops.h"
+#include "ops/divide.h"
 #include "ops/word_memory.h"
 
 namespace mynah::ops {
@@ -20,9 +21,6 @@ using kernels::Element;
 constexpr int64_t kMostUnits = 1024;       // of k at once, as in gemm.cpp
 constexpr int64_t kBlockWords = 48 << 10;  // of packed columns: they stay in the second-level cache beside the rows
 constexpr int64_t kMostColumns = 1024;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 thread_local WordScratch columns_scratch, window_scratch, result_scratch;
 

@@ -7,6 +7,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/conv.h"
+#include "ops/divide.h"
 #include "ops/word_memory.h"
 
 namespace mynah::ops {
@@ -18,8 +19,6 @@ constexpr int64_t kPositions = 16;
 constexpr int64_t kRoundWords = int64_t{512} << 10;  // of transformed pixels: they stay in the caches
 constexpr int64_t kTaskTiles = 28, kTaskOutputs = 64;
 constexpr int64_t kTransformWords = int64_t{8} << 10;  // of a piece of work
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 thread_local WordScratch transformed_pixels, position_sums;
 
