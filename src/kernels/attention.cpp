@@ -29,6 +29,6 @@ namespace {
 
 }  // namespace
 
-extern const AttentionTable attention_table = {pack_keys, pack_values, attend, merge, finish, backward};
+extern const AttentionTable attention_table = {pack_keys, pack_values, pack_queries, attend, merge, finish, backward};
 
 }  // namespace mynah::kernels::MYNAH_ISA

@@ -71,6 +71,10 @@ struct AttentionTable {
                     void* block);
   void (*pack_values)(KvElement element, const float* rows, int64_t row_stride, int64_t count, int64_t dim,
                       int64_t slot, void* block);
+  // Rows first, first + 1, ... of one kv head's queries times scale, as AttentionTile::q holds them: row r has the head r % group of the
+  // position r / group, whose rows are row_stride apart.
+  void (*pack_queries)(const float* rows, int64_t row_stride, int64_t group, int64_t first, int64_t count, int64_t dim,
+                       float scale, float* to);
   // Blocks [begin, end) of one chunk; state is written.
   void (*attend)(const AttentionTile& tile, int64_t begin, int64_t end, const AttentionState& state);
   // Adds the next chunk's part to total.

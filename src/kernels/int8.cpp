@@ -162,13 +162,16 @@ MYNAH_INLINE void add_groups(const uint8_t* const panel[], const int8_t* a, int6
 
 #endif
 
-// The sums of a row of x and a panel into y, with the bias.
-MYNAH_INLINE void write_row(const Int8Product& job, int64_t panel, int64_t row, float* total) {
-  const int64_t column = panel * kInt8Panel, count = least(job.rows - column, kInt8Panel);
-  if (job.bias)
-    for (int64_t i = 0; i < count; ++i) total[i] += job.bias[column + i];
-  store_columns(job.y + row * job.y_stride + column, load_floats(total), count);
-}
+// The columns of y that belong to a panel, and their biases.
+struct Columns {
+  int64_t first, count;
+  Floats bias;
+  Columns(const Int8Product& job, int64_t panel)
+      : first(panel * kInt8Panel), count(least(job.rows - first, kInt8Panel)), bias(job.bias ? load_columns(job.bias + first, count) : set_floats(0)) {}
+  MYNAH_INLINE void write(const Int8Product& job, int64_t row, Floats total) const {
+    store_columns(job.y + row * job.y_stride + first, job.bias ? add(total, bias) : total, count);
+  }
+};
 
 template <int Rows, int Panels>
 void multiply_tile(const Int8Product& job, int64_t first_panel, int64_t row) {
@@ -190,15 +193,20 @@ void multiply_tile(const Int8Product& job, int64_t first_panel, int64_t row) {
 #pragma GCC unroll 2
     for (int p = 0; p < Panels; ++p) {
       const Floats scale = load_floats(job.scales + ((first_panel + p) * blocks + b) * kInt8Panel);
-#pragma GCC unroll 8
-      for (int r = 0; r < Rows; ++r) {
+      const auto sum_of = [&](int r) __attribute__((always_inline)) {
         const Floats before = b == 0 ? set_floats(0) : load_floats(total[r][p]);
-        store_floats(total[r][p], fused(to_floats(sum[r][p]), multiply(scale, set_floats(job.x.scales[(row + r) * blocks + b])), before));
+        return fused(to_floats(sum[r][p]), multiply(scale, set_floats(job.x.scales[(row + r) * blocks + b])), before);
+      };
+      if (b + 1 < blocks) {
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) store_floats(total[r][p], sum_of(r));
+      } else {
+        const Columns columns(job, first_panel + p);
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) columns.write(job, row + r, sum_of(r));
       }
     }
   }
-  for (int p = 0; p < Panels; ++p)
-    for (int r = 0; r < Rows; ++r) write_row(job, first_panel + p, row + r, total[r][p]);
 }
 
 template <int Panels, int Rows = kTileRows>

@@ -1,6 +1,5 @@
 #include "ops/attention_core.h"
 
-#include <cstring>
 
 #include "base/require.h"
 #include "base/thread_pool.h"
@@ -35,13 +34,14 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Where the keys of a span are, and its share of the work.
 struct SpanWork {
-  const void* const* k;
+  const void* const* k;  // null: a span of one tile and one block, whose task packs its keys and values itself
   const void* const* v;
   KvElement element;
-  int64_t tiles;       // of one kv head
-  int64_t parts;       // 1, or the number of chunks that are computed apart
-  int64_t first_task;  // number of (kv head, tile) pairs of the spans before
-  int64_t first_part;  // number of (kv head, tile, part) triples of the spans before
+  int64_t first_block;  // number of packed blocks of the spans before
+  int64_t tiles;        // of one kv head
+  int64_t parts;        // 1, or the number of chunks that are computed apart
+  int64_t first_task;   // number of (kv head, tile) pairs of the spans before
+  int64_t first_part;   // number of (kv head, tile, part) triples of the spans before
 };
 
 // What the calling thread keeps from call to call, so that a decoding step allocates nothing.
@@ -54,8 +54,10 @@ struct CallScratch {
 // What each working thread keeps.
 struct WorkerScratch {
   RowArrays rows;
-  FloatBuffer q, states;
+  FloatBuffer q, states, keys, values;
+  const void *own_keys[1], *own_values[1];  // the block of a task that packs it itself
   std::vector<uint16_t> q_bf16;
+  std::vector<float> zeros;  // of a head
   float* out[kAttentionRows];
   float lse[kAttentionRows];
 };
@@ -74,6 +76,7 @@ struct Forward {
   float* lse;
   CallScratch& scratch;
 
+  void pack_block(const AttentionSpan& span, KvElement element, int64_t block, int64_t head, void* to_k, void* to_v) const;
   void pack_rows();
   void plan();
   void run();
@@ -91,16 +94,33 @@ struct Forward {
   void finish(const Place& place, const AttentionState& state) const;
 };
 
-// Copies the rows of spans without a cache into key blocks. Unused places of the last block are zero: bf16 pairs read
-// them.
+// A kv head's keys and values of one block. bf16 pairs are multiplied whole: the partner of a last key is zero.
+void Forward::pack_block(const AttentionSpan& span, KvElement element, int64_t block, int64_t head, void* to_k, void* to_v) const {
+  const kernels::AttentionTable& kernel = kernels::attention();
+  const int64_t dim = shape.head_dim, row = span.k_begin + block * kKeyBlock, keys = std::min(kKeyBlock, span.k_count - block * kKeyBlock);
+  kernel.pack_keys(element, k.data + row * k.stride + head * dim, k.stride, keys, dim, 0, to_k);
+  kernel.pack_values(element, v.data + row * v.stride + head * dim, v.stride, keys, dim, 0, to_v);
+  if (element != KvElement::bf16 || keys % 2 == 0) return;
+  std::vector<float>& zeros = worker_scratch.zeros;
+  zeros.resize(static_cast<size_t>(dim));
+  kernel.pack_values(element, zeros.data(), 0, 1, dim, keys, to_v);
+}
+
+// Packs the keys and values of spans without a cache, but for those that a task packs itself.
 void Forward::pack_rows() {
   const KvElement element = options.precision == DType::bf16 ? KvElement::bf16 : KvElement::f32;
-  const int64_t bytes = element_bytes(element), dim = shape.head_dim;
+  const int64_t bytes = element_bytes(element), dim = shape.head_dim, group = shape.heads / shape.kv_heads;
   const int64_t k_bytes = kernels::key_block_elements(dim) * bytes,
                 v_bytes = kernels::value_block_elements(dim) * bytes;
   int64_t blocks = 0;
-  for (const AttentionSpan& span : spans)
-    if (!span.cache) blocks += divide_up(span.k_count, kKeyBlock);
+  for (size_t s = 0; s < spans.size(); ++s) {
+    SpanWork& work = scratch.work[s];
+    work.first_block = blocks;
+    if (spans[s].cache) continue;
+    work.element = element;
+    work.k = work.v = nullptr;
+    if (spans[s].k_count > kKeyBlock || spans[s].q_count * group > kAttentionRows) blocks += divide_up(spans[s].k_count, kKeyBlock);
+  }
   if (blocks == 0) return;
   std::byte* base =
       reinterpret_cast<std::byte*>(scratch.blocks.get(divide_up(blocks * shape.kv_heads * (k_bytes + v_bytes), 4)));
@@ -110,32 +130,24 @@ void Forward::pack_rows() {
     scratch.pointers[static_cast<size_t>(b)] = at;
     scratch.pointers[static_cast<size_t>(blocks + b)] = at + shape.kv_heads * k_bytes;
   }
-  int64_t first = 0;
   for (size_t s = 0; s < spans.size(); ++s) {
-    const AttentionSpan& span = spans[s];
-    if (span.cache) continue;
-    scratch.work[s].k = scratch.pointers.data() + first;
-    scratch.work[s].v = scratch.pointers.data() + blocks + first;
-    scratch.work[s].element = element;
-    const int64_t count = divide_up(span.k_count, kKeyBlock);
-    const SpanWork& work = scratch.work[s];
-    parallel_for(count * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t block = i / shape.kv_heads, head = i % shape.kv_heads;
-        const int64_t row = span.k_begin + block * kKeyBlock,
-                      keys = std::min(kKeyBlock, span.k_count - block * kKeyBlock);
-        std::byte* to_k = static_cast<std::byte*>(const_cast<void*>(work.k[block])) + head * k_bytes;
-        std::byte* to_v = static_cast<std::byte*>(const_cast<void*>(work.v[block])) + head * v_bytes;
-        if (keys < kKeyBlock) {
-          std::memset(to_k, 0, static_cast<size_t>(k_bytes));
-          std::memset(to_v, 0, static_cast<size_t>(v_bytes));
-        }
-        kernels::attention().pack_keys(element, k.data + row * k.stride + head * dim, k.stride, keys, dim, 0, to_k);
-        kernels::attention().pack_values(element, v.data + row * v.stride + head * dim, v.stride, keys, dim, 0, to_v);
-      }
-    });
-    first += count;
+    SpanWork& work = scratch.work[s];
+    const int64_t end = s + 1 < spans.size() ? scratch.work[s + 1].first_block : blocks;
+    if (work.first_block == end) continue;
+    work.k = scratch.pointers.data() + work.first_block;
+    work.v = scratch.pointers.data() + blocks + work.first_block;
   }
+  parallel_for(blocks * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
+    size_t s = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t block = i / shape.kv_heads, head = i % shape.kv_heads;
+      while (s + 1 < spans.size() && scratch.work[s + 1].first_block <= block) ++s;
+      const SpanWork& work = scratch.work[s];
+      const int64_t of_span = block - work.first_block;
+      pack_block(spans[s], element, of_span, head, static_cast<std::byte*>(const_cast<void*>(work.k[of_span])) + head * k_bytes,
+                 static_cast<std::byte*>(const_cast<void*>(work.v[of_span])) + head * v_bytes);
+    }
+  });
 }
 
 // Long spans with few tiles (decoding) are also cut along the keys, at chunk boundaries: the merge order stays the
@@ -180,8 +192,7 @@ AttentionTile Forward::load_tile(const Place& at) const {
   AttentionTile tile = worker.rows.tile(group, 0, at.rows);
   const int64_t width = kernels::padded_key_dim(shape.head_dim), bytes = element_bytes(at.work.element);
   float* rows = worker.q.get(kAttentionRows * width);
-  for (int64_t r = 0; r < at.rows; ++r)
-    copy_head(q.data + group.offset(at.row + r, q.stride), options.scale, shape.head_dim, width, rows + r * width);
+  kernels::attention().pack_queries(q.data + group.offset(0, q.stride), q.stride, group.group(), at.row, at.rows, shape.head_dim, options.scale, rows);
   tile.q = rows;
   if (options.precision == DType::bf16 && at.work.element == KvElement::bf16 &&
       kernels::has_bf16_pairs(kernels::active_isa())) {
@@ -190,6 +201,16 @@ AttentionTile Forward::load_tile(const Place& at) const {
     tile.q_bf16 = worker.q_bf16.data();
   }
   tile.element = at.work.element;
+  if (!at.work.k) {
+    float* keys = worker.keys.get(kernels::key_block_elements(shape.head_dim));
+    float* values = worker.values.get(kernels::value_block_elements(shape.head_dim));
+    pack_block(at.span, at.work.element, 0, at.kv_head, keys, values);
+    worker.own_keys[0] = keys;
+    worker.own_values[0] = values;
+    tile.k = worker.own_keys;
+    tile.v = worker.own_values;
+    return tile;
+  }
   tile.k = at.work.k;
   tile.v = at.work.v;
   tile.k_offset = at.kv_head * kernels::key_block_elements(shape.head_dim) * bytes;
