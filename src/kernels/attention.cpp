@@ -1,15 +1,7 @@
 #include "kernels/attention.h"
 
-#if defined(__AVX2__)
-// GCC 12 sees its own _mm512_undefined_ps() as a use of an uninitialised value.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#endif
-
 #include "kernels/half_bits.h"
+#include "kernels/intrinsics.h"
 
 namespace mynah::kernels::MYNAH_ISA {
 namespace {

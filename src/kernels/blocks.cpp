@@ -1,10 +1,7 @@
 #include "kernels/blocks.h"
 
-#ifdef __F16C__
-#include <immintrin.h>
-#endif
-
 #include "kernels/half_bits.h"
+#include "kernels/intrinsics.h"
 
 namespace mynah::kernels {
 namespace {

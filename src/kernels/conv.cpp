@@ -1,13 +1,6 @@
 #include "kernels/conv.h"
 
-#if defined(__AVX2__)
-// GCC 12 takes the deliberately undefined registers inside its own intrinsics for mistakes.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#endif
+#include "kernels/intrinsics.h"
 
 namespace mynah::kernels::MYNAH_ISA {
 namespace {

@@ -1,12 +1,9 @@
 #include "kernels/gemm.h"
 
-// GCC 12 takes the deliberately undefined registers inside its own intrinsics for mistakes.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
+#include <cstddef>
 
 #include "kernels/half_bits.h"
+#include "kernels/intrinsics.h"
 
 namespace mynah::kernels::MYNAH_ISA {
 namespace {

@@ -1,8 +1,6 @@
 #include "kernels/peak.h"
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "kernels/intrinsics.h"
 
 namespace mynah::kernels::MYNAH_ISA {
 namespace {

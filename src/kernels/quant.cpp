@@ -1,13 +1,7 @@
 #include "kernels/quant.h"
 
-#if defined(__AVX2__)
-// GCC 12 takes the undefined operand inside its own AVX-512 intrinsics for a mistake of ours (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
-#endif
-
 #include "kernels/half_bits.h"
+#include "kernels/intrinsics.h"
 
 namespace mynah::kernels::MYNAH_ISA {
 namespace {
