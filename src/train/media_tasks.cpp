@@ -72,6 +72,7 @@ class MediaObjective : public BatchObjective {
   }
 
   bool has_evaluation() const override { return !held_out_.empty(); }
+  std::string_view unit() const override { return reads_pictures(task_) ? "pictures" : "clips"; }
   Json evaluate() override {
     evaluating_ = true;
     Json row = evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows, -1); });

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -33,6 +34,8 @@ class Objective {
   virtual StepResult accumulate(int64_t step, Metrics* metrics, const std::function<void()>& update) = 0;
   // Tokens of update `step`, or what counts as such; 0: not known before.
   virtual int64_t tokens_of(int64_t) const { return 0; }
+  // What those are, for people.
+  virtual std::string_view unit() const { return "tok"; }
   // Where the rows of an update come from, for complaints about it.
   virtual std::string rows_of(int64_t) const { return ""; }
 

@@ -44,8 +44,9 @@ int columns() {
 
 }  // namespace
 
-RunLog::RunLog(const std::filesystem::path& folder, int64_t resumed_step, int64_t total_steps)
+RunLog::RunLog(const std::filesystem::path& folder, int64_t resumed_step, int64_t total_steps, std::string_view unit)
     : path_(folder / "log.jsonl"),
+      unit_(unit),
       events_(folder),
       total_steps_(total_steps),
       first_step_(resumed_step),
@@ -70,9 +71,9 @@ void RunLog::row(const Json& row) {
   events_.scalars(row.value("step", int64_t{0}), values);
 }
 
-void RunLog::progress(int64_t step, double loss, double learning_rate, int64_t tokens, double seconds) {
-  if (first_tokens_ < 0) {
-    first_tokens_ = tokens;
+void RunLog::progress(int64_t step, double loss, double learning_rate, int64_t units, double seconds) {
+  if (first_units_ < 0) {
+    first_units_ = units;
     first_seconds_ = seconds;
     first_step_ = step;
     next_draw_ = seconds + (terminal_ ? 0 : 2);
@@ -83,7 +84,7 @@ void RunLog::progress(int64_t step, double loss, double learning_rate, int64_t t
   const double took = seconds - first_seconds_;
   std::string line = fmt::format("step {}/{}  loss {:.4f}  lr {:.3g}", step, total_steps_, loss, learning_rate);
   if (took > 0 && step > first_step_) {
-    line += fmt::format("  {:.0f} tok/s", static_cast<double>(tokens - first_tokens_) / took);
+    line += fmt::format("  {:.0f} {}/s", static_cast<double>(units - first_units_) / took, unit_);
     line += "  ETA " + format_duration(took / static_cast<double>(step - first_step_) * static_cast<double>(total_steps_ - step));
   }
   if (terminal_) {

@@ -103,7 +103,7 @@ class Run {
     start();
     const RunSize size{total_ - step_, objective_.tokens_of(step_), a_.gradient_accumulation_steps, a_.bf16, a_.gradient_checkpointing};
     const std::string expected = plan(trained_.parameters, optimizer_->state(), size, RunLog::on_terminal());
-    log_.emplace(a_.output_dir, step_, total_);
+    log_.emplace(a_.output_dir, step_, total_, objective_.unit());
     if (!expected.empty()) log_->note(expected);
     started_ = Clock::now();
     while (step_ < total_) {
