@@ -42,22 +42,42 @@ float element_at(KvElement element, const std::vector<uint32_t>& block, int64_t 
   return element == KvElement::f16 ? f16_to_float(h) : bf16_to_float(h);
 }
 
+// Few keys and many, slots that divide a pair, heads of less than a vector and of several: what is not written stays.
 TEST_P(Attention, BlocksHaveTheDocumentedLayout) {
-  const int64_t dim = 21, stride = 30, count = 5, slot = 8;
-  const std::vector<float> x = numbers(count * stride);
-  for (KvElement element : {KvElement::f32, KvElement::f16, KvElement::bf16}) {
-    const bool pairs = element == KvElement::bf16;
-    std::vector<uint32_t> k(key_block_elements(dim)), v(value_block_elements(dim));
-    attention().pack_keys(element, x.data(), stride, count, dim, slot, k.data());
-    attention().pack_values(element, x.data(), stride, count, dim, slot, v.data());
-    for (int64_t key = 0; key < kKeyBlock; ++key)
-      for (int64_t d = 0; d < dim; ++d) {
-        const float want = key >= slot && key < slot + count ? x[(key - slot) * stride + d] : 0.0f;
-        const int64_t width = padded_value_dim(dim);
-        ASSERT_EQ(element_at(element, k, pairs ? (d / 2 * 64 + key) * 2 + d % 2 : d * 64 + key), want);
-        ASSERT_EQ(element_at(element, v, pairs ? (key / 2 * width + d) * 2 + key % 2 : key * width + d), want);
-      }
-  }
+  struct Case {
+    int64_t dim, count, slot;
+  };
+  for (const auto& [dim, count, slot] : {Case{21, 5, 8}, Case{40, 37, 3}, Case{64, 64, 0}, Case{33, 2, 5}, Case{7, 18, 1}})
+    for (KvElement element : {KvElement::f32, KvElement::f16, KvElement::bf16}) {
+      SCOPED_TRACE(dim);
+      const int64_t stride = dim + 9, width = padded_value_dim(dim);
+      const std::vector<float> x = numbers(count * stride);
+      const bool pairs = element == KvElement::bf16;
+      std::vector<uint32_t> k(key_block_elements(dim)), v(value_block_elements(dim));
+      attention().pack_keys(element, x.data(), stride, count, dim, slot, k.data());
+      attention().pack_values(element, x.data(), stride, count, dim, slot, v.data());
+      for (int64_t key = 0; key < kKeyBlock; ++key)
+        for (int64_t d = 0; d < width; ++d) {
+          const float want = key >= slot && key < slot + count && d < dim ? x[(key - slot) * stride + d] : 0.0f;
+          if (d < padded_key_dim(dim)) {
+            ASSERT_EQ(element_at(element, k, pairs ? (d / 2 * 64 + key) * 2 + d % 2 : d * 64 + key), want) << "key " << key << ", d " << d;
+          }
+          ASSERT_EQ(element_at(element, v, pairs ? (key / 2 * width + d) * 2 + key % 2 : key * width + d), want) << "key " << key << ", d " << d;
+        }
+    }
+}
+
+// Rows go through the positions and in each through the heads of the group; the head's padding is zero.
+TEST_P(Attention, QueriesArePackedByPositionAndHead) {
+  const int64_t dim = 21, group = 3, stride = 100, first = 2, count = 7, width = padded_key_dim(dim);
+  const std::vector<float> x = numbers(4 * stride);
+  std::vector<float> rows(count * width, -1.0f);
+  attention().pack_queries(x.data(), stride, group, first, count, dim, 0.5f, rows.data());
+  for (int64_t r = 0; r < count; ++r)
+    for (int64_t d = 0; d < width; ++d) {
+      const float want = d < dim ? 0.5f * x[(first + r) / group * stride + (first + r) % group * dim + d] : 0.0f;
+      ASSERT_EQ(rows[r * width + d], want) << "row " << r << ", d " << d;
+    }
 }
 
 // Attention of equal keys is the mean of the visible values: any element type, rows from 1 to 48, chunks merged or not.
