@@ -60,6 +60,7 @@ std::vector<AttentionCase> cases() {
   mask.key_mask.assign(75, 1);
   for (size_t i : {0u, 1u, 5u, 40u, 70u, 71u}) mask.key_mask[i] = 0;  // the first queries of both spans see nothing
   all.push_back(mask);
+  all.push_back({"short", plain, {{0, 32, 0, 32}, {32, 17, 32, 17}, {49, 1, 49, 63}, {50, 24, 112, 33}}, {.scale = 0.125f}});
   all.push_back({"long", {3, 1, 16}, {{0, 80, 0, 1200}}, {.scale = 0.25f, .causal = true}});
   return all;
 }
@@ -282,6 +283,22 @@ TEST_P(AttentionCore, Bf16PrecisionIsCloseToTheDefinition) {
     c.options.precision = DType::bf16;
     const Data d = make_data(c);
     expect_near(forward(c, d).out, reference(c, d).out, 2e-2, "out");
+  }
+}
+
+// A block that is packed anew holds what an earlier one left behind its keys: none of it may count.
+TEST_P(AttentionCore, NothingIsLeftOfEarlierKeys) {
+  set_threads(1);  // the same thread packs both
+  for (const DType precision : {DType::f32, DType::bf16}) {
+    AttentionCase full{"full", {2, 2, 20}, {{0, 20, 0, 64}}, {.scale = 0.2f, .precision = precision}};
+    AttentionCase few{"few", {2, 2, 20}, {{0, 20, 0, 5}}, {.scale = 0.2f, .precision = precision}};
+    const Data d = make_data(few);
+    const Floats want = forward(few, d).out;
+    Data infinite = make_data(full);
+    std::fill(infinite.k.begin(), infinite.k.end(), HUGE_VALF);
+    std::fill(infinite.v.begin(), infinite.v.end(), NAN);
+    forward(full, infinite);
+    EXPECT_TRUE(same_bits(forward(few, d).out, want)) << name(precision);
   }
 }
 
