@@ -32,34 +32,47 @@ std::string label_text(const Json& label, const bundle::Bundle& b) { return labe
 
 const Json& label_of(const train::MediaRow& row) { return data::field(row.fields, row.fields.contains("label") || !row.fields.contains("labels") ? "label" : "labels", row.where); }
 
-Json accuracy(const std::vector<train::MediaRow>& rows, const Pipeline& classify, const bundle::Bundle& b) {
-  int64_t right = 0;
-  for (const train::MediaRow& row : rows) {
-    const Json best = classify(row.file.string(), {{"top_k", 1}});
-    right += best[0]["label"].get<std::string>() == label_text(label_of(row), b);
+// Rows that were answered right.
+struct Hits {
+  int64_t rows = 0, right = 0;
+  void count(bool hit) {
+    ++rows;
+    right += hit;
   }
-  return {{"accuracy", static_cast<double>(right) / static_cast<double>(rows.size())}, {"rows", rows.size()}};
+  Json json() const { return {{"accuracy", static_cast<double>(right) / static_cast<double>(rows)}, {"rows", rows}}; }
+};
+
+Json accuracy(const train::MediaSource& source, const Pipeline& classify, const bundle::Bundle& b) {
+  Hits hits;
+  train::for_each_media_row(source, [&](const train::MediaRow& row) {
+    const Json best = classify(row.file.string(), {{"top_k", 1}});
+    hits.count(best[0]["label"].get<std::string>() == label_text(label_of(row), b));
+  });
+  return hits.json();
 }
 
 // The row's own text among those of all rows.
-Json accuracy_of_texts(const std::vector<train::MediaRow>& rows, const fs::path& model, const LoadOptions& options) {
+Json accuracy_of_texts(const train::MediaSource& source, const fs::path& model, const LoadOptions& options) {
   std::set<std::string> all;
-  for (const train::MediaRow& row : rows) all.insert(data::text_field(row.fields, "text", row.where));
+  train::for_each_media_row(source, [&](const train::MediaRow& row) { all.insert(data::text_field(row.fields, "text", row.where)); });
   const std::vector<std::string> texts(all.begin(), all.end());
   const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model, options);
   const nn::NamedTensors read = tasks::zero_shot_texts(*task, texts, {{"hypothesis_template", "{}"}});
-  int64_t right = 0;
-  for (const train::MediaRow& row : rows) right += tasks::own_labels_of(*task, media::read_image(row.file), texts, read)[0]["label"] == row.fields["text"];
-  return {{"accuracy", static_cast<double>(right) / static_cast<double>(rows.size())}, {"rows", rows.size()}};
+  Hits hits;
+  train::for_each_media_row(source, [&](const train::MediaRow& row) {
+    hits.count(tasks::own_labels_of(*task, media::read_image(row.file), texts, read)[0]["label"] == row.fields["text"]);
+  });
+  return hits.json();
 }
 
-Json map(const std::vector<train::MediaRow>& rows, const fs::path& model, const LoadOptions& options) {
+Json map(const train::MediaSource& source, const fs::path& model, const LoadOptions& options) {
   const auto task = tasks::open_task(tasks::find_task("object-detection"), "object-detection", model, options);
   std::map<std::string, int64_t> numbers;
   const auto number = [&](const std::string& label) { return numbers.try_emplace(label, static_cast<int64_t>(numbers.size())).first->second; };
   train::DetectionMetric metric;
-  int64_t objects = 0;
-  for (const train::MediaRow& row : rows) {
+  int64_t pictures = 0, objects = 0;
+  train::for_each_media_row(source, [&](const train::MediaRow& row) {
+    ++pictures;
     std::vector<train::TrueBox> truth;
     for (const train::RowObject& o : train::objects_of(row)) truth.push_back({number(label_text(*o.category, task->bundle())), o.box});
     objects += static_cast<int64_t>(truth.size());
@@ -67,17 +80,19 @@ Json map(const std::vector<train::MediaRow>& rows, const fs::path& model, const 
     for (const tasks::FoundObject& f : tasks::found_objects(*task, media::read_image(row.file), {{"threshold", kLeastScore}}))
       found.push_back({number(tasks::label_name(task->bundle(), f.label)), static_cast<double>(f.score), f.box});
     metric.add(truth, std::move(found));
-  }
+  });
   const train::DetectionScores s = metric.scores();
-  return {{"map", s.map}, {"map_50", s.map_50}, {"map_75", s.map_75}, {"mar_100", s.mar_100}, {"pictures", rows.size()}, {"objects", objects}};
+  return {{"map", s.map}, {"map_50", s.map_50}, {"map_75", s.map_75}, {"mar_100", s.mar_100}, {"pictures", pictures}, {"objects", objects}};
 }
 
-Json errors_of_transcripts(const std::vector<train::MediaRow>& rows, const fs::path& model, const std::string& metric, const LoadOptions& options) {
+Json errors_of_transcripts(const train::MediaSource& source, const fs::path& model, const std::string& metric, const LoadOptions& options) {
   const Pipeline hear = pipeline("automatic-speech-recognition", model.string(), options);
   std::vector<train::Prediction> all;
-  for (const train::MediaRow& row : rows) all.push_back({hear(row.file.string())["text"].get<std::string>(), {data::text_field(row.fields, "text", row.where)}});
+  train::for_each_media_row(source, [&](const train::MediaRow& row) {
+    all.push_back({hear(row.file.string())["text"].get<std::string>(), {data::text_field(row.fields, "text", row.where)}});
+  });
   Json result = train::text_metric(metric, all);
-  result["rows"] = rows.size();
+  result["rows"] = all.size();
   return result;
 }
 
@@ -91,8 +106,8 @@ Json media_scores(const std::string& name, const fs::path& file, const std::stri
   const fs::path model = model_path(name);
   const nn::HeadKind head = head_of(model);
   const bool hears = metric == "wer" || metric == "cer" || (metric == "accuracy" && head == nn::HeadKind::sequence_classification);
-  const std::vector<train::MediaRow> rows = train::read_media_rows(file, hears ? "audio" : "image", metric == "accuracy" && !hears);
-  require(!rows.empty(), "{}: no rows", file.string());
+  const train::MediaSource rows{file, hears ? "audio" : "image", metric == "accuracy" && !hears};
+  train::for_each_media_row(rows, [](const train::MediaRow&) {});  // a row that cannot be used is named before the work begins
   if (metric == "map") return map(rows, model, options);
   if (hears && metric != "accuracy") return errors_of_transcripts(rows, model, metric, options);
   if (!hears && head == nn::HeadKind::bare) return accuracy_of_texts(rows, model, options);

@@ -107,12 +107,6 @@ void for_each_line(const fs::path& path, const std::function<void(std::string_vi
   while (lines.next(&line)) visit(unicode::is_valid(line) ? line : unicode::to_valid(line));
 }
 
-std::string read_text(const fs::path& path) {
-  std::string text;
-  for_each_line(path, [&](std::string_view line) { text += line; });
-  return text;
-}
-
 const Json& field(const Json& row, const char* name, const std::string& where) {
   const auto it = row.find(name);
   if (it != row.end() && !it->is_null()) return *it;

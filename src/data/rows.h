@@ -21,9 +21,6 @@ void for_each_row(const std::filesystem::path& path, const RowVisitor& visit);
 // Calls `visit` for each line with its newline, as it stands in the file (an invalid UTF-8 sequence becomes U+FFFD).
 void for_each_line(const std::filesystem::path& path, const std::function<void(std::string_view line)>& visit);
 
-// The whole file as valid UTF-8 text.
-std::string read_text(const std::filesystem::path& path);
-
 // Fields of a row; a complaint names `where`, the field and what was expected.
 const Json& field(const Json& row, const char* name, const std::string& where);
 std::string text_field(const Json& row, const char* name, const std::string& where);

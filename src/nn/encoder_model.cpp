@@ -68,6 +68,19 @@ bool labels_padding(const Inputs& in, HeadKind kind, const Shape& shape, const s
   return false;
 }
 
+// The rows that count in a loss of tokens: few, where tokens were masked.
+struct Labelled {
+  explicit Labelled(const std::vector<int32_t>& all) {
+    for (size_t i = 0; i < all.size(); ++i)
+      if (all[i] != -100) {
+        rows.push_back(static_cast<int64_t>(i));
+        labels.push_back(all[i]);
+      }
+  }
+  std::vector<int64_t> rows;
+  std::vector<int32_t> labels;
+};
+
 }  // namespace
 
 std::vector<int32_t> EncoderModel::positions(const std::vector<int32_t>&, int64_t rows, int64_t length) const {
@@ -99,10 +112,6 @@ NamedTensors EncoderModel::forward(const NamedTensors& inputs, const ForwardOpti
 
   std::vector<Tensor> states;
   const Tensor hidden = body(batch, options.hidden_states ? &states : nullptr);
-  const Outputs made = head(hidden, batch);
-  NamedTensors out;
-  for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = kept.spread(states[i]);
-  for (const auto& [name, tensor] : made.sequences) out[name] = tensor;
   // Losses of tokens use the computed rows, so that gradients flow; labels are gathered alike.
   const auto token_labels = [&](const std::string& name) {
     const std::vector<int32_t> all = in.integers(name, shape);
@@ -111,6 +120,13 @@ NamedTensors EncoderModel::forward(const NamedTensors& inputs, const ForwardOpti
     for (const int64_t i : kept.index) some.push_back(all[static_cast<size_t>(i)]);
     return some;
   };
+  if (options.only_loss && kind_ == HeadKind::masked_lm && in.has("labels"))
+    if (const Labelled seen(token_labels("labels")); !seen.rows.empty())
+      return {{"loss", token_loss(head(index_rows(hidden, seen.rows), batch).tokens.at("logits"), seen.labels)}};
+  const Outputs made = head(hidden, batch);
+  NamedTensors out;
+  for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = kept.spread(states[i]);
+  for (const auto& [name, tensor] : made.sequences) out[name] = tensor;
   if (kind_ == HeadKind::question_answering) {
     out.merge(span_outputs(kept.spread(made.tokens.at("logits")), in));
     return out;

@@ -14,6 +14,7 @@ using NamedTensors = std::map<std::string, Tensor>;
 
 struct ForwardOptions {
   bool hidden_states = false;  // adds hidden_states.N; N = 0 is the embedding output
+  bool only_loss = false;      // outputs beside the loss may be left out, and what only they need
 };
 
 class CausalLM;

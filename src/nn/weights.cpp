@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "base/random.h"
 #include "base/require.h"
 #include "mynah/autograd.h"
@@ -91,6 +92,7 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
            static_cast<double>(list_->most_bytes) / 1e9);
     Tensor copy = Tensor::empty(weight.value.shape());  // the optimiser writes to it, so it cannot be the mapped file
     std::memcpy(copy.raw(), weight.value.raw(), copy.nbytes());
+    MappedFile::drop_any(weight.value.raw(), weight.value.nbytes());
     const bool fixed = use == Use::buffer || (frozen_ && frozen_(name));
     weight.value = fixed ? copy : requires_grad(copy);
     (fixed ? list_->buffers : list_->parameters).push_back({name, weight.disk_name, weight.value, weight.to_disk, weight.part});

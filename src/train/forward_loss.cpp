@@ -28,7 +28,7 @@ Tensor padding_mask(const std::vector<std::vector<int32_t>>& rows) {
 
 Tensor forward_loss(const nn::Model& network, const ForwardBatch& batch, const Share& share) {
   if (batch.targets <= 0) return Tensor::scalar(0);
-  return network.forward(batch.inputs, {}).at("loss") * static_cast<float>(batch.targets / share.targets);
+  return network.forward(batch.inputs, {.only_loss = true}).at("loss") * static_cast<float>(batch.targets / share.targets);
 }
 
 }  // namespace mynah::train

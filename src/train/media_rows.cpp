@@ -6,31 +6,81 @@
 #include "data/rows.h"
 #include "media/animation.h"
 #include "mynah/json.h"
+#include "store/digest.h"
 
 namespace mynah::train {
 
 namespace fs = std::filesystem;
 
-std::vector<MediaRow> read_media_rows(const fs::path& source, const char* key, bool folders) {
-  std::vector<MediaRow> rows;
+namespace {
+
+bool is_folder(const fs::path& path) {
   std::error_code error;
-  if (!fs::is_directory(source, error)) {
-    data::for_each_row(source, [&](const Json& row, const std::string& where) {
-      const fs::path named = data::text_field(row, key, where), file = named.is_absolute() ? named : source.parent_path() / named;
-      if (!fs::is_regular_file(file, error)) fail(ErrorCode::not_found, "{}: {}: no such file", where, file.string());
-      rows.push_back({file, row, where});
-    });
-    return rows;
-  }
-  if (!folders) fail(ErrorCode::usage, "{}: a folder, expected a .jsonl or .csv file whose rows name their files under \"{}\"", source.string(), key);
+  return fs::is_directory(path, error);
+}
+
+MediaRow row_of(const MediaSource& source, Json fields, std::string where) {
+  if (is_folder(source.path)) return {where, std::move(fields), where};
+  const fs::path named = data::text_field(fields, source.key.c_str(), where);
+  return {named.is_absolute() ? named : source.path.parent_path() / named, std::move(fields), std::move(where)};
+}
+
+void check_there(const MediaRow& row) {
+  std::error_code error;
+  if (!fs::is_regular_file(row.file, error)) fail(ErrorCode::not_found, "{}: {}: no such file", row.where, row.file.string());
+}
+
+void for_each_picture(const MediaSource& source, const std::function<void(const fs::path& label, const fs::path& picture)>& visit) {
+  if (!source.folders) fail(ErrorCode::usage, "{}: a folder, expected a .jsonl or .csv file whose rows name their files under \"{}\"", source.path.string(), source.key);
   std::vector<fs::path> labels;
-  for (const auto& entry : fs::directory_iterator(source))
-    if (entry.is_directory(error) && !entry.path().filename().string().starts_with('.')) labels.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(source.path))
+    if (is_folder(entry.path()) && !entry.path().filename().string().starts_with('.')) labels.push_back(entry.path());
   std::sort(labels.begin(), labels.end());
+  bool any = false;
   for (const fs::path& label : labels)
-    for (const fs::path& file : media::pictures_in(label)) rows.push_back({file, {{"label", label.filename().string()}}, file.string()});
-  require(!rows.empty(), "{}: expected a folder of pictures for each label", source.string());
-  return rows;
+    for (const fs::path& picture : media::pictures_in(label)) {
+      any = true;
+      visit(label, picture);
+    }
+  require(any, "{}: expected a folder of pictures for each label", source.path.string());
+}
+
+// Decided by the contents of a file of rows, or by the names in a folder.
+fs::path place_of(const Arguments& arguments, const MediaSource& source) {
+  if (!is_folder(source.path)) return token_file_path(arguments, {source.path}, {}, "rows of " + source.key);
+  store::Hasher names;
+  for_each_picture(source, [&](const fs::path&, const fs::path& picture) { names.add(fs::relative(picture, source.path).string() + "\n"); });
+  return token_file_path(arguments, {}, {}, "pictures " + names.finish().hex());
+}
+
+}  // namespace
+
+void for_each_media_row(const MediaSource& source, const std::function<void(const MediaRow&)>& visit) {
+  if (is_folder(source.path)) {
+    for_each_picture(source, [&](const fs::path& label, const fs::path& picture) { visit(row_of(source, {{"label", label.filename().string()}}, picture.string())); });
+    return;
+  }
+  data::for_each_row(source.path, [&](Json fields, const std::string& where) {
+    const MediaRow row = row_of(source, std::move(fields), where);
+    check_there(row);
+    visit(row);
+  });
+}
+
+MediaRows::MediaRows(const Arguments& arguments, const MediaSource& source) : source_(source) {
+  if (source.path.empty()) return;
+  bool read = false;
+  rows_ = keep_rows<Kept>(place_of(arguments, source), source.path, [&](RowSink<Kept>& sink) {
+    read = true;
+    for_each_media_row(source, [&](const MediaRow& row) { sink.add({{to_text(row.fields)}, row.where}); });
+  });
+  // What an earlier run saw may be gone since.
+  for (int64_t i = 0; !read && i < size(); ++i) check_there((*this)[i]);
+}
+
+MediaRow MediaRows::operator[](int64_t i) const {
+  Kept kept = rows_[i];
+  return row_of(source_, parse_json(kept.fields.text, kept.where), std::move(kept.where));
 }
 
 std::vector<RowObject> objects_of(const MediaRow& row) {

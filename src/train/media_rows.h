@@ -1,11 +1,13 @@
-// Rows of pictures and sounds to train on, kept as the paths of their files until a batch needs them.
+// Rows of pictures and sounds: what they say and the paths of their files, which are read when a batch needs them.
 #pragma once
 #include <array>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "train/row_file.h"
 
 namespace mynah::train {
 
@@ -15,10 +17,41 @@ struct MediaRow {
   std::string where;
 };
 
-// `source`: a JSONL or CSV file whose rows name a file each under `key` ("image", "audio"), beside the rows' file unless absolute;
-// or, where `folders` allows it, a folder with a folder of pictures for each label. In the order of the file, or of names. Throws
-// not_found for a source or a row's file that is not there, failure for a folder without pictures.
-std::vector<MediaRow> read_media_rows(const std::filesystem::path& source, const char* key, bool folders);
+// Where rows of pictures or sounds stand: a JSONL or CSV file whose rows name a file each under `key` ("image", "audio"), beside the rows' file
+// unless absolute; or, where `folders` allows it, a folder with a folder of pictures for each label.
+struct MediaSource {
+  std::filesystem::path path;
+  std::string key;
+  bool folders = false;
+};
+
+// In the order of the file, or of names. Throws not_found for a source or a row's file that is not there, failure for a folder without pictures.
+void for_each_media_row(const MediaSource& source, const std::function<void(const MediaRow&)>& visit);
+
+// The same rows, kept in a token file. None of an empty path.
+class MediaRows {
+ public:
+  MediaRows(const Arguments& arguments, const MediaSource& source);
+
+  int64_t size() const { return rows_.size(); }
+  bool empty() const { return rows_.empty(); }
+  MediaRow operator[](int64_t i) const;
+
+ private:
+  struct Kept {
+    RowText fields;  // as JSON
+    std::string where;
+
+    template <class Parts>
+    void each_part(Parts& part) {
+      part(fields);
+      part(where);
+    }
+  };
+
+  MediaSource source_;
+  RowFile<Kept> rows_;
+};
 
 struct RowObject {
   const Json* category;

@@ -30,10 +30,7 @@ constexpr int32_t kNowhere = -100;
 bool reads_pictures(MediaTask task) { return task == MediaTask::image_classification || task == MediaTask::object_detection || task == MediaTask::contrastive; }
 bool has_labels(MediaTask task) { return task == MediaTask::image_classification || task == MediaTask::audio_classification; }
 
-std::vector<MediaRow> read_rows(MediaTask task, const fs::path& source) {
-  if (source.empty()) return {};
-  return read_media_rows(source, reads_pictures(task) ? "image" : "audio", task == MediaTask::image_classification);
-}
+MediaSource source_of(MediaTask task, const fs::path& path) { return {path, reads_pictures(task) ? "image" : "audio", task == MediaTask::image_classification}; }
 
 const Json& label_field(const MediaRow& row) { return data::field(row.fields, row.fields.contains("label") || !row.fields.contains("labels") ? "label" : "labels", row.where); }
 
@@ -58,9 +55,9 @@ class PictureCache {
 
 class MediaObjective : public BatchObjective {
  public:
-  MediaObjective(MediaTask task, const Arguments& a, const MediaTaskOptions& o, const bundle::Bundle& b, std::vector<MediaRow> train, std::vector<MediaRow> held_out)
+  MediaObjective(MediaTask task, const Arguments& a, const MediaTaskOptions& o, const bundle::Bundle& b, MediaRows train, MediaRows held_out)
       : BatchObjective(a), task_(task), options_(o), b_(b), train_(std::move(train)), held_out_(std::move(held_out)),
-        batches_(static_cast<int64_t>(train_.size()), a.per_device_train_batch_size, a.shuffle, a.seed) {
+        batches_(train_.size(), a.per_device_train_batch_size, a.shuffle, a.seed) {
     if (reads_pictures(task)) {
       const auto own = b.config.find("image_processor");
       pictures_.emplace(own != b.config.end() && own->is_object() ? *own : bundle::processor_settings(b.path, "image_processor", "pictures"));
@@ -75,7 +72,7 @@ class MediaObjective : public BatchObjective {
   std::string_view unit() const override { return reads_pictures(task_) ? "pictures" : "clips"; }
   Json evaluate() override {
     evaluating_ = true;
-    Json row = evaluate_rows(static_cast<int64_t>(held_out_.size()), [&](const auto& rows) { return collate(held_out_, rows, -1); });
+    Json row = evaluate_rows(held_out_.size(), [&](const auto& rows) { return collate(held_out_, rows, -1); });
     evaluating_ = false;
     return row;
   }
@@ -103,8 +100,7 @@ class MediaObjective : public BatchObjective {
     }
   }
 
-  Labelled picture(const std::vector<MediaRow>& all, int64_t row) const {
-    const MediaRow& r = all[static_cast<size_t>(row)];
+  Labelled picture(const MediaRow& r) const {
     Labelled out{cache_.get(r.file), {}};
     if (task_ != MediaTask::object_detection) return out;
     for (const RowObject& o : objects_of(r)) out.objects.push_back({class_of(*o.category, names_, r.where), o.box});
@@ -112,31 +108,37 @@ class MediaObjective : public BatchObjective {
   }
 
   // `epoch` -1: held-out rows, which are left as they are.
-  std::unique_ptr<ForwardBatch> collate(const std::vector<MediaRow>& all, const std::vector<int64_t>& rows, int64_t epoch) const {
+  std::unique_ptr<ForwardBatch> collate(const MediaRows& all, const std::vector<int64_t>& numbers, int64_t epoch) const {
     auto batch = std::make_unique<ForwardBatch>();
-    for (const int64_t row : rows) batch->places.push_back(all[static_cast<size_t>(row)].where);
+    std::vector<MediaRow> rows;
+    for (const int64_t number : numbers) {
+      rows.push_back(all[number]);
+      batch->places.push_back(rows.back().where);
+    }
     batch->targets = static_cast<double>(rows.size());
     batch->tokens = static_cast<int64_t>(rows.size());
     if (reads_pictures(task_))
-      add_pictures(all, rows, epoch, batch.get());
+      add_pictures(all, rows, numbers, epoch, batch.get());
     else
-      add_sounds(all, rows, batch.get());
+      add_sounds(rows, batch.get());
     if (has_labels(task_)) {
       std::vector<int64_t> labels;
-      for (const int64_t row : rows) labels.push_back(class_of(label_field(all[static_cast<size_t>(row)]), names_, all[static_cast<size_t>(row)].where));
+      for (const MediaRow& r : rows) labels.push_back(class_of(label_field(r), names_, r.where));
       batch->inputs["labels"] = Tensor::from(std::span<const int64_t>(labels), {static_cast<int64_t>(labels.size())});
     }
-    if (task_ == MediaTask::speech) add_transcripts(all, rows, batch.get());
-    if (task_ == MediaTask::contrastive) add_texts(all, rows, batch.get());
+    if (task_ == MediaTask::speech) add_transcripts(rows, batch.get());
+    if (task_ == MediaTask::contrastive) add_texts(rows, batch.get());
     return batch;
   }
 
-  void add_pictures(const std::vector<MediaRow>& all, const std::vector<int64_t>& rows, int64_t epoch, ForwardBatch* batch) const {
+  void add_pictures(const MediaRows& all, const std::vector<MediaRow>& rows, const std::vector<int64_t>& numbers, int64_t epoch, ForwardBatch* batch) const {
     std::vector<media::Image> pictures;
     for (size_t i = 0; i < rows.size(); ++i) {
-      Labelled one = picture(all, rows[i]);
-      if (epoch >= 0 && options_.augmentation.any())
-        one = augmented(std::move(one), options_.augmentation, Draws(arguments_.seed, stream_of("augmentation") ^ (static_cast<uint64_t>(epoch) << 32) ^ static_cast<uint64_t>(rows[i])), static_cast<int64_t>(all.size()), [&](int64_t other) { return picture(all, other); });
+      Labelled one = picture(rows[i]);
+      if (epoch >= 0 && options_.augmentation.any()) {
+        const Draws draws(arguments_.seed, stream_of("augmentation") ^ (static_cast<uint64_t>(epoch) << 32) ^ static_cast<uint64_t>(numbers[i]));
+        one = augmented(std::move(one), options_.augmentation, draws, all.size(), [&](int64_t other) { return picture(all[other]); });
+      }
       if (task_ == MediaTask::object_detection) add_objects(one, i, batch);
       pictures.push_back(std::move(one.picture));
     }
@@ -169,21 +171,19 @@ class MediaObjective : public BatchObjective {
     batch->targets = 1;
   }
 
-  void add_sounds(const std::vector<MediaRow>& all, const std::vector<int64_t>& rows, ForwardBatch* batch) const {
+  void add_sounds(const std::vector<MediaRow>& rows, ForwardBatch* batch) const {
     std::vector<media::Sound> sounds;
-    for (const int64_t row : rows) {
-      const MediaRow& r = all[static_cast<size_t>(row)];
+    for (const MediaRow& r : rows) {
       sounds.push_back(media::resample(media::read_sound(r.file), sounds_->rate()));
       require(!sounds.back().samples.empty(), "{}: {}: a sound without samples", r.where, r.file.string());
     }
     for (auto& [name, tensor] : (*sounds_)(sounds)) batch->inputs[name] = tensor;
   }
 
-  void add_transcripts(const std::vector<MediaRow>& all, const std::vector<int64_t>& rows, ForwardBatch* batch) const {
+  void add_transcripts(const std::vector<MediaRow>& rows, ForwardBatch* batch) const {
     const nn::Seq2SeqLM* lm = b_.network->seq2seq_lm();
     std::vector<std::vector<int32_t>> labels;
-    for (const int64_t row : rows) {
-      const MediaRow& r = all[static_cast<size_t>(row)];
+    for (const MediaRow& r : rows) {
       std::vector<int32_t> ids = b_.tokenizer->encode_ids(data::text_field(r.fields, "text", r.where));
       // The decoder is given its start token before the labels.
       if (lm && !ids.empty() && ids.front() == lm->decoder_start()) ids.erase(ids.begin());
@@ -198,7 +198,7 @@ class MediaObjective : public BatchObjective {
     for (const auto& ids : labels) batch->targets += static_cast<double>(ids.size());
   }
 
-  void add_texts(const std::vector<MediaRow>& all, const std::vector<int64_t>& rows, ForwardBatch* batch) const {
+  void add_texts(const std::vector<MediaRow>& rows, ForwardBatch* batch) const {
     EncodeOptions options;
     options.truncation = Truncation::longest_first;
     options.max_length = text_positions();
@@ -206,8 +206,7 @@ class MediaObjective : public BatchObjective {
     const bool siglip = b_.config.value("model_type", std::string()).find("siglip") != std::string::npos;
     if (siglip) padding.length = text_positions();
     std::vector<Encoding> encoded;
-    for (const int64_t row : rows) {
-      const MediaRow& r = all[static_cast<size_t>(row)];
+    for (const MediaRow& r : rows) {
       encoded.push_back(b_.tokenizer->encode_windows(data::text_field(r.fields, "text", r.where), options)[0]);
     }
     b_.tokenizer->pad(encoded, padding);
@@ -233,7 +232,7 @@ class MediaObjective : public BatchObjective {
   MediaTask task_;
   MediaTaskOptions options_;
   const bundle::Bundle& b_;
-  std::vector<MediaRow> train_, held_out_;
+  MediaRows train_, held_out_;
   RowBatches batches_;
   std::optional<bundle::ImageProcessor> pictures_;
   std::optional<bundle::SoundProcessor> sounds_;
@@ -297,13 +296,14 @@ Labels find_media_labels(MediaTask task, const fs::path& model, const fs::path& 
       texts.insert(label.get<std::string>());
     }
   };
-  for (const MediaRow& row : read_rows(task, train_rows)) {
+  if (train_rows.empty()) return out;
+  for_each_media_row(source_of(task, train_rows), [&](const MediaRow& row) {
     if (has_labels(task)) {
       see(label_field(row), row.where);
-      continue;
+      return;
     }
     for (const RowObject& o : objects_of(row)) see(*o.category, row.where);
-  }
+  });
   require(texts.empty() || largest < 0, "{}: labels of several kinds; use numbers or names, not both", train_rows.string());
   const Json config = bundle::open(model, {}, {.network = false, .tokenizer = false})->config;
   // The model's own labels serve if all labels of the rows are among them.
@@ -321,7 +321,7 @@ std::unique_ptr<Objective> make_media_task(MediaTask task, const Arguments& a, c
                                            const fs::path& validation) {
   if (options.augmentation.any() && !reads_pictures(task)) fail(ErrorCode::usage, "--augment: changes pictures, and this task has none");
   if (options.augmentation.mosaic && task != MediaTask::object_detection) fail(ErrorCode::usage, "--augment mosaic: is for object-detection; other labels mean a whole picture");
-  return std::make_unique<MediaObjective>(task, a, options, b, read_rows(task, train), read_rows(task, validation));
+  return std::make_unique<MediaObjective>(task, a, options, b, MediaRows(a, source_of(task, train)), MediaRows(a, source_of(task, validation)));
 }
 
 }  // namespace mynah::train

@@ -12,6 +12,7 @@
 #include "mynah/ops.h"
 #include "train/objective.h"
 #include "train/row_encoder.h"
+#include "train/row_file.h"
 
 namespace mynah::train {
 namespace {
@@ -79,6 +80,30 @@ class Replay : public Rollouts {
   int64_t rows_, count_ = 0;
 };
 
+struct PromptRow {
+  std::vector<int32_t> ids;
+  RowText row;  // as JSON
+  std::string where;
+
+  template <class Parts>
+  void each_part(Parts& part) {
+    part(ids);
+    part(row);
+    part(where);
+  }
+};
+
+RowFile<PromptRow> read_prompts(const Arguments& a, const bundle::Bundle& policy, const fs::path& file) {
+  return keep_rows<PromptRow>(a, policy, file, "prompts", [&](RowSink<PromptRow>& sink) {
+    const RowEncoder encoder(policy);
+    data::for_each_row(file, [&](const Json& row, const std::string& where) {
+      PromptRow kept{encoder.prompt_ids(row, data::field(row, "prompt", where), where), {to_text(row)}, where};
+      require(!kept.ids.empty(), "{}: the prompt has no tokens", where);
+      sink.add(std::move(kept));
+    });
+  });
+}
+
 class Sampled : public Rollouts {
  public:
   Sampled(const Arguments& a, const SamplingOptions& o, std::shared_ptr<bundle::Bundle> policy, std::vector<std::unique_ptr<RewardFunction>> rewards,
@@ -86,26 +111,13 @@ class Sampled : public Rollouts {
       : a_(a), o_(o), policy_(std::move(policy)), rewards_(std::move(rewards)) {
     if (o.rows % o.num_generations != 0)
       fail(ErrorCode::usage, "--num-generations: {}, batch size times accumulation is {}, which must be a multiple of it", o.num_generations, o.rows);
-    const RowEncoder encoder(*policy_);
-    data::for_each_row(file, [&](Json row, const std::string& where) {
-      const Json prompt = data::field(row, "prompt", where);
-      prompts_.push_back(encoder.prompt_ids(row, prompt, where));
-      require(!prompts_.back().empty(), "{}: the prompt has no tokens", where);
-      texts_.push_back(policy_->tokenizer->decode(prompts_.back(), false));
-      rows_.push_back(std::move(row));
-    });
+    prompts_ = read_prompts(a, *policy_, file);
     per_batch_ = o.rows / o.num_generations;
   }
-  int64_t batches() const override { return (static_cast<int64_t>(prompts_.size()) + per_batch_ - 1) / per_batch_; }
+  int64_t batches() const override { return (prompts_.size() + per_batch_ - 1) / per_batch_; }
 
   std::vector<Rollout> batch(int64_t k, Metrics* metrics) override {
-    std::vector<size_t> chosen;
-    const auto n = static_cast<int64_t>(prompts_.size());
-    for (int64_t i = 0; i < per_batch_; ++i) {
-      const int64_t place = k * per_batch_ + i, pass = place / n;
-      if (pass != pass_) order_ = row_order(n, a_.shuffle, a_.seed, pass_ = pass);
-      chosen.insert(chosen.end(), static_cast<size_t>(o_.num_generations), static_cast<size_t>(order_[static_cast<size_t>(place % n)]));
-    }
+    const std::vector<Asked> asked = asked_in(k);
     GenerationConfig config = generation_defaults(Model(policy_));
     config.do_sample = true;
     config.max_new_tokens = o_.max_completion_length;
@@ -119,7 +131,7 @@ class Sampled : public Rollouts {
     if (const auto eos = policy_->tokenizer->eos_id()) config.eos_token_id = {*eos};
     config.seed = a_.seed + static_cast<uint64_t>(k) * 0x9E3779B97F4A7C15u;
     std::vector<std::vector<int32_t>> prompts;
-    for (const size_t row : chosen) prompts.push_back(prompts_[row]);
+    for (const Asked& one : asked) prompts.insert(prompts.end(), static_cast<size_t>(o_.num_generations), one.ids);
     const ops::ProductScope products(false);  // generation has its own precision
     const std::vector<Generated> answers = generate(Model(policy_), prompts, config);
     std::vector<Completed> completed;
@@ -128,7 +140,8 @@ class Sampled : public Rollouts {
       Rollout r{prompts[i], answers[i].ids, 0, 0, answers[i].reason == FinishReason::stop, o_.max_completion_length};
       std::vector<int32_t> all = r.prompt;
       all.insert(all.end(), r.completion.begin(), r.completion.end());
-      completed.push_back({&rows_[chosen[i]], texts_[chosen[i]], answers[i].text, std::move(all)});
+      const Asked& one = asked[i / static_cast<size_t>(o_.num_generations)];
+      completed.push_back({&one.row, one.text, answers[i].text, std::move(all)});
       rollouts.push_back(std::move(r));
     }
     for (const auto& function : rewards_) {
@@ -149,13 +162,31 @@ class Sampled : public Rollouts {
   }
 
  private:
+  struct Asked {
+    std::vector<int32_t> ids;
+    std::string text;
+    Json row;
+  };
+
+  // The prompts of generation batch `k`.
+  std::vector<Asked> asked_in(int64_t k) {
+    std::vector<Asked> asked;
+    const int64_t n = prompts_.size();
+    for (int64_t i = 0; i < per_batch_; ++i) {
+      const int64_t place = k * per_batch_ + i, pass = place / n;
+      if (pass != pass_) order_ = row_order(n, a_.shuffle, a_.seed, pass_ = pass);
+      PromptRow kept = prompts_[order_[static_cast<size_t>(place % n)]];
+      std::string text = policy_->tokenizer->decode(kept.ids, false);
+      asked.push_back({std::move(kept.ids), std::move(text), parse_json(kept.row.text, kept.where)});
+    }
+    return asked;
+  }
+
   const Arguments a_;
   SamplingOptions o_;
   std::shared_ptr<bundle::Bundle> policy_;
   std::vector<std::unique_ptr<RewardFunction>> rewards_;
-  std::vector<std::vector<int32_t>> prompts_;
-  std::vector<std::string> texts_;
-  std::vector<Json> rows_;
+  RowFile<PromptRow> prompts_;
   int64_t per_batch_ = 1, pass_ = -1;
   std::vector<uint32_t> order_;
 };

@@ -96,22 +96,26 @@ class RowSink {
   std::array<int64_t, 4> notes_{};
 };
 
-// The rows that `read` makes of `file`; from the token file, where contents of the file, tokenizer of `b` and `how` (the rest of what decides the rows)
-// are those of an earlier run. No rows of an empty path.
+// The rows that `read` makes of `file`; from the token file at `kept_at`, where an earlier run left it.
+template <class Row>
+RowFile<Row> keep_rows(const std::filesystem::path& kept_at, const std::filesystem::path& file, const std::function<void(RowSink<Row>&)>& read) {
+  auto kept = TokenFile::open(kept_at);
+  if (!kept) {
+    RowSink<Row> sink(kept_at, file);
+    read(sink);
+    sink.commit();
+    kept = TokenFile::open(kept_at);
+    MYNAH_CHECK(kept.has_value());
+  }
+  return {std::move(*kept), file};
+}
+
+// The same at the place that contents of the file, tokenizer of `b` and `how` (the rest of what decides the rows) give. No rows of an empty path.
 template <class Row>
 RowFile<Row> keep_rows(const Arguments& arguments, const bundle::Bundle& b, const std::filesystem::path& file, const std::string& how,
                        const std::function<void(RowSink<Row>&)>& read) {
   if (file.empty()) return {};
-  const std::filesystem::path path = token_file_path(arguments, {file}, b.text_path, how);
-  auto kept = TokenFile::open(path);
-  if (!kept) {
-    RowSink<Row> sink(path, file);
-    read(sink);
-    sink.commit();
-    kept = TokenFile::open(path);
-    MYNAH_CHECK(kept.has_value());
-  }
-  return {std::move(*kept), file};
+  return keep_rows<Row>(token_file_path(arguments, {file}, b.text_path, how), file, read);
 }
 
 }  // namespace mynah::train

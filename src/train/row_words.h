@@ -2,7 +2,7 @@
 //
 //   template <class Parts> void each_part(Parts& part) { part(ids); part(where); }
 //
-// Texts among them are places, which begin with the name of the rows' file; the name itself is not kept.
+// A std::string among them is a place, which begins with the name of the rows' file; the name itself is not kept. Other texts are RowTexts.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -15,6 +15,11 @@
 #include "base/require.h"
 
 namespace mynah::train {
+
+// A text of a row, kept as it is.
+struct RowText {
+  std::string text;
+};
 
 class PartsToWords {
  public:
@@ -29,12 +34,9 @@ class PartsToWords {
   }
   void operator()(std::string& place) {
     MYNAH_CHECK(place.starts_with(file_));
-    const std::string_view rest = std::string_view(place).substr(file_.size());
-    words_.push_back(static_cast<int32_t>(rest.size()));
-    const size_t at = words_.size();
-    words_.resize(at + (rest.size() + 3) / 4);
-    std::memcpy(words_.data() + at, rest.data(), rest.size());
+    add_bytes(std::string_view(place).substr(file_.size()));
   }
+  void operator()(RowText& t) { add_bytes(t.text); }
   template <class T>
   void operator()(std::vector<T>& all) {
     words_.push_back(static_cast<int32_t>(all.size()));
@@ -46,6 +48,13 @@ class PartsToWords {
   }
 
  private:
+  void add_bytes(std::string_view bytes) {
+    words_.push_back(static_cast<int32_t>(bytes.size()));
+    const size_t at = words_.size();
+    words_.resize(at + (bytes.size() + 3) / 4);
+    std::memcpy(words_.data() + at, bytes.data(), bytes.size());
+  }
+
   const std::string_view file_;
   std::vector<int32_t>& words_;
 };
@@ -62,11 +71,12 @@ class PartsFromWords {
     v = static_cast<int64_t>(static_cast<uint64_t>(high) << 32 | static_cast<uint32_t>(next()));
   }
   void operator()(std::string& place) {
-    const auto size = static_cast<size_t>(next());
-    MYNAH_CHECK((size + 3) / 4 <= words_.size());
     place.assign(file_);
-    place.append(reinterpret_cast<const char*>(words_.data()), size);
-    words_ = words_.subspan((size + 3) / 4);
+    take_bytes(&place);
+  }
+  void operator()(RowText& t) {
+    t.text.clear();
+    take_bytes(&t.text);
   }
   template <class T>
   void operator()(std::vector<T>& all) {
@@ -86,6 +96,12 @@ class PartsFromWords {
     const int32_t word = words_.front();
     words_ = words_.subspan(1);
     return word;
+  }
+  void take_bytes(std::string* to) {
+    const auto size = static_cast<size_t>(next());
+    MYNAH_CHECK((size + 3) / 4 <= words_.size());
+    to->append(reinterpret_cast<const char*>(words_.data()), size);
+    words_ = words_.subspan((size + 3) / 4);
   }
 
   const std::string_view file_;

@@ -131,7 +131,7 @@ void TokenFileWriter::commit(const TokenFile::Numbers& numbers) {
 fs::path token_file_path(const Arguments& a, const std::vector<fs::path>& files, const fs::path& tokenizer, const std::string& how) {
   store::Hasher hasher;
   hasher.add(kMagic);
-  add_tokenizer(&hasher, tokenizer);
+  if (!tokenizer.empty()) add_tokenizer(&hasher, tokenizer);
   hasher.add(how + "\n");
   for (const fs::path& file : files) {
     require(fs::is_regular_file(file) || !fs::exists(file), "{}: expected a file", file.string());

@@ -52,8 +52,8 @@ class TokenFileWriter {
   int64_t size_ = 0;
 };
 
-// Where a token file lies that contents of `files`, the tokenizer (its files are in `tokenizer`: a folder or a GGUF file) and `how` decide, the
-// rest of what decides the words. Throws failure for what is not a file, not_found for what is not there.
+// Where a token file lies that contents of `files`, the tokenizer (its files are in `tokenizer`: a folder or a GGUF file; empty where words need
+// none) and `how` decide, the rest of what decides the words. Throws failure for what is not a file, not_found for what is not there.
 std::filesystem::path token_file_path(const Arguments& arguments, const std::vector<std::filesystem::path>& files, const std::filesystem::path& tokenizer,
                                       const std::string& how);
 

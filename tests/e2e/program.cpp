@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,20 +24,21 @@ namespace {
 
 constexpr auto kLongestRun = std::chrono::seconds(120);
 
-// The exit code; a program that does not end is killed.
-int wait_for(pid_t process) {
+// The exit code and what the program used; one that does not end is killed.
+std::pair<int, rusage> wait_for(pid_t process) {
   const auto deadline = std::chrono::steady_clock::now() + kLongestRun;
   int status = 0;
-  while (waitpid(process, &status, WNOHANG) == 0) {
+  rusage used{};
+  while (wait4(process, &status, WNOHANG, &used) == 0) {
     if (std::chrono::steady_clock::now() > deadline) {
       ADD_FAILURE() << "the program did not end";
       kill(process, SIGKILL);
-      waitpid(process, &status, 0);
+      wait4(process, &status, 0, &used);
       break;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), used};
 }
 
 // posix_spawn takes arrays of pointers that end in null.
@@ -110,7 +112,9 @@ Result Sandbox::run(const std::vector<std::string>& arguments, const std::string
   posix_spawn_file_actions_destroy(&files);
   if (problem != 0) throw std::runtime_error(std::string("cannot start ") + MYNAH_PROGRAM);
   Result result;
-  result.code = wait_for(process);
+  const auto [code, used] = wait_for(process);
+  result.code = code;
+  result.peak_mb = used.ru_maxrss / 1024;
   result.out = read_file(out);
   result.err = read_file(err);
   return result;

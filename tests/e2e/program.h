@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -19,6 +20,7 @@ using NamedTensors = std::map<std::string, Tensor>;
 struct Result {
   int code = -1;  // 128 + the signal's number when one ended the program
   std::string out, err;
+  int64_t peak_mb = 0;  // of its memory
 
   Json json() const;  // of the whole output; throws when it is none
   std::vector<std::string> lines() const;
