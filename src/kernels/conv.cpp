@@ -63,6 +63,6 @@ void to_bytes(const float* x, int64_t n, float factor, int32_t zero, uint8_t* y)
 
 }  // namespace
 
-extern const ConvTable conv_table = {Bf16Word::kHere, ByteWord::kHere, multiply, multiply_channels, range, to_bytes, tile_in, tile_out};
+extern const ConvTable conv_table = {Bf16Word::kHere, ByteWord::kHere, multiply, multiply_channels, range, to_bytes, small_tile, large_tile};
 
 }  // namespace mynah::kernels::MYNAH_ISA

@@ -54,6 +54,15 @@ struct ConvChannels {
   int64_t y_pixel;
 };
 
+// Winograd's tiles of arXiv:1509.09308 for windows of 3x3: `places` of the result in both directions, which see places + 2 pixels.
+struct WinogradTile {
+  int64_t places;
+  // `channels` numbers of each of the pixels that a tile sees become as many positions, `position` apart.
+  void (*in)(const float* const* pixels, int64_t channels, float* out, int64_t position);
+  // Positions of `outputs` sums become the places of the result; null ones are left out. `added` likewise.
+  void (*out)(const float* sums, int64_t position, int64_t outputs, const ConvAfter& after, const float* const* added, float* const* y);
+};
+
 struct ConvTable {
   bool has_bf16, has_bytes;  // whether words of these can be multiplied
   void (*multiply)(const ConvJob& job);
@@ -63,10 +72,7 @@ struct ConvTable {
   // Bytes round(x * factor) + zero, at least 0 and at most 255.
   void (*to_bytes)(const float* x, int64_t n, float factor, int32_t zero, uint8_t* y);
 
-  // F(2x2, 3x3) of arXiv:1509.09308. A tile of 4x4 pixels (null: zeros) of `channels` numbers becomes 16 positions, `position` apart.
-  void (*tile_in)(const float* const pixels[16], int64_t channels, float* out, int64_t position);
-  // 16 positions of `outputs` sums become 2x2 pixels of the result; null ones are left out. `added` likewise.
-  void (*tile_out)(const float* sums, int64_t position, int64_t outputs, const ConvAfter& after, const float* const added[4], float* const y[4]);
+  WinogradTile small_tile, large_tile;  // F(2x2, 3x3) and F(4x4, 3x3)
 };
 const ConvTable& conv();
 

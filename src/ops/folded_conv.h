@@ -17,8 +17,8 @@ namespace mynah::ops {
 class WinogradConv;
 
 // What products are computed in; f32 where the machine has no instruction for the others. f32: operands as they are, windows of 3x3 by
-// Winograd's F(2x2, 3x3). bf16: operands rounded to it, sums in f32. int8: weights have a scale for each output, maps one (and a zero) for
-// each image, both from their largest numbers; sums are exact.
+// Winograd's tiles. bf16: operands rounded to it, sums in f32; windows of 3x3 between few channels as in f32, which is faster there. int8:
+// weights have a scale for each output, maps one (and a zero) for each image, both from their largest numbers; sums are exact.
 enum class ConvNumbers { f32, bf16, int8 };
 
 enum class ConvThen { nothing, relu, silu };
