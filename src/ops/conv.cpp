@@ -1,17 +1,20 @@
 // Convolutions in one and two dimensions and their transposes: patches become columns of a matrix (im2col), a matrix product
-// does the work. One dimension is two with a height of 1. The product of one image and group is the same whatever else is in
-// the batch, so results do not depend on it.
+// does the work. One dimension is two with a height of 1. Small images share a matrix; every element of a result is one chain whatever
+// else is in the batch, so results do not depend on it.
 #include <algorithm>
 #include <cstring>
 
 #include "kernels/rows.h"
+#include "ops/divide.h"
 #include "ops/gemm.h"
 #include "ops/internal.h"
 #include "ops/op_entry.h"
+#include "ops/word_memory.h"
 
 namespace mynah {
 namespace {
 
+using ops::ceil_div;
 using ops::gemm;
 using ops::MatrixView;
 
@@ -42,31 +45,55 @@ struct Windows {
   }
 };
 
-// planes [channels, h, w] -> columns [channels * kh * kw, oh * ow]
-void unfold(const Windows& s, const float* planes, float* columns) {
+// Rows of small maps are shorter than a call of memcpy or memset takes.
+void copy_short(const float* from, int64_t n, float* to) {
+  constexpr int64_t kStep = 8;
+  if (n < kStep) {
+    for (int64_t part = kStep / 2; part > 0; part /= 2) {
+      if (!(n & part)) continue;
+      if (part == 4) std::memcpy(to, from, 16);
+      else if (part == 2) std::memcpy(to, from, 8);
+      else *to = *from;
+      from += part, to += part;
+    }
+    return;
+  }
+  for (int64_t i = 0; i + kStep < n; i += kStep) std::memcpy(to + i, from + i, kStep * sizeof(float));
+  std::memcpy(to + n - kStep, from + n - kStep, kStep * sizeof(float));
+}
+void clear_short(float* to, int64_t n) {
+  static constexpr float kZeros[64] = {};
+  for (; n > 64; n -= 64, to += 64) copy_short(kZeros, 64, to);
+  copy_short(kZeros, n, to);
+}
+
+// planes [channels, h, w] -> columns [channels * kh * kw, oh * ow], rows `stride` apart
+void unfold(const Windows& s, const float* planes, float* columns, int64_t stride) {
   parallel_for(s.rows(), ops::row_grain(s.places()), [&](int64_t begin, int64_t end) {
     s.each_row(begin, end, [&](int64_t r, int64_t channel, int64_t dy, int64_t dx) {
       const auto [first, last] = s.inside(dx);
       for (int64_t y = 0; y < s.oh; ++y) {
-        float* to = columns + r * s.places() + y * s.ow;
+        float* to = columns + r * stride + y * s.ow;
         const int64_t at = y * s.c.stride[0] + dy;
         if (at < 0 || at >= s.h) {
-          std::memset(to, 0, static_cast<size_t>(s.ow) * sizeof(float));
+          clear_short(to, s.ow);
           continue;
         }
         const float* from = planes + (channel * s.h + at) * s.w + dx;
-        std::fill(to, to + first, 0.0f);
-        if (s.c.stride[1] == 1) std::memcpy(to + first, from + first, static_cast<size_t>(last - first) * sizeof(float));
+        clear_short(to, first);
+        if (s.c.stride[1] == 1) copy_short(from + first, last - first, to + first);
+        else if (s.c.stride[1] == 2)
+          for (int64_t x = first; x < last; ++x) to[x] = from[2 * x];
         else
           for (int64_t x = first; x < last; ++x) to[x] = from[x * s.c.stride[1]];
-        std::fill(to + last, to + s.ow, 0.0f);
+        clear_short(to + last, s.ow - last);
       }
     });
   });
 }
 
 // The transpose of unfold: adds columns [channels * kh * kw, oh * ow] to planes [channels, h, w].
-void fold(const Windows& s, const float* columns, float* planes) {
+void fold(const Windows& s, const float* columns, int64_t stride, float* planes) {
   const int64_t taps = s.kh * s.kw;
   parallel_for(s.channels, ops::row_grain(taps * s.places()), [&](int64_t begin, int64_t end) {
     s.each_row(begin * taps, end * taps, [&](int64_t r, int64_t channel, int64_t dy, int64_t dx) {
@@ -74,9 +101,12 @@ void fold(const Windows& s, const float* columns, float* planes) {
       for (int64_t y = 0; y < s.oh; ++y) {
         const int64_t at = y * s.c.stride[0] + dy;
         if (at < 0 || at >= s.h) continue;
-        const float* from = columns + r * s.places() + y * s.ow;
+        const float* from = columns + r * stride + y * s.ow;
         float* to = planes + (channel * s.h + at) * s.w + dx;
-        for (int64_t x = first; x < last; ++x) to[x * s.c.stride[1]] += from[x];
+        if (s.c.stride[1] == 1)
+          for (int64_t x = first; x < last; ++x) to[x] += from[x];
+        else
+          for (int64_t x = first; x < last; ++x) to[x * s.c.stride[1]] += from[x];
       }
     });
   });
@@ -104,6 +134,92 @@ void depthwise(const Windows& s, const float* planes, const float* weight, int64
         });
     }
   });
+}
+
+// A convolution of a batch: each group of channels has `outputs` filters.
+struct Convolution {
+  Windows s;
+  int64_t images, groups, outputs;
+
+  int64_t in_size() const { return s.channels * s.h * s.w; }     // of a group of an image
+  int64_t out_size() const { return outputs * s.places(); }
+  // Images whose columns stand side by side: enough places for a wide product.
+  int64_t block() const {
+    constexpr int64_t kWidePlaces = 512;
+    return std::clamp<int64_t>(kWidePlaces / s.places(), 1, images);
+  }
+  int64_t blocks() const { return ceil_div(images, block()); }
+};
+
+// Enough blocks go to a thread each; the products of few are shared out one after the other. What products are computed in goes along.
+template <class Body>
+void each_block(int64_t blocks, const Body& body) {
+  if (blocks < thread_pool().threads()) {
+    for (int64_t block = 0; block < blocks; ++block) body(block);
+    return;
+  }
+  parallel_for(blocks, 1, [&, bf16 = ops::ProductScope::is_bf16()](int64_t block, int64_t end) {
+    const ops::ProductScope scope(bf16);
+    for (; block < end; ++block) body(block);
+  });
+}
+
+thread_local ops::WordScratch column_scratch, result_scratch, gradient_scratch;
+
+// The columns of `count` images of a group from `first` on, side by side; rows count * places() apart.
+const float* columns_of(const Convolution& c, const float* x, int64_t group, int64_t first, int64_t count) {
+  const auto planes = [&](int64_t image) { return x + (image * c.groups + group) * c.in_size(); };
+  if (c.s.plain() && count == 1) return planes(first);
+  const int64_t stride = count * c.s.places();
+  float* columns = column_scratch.floats(c.s.rows() * stride);
+  for (int64_t i = 0; i < count; ++i) unfold(c.s, planes(first + i), columns + i * c.s.places(), stride);
+  return columns;
+}
+
+// The outputs of `count` images of a group side by side, rows count * places() apart.
+const float* gradient_of(const Convolution& c, const float* g, int64_t group, int64_t first, int64_t count) {
+  const int64_t places = c.s.places();
+  const auto outputs = [&](int64_t image) { return g + (image * c.groups + group) * c.out_size(); };
+  if (count == 1) return outputs(first);
+  float* beside = result_scratch.floats(count * c.out_size());
+  for (int64_t o = 0; o < c.outputs; ++o)
+    for (int64_t i = 0; i < count; ++i) std::copy_n(outputs(first + i) + o * places, places, beside + (o * count + i) * places);
+  return beside;
+}
+
+void convolve(const Convolution& c, const float* x, const float* weight, float* y) {
+  const int64_t blocks = c.blocks(), places = c.s.places(), depth = c.s.rows();
+  each_block(blocks * c.groups, [&](int64_t task) {
+    const int64_t group = task % c.groups, first = task / c.groups * c.block(), count = std::min(c.block(), c.images - first), wide = count * places;
+    const float* columns = columns_of(c, x, group, first, count);
+    float* const out = y + (first * c.groups + group) * c.out_size();
+    float* const beside = count == 1 ? out : result_scratch.floats(count * c.out_size());
+    gemm(c.outputs, wide, depth, matrix(weight + group * c.outputs * depth, depth), matrix(columns, wide), beside, wide);
+    for (int64_t i = 0; i < count && count > 1; ++i)
+      for (int64_t o = 0; o < c.outputs; ++o) std::copy_n(beside + o * wide + i * places, places, out + i * c.groups * c.out_size() + o * places);
+  });
+}
+
+// Adds to dx (unless null) and dw. The gradient of the weights is summed over pieces of the batch, which depend on its size alone, and then over these.
+void convolve_back(const Convolution& c, const float* x, const float* weight, const float* g, float* dx, float* dw) {
+  constexpr int64_t kMostPieces = 16;
+  const int64_t places = c.s.places(), depth = c.s.rows(), each = ceil_div(c.blocks(), kMostPieces), pieces = ceil_div(c.blocks(), each), size = c.groups * c.outputs * depth;
+  std::vector<float> parts(static_cast<size_t>(pieces > 1 ? pieces * size : 0));
+  each_block(pieces * c.groups, [&](int64_t task) {
+    const int64_t group = task % c.groups, piece = task / c.groups, at = group * c.outputs * depth;
+    float* const sum = (pieces > 1 ? parts.data() + piece * size : dw) + at;
+    for (int64_t block = piece * each; block < std::min(c.blocks(), (piece + 1) * each); ++block) {
+      const int64_t first = block * c.block(), count = std::min(c.block(), c.images - first), wide = count * places;
+      const float *columns = columns_of(c, x, group, first, count), *outer = gradient_of(c, g, group, first, count);
+      gemm(c.outputs, depth, wide, matrix(outer, wide), turned(columns, wide), sum, depth, block > piece * each);
+      if (!dx) continue;
+      float* const inner = gradient_scratch.floats(depth * wide);
+      gemm(depth, wide, c.outputs, turned(weight + at, depth), matrix(outer, wide), inner, wide);
+      for (int64_t i = 0; i < count; ++i) fold(c.s, inner + i * places, wide, dx + ((first + i) * c.groups + group) * c.in_size());
+    }
+  });
+  for (int64_t piece = 0; piece < pieces && pieces > 1; ++piece)
+    parallel_for(size, 1 << 14, [&](int64_t i, int64_t end) { kernels::rows().axpy(1, parts.data() + piece * size + i, dw + i, end - i); });
 }
 
 void check_config(const char* op, const ConvConfig& c) {
@@ -160,32 +276,14 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
           "conv2d: x {} is smaller than the window {}", x.shape().str(), weight.shape().str());
   const Tensor bias = optional_bias("conv2d", bias_in, outputs);
   Tensor y = Tensor::empty({images, outputs, s.oh, s.ow});
-  const bool by_plane = s.channels == 1 && each == 1;
-  Tensor columns = s.plain() || by_plane ? Tensor() : Tensor::empty({s.rows(), s.places()});
-  const int64_t in_size = s.channels * s.h * s.w, out_size = each * s.places();
-  if (by_plane) depthwise(s, x.data<float>(), weight.data<float>(), groups, images * groups, y.data<float>());
-  for (int64_t i = 0; i < images * groups && !by_plane; ++i) {
-    const float* planes = x.data<float>() + i * in_size;
-    if (!s.plain()) unfold(s, planes, columns.data<float>());
-    gemm(each, s.places(), s.rows(), matrix(weight.data<float>() + i % groups * each * s.rows(), s.rows()),
-         matrix(s.plain() ? planes : columns.data<float>(), s.places()), y.data<float>() + i * out_size, s.places());
-  }
+  if (s.channels == 1 && each == 1) depthwise(s, x.data<float>(), weight.data<float>(), groups, images * groups, y.data<float>());
+  else convolve({s, images, groups, each}, x.data<float>(), weight.data<float>(), y.data<float>());
   if (bias.defined()) add_bias(bias, y);
   std::vector<Tensor> inputs{x, weight};
   if (bias.defined()) inputs.push_back(bias);
   return record(y, inputs, [=, want_x = x.requires_grad(), x = x.detach(), weight = weight.detach(), biased = bias.defined()](const Tensor& g) {
     Tensor dx = want_x ? Tensor::zeros(x.shape()) : Tensor(), dw = Tensor::zeros(weight.shape());
-    Tensor unfolded = s.plain() ? Tensor() : Tensor::empty({s.rows(), s.places()}), dcolumns = Tensor::empty({s.rows(), s.places()});
-    for (int64_t i = 0; i < images * groups; ++i) {
-      const float *planes = x.data<float>() + i * in_size, *gi = g.data<float>() + i * out_size;
-      const int64_t at = i % groups * each * s.rows();
-      if (!s.plain()) unfold(s, planes, unfolded.data<float>());
-      gemm(each, s.rows(), s.places(), matrix(gi, s.places()), turned(s.plain() ? planes : unfolded.data<float>(), s.places()), dw.data<float>() + at,
-           s.rows(), true);
-      if (!want_x) continue;
-      gemm(s.rows(), s.places(), each, turned(weight.data<float>() + at, s.rows()), matrix(gi, s.places()), dcolumns.data<float>(), s.places());
-      fold(s, dcolumns.data<float>(), dx.data<float>() + i * in_size);
-    }
+    convolve_back({s, images, groups, each}, x.data<float>(), weight.data<float>(), g.data<float>(), want_x ? dx.data<float>() : nullptr, dw.data<float>());
     Grads grads{dx, dw};
     if (biased) grads.push_back(bias_gradient(g));
     return grads;
@@ -208,7 +306,7 @@ Tensor conv_transpose2d(const Tensor& x_in, const Tensor& weight_in, const Tenso
   for (int64_t i = 0; i < images * groups; ++i) {
     gemm(s.rows(), s.places(), inputs_each, turned(weight.data<float>() + i % groups * inputs_each * s.rows(), s.rows()),
          matrix(x.data<float>() + i * in_size, s.places()), columns.data<float>(), s.places());
-    fold(s, columns.data<float>(), y.data<float>() + i * out_size);
+    fold(s, columns.data<float>(), s.places(), y.data<float>() + i * out_size);
   }
   if (bias.defined()) add_bias(bias, y);
   std::vector<Tensor> inputs{x, weight};
@@ -216,7 +314,7 @@ Tensor conv_transpose2d(const Tensor& x_in, const Tensor& weight_in, const Tenso
   return record(y, inputs, [=, want_x = x.requires_grad(), x = x.detach(), weight = weight.detach(), biased = bias.defined()](const Tensor& g) {
     Tensor dx = want_x ? Tensor::empty(x.shape()) : Tensor(), dw = Tensor::zeros(weight.shape()), unfolded = Tensor::empty({s.rows(), s.places()});
     for (int64_t i = 0; i < images * groups; ++i) {
-      unfold(s, g.data<float>() + i * out_size, unfolded.data<float>());
+      unfold(s, g.data<float>() + i * out_size, unfolded.data<float>(), s.places());
       const int64_t at = i % groups * inputs_each * s.rows();
       gemm(inputs_each, s.rows(), s.places(), matrix(x.data<float>() + i * in_size, s.places()), turned(unfolded.data<float>(), s.places()),
            dw.data<float>() + at, s.rows(), true);
