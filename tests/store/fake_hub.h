@@ -1,6 +1,8 @@
 // A hub of one repository, org/model, whose large files lie on another server, as on the real one.
 #pragma once
 
+#include <mutex>
+
 #include "mynah/json.h"
 #include "store/store_fixture.h"
 
@@ -18,7 +20,13 @@ class FakeHub {
   bool blobs = true;  // the information carries sizes and digests
   bool needs_token = false, gated = false;
   std::function<void(const Request&, Response&)> change;  // has the last word on answers for large files
-  HttpServer cdn, server;
+  // Changes these fields in step with the servers' threads. Needed where a process of its own asks them, whose requests order nothing here.
+  void edit(const std::function<void()>& how) {
+    const std::lock_guard lock(mutex);
+    how();
+  }
+  std::mutex mutex;
+  HttpServer cdn, server;  // the last, so that they end before what they read
 
  private:
   static bool is_large(const std::string& name) {
@@ -30,6 +38,7 @@ class FakeHub {
   }
 
   Response serve(const Request& request) {
+    const std::lock_guard lock(mutex);
     if (request.path.find("/other/") != std::string::npos) return {404, {{"X-Error-Code", "RepoNotFound"}}, "{}"};
     if (request.path.find("/hidden/") != std::string::npos)
       return {401, {{"X-Error-Message", "Invalid username or password."}}, ""};
@@ -54,8 +63,11 @@ class FakeHub {
   }
 
   Response serve_cdn(const Request& request) {
+    std::unique_lock lock(mutex);
     auto response = HttpServer::file(request, files.at(request.path.substr(1)));
-    if (change) change(request, response);
+    const auto last_word = change;
+    lock.unlock();
+    if (last_word) last_word(request, response);
     return response;
   }
 

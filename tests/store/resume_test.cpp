@@ -13,7 +13,9 @@ namespace {
 
 class ResumeTest : public StoreTest {
  protected:
-  ResumeTest() { hub.files = {{"config.json", "{}"}, {"model.safetensors", some_bytes(kSize, 7)}}; }
+  ResumeTest() {
+    hub.edit([&] { hub.files = {{"config.json", "{}"}, {"model.safetensors", some_bytes(kSize, 7)}}; });
+  }
   store::Settings with_hub() {
     auto s = settings();
     s.hub_endpoint = hub.server.url();
@@ -149,7 +151,7 @@ TEST_F(ResumeTest, TwoPullsAtOnceFetchOnce) {
 TEST(ResumeChild, DISABLED_Pull) { store::Store().pull("org/model"); }
 
 TEST_F(ResumeTest, KillNineLosesNothing) {
-  hub.change = [](const Request&, Response& response) { response.piece = 5000; };
+  hub.edit([&] { hub.change = [](const Request&, Response& response) { response.piece = 5000; }; });
   const std::string home = "MYNAH_HOME=" + (folder_.path() / "home").string(),
                     endpoint = "HF_ENDPOINT=" + hub.server.url(),
                     hub_home = "HF_HOME=" + (folder_.path() / "hub").string(), offline = "MYNAH_OFFLINE=0";
@@ -178,7 +180,7 @@ TEST_F(ResumeTest, KillNineLosesNothing) {
 
   store::Store s(with_hub());
   EXPECT_TRUE(s.list().empty());
-  hub.change = nullptr;
+  hub.edit([&] { hub.change = nullptr; });
   s.pull("org/model");
   EXPECT_TRUE(is_whole(s));
   EXPECT_EQ(hub.cdn.requests().back().header("range"), "bytes=" + std::to_string(kept) + "-");
