@@ -39,11 +39,11 @@ class Search {
   bool done() const { return done_; }
   std::vector<Running>& beams() { return beams_; }
 
-  // A step in three parts, of which choose() may run beside that of other prompts. `rows`: the log-probabilities of the running beams.
-  void weigh(std::vector<std::span<float>> rows, const std::function<std::span<const float>(int64_t)>& negative) {
-    rows_ = std::move(rows);
-    for (size_t b = 0; b < beams_.size(); ++b) score(run_, beams_[b], rows_[b], negative(static_cast<int64_t>(b)));
-  }
+  // A step: read(), then for each beam normalise() and weigh(), and choose() and advance(). All but the last may run beside those of other
+  // prompts, and weigh() beside that of other beams where score() allows it.
+  void read(std::vector<std::span<float>> logits) { rows_ = std::move(logits); }
+  void normalise(int64_t beam) { log_softmax_row(rows_[static_cast<size_t>(beam)]); }
+  void weigh(int64_t beam, std::span<const float> negative) { score(run_, beams_[static_cast<size_t>(beam)], rows_[static_cast<size_t>(beam)], negative); }
   void choose() { candidates_ = run_.config.do_sample ? best<true>() : best<false>(); }
   void advance() {
     if (run_.log_probabilities) {
@@ -184,19 +184,32 @@ class Search {
 };
 
 // One step of every search, from the logits of its running beams (which become their scores).
-void step(std::span<Search* const> searches, const std::function<std::span<float>(size_t search, int64_t beam)>& logits,
+void step(const Run& run, std::span<Search* const> searches, const std::function<std::span<float>(size_t search, int64_t beam)>& logits,
           const std::function<std::span<const float>(size_t search, int64_t beam)>& negative) {
-  std::vector<std::vector<std::span<float>>> rows(searches.size());
-  std::vector<std::span<float>> all;
-  for (size_t i = 0; i < searches.size(); ++i)
+  struct Beam {
+    size_t search;
+    int64_t beam;
+  };
+  std::vector<Beam> all;
+  for (size_t i = 0; i < searches.size(); ++i) {
+    std::vector<std::span<float>> rows;
     for (int64_t b = 0; b < static_cast<int64_t>(searches[i]->beams().size()); ++b) {
-      rows[i].push_back(logits(i, b));
-      all.push_back(rows[i].back());
+      rows.push_back(logits(i, b));
+      all.push_back({i, b});
     }
+    searches[i]->read(std::move(rows));
+  }
+  const auto weigh = [&](const Beam& b) { searches[b.search]->weigh(b.beam, negative(b.search, b.beam)); };
+  const bool apart = scores_apart(run);  // then a row is gone through while it is in the cache
   parallel_for(static_cast<int64_t>(all.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) log_softmax_row(all[static_cast<size_t>(r)]);
+    for (int64_t r = begin; r < end; ++r) {
+      const Beam& b = all[static_cast<size_t>(r)];
+      searches[b.search]->normalise(b.beam);
+      if (apart) weigh(b);
+    }
   });
-  for (size_t i = 0; i < searches.size(); ++i) searches[i]->weigh(std::move(rows[i]), [&](int64_t b) { return negative(i, b); });
+  if (!apart)
+    for (const Beam& b : all) weigh(b);
   parallel_for(static_cast<int64_t>(searches.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) searches[static_cast<size_t>(i)]->choose();
   });
@@ -218,7 +231,7 @@ std::vector<std::vector<FinishedBeam>> beam_search(Run& run, std::span<const Pro
     for (int64_t b = 0; b < beams; ++b) rows.insert(rows.end(), logits.row(static_cast<int64_t>(i)).begin(), logits.row(static_cast<int64_t>(i)).end());
     const size_t v = rows.size() / static_cast<size_t>(beams);
     Search* const only = &searches.back();
-    step({&only, 1}, [&](size_t, int64_t b) { return std::span<float>(rows.data() + static_cast<size_t>(b) * v, v); },
+    step(run, {&only, 1}, [&](size_t, int64_t b) { return std::span<float>(rows.data() + static_cast<size_t>(b) * v, v); },
          [&](size_t, int64_t) { return logits.negative_row(static_cast<int64_t>(i)); });
   }
   for (;;) {
@@ -232,7 +245,7 @@ std::vector<std::vector<FinishedBeam>> beam_search(Run& run, std::span<const Pro
     if (open.empty()) break;
     logits = compute(run, active);
     const auto row_of = [beams](size_t search, int64_t beam) { return static_cast<int64_t>(search) * beams + beam; };
-    step(open, [&](size_t i, int64_t b) { return logits.row(row_of(i, b)); }, [&](size_t i, int64_t b) { return logits.negative_row(row_of(i, b)); });
+    step(run, open, [&](size_t i, int64_t b) { return logits.row(row_of(i, b)); }, [&](size_t i, int64_t b) { return logits.negative_row(row_of(i, b)); });
   }
   std::vector<std::vector<FinishedBeam>> out;
   for (const Search& s : searches) out.push_back(s.answers(run.config.num_return_sequences));

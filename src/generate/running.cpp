@@ -111,6 +111,8 @@ void score(Run& run, const Running& s, std::span<float> scores, std::span<const 
   if (run.config.output_scores) run.record.put(&run.record.scores, s.generated(), s.row, scores);
 }
 
+bool scores_apart(const Run& run) { return !run.constraint && !run.process && !run.config.output_scores; }
+
 LogProbabilities::LogProbabilities(const GenerationConfig& config, std::span<const float> scores) : scores_(scores), scale_(config.do_sample ? config.temperature : 1) {
   std::vector<float> scaled;
   if (scale_ != 1) {

@@ -107,6 +107,8 @@ std::vector<Running> begin(Run& run, std::span<const Prompt> prompts, int64_t co
 Logits compute(Run& run, std::span<Running* const> sequences);
 // Lets processors and sampling's filters change `scores` (logits, or log-probabilities of beams) of a sequence.
 void score(Run& run, const Running& sequence, std::span<float> scores, std::span<const float> negative);
+// Whether score() may run for several sequences at once: nothing that it changes or asks is shared.
+bool scores_apart(const Run& run);
 // log softmax of processed scores, without the temperature that sampling divided them by. The scores must outlive it.
 class LogProbabilities {
  public:

@@ -97,6 +97,7 @@ constexpr int kTileRows = 8, kTilePanels = 2;  // more rows need more address re
 MYNAH_INLINE Ints start(int32_t offset) { return _mm512_set1_epi32(offset); }
 template <int Rows, int Panels>
 MYNAH_INLINE void add_groups(const uint8_t* const panel[], const int8_t* a, int64_t a_stride, int64_t groups, Ints sum[Rows][Panels]) {
+#pragma GCC unroll 4
   for (int64_t g = 0; g < groups; ++g, a += 4) {
     Line w[Panels];
 #pragma GCC unroll 2
@@ -167,58 +168,97 @@ struct Columns {
   }
 };
 
+// Rows of x that a pair of panels meets together, block of columns by block: the codes of a block, of the panels and of the rows, stay in the
+// first-level cache until all rows have met them.
+constexpr int64_t kGroupRows = 64;
+// The sums of a row so far: those of the panels lie side by side.
+using RowSums = float[kTilePanels * kInt8Panel];
+
+// Adds a block of columns to the sums of a tile; with the last block they go to y.
 template <int Rows, int Panels>
-void multiply_tile(const Int8Product& job, int64_t first_panel, int64_t row) {
+MYNAH_INLINE void multiply_tile(const Int8Product& job, int64_t first_panel, int64_t row, int64_t block, RowSums* total) {
   const int64_t padded = int8_padded(job.k), blocks = int8_blocks(job.k);
-  const int8_t* a = job.x.codes + row * padded;
-  alignas(64) float total[Rows][Panels][16];
+  const uint8_t* panel[Panels];
+  Ints sum[Rows][Panels];
+#pragma GCC unroll 2
+  for (int p = 0; p < Panels; ++p) panel[p] = job.codes + (first_panel + p) * padded * kInt8Panel + block * kInt8Block * kInt8Panel;
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
-    for (int p = 0; p < Panels; ++p) __builtin_prefetch(job.y + (row + r) * job.y_stride + (first_panel + p) * kInt8Panel, 1);
-  for (int64_t b = 0; b < blocks; ++b, a += kInt8Block) {
-    const uint8_t* panel[Panels];
-    Ints sum[Rows][Panels];
 #pragma GCC unroll 2
-    for (int p = 0; p < Panels; ++p) panel[p] = job.codes + (first_panel + p) * padded * kInt8Panel + b * kInt8Block * kInt8Panel;
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r)
+    for (int p = 0; p < Panels; ++p) sum[r][p] = start(job.x.offsets[(row + r) * blocks + block]);
+  const int8_t* const a = job.x.codes + row * padded + block * kInt8Block;
+  const int64_t columns = padded - block * kInt8Block;
+  if (columns >= kInt8Block) add_groups<Rows, Panels>(panel, a, padded, kInt8Block / 4, sum);  // a number that the compiler knows
+  else add_groups<Rows, Panels>(panel, a, padded, columns / 4, sum);
 #pragma GCC unroll 2
-      for (int p = 0; p < Panels; ++p) sum[r][p] = start(job.x.offsets[(row + r) * blocks + b]);
-    add_groups<Rows, Panels>(panel, a, padded, least(padded - b * kInt8Block, kInt8Block) / 4, sum);
-#pragma GCC unroll 2
-    for (int p = 0; p < Panels; ++p) {
-      const Floats scale = load_floats(job.scales + ((first_panel + p) * blocks + b) * kInt8Panel);
-      const auto sum_of = [&](int r) __attribute__((always_inline)) {
-        const Floats before = b == 0 ? set_floats(0) : load_floats(total[r][p]);
-        return fused(to_floats(sum[r][p]), multiply(scale, set_floats(job.x.scales[(row + r) * blocks + b])), before);
-      };
-      if (b + 1 < blocks) {
+  for (int p = 0; p < Panels; ++p) {
+    const Floats scale = load_floats(job.scales + ((first_panel + p) * blocks + block) * kInt8Panel);
+    const auto sum_of = [&](int r) __attribute__((always_inline)) {
+      const Floats before = load_floats(total[r] + p * kInt8Panel);
+      return fused(to_floats(sum[r][p]), multiply(scale, set_floats(job.x.scales[(row + r) * blocks + block])), before);
+    };
+    if (block + 1 < blocks) {
 #pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r) store_floats(total[r][p], sum_of(r));
-      } else {
-        const Columns columns(job, first_panel + p);
+      for (int r = 0; r < Rows; ++r) store_floats(total[r] + p * kInt8Panel, sum_of(r));
+    } else {
+      const Columns of_panel(job, first_panel + p);
 #pragma GCC unroll 8
-        for (int r = 0; r < Rows; ++r) columns.write(job, row + r, sum_of(r));
-      }
+      for (int r = 0; r < Rows; ++r) of_panel.write(job, row + r, sum_of(r));
     }
   }
 }
 
 template <int Panels, int Rows = kTileRows>
-void multiply_rows(const Int8Product& job, int64_t panel, int64_t row, int64_t rows) {
-  if (rows == Rows) return multiply_tile<Rows, Panels>(job, panel, row);
-  if constexpr (Rows > 1) multiply_rows<Panels, Rows - 1>(job, panel, row, rows);
+MYNAH_INLINE void multiply_rows(const Int8Product& job, int64_t panel, int64_t row, int64_t rows, int64_t block, RowSums* total) {
+  if (rows == Rows) return multiply_tile<Rows, Panels>(job, panel, row, block, total);
+  if constexpr (Rows > 1) multiply_rows<Panels, Rows - 1>(job, panel, row, rows, block, total);
+}
+
+// Fetches `lines` lines of codes of each panel, and the places of y of a tile.
+template <int Panels>
+MYNAH_INLINE void prefetch_codes(const uint8_t* codes, int64_t panel_bytes, int64_t lines) {
+#pragma GCC unroll 2
+  for (int p = 0; p < Panels; ++p)
+    for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(codes + p * panel_bytes + 64 * line);
+}
+template <int Panels>
+MYNAH_INLINE void prefetch_sums(const Int8Product& job, int64_t panel, int64_t row, int64_t rows) {
+  for (int64_t r = row; r < row + rows; ++r)
+    for (int p = 0; p < Panels; ++p) __builtin_prefetch(job.y + r * job.y_stride + (panel + p) * kInt8Panel, 1);
+}
+
+// A pair of panels, or one, by rows begin .. end of x.
+template <int Panels>
+void multiply_group(const Int8Product& job, int64_t panel, int64_t begin, int64_t end) {
+  alignas(64) RowSums total[kGroupRows];
+  for (int64_t i = 0; i < end - begin; ++i)
+    for (int p = 0; p < Panels; ++p) store_floats(total[i] + p * kInt8Panel, set_floats(0));
+  const int64_t bytes = int8_padded(job.k) * kInt8Panel, blocks = int8_blocks(job.k);
+  // Tiles of even height.
+  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows, height = (end - begin + tiles - 1) / tiles;
+  // Lines of a panel that a tile fetches for the tiles of the next block; few tiles are no slower than the memory, which then needs no hints.
+  constexpr int64_t kLines = kInt8Block / 4, kLeastTiles = 4;
+  const int64_t share = tiles < kLeastTiles ? 0 : (kLines + tiles - 1) / tiles;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const bool last = block + 1 == blocks;
+    const uint8_t* const next = last ? job.codes + (panel + Panels) * bytes : job.codes + panel * bytes + (block + 1) * kInt8Block * kInt8Panel;
+    for (int64_t tile = 0, row = begin; row < end; ++tile, row += height) {
+      const int64_t rows = least(height, end - row);
+      prefetch_codes<Panels>(next + 64 * tile * share, bytes, share);
+      if (block + 2 == blocks) prefetch_sums<Panels>(job, panel, row, rows);
+      multiply_rows<Panels>(job, panel, row, rows, block, total + (row - begin));
+    }
+  }
 }
 
 void multiply_by_vectors(const Int8Product& job) {
   const int64_t panels = (job.rows + kInt8Panel - 1) / kInt8Panel;
-  // Tiles of even height.
-  const int64_t tiles = (job.m + kTileRows - 1) / kTileRows, height = (job.m + tiles - 1) / tiles;
   for (int64_t p = 0; p < panels;) {
     const bool both = p + kTilePanels <= panels;
-    for (int64_t row = 0; row < job.m; row += height) {
-      const int64_t rows = least(height, job.m - row);
-      if (both) multiply_rows<kTilePanels>(job, p, row, rows);
-      else multiply_rows<1>(job, p, row, rows);
+    for (int64_t row = 0; row < job.m; row += kGroupRows) {
+      const int64_t end = least(row + kGroupRows, job.m);
+      if (both) multiply_group<kTilePanels>(job, p, row, end);
+      else multiply_group<1>(job, p, row, end);
     }
     p += both ? kTilePanels : 1;
   }

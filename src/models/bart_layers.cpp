@@ -177,7 +177,7 @@ Bart::Bart(const Json& json, const Weights& w, const BartFamily& family)
   load_classifier(w, c_.d_model, family.labels, c_.init());
   if (!causal_lm()) return;
   if (!c_.tie_word_embeddings && w.has("lm_head.weight")) head_ = w.matrix("lm_head", c_.decoder_vocab_size, c_.d_model, c_.init());
-  if (w.has("final_logits_bias")) final_logits_bias_ = w.buffer("final_logits_bias", {1, c_.decoder_vocab_size}, nn::Init::zeros());
+  if (w.has("final_logits_bias")) final_logits_bias_ = {w.buffer("final_logits_bias", {1, c_.decoder_vocab_size}, nn::Init::zeros())};
 }
 
 void Bart::remember(const Tensor& rows, nn::Cache* memory) const {
@@ -187,10 +187,7 @@ void Bart::remember(const Tensor& rows, nn::Cache* memory) const {
   }
 }
 
-Tensor Bart::head(const Tensor& hidden) const {
-  const Tensor logits = head_(hidden);
-  return final_logits_bias_.defined() ? logits + final_logits_bias_ : logits;
-}
+Tensor Bart::head(const Tensor& hidden) const { return head_(hidden, final_logits_bias_); }
 
 std::vector<int32_t> Bart::shift_right(const std::vector<int32_t>& labels, int64_t rows, int64_t length) const {
   if (!c_.family.rotates_labels) return Seq2SeqLM::shift_right(labels, rows, length);

@@ -121,7 +121,7 @@ class Bart : public nn::Seq2SeqLM {
   BartConfig c_;
   nn::Matrix source_words_, target_words_, head_;
   BartStack encoder_, decoder_;
-  Tensor final_logits_bias_;
+  std::vector<Tensor> final_logits_bias_;  // one, or none
 };
 
 // The decoder alone, as a language model (BartForCausalLM).

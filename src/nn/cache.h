@@ -27,6 +27,8 @@ class LayerCache {
 
   // Appends `count` positions. Row i of k starts at k + i * k_stride and holds kv_heads * head_dim floats; v likewise.
   void append(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int64_t count);
+  // The same for several caches at once, side by side on the thread pool: counts[i] rows for caches[i], after those of the caches before it.
+  static void append(std::span<LayerCache* const> caches, const float* k, int64_t k_stride, const float* v, int64_t v_stride, std::span<const int64_t> counts);
   int64_t length() const { return length_; }
   // Forgets the positions from n on; throws if there are fewer.
   void truncate(int64_t n);
@@ -40,8 +42,19 @@ class LayerCache {
   struct Block {
     Tensor keys, values;
   };
-  void* writable(int64_t block, bool values);
+  // The first `positions` of a block, for one that is to part from it.
+  struct Copy {
+    const Block* from;
+    Block* to;
+    int64_t positions;
+  };
   void reserve(int64_t length);
+  // Makes the block with its first `positions` this cache's own. What `copies` then holds has to be carried out before the block is read
+  // or written; until then another cache keeps what it is copied from.
+  void part(int64_t block, int64_t positions, std::vector<Copy>* copies);
+  void make_room(int64_t count, std::vector<Copy>* copies);
+  void carry_out(const Copy& copy) const;
+  void write(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int64_t count);
 
   CacheShape shape_;
   std::vector<std::shared_ptr<Block>> blocks_;

@@ -111,14 +111,15 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const TokenBatc
     masked.precision = batch.precision;
     return attention_with_dropout(q, k, v, sequences, masked, dropout);
   }
-  std::vector<ops::KvBlocks> cached;
+  std::vector<LayerCache*> caches;
+  for (Cache* const cache : batch.caches) caches.push_back(&cache->layer(layer));
   const Tensor keys = dense_heads(k), values = dense_heads(v);
+  LayerCache::append(caches, keys.data<float>(), keys.stride(0), values.data<float>(), values.stride(0), batch.lengths);
+  std::vector<ops::KvBlocks> cached;
   for (size_t i = 0; i < batch.lengths.size(); ++i) {
     const int64_t length = batch.lengths[i];
-    LayerCache& cache = batch.caches[i]->layer(layer);
-    append_rows(cache, keys, values, row, length);
-    sequences.push_back({row, length, 0, cache.length()});
-    cached.push_back(cache.blocks());
+    sequences.push_back({row, length, 0, caches[i]->length()});
+    cached.push_back(caches[i]->blocks());
     row += length;
   }
   return ops::cached_attention(q, sequences, cached, k.size(1), config);

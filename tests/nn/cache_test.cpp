@@ -119,6 +119,41 @@ TEST_P(CacheTypes, PrefixesShareBlocksUntilWritten) {
   EXPECT_TRUE(same_bits(attend(second, q, 0, 140, 140), attend(fresh, q, 0, 140, 140).data()));
 }
 
+// As beams do: several caches with a common beginning go on in one call. The memory that they get held NaNs before.
+TEST_P(CacheTypes, CachesThatGoOnTogetherKeepTheirOwnRows) {
+  const int64_t begun = 41;
+  const std::vector<float> nan(64 * kRow, NAN);
+  {
+    std::vector<LayerCache> dirty;
+    for (int i = 0; i < 4; ++i) {
+      dirty.emplace_back(shape(GetParam()));
+      dirty.back().append(nan.data(), kRow, nan.data(), kRow, 64);
+    }
+  }
+  const auto q = random_floats(80 * kHeads * kDim, 1), k = random_floats(80 * kRow, 2), v = random_floats(80 * kRow, 3);
+  LayerCache first(shape(GetParam()));
+  first.append(k.data(), kRow, v.data(), kRow, begun);
+  LayerCache second = first.prefix(begun), third = first.prefix(begun - 1), fourth = first.prefix(begun);
+  const std::vector<LayerCache*> all{&first, &second, &third, &fourth};
+  const std::vector<int64_t> counts{1, 2, 1, 30}, begins{begun, begun, begun - 1, begun};
+  LayerCache::append(all, k.data() + 45 * kRow, kRow, v.data() + 45 * kRow, kRow, counts);
+  int64_t row = 45;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const int64_t length = begins[i] + counts[i];
+    ASSERT_EQ(all[i]->length(), length);
+    LayerCache alone(shape(GetParam()));
+    alone.append(k.data(), kRow, v.data(), kRow, begins[i]);
+    alone.append(k.data() + row * kRow, kRow, v.data() + row * kRow, kRow, counts[i]);
+    for (DType precision : {DType::f32, DType::bf16})
+      EXPECT_TRUE(same_bits(attend(*all[i], q, 0, length, length, precision), attend(alone, q, 0, length, length, precision).data())) << i;
+    row += counts[i];
+  }
+  // One more each: the places behind the last must do no harm.
+  LayerCache::append(all, k.data(), kRow, v.data(), kRow, std::vector<int64_t>{1, 1, 1, 1});
+  for (LayerCache* cache : all)
+    for (const float x : attend(*cache, q, 0, 1, cache->length(), DType::bf16)) ASSERT_TRUE(std::isfinite(x));
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, CacheTypes, ::testing::Values(DType::f32, DType::f16, DType::bf16),
                          [](const auto& type) { return std::string(name(type.param)); });
 
