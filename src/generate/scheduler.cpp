@@ -128,6 +128,7 @@ struct Scheduler::State {
   // The thread's own.
   std::vector<std::unique_ptr<Sequence>> running;
   std::list<Kept> kept;  // the latest first
+  size_t kept_bytes = 0;  // theirs together: they are many, and every step reports them
   double prompt_rate = 0;  // tokens per second, a running mean
   nn::TokenBatch batch;
   std::vector<Tensor> media_rows;                       // for batch.media
@@ -487,9 +488,8 @@ bool Scheduler::State::step() {
     }
   }
   std::erase_if(running, [](const auto& s) { return !s->job.on_end; });
-  size_t bytes = 0;
+  size_t bytes = kept_bytes;
   for (const auto& s : running) bytes += s->cache->bytes();
-  for (const Kept& k : kept) bytes += k.cache.bytes();
   std::lock_guard lock(mutex);
   totals.cache_bytes = bytes;
   totals.running = static_cast<int64_t>(running.size());
@@ -583,12 +583,15 @@ void Scheduler::State::keep(Sequence& s) {
 
 void Scheduler::State::trim_kept(size_t limit) {
   constexpr size_t kMost = 256;
-  size_t bytes = 0, count = 0;
-  for (auto it = kept.begin(); it != kept.end();) {
-    bytes += it->cache.bytes();
-    if (bytes > limit || ++count > kMost) it = kept.erase(it);
-    else ++it;
+  size_t count = 0;
+  kept_bytes = 0;
+  auto it = kept.begin();
+  for (; it != kept.end() && count < kMost; ++it, ++count) {
+    const size_t own = it->cache.bytes();
+    if (kept_bytes + own > limit) break;
+    kept_bytes += own;
   }
+  kept.erase(it, kept.end());
 }
 
 // A step failed for all (out of memory): every answer under way ends with the error, and the memory is given back.

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <future>
+#include <thread>
 
 #include "base/json.h"
 #include "generate/config.h"
@@ -75,6 +77,29 @@ TEST_P(Side, BySideAsInOneConversation) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Side, testing::Values("mamba_base", "phi3_crossing", "llama_crossing", "llama_base", "xlnet_lm"));
+
+// Counts follow the end of an answer.
+bool comes_to_hold(const Scheduler& scheduler, size_t bytes) {
+  for (int i = 0; i < 1000 && scheduler.counts().cache_bytes != bytes; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  return scheduler.counts().cache_bytes == bytes;
+}
+
+TEST(Kept, EndedAnswersCountUntilTheyAreForgotten) {
+  const Model model = golden_model("llama_base");
+  const GenerationConfig config = scheduler_settings(R"({"max_new_tokens":2,"eos_token_id":null})");
+  size_t one = 0;  // a block for each layer
+  {
+    Scheduler scheduler(model, {});
+    submit(scheduler, std::vector<int32_t>(12, 3), config).get();
+    for (int i = 0; i < 1000 && one == 0; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(5))) one = scheduler.counts().cache_bytes;
+    ASSERT_GT(one, 0u);
+    for (int32_t first = 4; first < 7; ++first) submit(scheduler, std::vector<int32_t>(12, first), config).get();
+    EXPECT_TRUE(comes_to_hold(scheduler, 4 * one)) << scheduler.counts().cache_bytes << " of " << one;
+  }
+  Scheduler scheduler(model, {.kept_bytes = 2 * one + 1});
+  for (int32_t first = 3; first < 7; ++first) submit(scheduler, std::vector<int32_t>(12, first), config).get();
+  EXPECT_TRUE(comes_to_hold(scheduler, 2 * one)) << scheduler.counts().cache_bytes << " of " << one;
+}
 
 // A recurrent state serves a conversation that goes on, and nothing that begins likewise and goes on otherwise.
 TEST(Recurrent, StatesAreUsedAgainAsAWhole) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -176,6 +178,27 @@ TEST(CacheTest, OnlyANewBlockTakesMemory) {
   EXPECT_EQ(Storage::live_bytes(), bytes);
   cache.append(k.data(), kRow, k.data(), kRow, 1);
   EXPECT_GT(Storage::live_bytes(), bytes);
+}
+
+// A server asks after every token, of every answer that it keeps.
+TEST(CacheTest, KnowsItsBytesWithoutALookAtEveryBlock) {
+  const auto k = random_floats(64 * kRow, 1);
+  LayerCache one(shape(DType::bf16)), many(shape(DType::bf16));
+  one.append(k.data(), kRow, k.data(), kRow, 64);
+  for (int i = 0; i < 1000; ++i) many.append(k.data(), kRow, k.data(), kRow, 64);
+  ASSERT_EQ(many.bytes(), 1000 * one.bytes());
+  const auto least_time = [](const LayerCache& cache) {
+    auto least = std::chrono::nanoseconds::max();
+    for (int round = 0; round < 20; ++round) {
+      const auto start = std::chrono::steady_clock::now();
+      size_t sum = 0;
+      for (int i = 0; i < 200; ++i) sum += cache.bytes();
+      least = std::min<std::chrono::nanoseconds>(least, std::chrono::steady_clock::now() - start);
+      EXPECT_EQ(sum, 200 * cache.bytes());
+    }
+    return least;
+  };
+  EXPECT_LT(least_time(many).count(), 50 * least_time(one).count() + 1000);
 }
 
 TEST(CacheTest, WholeCacheTruncatesAndShares) {
