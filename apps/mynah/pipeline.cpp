@@ -11,7 +11,7 @@ namespace {
 
 std::string list_of_tasks() {
   std::string text = "Tasks (mynah pipeline TASK --help says more):\n";
-  for (const std::string& name : tasks::task_names()) text += fmt::format("  {:<26} {}\n", name, tasks::find_task(name).help);
+  for (const std::string& name : tasks::task_names()) text += fmt::format("  {:<31} {}\n", name, tasks::find_task(name).help);
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -120,7 +121,11 @@ int run_inputs(const tasks::OpenTask& task, const Pipeline& pipe, const TaskArgu
       return 0;
     }
   }
-  for (size_t i = 0; i < results.size(); ++i) print_text((i ? "\n" : "") + pipe.shown(meant.size() == results.size() ? meant[i] : Json(), results[i], colors()));
+  std::vector<std::string> shown;
+  for (size_t i = 0; i < results.size(); ++i) shown.push_back(pipe.shown(meant.size() == results.size() ? meant[i] : Json(), results[i], colors()));
+  // Vectors and the like have a line each, for programs to read; an empty line parts what has several.
+  const bool lines = std::all_of(shown.begin(), shown.end(), [](const std::string& text) { return text.find('\n') + 1 == text.size(); });
+  for (size_t i = 0; i < shown.size(); ++i) print_text((i && !lines ? "\n" : "") + shown[i]);
   return 0;
 }
 

@@ -59,6 +59,11 @@ nn::NamedTensors batch_inputs(const std::vector<const Encoding*>& rows, int32_t 
 
 }  // namespace
 
+void refuse_input(const OpenTask& task, const Json& input, const char* expected) {
+  if (input.is_null()) fail(ErrorCode::usage, "{}: there is no input, expected {}", task.entry->name, expected);
+  fail(ErrorCode::failure, "{}: an input is {}, expected {}", task.entry->name, input.dump(), expected);
+}
+
 bool is_text_object(const Json& input) { return input.is_object() && input.contains("text") && input["text"].is_string(); }
 
 TextInput text_input(const OpenTask& task, const Json& input) {
@@ -71,11 +76,11 @@ TextInput text_input(const OpenTask& task, const Json& input) {
       return out;
     }
   }
-  fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "{}: an input is {}, expected a text or {{\"text\": TEXT, \"text_pair\": TEXT}}", task.entry->name, input.dump());
+  refuse_input(task, input, "a text or {\"text\": TEXT, \"text_pair\": TEXT}");
 }
 
 std::string one_text(const OpenTask& task, const Json& input) {
-  if (!input.is_string()) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "{}: an input is {}, expected a text", task.entry->name, input.dump());
+  if (!input.is_string()) refuse_input(task, input, "a text");
   return input.get<std::string>();
 }
 

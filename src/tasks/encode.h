@@ -15,6 +15,8 @@ struct TextInput {
 };
 // Whether a value is such an object.
 bool is_text_object(const Json& input);
+// Says that an input is not what was expected, or that there is none.
+[[noreturn]] void refuse_input(const OpenTask& task, const Json& input, const char* expected);
 // Throws failure for anything else.
 TextInput text_input(const OpenTask& task, const Json& input);
 // One text alone.

@@ -1,4 +1,4 @@
-// text2text-generation, summarization, translation: encoder-decoders text2text_answer a text. As transformers 4.57's pipelines: 4 beams and 256 new
+// text2text-generation, summarization, translation: encoder-decoders answer a text. As transformers 4.57's pipelines: 4 beams and 256 new
 // tokens unless asked otherwise; task_specific_params of config.json give a prefix and settings.
 #include <algorithm>
 
@@ -28,7 +28,7 @@ Json own_settings(const t::OpenTask& task) {
   return Json::object();
 }
 
-// The token of the source's language, if one was named; the target's begins the text2text_answer.
+// The token of the source's language, if one was named; the target's begins the answer.
 std::optional<int32_t> choose_languages(const t::OpenTask& task, const Json& options, const t::Languages& known, GenerationConfig* c) {
   auto from = t::text(options, "src_lang"), to = t::text(options, "tgt_lang");
   const std::string where = task.entry->name;
@@ -46,7 +46,7 @@ std::optional<int32_t> choose_languages(const t::OpenTask& task, const Json& opt
   return from ? std::optional(known.token(*from, where + ": src_lang")) : std::nullopt;
 }
 
-std::vector<Json> text2text_answer(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options, const std::string& key) {
+std::vector<Json> text2text_answers(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options, const std::string& key) {
   const Json own = own_settings(task);
   GenerationConfig c = generation_defaults(task.model);
   // The model's settings, the pipeline's, those of the task, the caller's: later ones win.
@@ -61,15 +61,14 @@ std::vector<Json> text2text_answer(const t::OpenTask& task, const std::vector<Js
     if (ids.empty()) fail(ErrorCode::usage, "{}: stop_sequence is empty", task.entry->name);
     c.eos_token_id = {ids[0]};
   }
-  EncodeOptions cut;  // max_length among the options is the text2text_answer's
+  EncodeOptions cut;  // max_length among the options is the answer's
   if (t::has(options, "truncation")) cut = t::encode_options({{"truncation", options["truncation"]}});
   const std::string prefix = nn::config_string(own, "prefix", nn::config_string(task.bundle().config, "prefix", ""));
   const bool tokens = t::boolean(options, "return_tensors", false), clean = t::boolean(options, "clean_up_tokenization_spaces", false);
   std::vector<Json> results;
   for (const Json& input : inputs) {
-    if (!input.is_string()) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "{}: an input is {}, expected a text", task.entry->name, input.dump());
     GenerateInputs in;
-    in.input_ids = {t::encode(task, {prefix + input.get<std::string>(), {}}, cut).ids};
+    in.input_ids = {t::encode(task, {prefix + t::one_text(task, input), {}}, cut).ids};
     if (source) languages.mark(&in.input_ids[0], *source);
     in.attention_mask = {std::vector<int32_t>(in.input_ids[0].size(), 1)};
     Json records = Json::array();
@@ -80,11 +79,11 @@ std::vector<Json> text2text_answer(const t::OpenTask& task, const std::vector<Js
   return results;
 }
 
-std::vector<Json> generated(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answer(task, inputs, options, "generated"); }
-std::vector<Json> summary(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answer(task, inputs, options, "summary"); }
-std::vector<Json> translation(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answer(task, inputs, options, "translation"); }
+std::vector<Json> generated(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answers(task, inputs, options, "generated"); }
+std::vector<Json> summary(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answers(task, inputs, options, "summary"); }
+std::vector<Json> translation(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) { return text2text_answers(task, inputs, options, "translation"); }
 
-// Several inputs with one text2text_answer each give the answers without lists around them.
+// Several inputs with one answer each give the answers without lists around them.
 Json flat(std::vector<Json> results, const Json&, bool one, const Json&) {
   if (one) return results[0];
   const bool single = std::all_of(results.begin(), results.end(), [](const Json& r) { return r.size() == 1; });
@@ -113,7 +112,7 @@ std::vector<t::TaskOption> with_languages() {
 
 }  // namespace
 
-extern const TaskEntry task_text2text_generation{"text2text-generation", {}, "an encoder-decoder's text2text_answer to a text", "TEXT", nullptr,
+extern const TaskEntry task_text2text_generation{"text2text-generation", {}, "an encoder-decoder's answer to a text", "TEXT", nullptr,
                                                  {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kText2textOptions, true, nullptr,
                                                  "good ones to pull: google/flan-t5-small, google/flan-t5-base", generated, nullptr, flat, show_text2text};
 extern const TaskEntry task_summarization{"summarization", {}, "a shorter text", "TEXT", nullptr, {nn::HeadKind::seq2seq_lm, nn::HeadKind::bare}, kText2textOptions, true, nullptr,

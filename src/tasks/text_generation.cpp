@@ -68,7 +68,7 @@ std::vector<Json> run_text_generation(const t::OpenTask& task, const std::vector
              clean = t::boolean(options, "clean_up_tokenization_spaces", true);
   std::vector<Json> results;
   for (const Json& input : inputs) {
-    if (!input.is_string() && !t::is_chat(input)) fail(input.is_null() ? ErrorCode::usage : ErrorCode::failure, "text-generation: an input is {}, expected a text or a list of messages", input.dump());
+    if (!input.is_string() && !t::is_chat(input)) t::refuse_input(task, input, "a text or a list of messages");
     const bool continues = t::is_chat(input) && t::boolean(options, "continue_final_message", input.back()["role"] == "assistant");
     GenerateInputs in;
     in.input_ids = {prompt_ids(task, input, options, continues)};

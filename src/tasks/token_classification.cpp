@@ -5,6 +5,7 @@
 
 #include "base/require.h"
 #include "base/unicode.h"
+#include "nn/config.h"
 #include "tasks/characters.h"
 #include "tasks/encode.h"
 #include "tasks/options.h"
@@ -196,13 +197,25 @@ Source source_of(const t::OpenTask& task, const Json& input, const Json& options
   return s;
 }
 
+// Tokens of a window: what the tokenizer says, else all that the model has positions for, beyond which the reference fails.
+std::optional<int64_t> window_length(const t::OpenTask& task) {
+  if (const auto most = task.tokenizer().model_max_length()) return most;
+  const std::string family = nn::config_string(task.bundle().config, "model_type", "");
+  for (const char* counts_from_zero : {"bert", "distilbert", "electra", "albert"})
+    if (family == counts_from_zero) return nn::config_int(task.bundle().config, "max_position_embeddings", 512, 1);
+  return std::nullopt;
+}
+
 EncodeOptions window_options(const t::OpenTask& task, const Json& options, Strategy strategy) {
   EncodeOptions out;
-  if (task.tokenizer().model_max_length()) out.truncation = Truncation::longest_first;
+  if (const auto most = window_length(task)) {
+    out.truncation = Truncation::longest_first;
+    out.max_length = most;
+  }
   if (t::has(options, "stride")) {
     out.stride = t::integer(options, "stride", 0, 0);
-    if (out.stride >= task.tokenizer().model_max_length().value_or(INT64_MAX))
-      fail(ErrorCode::usage, "token-classification: stride is {}, expected less than the {} tokens of a window", out.stride, *task.tokenizer().model_max_length());
+    if (out.stride >= out.max_length.value_or(INT64_MAX))
+      fail(ErrorCode::usage, "token-classification: stride is {}, expected less than the {} tokens of a window", out.stride, *out.max_length);
     if (strategy == Strategy::none)
       fail(ErrorCode::usage, "token-classification: stride goes with an aggregation_strategy other than none");
   }
@@ -222,7 +235,7 @@ std::vector<Json> run_token_classification(const t::OpenTask& task, const std::v
     const Source& s = sources.back();
     cut.overflow = all_windows;
     std::vector<Encoding> all = s.word_starts.empty() ? task.tokenizer().encode_windows(s.text, cut) : task.tokenizer().encode_words(s.words, cut);
-    if (!all_windows && s.word_starts.empty()) t::warn_if_cut(task, all[0], {s.text, std::nullopt}, task.tokenizer().model_max_length(), "; a stride with an aggregation strategy reads all of it");
+    if (!all_windows && s.word_starts.empty()) t::warn_if_cut(task, all[0], {s.text, std::nullopt}, cut.max_length, "; a stride with an aggregation strategy reads all of it");
     first_window.push_back(windows.size());
     std::move(all.begin(), all.end(), std::back_inserter(windows));
   }

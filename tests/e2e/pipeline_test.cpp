@@ -124,6 +124,35 @@ TEST_F(PipelineCommand, ShapesFollowTheInputs) {
   EXPECT_EQ(json({"question-answering", "--model", answers, "--question", "Who?", "--question", "Where?", "--context", "anna sings"}).size(), 2u);
 }
 
+TEST_F(PipelineCommand, VectorsHaveALineEach) {
+  const std::vector<std::string> lines = run_well({"embed", tiny("bert_mask").string(), "the bird", "anna"}).lines();
+  ASSERT_EQ(lines.size(), 2u);
+  for (const std::string& line : lines) EXPECT_TRUE(Json::parse(line).is_array());
+}
+
+// A tokenizer that names no length: windows are as long as the model's table of positions.
+TEST_F(PipelineCommand, LongTextsAreReadByTheModelsPositions) {
+  fs::copy(tiny("bert_tags"), file("tags"), fs::copy_options::recursive);
+  Json settings = Json::parse(read_file(file("tags") / "tokenizer_config.json"));
+  settings.erase("model_max_length");
+  write_file(file("tags") / "tokenizer_config.json", settings.dump());
+  std::string text = "anna";
+  for (int i = 0; i < 600; ++i) text += " anna";
+  const std::vector<std::string> words = {"pipeline", "ner", "--model", file("tags").string(), "--json", "--ignore-labels", "[]", text};
+  const Result cut = run(words);
+  EXPECT_EQ(cut.code, 0) << cut.err;
+  EXPECT_NE(cut.err.find("is cut to"), std::string::npos) << cut.err;
+  EXPECT_LT(cut.json().back()["end"].get<size_t>(), text.size());
+  std::vector<std::string> windows = words;
+  windows.insert(windows.end(), {"--stride", "4", "--aggregation-strategy", "simple"});
+  EXPECT_EQ(run_well(windows).json().back()["end"], text.size());
+}
+
+TEST_F(PipelineCommand, AMissingInputIsSaidAsSuch) {
+  expect_refused({"pipeline", "ner", "--model", tiny("bert_tags").string()}, {2}, {"no input", "a text"});
+  expect_refused({"pipeline", "text-classification", "--model", tiny("bert_classifier").string()}, {2}, {"no input", "a text"});
+}
+
 TEST_F(PipelineCommand, FilesOfInputs) {
   const std::string model = tiny("bert_classifier").string();
   write_file(file("rows.jsonl"), "\"good\"\n{\"text\": \"bad\", \"id\": 7}\n{\"text\": \"a\", \"text_pair\": \"b\"}\n\n\"the bird sings in the park\"\n");
