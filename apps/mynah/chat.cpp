@@ -148,8 +148,14 @@ class Chat {
   }
 
   void set(const std::string& words) {
-    const size_t space = words.find(' ');
-    const std::string name = words.substr(0, space), value = space == std::string::npos ? "" : words.substr(space + 1);
+    constexpr std::string_view kParameter = "parameter ";  // as Ollama has it: /set parameter seed 7
+    const std::string rest = words.starts_with(kParameter) ? words.substr(kParameter.size()) : words;
+    const size_t space = rest.find(' ');
+    const std::string name = rest.substr(0, space), value = space == std::string::npos ? "" : rest.substr(space + 1);
+    if (name.empty()) {
+      fmt::print(stderr, "/set NAME VALUE; /help lists what can be set\n");
+      return;
+    }
     try {
       if (name == "system") {
         o_.system = value;
@@ -196,6 +202,7 @@ class Chat {
     clear_interrupt();
     try {
       const auto ids = fitting_prompt(*config.max_new_tokens);
+      keep_to_context(o_, static_cast<int64_t>(ids.size()), &config);
       double first_token = 0;
       const auto start = std::chrono::steady_clock::now();
       const Generated g = session_.generate(ids, config, [&](const std::string& piece) {
@@ -206,7 +213,7 @@ class Chat {
       });
       print_text("\n\n");
       if (g.reason == FinishReason::length)
-        fmt::print(stderr, "(ended at the limit of {} tokens; /set max_tokens N allows more)\n", g.ids.size());
+        fmt::print(stderr, "({})\n", limit_note(o_, model_, g, "/set max_tokens N"));
       if (o_.verbose) print_rates(g, 0, first_token);
       messages_.push_back({"assistant", g.text});
     } catch (const Error& error) {
@@ -314,8 +321,20 @@ GenerationConfig ChatOptions::settings(const Model& opened) const {
   if (!format.empty()) c.format = read_format(format);
   if (repeat_penalty) c.repetition_penalty = static_cast<float>(*repeat_penalty);
   c.stop_strings.insert(c.stop_strings.end(), stops.begin(), stops.end());
-  if (context) c.max_new_tokens = std::min(*c.max_new_tokens, *context);
   return c;
+}
+
+void keep_to_context(const ChatOptions& o, int64_t prompt_tokens, GenerationConfig* config) {
+  if (!o.context) return;
+  require(prompt_tokens < *o.context, "the prompt has {} tokens, --ctx allows {}; shorten the prompt or allow more", prompt_tokens, *o.context);
+  config->max_new_tokens = std::min(*config->max_new_tokens, *o.context - prompt_tokens);
+}
+
+std::string limit_note(const ChatOptions& o, const Model& model, const Generated& g, const std::string& more) {
+  const int64_t own = model.context_length(), answer = static_cast<int64_t>(g.ids.size());
+  const int64_t context = o.context && (own <= 0 || *o.context < own) ? *o.context : own;
+  if (context > 0 && g.prompt_tokens + answer >= context) return fmt::format("ended after {} tokens: prompt and answer fill the context of {}", answer, context);
+  return fmt::format("ended at the limit of {} tokens; {} allows more", answer, more);
 }
 
 void apply_modelfile(ChatOptions& o) {

@@ -27,9 +27,14 @@ struct ChatOptions {
   // what is not such a number; false for another name.
   bool set(const std::string& name, const std::string& value, const std::string& where);
   // The model's own settings, else temperature 0.7, top-p 0.9, top-k 40, and for models below 500 million
-  // parameters no five tokens twice and a repetition penalty of 1.02 on words; then these options.
+  // parameters what keeps them out of loops; then these options, but for the context: keep_to_context.
   GenerationConfig settings(const Model& opened) const;
 };
+
+// Lowers max_new_tokens so that prompt and answer stay within --ctx. Throws failure for a prompt that fills it.
+void keep_to_context(const ChatOptions& options, int64_t prompt_tokens, GenerationConfig* config);
+// Why an answer with FinishReason::length ended: at max_tokens, which `more` raises, or because the context is full.
+std::string limit_note(const ChatOptions& options, const Model& model, const Generated& answer, const std::string& more);
 
 // What the Modelfile of a stored model says, where no option says otherwise. Nothing for other models.
 void apply_modelfile(ChatOptions& options);

@@ -1,4 +1,5 @@
 // mynah convert IN OUT and mynah quantize IN OUT --type T.
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include "base/progress.h"
@@ -43,6 +44,8 @@ int run_convert(const ConvertOptions& o, bool to_gguf) {
   if (to_gguf) bundle::write_gguf(in, o.out, recipe, progress);
   else bundle::write_folder(in, o.out, progress);
   bar.finish();
+  const auto bytes = [](const fs::path& path) { return format_bytes(static_cast<int64_t>(size_of(path))); };
+  if (!o.json && isatty(STDERR_FILENO)) fmt::print(stderr, "{}: {}, from {}\n", o.out, bytes(o.out), bytes(in));
   if (o.json) print_json({{"input", in}, {"output", o.out}, {"input_bytes", size_of(in)}, {"output_bytes", size_of(o.out)}});
   return 0;
 }

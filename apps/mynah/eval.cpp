@@ -82,7 +82,7 @@ void add_eval(cli::App& parent, std::function<int()>& action) {
   c->add_option("model", o->model, "folder, .gguf file or name")->type_name("MODEL");
   c->add_option("--file", o->file, "rows with text for MODEL, or with pictures or sounds; of pictures also a folder with one for each label")->type_name("FILE");
   c->add_option("--predictions", o->predictions, "rows {\"prediction\": .., \"references\": [..]}")->type_name("FILE");
-  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy, classification, calibration; of MODEL: perplexity, bpb, choices; accuracy, map (boxes), wer and cer of pictures and sounds");
+  c->add_option("--metric", o->metric, "exact_match, f1, rouge, bleu, chrf, wer, cer, accuracy, classification, calibration; of MODEL: perplexity, bpb, choices; accuracy (labels of texts, pictures and sounds), map (boxes), wer and cer");
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print one JSON object");
   c->callback([o, &action] { action = [o] { return run_eval(*o); }; });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/require.h"
@@ -65,6 +66,29 @@ Json accuracy_of_texts(const train::MediaSource& source, const fs::path& model, 
   return hits.json();
 }
 
+// Whether the rows, as the first of them says, are texts and not sounds.
+bool are_texts(const fs::path& file) {
+  if (fs::is_directory(file)) return false;
+  std::optional<bool> texts;
+  data::for_each_row(file, [&](const Json& row, const std::string&) {
+    if (!texts) texts = !row.contains("audio") && (row.contains("text") || row.contains("sentence"));
+  });
+  return texts.value_or(false);
+}
+
+Json accuracy_of_labels(const fs::path& file, const fs::path& model, const LoadOptions& options) {
+  const Pipeline classify = pipeline("text-classification", model.string(), options);
+  const auto b = bundle::open(model, {}, {.network = false, .tokenizer = false});
+  Hits hits;
+  data::for_each_row(file, [&](const Json& row, const std::string& where) {
+    Json input = data::text_field(row, row.contains("sentence") && !row.contains("text") ? "sentence" : "text", where);
+    if (row.contains("text_pair")) input = {{"text", input}, {"text_pair", row["text_pair"]}};
+    const Json best = classify(input, {{"top_k", 1}});
+    hits.count(best[0]["label"].get<std::string>() == label_text(data::field(row, "label", where), *b));
+  });
+  return hits.json();
+}
+
 Json map(const train::MediaSource& source, const fs::path& model, const LoadOptions& options) {
   const auto task = tasks::open_task(tasks::find_task("object-detection"), "object-detection", model, options);
   std::map<std::string, int64_t> numbers;
@@ -105,6 +129,7 @@ Json media_scores(const std::string& name, const fs::path& file, const std::stri
   options.precision = precision;
   const fs::path model = model_path(name);
   const nn::HeadKind head = head_of(model);
+  if (metric == "accuracy" && head == nn::HeadKind::sequence_classification && are_texts(file)) return accuracy_of_labels(file, model, options);
   const bool hears = metric == "wer" || metric == "cer" || (metric == "accuracy" && head == nn::HeadKind::sequence_classification);
   const train::MediaSource rows{file, hears ? "audio" : "image", metric == "accuracy" && !hears};
   train::for_each_media_row(rows, [](const train::MediaRow&) {});  // a row that cannot be used is named before the work begins

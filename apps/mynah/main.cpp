@@ -1,12 +1,15 @@
 // The program: parses the command line, runs one subcommand, and translates errors once into a line and an exit code.
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <system_error>
 
 #include "app_error.h"
 #include "base/json.h"
@@ -145,8 +148,10 @@ int run(int argc, char** argv) {
 }  // namespace
 
 void print_text(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    fail(ErrorCode::failure, "stdout: {}", std::strerror(errno));
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
+  // As fmt::print says it of stderr; report() knows it.
+  if (errno == EPIPE) throw std::system_error(EPIPE, std::generic_category(), "stdout");
+  fail(ErrorCode::failure, "stdout: {}", std::strerror(errno));
 }
 
 void print_json(const Json& value) { print_text(to_text(value) + "\n"); }
@@ -155,6 +160,8 @@ void print_json(const Json& value) { print_text(to_text(value) + "\n"); }
 
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
+  // Without a stderr what would be said goes nowhere, and no file that is opened later takes its number.
+  if (fcntl(STDERR_FILENO, F_GETFD) == -1) dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
   try {
     return mynah::app::run(argc, argv);
   } catch (const std::exception& error) {

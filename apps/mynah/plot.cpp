@@ -25,12 +25,21 @@ struct PlotOptions {
 
 struct Curve {
   std::string run;
+  size_t number = 0;  // of the run, which has one color in every panel
   std::vector<std::pair<double, double>> points;  // step, value
 };
 using Panels = std::vector<std::pair<std::string, std::vector<Curve>>>;  // by metric
 
 constexpr double kWidth = 720, kHeight = 300, kLeft = 70, kRight = 20, kTop = 34, kBottom = 40;
 constexpr media::Color kColors[] = {{11, 98, 164}, {196, 65, 45}, {47, 143, 78}, {138, 91, 181}, {181, 133, 43}, {60, 141, 153}}, kInk{0, 0, 0}, kGrid{221, 221, 221};
+
+// A run's name: that of its folder.
+std::string run_name(const std::string& run) {
+  fs::path path = fs::path(run).lexically_normal();
+  if (path.filename() == "log.jsonl" && path.has_parent_path()) path = path.parent_path();
+  if (!path.has_filename()) path = path.parent_path();  // OUT/
+  return path.filename().string();
+}
 
 // Round numbers that divide [low, high] in about five parts.
 std::vector<double> ticks(double low, double high) {
@@ -47,6 +56,7 @@ Panels read(const PlotOptions& o) {
   std::vector<std::string> wanted = comma_list(o.metrics);
   if (wanted.empty()) wanted = {"loss", "eval_loss", "reward", "objective/scores", "kl", "objective/kl", "rewards/margins", "rewards/accuracies"};
   std::map<std::string, std::vector<Curve>> found;
+  size_t number = 0;
   for (const std::string& run : o.runs) {
     const fs::path path = fs::is_directory(run) ? fs::path(run) / "log.jsonl" : fs::path(run);
     std::map<std::string, Curve> curves;
@@ -56,9 +66,11 @@ Panels read(const PlotOptions& o) {
         if (row.contains(name) && row[name].is_number()) curves[name].points.emplace_back(row["step"].get<double>(), row[name].get<double>());
     });
     for (auto& [name, curve] : curves) {
-      curve.run = fs::path(run).filename().string();
+      curve.run = run_name(run);
+      curve.number = number;
       found[name].push_back(std::move(curve));
     }
+    ++number;
   }
   Panels panels;
   for (const std::string& name : wanted)
@@ -85,7 +97,7 @@ void panel(Canvas& canvas, const std::string& name, const std::vector<Curve>& cu
   }
   for (const double t : ticks(x0, x1)) canvas.text(px(t), top + kHeight - kBottom + 18, Anchor::middle, fmt::format("{:.6g}", t), kInk);
   for (size_t i = 0; i < curves.size(); ++i) {
-    const media::Color& color = kColors[i % std::size(kColors)];
+    const media::Color& color = kColors[curves[i].number % std::size(kColors)];
     std::vector<std::pair<double, double>> points;
     for (const auto& [x, y] : curves[i].points) points.emplace_back(px(x), py(y));
     const bool alone = points.size() == 1;  // one row is a mark
@@ -100,7 +112,9 @@ int run_plot(const PlotOptions& o) {
   const auto canvas = make_canvas(o.output, kWidth, kHeight * static_cast<double>(panels.size()));
   for (size_t i = 0; i < panels.size(); ++i) panel(*canvas, panels[i].first, panels[i].second, kHeight * static_cast<double>(i));
   canvas->write(o.output);
-  fmt::print(stderr, "{}: {} curves\n", o.output, panels.size());
+  size_t curves = 0;
+  for (const auto& [name, of_metric] : panels) curves += of_metric.size();
+  fmt::print(stderr, "{}: {} {}\n", o.output, curves, curves == 1 ? "curve" : "curves");
   return 0;
 }
 

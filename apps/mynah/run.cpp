@@ -97,7 +97,9 @@ int answer_once(ChatOptions& o, const std::string& prompt, const Model& model, d
   bool first = true, ends_in_newline = false;
   double first_token = 0;
   const auto start = std::chrono::steady_clock::now();
-  const Generated g = Session(model).generate(inputs, o.settings(model), [&](const std::string& piece) {
+  GenerationConfig config = o.settings(model);
+  keep_to_context(o, inputs.input_ids.empty() ? 0 : static_cast<int64_t>(inputs.input_ids[0].size()), &config);
+  const Generated g = Session(model).generate(inputs, config, [&](const std::string& piece) {
     if (first) first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     first = false;
     if (!o.json) print_text(piece);
@@ -110,7 +112,7 @@ int answer_once(ChatOptions& o, const std::string& prompt, const Model& model, d
     print_json(out);
   } else {
     if (!ends_in_newline) print_text("\n");
-    if (g.reason == FinishReason::length) fmt::print(stderr, "(ended at the limit of {} tokens; --max-tokens N allows more)\n", g.ids.size());
+    if (g.reason == FinishReason::length) fmt::print(stderr, "({})\n", limit_note(o, model, g, "--max-tokens N"));
     if (o.verbose) print_rates(g, load_seconds, first_token);
   }
   return g.reason == FinishReason::cancelled ? 130 : 0;

@@ -10,7 +10,7 @@ std::vector<std::string> player_command(const std::string& verb) {
   if (const auto play = find_program("paplay")) return {play->string()};
   if (const auto play = find_program("pw-play")) return {play->string(), "-"};
   if (const auto play = find_program("ffplay"))
-    return {play->string(), "-loglevel", "quiet", "-nodisp", "-autoexit", "-"};
+    return {play->string(), "-loglevel", "error", "-nodisp", "-autoexit", "-"};
   fail(ErrorCode::not_found,
        "{}: no player found; install one (Debian: apt-get install alsa-utils) or name a file: -o speech.wav", verb);
 }

@@ -2,9 +2,6 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <map>
-
 #include "base/progress.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
@@ -23,14 +20,6 @@ struct StoredOptions {
   std::vector<std::string> names;
   bool json = false, quiet = false, dry_run = false, chat_template = false, licence = false;
 };
-
-std::string quantisation_of(const bundle::Bundle& b) {
-  // The type that most weights have.
-  std::map<std::string, int64_t> elements;
-  for (const auto& info : b.source->tensors()) elements[std::string(info.type)] += info.shape.numel();
-  const auto most = std::max_element(elements.begin(), elements.end(), [](const auto& a, const auto& b2) { return a.second < b2.second; });
-  return most == elements.end() ? "" : most->first;
-}
 
 int act_list(const StoredOptions& o) {
   const store::Store store;
@@ -62,7 +51,7 @@ int act_show(const StoredOptions& o) {
   int64_t parameters = 0;
   for (const auto& info : b->source->tensors()) parameters += info.shape.numel();
   const std::string licence = found->model ? found->model->licence : "";
-  const std::string type = quantisation_of(*b), format = b->gguf ? "gguf" : "safetensors";
+  const std::string type = serve::weight_type(*b->source), format = serve::weight_format(*b->source);
   if (o.json) {
     print_json(serve::show_json(store, found->path, found->model ? &*found->model : nullptr, false));
     return 0;

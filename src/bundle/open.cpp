@@ -197,6 +197,8 @@ Json generation_settings(const fs::path& folder, const Json& config) {
 
 void open_folder(Bundle* b) {
   const fs::path config = b->path / "config.json";
+  if (!fs::exists(config) && fs::exists(b->path / "adapter_config.json"))
+    fail(ErrorCode::failure, "{}: an adapter, which is no model by itself; mynah merge {} --output-dir OUT makes one of it and its base", b->path.string(), b->path.string());
   if (!fs::exists(config))
     fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout, a .gguf file or a Piper voice", b->path.string());
   if (is_ct2(b->path)) {
@@ -293,6 +295,7 @@ const ModelEntry& find_entry(const Json& config, const std::string& where) {
     of_type = entry;
   }
   const std::string& wanted = architecture.empty() ? type : architecture;
+  if (wanted.empty()) fail(ErrorCode::failure, "{}: names no \"architectures\" and no \"model_type\" (\"bert\", say), which tell the family; add one", where);
   if (of_type) fail(ErrorCode::failure, "{}: architecture \"{}\" is not known; of {} there are {}", where, wanted, type, fmt::join(of_type->architectures, ", "));
   constexpr size_t kLongest = 100;  // of names that are compared with all others
   const std::string near = wanted.size() <= kLongest ? did_you_mean(wanted, all) : "";
@@ -349,6 +352,7 @@ std::shared_ptr<Bundle> open_text_only(const fs::path& path) {
   auto b = std::make_shared<Bundle>();
   b->path = path;
   if (!Tokenizer::is_in(path)) b->path = file_of(path);
+  require(b->path.extension() != ".onnx", "{}: a voice has no tokenizer", path.string());
   if (is_gguf(b->path)) b->gguf = formats::GgufFile::open(b->path);
   open_text(b.get());
   require(b->tokenizer != nullptr, "{}: no tokenizer found", path.string());

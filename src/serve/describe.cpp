@@ -25,14 +25,32 @@ std::string upper(std::string text) {
   return text;
 }
 
-// The type that most weights have.
-std::string quantisation_of(const formats::TensorSource& source) {
+}  // namespace
+
+std::string weight_format(const formats::TensorSource& source) {
+  const std::filesystem::path path = source.where();
+  const std::string name = path.filename().string();
+  if (path.extension() == ".gguf") return "gguf";
+  if (path.extension() == ".onnx") return "onnx";
+  if (name.starts_with("pytorch_model")) return "pytorch";
+  return name == "model.bin" ? "ctranslate2" : "safetensors";
+}
+
+std::string weight_type(const formats::TensorSource& source) {
   std::map<std::string, int64_t> elements;
   for (const auto& info : source.tensors()) elements[std::string(info.type)] += info.shape.numel();
   const auto most = std::max_element(elements.begin(), elements.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == elements.end() ? "unknown" : upper(most->first);
+  if (most == elements.end()) return "unknown";
+  // What PyTorch, ONNX and CTranslate2 call them, under the names that other files use.
+  static const std::map<std::string, const char*> names = {{"FLOATSTORAGE", "F32"}, {"HALFSTORAGE", "F16"}, {"BFLOAT16STORAGE", "BF16"}, {"FLOAT", "F32"},
+                                                           {"FLOAT16", "F16"},      {"BFLOAT16", "BF16"},   {"MATMUL_4BITS", "Q4"}};
+  const std::string type = upper(most->first);
+  const auto known = names.find(type);
+  return known == names.end() ? type : known->second;
 }
+
+namespace {
 
 int64_t config_int(const Json& config, const std::vector<const char*>& keys) {
   for (const char* key : keys)
@@ -149,7 +167,7 @@ Description describe(const std::filesystem::path& path) {
   bundle::Bundle& b = *d.bundle;
   if (!b.source) b.source = formats::open_checkpoint(path);
   for (const auto& info : b.source->tensors()) d.parameters += info.shape.numel();
-  d.quantisation = quantisation_of(*b.source);
+  d.quantisation = weight_type(*b.source);
   d.architecture = b.architecture();
   d.context_length = config_int(b.config, {"max_position_embeddings", "n_positions", "n_ctx"});
   d.embedding_length = config_int(b.config, {"hidden_size", "n_embd", "d_model"});
@@ -176,7 +194,7 @@ Description describe(const std::filesystem::path& path) {
     d.model_info = info_of_gguf(*b.gguf, false);
     d.model_info["general.parameter_count"] = d.parameters;
   } else {
-    d.format = "safetensors";
+    d.format = weight_format(*b.source);
     d.family = b.entry->model_type;
     d.model_info = {{"general.architecture", d.family}, {"general.parameter_count", d.parameters}};
     const std::pair<const char*, std::vector<const char*>> rows[] = {

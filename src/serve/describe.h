@@ -20,10 +20,15 @@ ModelSettings settings_of(const store::Store& store, const store::Model& model);
 // A stored name as Ollama's clients know it: with a tag.
 std::string tagged_name(const std::string& name);
 
+// Of the file that holds the weights: "gguf", "safetensors", "pytorch", "onnx" or "ctranslate2".
+std::string weight_format(const formats::TensorSource& source);
+// The type that most weights have: "Q4_1", "F32".
+std::string weight_type(const formats::TensorSource& source);
+
 // Facts that need the file's head only.
 struct Description {
   std::string format, family, architecture,
-      quantisation;  // "gguf" or "safetensors"; "llama"; "LlamaForCausalLM"; "Q4_1"
+      quantisation;  // weight_format; "llama"; "LlamaForCausalLM"; weight_type
   int64_t parameters = 0, context_length = 0, embedding_length = 0;
   bool generates = false, embeds = false, tools = false, thinking = false, fills_in = false, sees = false;
   std::string chat_template;  // Jinja source; may be empty

@@ -40,7 +40,7 @@ uint64_t bytes_of(const fs::path& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) return fs::file_size(path, error);
   uint64_t bytes = 0;
-  for (const auto& entry : fs::directory_iterator(path, error))
+  for (const auto& entry : fs::recursive_directory_iterator(path, error))  // onnx/model_q4.onnx
     if (entry.is_regular_file(error)) {
       const std::string name = entry.path().filename().string();
       if (name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".gguf") ||

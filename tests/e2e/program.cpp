@@ -82,16 +82,28 @@ Sandbox::~Sandbox() {
   fs::remove_all(folder_, ignored);
 }
 
-Result Sandbox::run(const std::vector<std::string>& arguments, const std::string& input, Stdout to) const {
+Result Sandbox::run(const std::vector<std::string>& arguments, const std::string& input, Stdout to,
+                    Stderr errors) const {
   const std::string in = file("stdin").string(), out = file("stdout").string(), err = file("stderr").string();
   write_file(in, input);
   write_file(out, "");
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_addopen(&files, 0, in.c_str(), O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 2, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  write_file(err, "");
+  int unread[2];
+  if (pipe2(unread, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
+  close(unread[0]);
+  if (errors == Stderr::closed)
+    posix_spawn_file_actions_addclose(&files, 2);
+  else if (errors == Stderr::unread)
+    posix_spawn_file_actions_adddup2(&files, unread[1], 2);
+  else
+    posix_spawn_file_actions_addopen(&files, 2, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (to == Stdout::closed)
     posix_spawn_file_actions_addclose(&files, 1);
+  else if (to == Stdout::unread)
+    posix_spawn_file_actions_adddup2(&files, unread[1], 1);
   else
     posix_spawn_file_actions_addopen(&files, 1, to == Stdout::full_disk ? "/dev/full" : out.c_str(),
                                      O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -110,6 +122,7 @@ Result Sandbox::run(const std::vector<std::string>& arguments, const std::string
   const int problem =
       posix_spawn(&process, MYNAH_PROGRAM, &files, nullptr, pointers(words).data(), pointers(environment).data());
   posix_spawn_file_actions_destroy(&files);
+  close(unread[1]);
   if (problem != 0) throw std::runtime_error(std::string("cannot start ") + MYNAH_PROGRAM);
   Result result;
   const auto [code, used] = wait_for(process);

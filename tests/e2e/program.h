@@ -26,7 +26,8 @@ struct Result {
   std::vector<std::string> lines() const;
 };
 
-enum class Stdout { file, closed, full_disk };
+enum class Stdout { file, closed, full_disk, unread };  // unread: a pipe whose reader has left
+enum class Stderr { file, closed, unread };
 
 // A folder that goes away with the test; the programs started through it have their store and home in it, and no
 // network.
@@ -36,7 +37,8 @@ class Sandbox : public testing::Test {
   ~Sandbox() override;
 
   fs::path file(const std::string& name) const { return folder_ / name; }
-  Result run(const std::vector<std::string>& arguments, const std::string& input = "", Stdout to = Stdout::file) const;
+  Result run(const std::vector<std::string>& arguments, const std::string& input = "", Stdout to = Stdout::file,
+             Stderr errors = Stderr::file) const;
   // Expects success and an empty standard error.
   Result run_well(const std::vector<std::string>& arguments, const std::string& input = "") const;
   // Expects one of the exit codes, no output, and one line on standard error that starts with "mynah: " and holds each

@@ -143,6 +143,15 @@ TEST_F(Serve, AnswersAndEndsWhenTold) {
   expect_refused({"ps"}, {4}, {"serve"});
 }
 
+// Weights in a folder below the configuration count as well.
+TEST_F(Serve, LoadedModelsSayTheirSize) {
+  Running server(file(""), {"--port", "0", "--model", golden("onnx_bert").string()});
+  set_environment("OLLAMA_HOST", "127.0.0.1:" + std::to_string(server.port()));
+  const Json ps = run_well({"ps", "--json"}).json();
+  ASSERT_EQ(ps["models"].size(), 1u);
+  EXPECT_GE(ps["models"][0]["size"].get<uint64_t>(), fs::file_size(golden("onnx_bert") / "onnx" / "model_q4.onnx"));
+}
+
 TEST_F(Serve, LogsTopAndReplay) {
   expect_refused({"logs"}, {3}, {"mynah serve"});
   std::string recorded;

@@ -43,6 +43,21 @@ TEST_F(Tiny, AnswersWithoutNetworkOrStore) {
   EXPECT_TRUE(run_well({"list", "--quiet"}).out.empty());
 }
 
+// --ctx counts the prompt too, and what ended the answer is said as it was.
+TEST_F(Tiny, PromptAndAnswerKeepToTheContext) {
+  const auto answer = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"run", "tiny", "Where is the king?", "--seed", "1"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  };
+  const int prompt = answer({"--max-tokens", "1", "--json"}).json()["prompt_eval_count"].get<int>();
+  const std::string context = std::to_string(prompt + 3);  // too short for any answer to end by itself
+  EXPECT_EQ(answer({"--ctx", context, "--json"}).json()["eval_count"], 3);
+  EXPECT_NE(answer({"--ctx", context}).err.find("fill the context of " + context), std::string::npos);
+  EXPECT_NE(answer({"--max-tokens", "4"}).err.find("limit of 4 tokens; --max-tokens N allows more"), std::string::npos);
+  expect_refused({"run", "tiny", "Where is the king?", "--ctx", "2"}, {1}, {"--ctx allows 2"});
+}
+
 TEST_F(Tiny, ContinuesATextAsItIs) {
   const Result r = run_well({"generate", "tiny", "--prompt", "ROMEO:\n", "--max-new-tokens", "12", "--json"});
   EXPECT_GT(r.json()["texts"][0].get<std::string>().size(), std::string("ROMEO:\n").size() + 10) << r.out;

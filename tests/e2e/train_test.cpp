@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <regex>
 
 #include "base/json.h"
 #include "program.h"
@@ -335,6 +336,7 @@ TEST_F(Training, KeepsTheNewestCheckpoints) {
 TEST_F(Training, AMergedAdapterAnswersAsTheAdapterDoes) {
   const Json words = read_json(kGolden / "sft_adapter.json")["arguments"];
   run_to_end(command(words, "adapter"));
+  expect_refused({"run", file("adapter").string(), "the cat"}, {1}, {"adapter", "mynah merge"});
   run_to_end({"merge", file("adapter").string(), "--output-dir", file("merged").string()});
   EXPECT_TRUE(fs::exists(file("merged") / "config.json"));
   EXPECT_TRUE(fs::exists(file("merged") / "tokenizer.json"));
@@ -458,6 +460,35 @@ TEST_F(Training, TheWorkedExampleRuns) {
   EXPECT_TRUE(bytes(file("out") / "curves.svg").starts_with("<svg"));
   EXPECT_TRUE(bytes(file("out") / "curves.png").starts_with("\x89PNG"));
   EXPECT_EQ(read_rows(file("out") / "ppo" / "log.jsonl").size(), 6u);
+}
+
+// A classifier of texts is scored by what the task answers.
+TEST_F(Training, AccuracyOfTextsIsThatOfTheirLabels) {
+  const std::string model = (kGolden / "models" / "bert_classes").string();
+  const fs::path rows = kGolden / "data" / "classes.jsonl";
+  const Json score = run_to_end({"eval", model, "--file", rows.string(), "--metric", "accuracy", "--json"}).json();
+  const Result answers = run_to_end({"pipeline", "text-classification", "--model", model, "--input-file", rows.string()});
+  const std::vector<Json> expected = read_rows(rows);
+  ASSERT_EQ(score["rows"], expected.size());
+  int right = 0, at = 0;
+  for (const std::string& line : answers.lines()) right += Json::parse(line)["label"] == "LABEL_" + expected[at++]["label"].dump();
+  EXPECT_EQ(score["accuracy"].get<double>(), static_cast<double>(right) / static_cast<double>(expected.size()));
+}
+
+// One color and one name for a run, whichever metrics it has and however its folder is spelt.
+TEST_F(Training, APlottedRunKeepsItsColorAndItsName) {
+  for (const char* run_name : {"first", "second"}) fs::create_directories(file(run_name));
+  std::ofstream(file("first") / "log.jsonl") << R"({"step": 1, "loss": 2})" << "\n";
+  std::ofstream(file("second") / "log.jsonl") << R"({"step": 1, "loss": 3, "reward": 1})" << "\n";
+  const Result r = run({"plot", (file("first") / "log.jsonl").string(), file("second").string() + "/", "--output", file("p.svg").string()});
+  EXPECT_NE(r.err.find("3 curves"), std::string::npos) << r.err;
+  const std::string svg = bytes(file("p.svg"));
+  std::vector<std::string> colors;
+  const std::regex label("fill=\"([^\"]+)\">second</text>");
+  for (auto it = std::sregex_iterator(svg.begin(), svg.end(), label); it != std::sregex_iterator(); ++it) colors.push_back((*it)[1]);
+  ASSERT_EQ(colors.size(), 2u) << svg;
+  EXPECT_EQ(colors[0], colors[1]);
+  EXPECT_NE(svg.find(">first</text>"), std::string::npos);
 }
 
 TEST_F(Training, ScoresChoicesByTheirLikelihood) {

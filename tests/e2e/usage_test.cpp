@@ -21,6 +21,41 @@ TEST_F(Usage, SaysItsVersionAndHelp) {
   EXPECT_NE(run_well({"generate", "--help"}).out.find("--max-new-tokens"), std::string::npos);
 }
 
+// mynah list | head -1, and mynah ... 2>&1 | head -1.
+TEST_F(Usage, AReaderThatLeavesIsNoFault) {
+  constexpr int kAsOtherFilters = 128 + 13;  // SIGPIPE
+  const Result left = run({"--help"}, "", Stdout::unread);
+  EXPECT_EQ(left.code, kAsOtherFilters);
+  EXPECT_EQ(left.err, "");
+  EXPECT_EQ(run({"--help"}, "", Stdout::unread, Stderr::unread).code, kAsOtherFilters);
+  EXPECT_EQ(run({"run", "tiny", "hi", "--max-tokens", "3"}, "", Stdout::file, Stderr::unread).code, kAsOtherFilters);
+}
+
+TEST_F(Usage, WithoutStderrNothingElseChanges) {
+  EXPECT_EQ(run({"no-such-verb"}, "", Stdout::file, Stderr::closed).code, 2);
+  // The note that the answer ended at its limit is said to nobody.
+  const Result answer = run({"run", "tiny", "hi", "--max-tokens", "3"}, "", Stdout::file, Stderr::closed);
+  EXPECT_EQ(answer.code, 0);
+  EXPECT_FALSE(answer.out.empty());
+}
+
+TEST_F(Usage, ShowNamesTheFormatOfTheWeights) {
+  const std::map<std::string, std::string> all = {{"llama_base", "F32 (safetensors)"}, {"llama_bin", "F32 (pytorch)"}, {"piper_voice", "F32 (onnx)"},
+                                                  {"ct2_whisper_float16", "F16 (ctranslate2)"}, {"gguf_llama_q8_0", "Q8_0 (gguf)"}};
+  for (const auto& [name, weights] : all) {
+    const Result shown = run({"show", golden(name).string()});
+    EXPECT_NE(shown.out.find(weights), std::string::npos) << name << "\n" << shown.out << shown.err;
+  }
+  expect_refused({"tokenize", golden("piper_voice").string()}, {1}, {"no tokenizer"}, "a\n");
+}
+
+TEST_F(Usage, AConfigWithoutAFamilyIsToldSo) {
+  fs::create_directories(file("model"));
+  write_file(file("model") / "config.json", "{\"hidden_size\": 8}");
+  write_tensors(file("model") / "model.safetensors", {{"embeddings.weight", ids_tensor({1, 2})}});
+  expect_refused({"show", file("model").string()}, {1}, {"model_type", "architectures"});
+}
+
 TEST_F(Usage, NamesWhatWasPerhapsMeant) {
   expect_refused({"genrate", "x"}, {2}, {"genrate", "generate"});
   expect_refused({"lisst"}, {2}, {"did you mean list"});
