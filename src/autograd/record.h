@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <initializer_list>
+#include <span>
 #include <vector>
 
 #include "mynah/autograd.h"
@@ -24,6 +25,18 @@ Tensor record(Tensor y, std::vector<Tensor> inputs, std::function<Grads(const Te
 
 // The same for a view y of x. `view` takes the same view of any tensor of x's shape.
 Tensor record_view(Tensor y, const Tensor& x, std::function<Grads(const Tensor& gradient)> backward, std::function<Tensor(const Tensor&)> view);
+
+// The same for a view y of some elements of x: those from `offset` on, y's strides apart in row-major x, none twice. Where its gradient
+// belongs the tape knows by that.
+Tensor record_part(Tensor y, const Tensor& x, int64_t offset, const Shape& strides);
+
+// Of views that together have each column of one matrix [N, C] once, all rows of it: the matrix, and where each of them begins.
+// For ops that write the gradients of such views as one.
+struct Whole {
+  Tensor matrix;  // undefined: the views are not of that kind
+  std::vector<int64_t> columns;
+};
+Whole whole_of(std::span<const Tensor> parts);
 
 // The place where the gradient of a leaf is summed, seen as `t` sees the leaf: t's shape, perhaps strided.
 struct GradientSum {

@@ -17,24 +17,58 @@ std::atomic<uint64_t> next_id{1};
 struct Node : GradEdge {
   uint64_t id = next_id.fetch_add(1, std::memory_order_relaxed);
   std::vector<Ref<GradEdge>> inputs;                      // edges of the recorded inputs; null where untracked
-  std::function<Grads(const Tensor&)> backward;           // empty for a leaf
+  std::function<Grads(const Tensor&)> backward;           // empty for a leaf and a part
   std::function<Tensor(const Tensor&)> view;              // of a view of the one input
   Tensor gradient;                                        // of a leaf
   Shape shape;
+  int64_t offset = -1;                                    // of a part of the one input: its place there
+  Shape strides;
+  bool is_part() const { return offset >= 0; }
+  bool is_leaf() const { return !backward && !is_part(); }
 };
 
 Node* node_of(const Tensor& t) { return static_cast<Node*>(t.edge().get()); }
 
-// a += b for contiguous f32.
-void add_into(Tensor& a, const Tensor& b) {
-  float* p = a.data<float>();
-  const float* q = b.data<float>();
-  parallel_for(a.numel(), 1 << 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) p[i] += q[i];
+// to = a + b for contiguous f32; `to` may be a.
+void add_into(Tensor& to, const Tensor& a, const Tensor& b) {
+  float* out = to.data<float>();
+  const float *p = a.data<float>(), *q = b.data<float>();
+  parallel_for(a.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] = p[i] + q[i];
   });
 }
 
-// Keeps a sum: the first gradient is taken as it is (and not owned), the second makes a copy that later ones are added to.
+Tensor zeros(const Shape& shape) {
+  Tensor t = Tensor::empty(shape);
+  float* p = t.data<float>();
+  parallel_for(t.numel(), 1 << 15, [&](int64_t begin, int64_t end) { std::fill(p + begin, p + end, 0.0f); });
+  return t;
+}
+
+// The elements of `to` that the part names += g.
+void add_part(Tensor& to, const Node& part, const Tensor& g) {
+  const int r = g.rank();
+  const int64_t inner = r == 0 ? 1 : g.size(-1), step = r == 0 ? 1 : part.strides[r - 1], outer = inner ? g.numel() / inner : 0;
+  float* out = to.data<float>() + part.offset;
+  const float* from = g.data<float>();
+  parallel_for(outer, std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(inner, 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      int64_t at = 0, rest = row;
+      for (int d = r - 2; d >= 0; --d) {
+        at += rest % g.size(d) * part.strides[d];
+        rest /= g.size(d);
+      }
+      float* place = out + at;
+      const float* own = from + row * inner;
+      if (step == 1)
+        for (int64_t i = 0; i < inner; ++i) place[i] += own[i];
+      else
+        for (int64_t i = 0; i < inner; ++i) place[i * step] += own[i];
+    }
+  });
+}
+
+// Keeps a sum: the first gradient is taken as it is (and not owned), the second makes a tensor of its own that later ones are added to.
 struct Sum {
   Tensor value;
   bool owned = false;
@@ -44,13 +78,22 @@ struct Sum {
       value = g;
       return;
     }
-    if (!owned) {
+    Tensor sum = owned ? value : Tensor::empty(value.shape());
+    add_into(sum, value, g);
+    value = sum;
+    owned = true;
+  }
+  void add(const Node& part, const Tensor& g, const Shape& shape) {
+    MYNAH_CHECK(g.dtype() == DType::f32 && g.is_contiguous());
+    if (!value.defined()) {
+      value = zeros(shape);
+    } else if (!owned) {
       Tensor copy = Tensor::empty(value.shape());
       std::memcpy(copy.raw(), value.raw(), value.nbytes());
       value = copy;
-      owned = true;
     }
-    add_into(value, g);
+    owned = true;
+    add_part(value, part, g);
   }
 };
 
@@ -103,6 +146,42 @@ Tensor record_view(Tensor y, const Tensor& x, std::function<Grads(const Tensor&)
   return y;
 }
 
+Tensor record_part(Tensor y, const Tensor& x, int64_t offset, const Shape& strides) {
+  y = record(std::move(y), {x}, {});
+  if (y.requires_grad() && recording) {
+    node_of(y)->offset = offset;
+    node_of(y)->strides = strides;
+  }
+  return y;
+}
+
+Whole whole_of(std::span<const Tensor> parts) {
+  Whole whole;
+  Node* of = nullptr;
+  int64_t columns = 0;
+  for (const Tensor& t : parts) {
+    if (!t.requires_grad()) return {};
+    Node* part = node_of(t);
+    while (part->view) part = static_cast<Node*>(part->inputs[0].get());
+    if (!part->is_part()) return {};
+    auto* matrix = static_cast<Node*>(part->inputs[0].get());
+    if (of && matrix != of) return {};
+    of = matrix;
+    // All rows, and the columns that come next.
+    const Shape& shape = of->shape;
+    const bool next = shape.rank() == 2 && part->shape.rank() == 2 && part->shape[0] == shape[0] && part->strides == contiguous_strides(shape) && part->offset == columns;
+    if (!next || t.numel() != part->shape.numel() || t.stride(0) != shape[1] || t.size(0) != shape[0]) return {};
+    whole.columns.push_back(columns);
+    columns += part->shape[1];
+  }
+  if (!of || columns != of->shape[1]) return {};
+  Node* first = node_of(parts[0]);
+  while (first->view) first = static_cast<Node*>(first->inputs[0].get());
+  whole.matrix = parts[0].as_strided(of->shape, contiguous_strides(of->shape));
+  whole.matrix.set_edge(first->inputs[0]);
+  return whole;
+}
+
 GradientSum gradient_sum(const Tensor& t) {
   if (!t.requires_grad()) return {{}, false};
   std::vector<const Node*> views;
@@ -111,7 +190,7 @@ GradientSum gradient_sum(const Tensor& t) {
     views.push_back(node);
     node = static_cast<Node*>(node->inputs[0].get());
   }
-  if (node->backward) return {{}, false};
+  if (!node->is_leaf()) return {{}, false};
   const bool empty = !node->gradient.defined();
   if (empty) node->gradient = Tensor::empty(node->shape);
   Tensor sum = node->gradient;
@@ -137,13 +216,20 @@ void backward(const Tensor& y, const Tensor& seed) {
     todo.pop();
     auto entry = sums.extract(node);
     Tensor& gradient = entry.mapped().value;
+    if (node->is_part()) {
+      auto* input = static_cast<Node*>(node->inputs[0].get());
+      const auto [position, inserted] = sums.try_emplace(input);
+      position->second.add(*node, gradient, input->shape);
+      if (inserted) todo.push(input);
+      continue;
+    }
     if (!node->backward) {
       if (!node->gradient.defined()) {
         Tensor copy = Tensor::empty(gradient.shape());  // never an alias of another leaf's gradient
         std::memcpy(copy.raw(), gradient.raw(), gradient.nbytes());
         node->gradient = copy;
       } else {
-        add_into(node->gradient, gradient);
+        add_into(node->gradient, node->gradient, gradient);
       }
       continue;
     }

@@ -72,9 +72,10 @@ class Ast : public nn::Model {
     const int64_t tokens = patches + 2;
     Tensor x = reshape(join_tokens(special_, rows, sounds), {sounds, tokens, c}) + positions_;
     std::vector<Tensor> states;
+    const int64_t kept = kind_ == nn::HeadKind::bare || options.hidden_states ? tokens : static_cast<int64_t>(special_.size());
     x = norm_(
-        reshape(stack_.forward(reshape(x, {sounds * tokens, c}), sounds, options.hidden_states ? &states : nullptr),
-                {sounds, tokens, c}));
+        reshape(stack_.forward(reshape(x, {sounds * tokens, c}), sounds, options.hidden_states ? &states : nullptr, kept),
+                {sounds, kept, c}));
     if (!states.empty()) states.back() = x;  // the last one counts after the norm, as in the reference
     const Tensor pooled = (select(x, 1, 0) + select(x, 1, 1)) * 0.5f;
     NamedTensors out;

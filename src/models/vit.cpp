@@ -54,7 +54,9 @@ class Vit : public nn::VisionModel {
                        nn::resize_positions(narrow(positions, 0, special, positions.size(0) - special), c_.grid(), pixels.size(2) / c_.patch_size[0], pixels.size(3) / c_.patch_size[1])},
                       0);
     x = reshape(reshape(x, {images, tokens, c}) + reshape(positions, {1, tokens, c}), {images * tokens, c});
-    const Tensor hidden = reshape(norm_(stack_.forward(x, images, states)), {images, tokens, c});
+    // Who classifies looks at the learned tokens alone.
+    const int64_t kept = classifier_.defined() ? special : tokens;
+    const Tensor hidden = reshape(norm_(stack_.forward(x, images, states, kept)), {images, kept, c});
     const auto token = [&](int64_t i) { return select(hidden, 1, i); };
     if (distillation_classifier_.defined()) {
       const Tensor own = classifier_(token(0)), taught = distillation_classifier_(token(1));

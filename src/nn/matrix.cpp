@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/require.h"
 #include "base/thread_pool.h"
-#include "kernels/rows.h"
 #include "nn/dropout.h"
 #include "nn/nf4.h"
 #include "ops/gemm.h"
@@ -97,10 +96,7 @@ Tensor frozen_product(const std::shared_ptr<const BothWays>& matrix, const Tenso
       for (size_t i = 0; i < matrix->back.size(); first += matrix->sizes[i++])
         matrix->back[i]->multiply(n, g.data<float>() + first, m, grads[0].data<float>(), k, nullptr, i > 0);
     }
-    if (to_bias) {
-      grads[1] = Tensor::zeros({m});
-      kernels::rows().column_sum(g.data<float>(), m, grads[1].data<float>(), n, m);
-    }
+    if (to_bias) grads[1] = ops::column_sums(g.data<float>(), m, n, m);
     return grads;
   });
 }

@@ -12,9 +12,9 @@
 namespace mynah::nn {
 
 Tensor split_heads(const Tensor& x, int64_t n, int64_t heads, int64_t head_dim) {
-  return record(x.as_strided({n, heads, head_dim}, {x.stride(0), head_dim, 1}), {x}, [n, heads, head_dim](const Tensor& g) {
-    return Grads{g.as_strided({n, heads * head_dim}, {heads * head_dim, 1})};
-  });
+  const auto split = [n, heads, head_dim](const Tensor& t) { return t.as_strided({n, heads, head_dim}, {t.stride(0), head_dim, 1}); };
+  return record_view(
+      split(x), x, [n, heads, head_dim](const Tensor& g) { return Grads{g.as_strided({n, heads * head_dim}, {heads * head_dim, 1})}; }, split);
 }
 
 int64_t TokenBatch::longest() const {

@@ -1,6 +1,7 @@
 // Scaled dot product attention over ragged sequences: checks, the tape, and the way to the kernels' drivers.
 #include "ops/attention.h"
 
+#include <array>
 #include <cmath>
 
 #include "ops/internal.h"
@@ -86,6 +87,38 @@ struct Saved {
   Tensor lse;
 };
 
+// True if every one of `rows` rows is in one of the sequences, as queries or as keys.
+bool cover(std::span<const Sequence> sequences, int64_t rows, int64_t Sequence::*begin, int64_t Sequence::*count) {
+  int64_t next = 0;
+  for (const Sequence& s : sequences) {
+    if (s.*begin != next) return false;
+    next += s.*count;
+  }
+  return next == rows;
+}
+
+// Room for the gradients of q, k and v: slices of one tensor where q, k and v are slices of one.
+struct HeadGradients {
+  HeadGradients(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<int64_t>& columns, std::span<const Sequence> sequences) {
+    const bool all_q = cover(sequences, q.size(0), &Sequence::q_begin, &Sequence::q_count), all_k = cover(sequences, k.size(0), &Sequence::k_begin, &Sequence::k_count);
+    const auto room = [](const Shape& shape, bool written) { return written ? Tensor::empty(shape) : Tensor::zeros(shape); };
+    if (columns.empty()) {
+      dq = room(q.shape(), all_q);
+      dk = room(k.shape(), all_k);
+      dv = room(v.shape(), all_k);
+      return;
+    }
+    whole = room({q.size(0), q.stride(0)}, all_q && all_k);
+    const auto part = [&](const Tensor& t, int64_t column) { return whole.as_strided(t.shape(), t.strides(), column); };
+    dq = part(q, columns[0]);
+    dk = part(k, columns[1]);
+    dv = part(v, columns[2]);
+  }
+  Grads all() const { return whole.defined() ? Grads{whole} : Grads{dq, dk, dv}; }
+
+  Tensor whole, dq, dk, dv;
+};
+
 }  // namespace
 
 Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
@@ -115,13 +148,14 @@ Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, cons
   Saved saved{config, {sequences.begin(), sequences.end()}, lse};
   if (saved.config.bias.defined()) saved.config.bias = saved.config.bias.detach();
   if (saved.config.distance_bias.defined()) saved.config.distance_bias = saved.config.distance_bias.detach();
-  std::vector<Tensor> inputs{q, k, v};
+  const Whole joined = whole_of(std::array{q, k, v});
+  std::vector<Tensor> inputs = joined.matrix.defined() ? std::vector{joined.matrix} : std::vector{q, k, v};
   const bool wants_bias = bias.defined() && tracked({&tracked_bias});
   if (wants_bias) inputs.push_back(tracked_bias);
   return record(y, inputs,
-                [saved = std::move(saved), shape, wants_bias, bias = bias.defined() ? bias.detach() : Tensor(), q = q.detach(), k = k.detach(),
+                [saved = std::move(saved), shape, wants_bias, columns = joined.columns, bias = bias.defined() ? bias.detach() : Tensor(), q = q.detach(), k = k.detach(),
                  v = v.detach(), y = y.detach()](const Tensor& g) {
-                  Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(k.shape()), dv = Tensor::zeros(v.shape());
+                  HeadGradients to(q, k, v, columns, saved.sequences);
                   const uint8_t* hidden = saved.config.key_mask.empty() ? nullptr : saved.config.key_mask.data();
                   auto parts = spans_of(saved.sequences, q.size(0), k.size(0), hidden);
                   place_bias(saved.config, bias, parts);
@@ -130,8 +164,8 @@ Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, cons
                   ops::attention_backward(shape, rows_of(q), rows_of(k), rows_of(v), rows_of(y),
                                           saved.lse.data<float>(), rows_of(dy), parts,
                                           options_of(saved.config, shape.heads, shape.head_dim, bias),
-                                          {rows_of(dq), rows_of(dk), rows_of(dv), wants_bias ? dbias.data<float>() : nullptr});
-                  Grads grads{dq, dk, dv};
+                                          {rows_of(to.dq), rows_of(to.dk), rows_of(to.dv), wants_bias ? dbias.data<float>() : nullptr});
+                  Grads grads = to.all();
                   if (wants_bias) grads.push_back(dbias);
                   return grads;
                 });

@@ -31,6 +31,9 @@ inline int dimension(const char* op, const Tensor& x, int dim) {
   return d;
 }
 
+// Sums of the columns of f32 rows `stride` apart, each over the rows in order: [columns], not recorded.
+Tensor column_sums(const float* rows, int64_t stride, int64_t count, int64_t columns);
+
 // The shape that a and b broadcast to.
 Shape broadcast_shape(const char* op, const Shape& a, const Shape& b);
 // The gradient of a broadcast: sums g down to `shape`. Contiguous f32 in and out, not recorded.

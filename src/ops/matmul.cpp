@@ -1,5 +1,4 @@
 // Matrix products: linear maps and batched matmul.
-#include "kernels/rows.h"
 #include "ops/gemm.h"
 #include "ops/internal.h"
 #include "ops/op_entry.h"
@@ -78,8 +77,7 @@ Tensor linear(const Tensor& in, const std::vector<Tensor>& given, const std::vec
       const int64_t m = weights[i].size(0);
       if (weights[i].requires_grad()) grads[1 + i] = weight_gradient(weights[i], n, gp + starts[i], total, x.data<float>());
       if (added[i].defined()) {
-        Tensor db = Tensor::zeros({m});
-        kernels::rows().column_sum(gp + starts[i], total, db.data<float>(), n, m);
+        const Tensor db = ops::column_sums(gp + starts[i], total, n, m);
         grads[next_bias++] = db.as_strided(added[i].shape(), contiguous_strides(added[i].shape()));
       }
     }

@@ -10,10 +10,7 @@ namespace {
 constexpr int64_t kGroupRows = 64;
 
 Tensor sum_groups(const Tensor& partial) {  // [groups, C] -> [C]
-  const int64_t groups = partial.size(0), c = partial.size(1);
-  Tensor out = Tensor::zeros({c});
-  kernels::rows().column_sum(partial.data<float>(), c, out.data<float>(), groups, c);
-  return out;
+  return ops::column_sums(partial.data<float>(), partial.size(1), partial.size(0), partial.size(1));
 }
 
 void check_weight(const char* op, const char* what, const Tensor& weight, const Tensor& x) {

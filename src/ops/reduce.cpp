@@ -24,6 +24,14 @@ struct Around {
 
 }  // namespace
 
+Tensor ops::column_sums(const float* rows, int64_t stride, int64_t count, int64_t columns) {
+  Tensor out = Tensor::zeros({columns});
+  parallel_for(columns, row_grain(count, 1 << 16), [&](int64_t begin, int64_t end) {
+    kernels::rows().column_sum(rows + begin, stride, out.data<float>() + begin, count, end - begin);
+  });
+  return out;
+}
+
 Tensor sum(const Tensor& in) {
   const Tensor x = ops::input(in);
   // Pieces of fixed size are summed on their own and then in order: the same bits for any number of threads.

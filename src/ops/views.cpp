@@ -63,26 +63,6 @@ void copy_strided(const Tensor& x, T* out) {
   });
 }
 
-// A zero tensor of `shape` with g at the places that a view (strides, offset; no element twice) of it names.
-Tensor scatter_view(const Tensor& g, const Shape& shape, const Shape& view_strides, int64_t offset) {
-  Tensor dx = Tensor::zeros(shape);
-  const int r = g.rank();
-  const int64_t inner = g.size(-1), step = view_strides[r - 1], outer = inner ? g.numel() / inner : 0;
-  float* out = dx.data<float>() + offset;
-  const float* from = g.data<float>();
-  parallel_for(outer, ops::row_grain(inner), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      int64_t at = 0, rest = row;
-      for (int d = r - 2; d >= 0; --d) {
-        at += rest % g.size(d) * view_strides[d];
-        rest /= g.size(d);
-      }
-      for (int64_t i = 0; i < inner; ++i) out[at + i * step] = from[row * inner + i];
-    }
-  });
-  return dx;
-}
-
 }  // namespace
 
 Tensor contiguous(const Tensor& x) {
@@ -151,9 +131,7 @@ Tensor narrow(const Tensor& x, int dim, int64_t start, int64_t length) {
   Shape shape = x.shape();
   shape[d] = length;
   const Shape full = contiguous_strides(x.shape());
-  return record(x.as_strided(shape, x.strides(), start * x.stride(d)), {x}, [old = x.shape(), full, offset = start * full[d]](const Tensor& g) {
-    return Grads{scatter_view(g, old, full, offset)};
-  });
+  return record_part(x.as_strided(shape, x.strides(), start * x.stride(d)), x, start * full[d], full);
 }
 
 Tensor select(const Tensor& x, int dim, int64_t index) { return squeeze(narrow(x, dim, index, 1), dim); }
