@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "mynah/error.h"
 
 namespace mynah {
@@ -55,6 +57,45 @@ TEST(Tape, ASharedGradientIsNotAliased) {
   backward(plus(a, a));
   EXPECT_EQ(grad(a).item(), 3);
   EXPECT_EQ(grad(b).item(), 1);
+}
+
+// Columns [first, first + n) of a matrix.
+Tensor columns(const Tensor& x, int64_t first, int64_t n) { return record_part(x.as_strided({x.size(0), n}, x.strides(), first), x, first, x.strides()); }
+Tensor dense(const Tensor& x) {
+  Tensor y = Tensor::empty(x.shape());
+  for (int64_t i = 0; i < x.size(0); ++i)
+    for (int64_t j = 0; j < x.size(1); ++j) y.data<float>()[i * x.size(1) + j] = x.data<float>()[i * x.stride(0) + j];
+  return record(y, {x}, [](const Tensor& g) { return Grads{g}; });
+}
+
+TEST(Tape, PartsAddToTheirPlaces) {
+  const Tensor x = requires_grad(Tensor::full({2, 3}, 1));
+  const Tensor a = plus(x, x);  // whole and in parts, of which some overlap and none has the first column alone
+  const Tensor parts = plus(dense(columns(a, 0, 2)), dense(columns(a, 1, 2)));
+  backward(parts, Tensor::from(std::vector<float>{1, 10, 100, 1000}, {2, 2}));
+  EXPECT_EQ(grad(x).to_vector(), (std::vector<float>{2, 22, 20, 200, 2200, 2000}));
+  zero_grad(x);
+  // The gradient that came first belongs to somebody else too: it must stay as it is.
+  const Tensor b = squared(x), c = plus(b, squared(x));
+  backward(plus(dense(columns(c, 0, 3)), plus(b, b)), Tensor::full({2, 3}, 1));
+  EXPECT_EQ(grad(x).to_vector(), std::vector<float>(6, 8));
+}
+
+TEST(Tape, SlicesKnowTheirWhole) {
+  const Tensor x = requires_grad(Tensor::full({2, 6}, 1)), y = squared(x);
+  const auto view = [](const Tensor& t) { return t.as_strided({2, 1, t.size(1)}, {t.stride(0), t.size(1), 1}); };
+  const auto heads = [&](const Tensor& t) { return record_view(view(t), t, [](const Tensor& g) { return Grads{g}; }, view); };
+  const Whole whole = whole_of(std::array{columns(y, 0, 2), heads(columns(y, 2, 1)), columns(y, 3, 3)});
+  ASSERT_TRUE(whole.matrix.defined());
+  EXPECT_EQ(whole.columns, (std::vector<int64_t>{0, 2, 3}));
+  EXPECT_EQ(whole.matrix.shape().str(), y.shape().str());
+  EXPECT_EQ(whole.matrix.raw(), y.raw());
+  EXPECT_TRUE(whole.matrix.edge().get() == y.edge().get());
+  EXPECT_FALSE(whole_of(std::array{columns(y, 0, 2), columns(y, 3, 3)}).matrix.defined());               // a column is missing
+  EXPECT_FALSE(whole_of(std::array{columns(y, 3, 3), columns(y, 0, 3)}).matrix.defined());               // out of order
+  EXPECT_FALSE(whole_of(std::array{columns(y, 0, 3), columns(squared(x), 3, 3)}).matrix.defined());      // of two matrices
+  EXPECT_FALSE(whole_of(std::array{y}).matrix.defined());                                               // no slice
+  EXPECT_FALSE(whole_of(std::array{columns(y, 0, 3), columns(Tensor::full({2, 6}, 1), 3, 3)}).matrix.defined());
 }
 
 TEST(Tape, BackwardNeedsAScalarOrASeed) {
