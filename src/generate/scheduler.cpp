@@ -376,6 +376,7 @@ bool Scheduler::State::step() {
     Sequence* sequence;
     int64_t rows;
     bool wants_logits;
+    int64_t scored = 0;  // of its first rows, whose next tokens' scores were asked for
   };
   std::vector<Part> parts;
   batch.ids.clear();
@@ -387,6 +388,7 @@ bool Scheduler::State::step() {
   batch.memory_caches.clear();
   batch.media_rows.clear();
   batch.media = {};
+  batch.read.reset();
   media_rows.clear();
   bool attends = false;
   // Adds so many rows, or less where the next ones attend to something else.
@@ -440,26 +442,18 @@ bool Scheduler::State::step() {
 
   const auto before = Clock::now();
   if (!batch.axes.empty()) batch.complete_axes();
-  const Tensor hidden = lm.body(batch, nullptr);
   std::vector<int64_t> wanted;
-  std::vector<std::pair<Sequence*, int64_t>> scored;  // rows of prompts whose scores were asked for: their target's index
   int64_t row = 0;
-  for (const Part& p : parts) {
-    if (p.sequence->job.prompt_scores && p.sequence->generated() == 0)
-      for (int64_t i = 0; i < p.rows; ++i)
-        if (p.sequence->computed + i + 1 < p.sequence->prompt_length) {
-          scored.emplace_back(p.sequence, p.sequence->computed + i + 1);
-          wanted.push_back(row + i);
-        }
-    row += p.rows;
-  }
-  row = 0;
-  for (const Part& p : parts) {
+  for (Part& p : parts) {
+    if (p.sequence->job.prompt_scores && p.sequence->generated() == 0) p.scored = std::min(p.rows, p.sequence->prompt_length - 1 - p.sequence->computed);
+    for (int64_t i = 0; i < p.scored; ++i) wanted.push_back(row + i);
     row += p.rows;
     if (p.wants_logits) wanted.push_back(row - 1);
   }
+  if (wanted.size() < batch.ids.size()) batch.read = wanted.empty() ? std::vector<int64_t>{0} : wanted;
+  const Tensor hidden = lm.body(batch, nullptr);
   Tensor logits;
-  if (!wanted.empty()) logits = lm.head(static_cast<int64_t>(wanted.size()) == hidden.size(0) ? hidden : index_rows(hidden, wanted));
+  if (!wanted.empty()) logits = lm.head(nn::wanted_rows(hidden, wanted));
   const auto after = Clock::now();
   if (prompt_rows >= kLeastPiece) {
     const double rate = static_cast<double>(prompt_rows) / std::max(1e-6, seconds_between(before, after));
@@ -469,22 +463,22 @@ bool Scheduler::State::step() {
   const int64_t v = wanted.empty() ? 0 : logits.size(1);
   const auto logits_row = [&](size_t i) { return std::span<float>(logits.data<float>() + static_cast<int64_t>(i) * v, static_cast<size_t>(v)); };
   size_t next_row = 0;
-  for (const auto& [s, target] : scored)
-    s->prompt_scores.push_back(score_of(logits_row(next_row++), s->tokens[static_cast<size_t>(target)], s->job.top_scores));
   uint64_t chosen = 0;
   for (const Part& p : parts) {
-    p.sequence->computed += p.rows;
+    Sequence& s = *p.sequence;
+    for (int64_t i = 0; i < p.scored; ++i) s.prompt_scores.push_back(score_of(logits_row(next_row++), s.tokens[static_cast<size_t>(s.computed + i + 1)], s.job.top_scores));
+    s.computed += p.rows;
     if (!p.wants_logits) continue;
     const auto scores = logits_row(next_row++);
-    if (p.sequence->max_length <= p.sequence->prompt_length) {
-      finish(*p.sequence, FinishReason::length, nullptr);
+    if (s.max_length <= s.prompt_length) {
+      finish(s, FinishReason::length, nullptr);
       continue;
     }
     ++chosen;
     try {
-      choose_next(*p.sequence, scores);
+      choose_next(s, scores);
     } catch (...) {
-      finish(*p.sequence, FinishReason::cancelled, std::current_exception());
+      finish(s, FinishReason::cancelled, std::current_exception());
     }
   }
   std::erase_if(running, [](const auto& s) { return !s->job.on_end; });

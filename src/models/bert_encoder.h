@@ -78,6 +78,9 @@ class BertEncoder : public nn::EncoderModel {
     return stack_.forward(embeddings_.forward(batch), batch, states);
   }
   Outputs head(const Tensor& hidden, const nn::TokenBatch& batch) const override { return heads_(hidden, batch); }
+  bool reads_first_tokens() const override {
+    return kind() == nn::HeadKind::sequence_classification || kind() == nn::HeadKind::multiple_choice || kind() == nn::HeadKind::next_sentence;
+  }
   int64_t vocabulary_size() const override { return c_.vocab_size; }
   std::vector<int32_t> positions(const std::vector<int32_t>& ids, int64_t rows, int64_t length) const override;
 

@@ -121,7 +121,7 @@ Tensor BertLayer::distance_scores(const Tensor& q, const Tensor& k, const nn::To
   return bias * distance_scale;
 }
 
-Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer, const AttentionConfig& attention, const Bias& bias) const {
+Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer, const AttentionConfig& attention, const Bias& bias, bool is_last) const {
   const int64_t n = x.size(0), size = heads * head_dim;
   const Tensor all = qkv(x);
   const auto part = [&](int64_t i) { return nn::split_heads(narrow(all, 1, i * size, size), n, heads, head_dim); };
@@ -132,7 +132,8 @@ Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int laye
   if (distance.defined()) config.bias = distance_scores(q, k, batch);
   if (bias) config.bias = bias(q, k);
   const Tensor attended = reshape(nn::attend(q, k, part(2), batch, layer, config, attention_drop), {n, size});
-  Tensor y = attention_norm(nn::dropout(attention_out(attended), drop) + x);
+  const auto needed = [&](const Tensor& rows) { return is_last ? nn::read_rows(rows, batch) : rows; };
+  Tensor y = attention_norm(nn::dropout(attention_out(needed(attended)), drop) + needed(x));
   if (cross && (batch.memory.defined() || !batch.memory_caches.empty())) y = cross->forward(y, batch, layer);
   return output_norm(nn::dropout(output(activate(intermediate(y), act)), output_drop) + y);
 }
@@ -145,10 +146,11 @@ Tensor BertStack::forward(Tensor x, const nn::TokenBatch& batch, std::vector<Ten
   if (states) states->push_back(x);
   for (size_t i = 0; i < layers.size(); ++i) {
     const Tensor shared = attention.distance_bias;
-    x = nn::layer(x, shared, batch, [&layer = layers[i], i, attention](const Tensor& in, const Tensor& bias, const nn::TokenBatch& b) {
+    const bool is_last = !states && !layers[i].cross && i + 1 == layers.size();
+    x = nn::layer(x, shared, batch, [&layer = layers[i], i, attention, is_last](const Tensor& in, const Tensor& bias, const nn::TokenBatch& b) {
       AttentionConfig config = attention;
       config.distance_bias = bias;
-      return layer.forward(in, b, static_cast<int>(i), config);
+      return layer.forward(in, b, static_cast<int>(i), config, {}, is_last);
     });
     if (states) states->push_back(x);
   }

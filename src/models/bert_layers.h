@@ -77,7 +77,8 @@ struct BertLayer {
   // `attention`: what the family adds to the scores; `bias` makes it from the layer's queries, which it may
   // change, and keys [N,H,D], as [S,H,T,T].
   using Bias = std::function<Tensor(Tensor& q, const Tensor& k)>;
-  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, const AttentionConfig& attention = {}, const Bias& bias = {}) const;
+  // x [N,C] -> [N,C]; or, where `is_last`, the rows of it that the batch says are read.
+  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, const AttentionConfig& attention = {}, const Bias& bias = {}, bool is_last = false) const;
 
   int64_t heads, head_dim;
   float drop, output_drop, attention_drop;
@@ -99,7 +100,7 @@ struct BertLayer {
 
 struct BertStack {
   BertStack(const BertConfig& c, const nn::Weights& w, const BertLayerNames& names = kBertLayer, const BertDecoding& decoding = {});
-  // x [N,C] -> [N,C]; with `states`, appends x and each layer's output.
+  // x [N,C] -> [N,C], or without `states` the rows that are read; with `states`, appends x and each layer's output.
   Tensor forward(Tensor x, const nn::TokenBatch& batch, std::vector<Tensor>* states, const AttentionConfig& attention = {}) const;
 
   std::vector<BertLayer> layers;

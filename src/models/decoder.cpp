@@ -95,9 +95,10 @@ struct Decoder::Layer {
     return residual + (c.residual_scale == 1 ? normed : normed * c.residual_scale);
   }
 
-  Tensor forward(const DecoderConfig& c, const Tensor& x, const DecoderContext& context) const {
-    const Tensor in = before_attention ? (*before_attention)(x) : x;
-    const Tensor heard = attention.forward(c, in, context);
+  Tensor forward(const DecoderConfig& c, const Tensor& all, const DecoderContext& context) const {
+    const Tensor all_in = before_attention ? (*before_attention)(all) : all;
+    const Tensor heard = attention.forward(c, all_in, context);
+    const Tensor x = context.needed(all), in = before_attention ? context.needed(all_in) : x;
     if (c.drops_sum && nn::drops(*c.mlp_dropout)) return x + nn::dropout(mlp->forward(c, before_mlp ? (*before_mlp)(x) : in) + heard, *c.mlp_dropout);
     Tensor attended = add_part(c, x, in, heard, after_attention, c.residual_dropout);
     if (cross && cross->has_memory(context)) attended = attended + nn::dropout(cross->forward(c, (*before_cross)(attended), context), c.residual_dropout);
@@ -157,10 +158,13 @@ Tensor Decoder::body(const nn::TokenBatch& batch, std::vector<Tensor>* states) c
   tables->slopes = slope_bias(c_, batch);
   for (const nn::Rope& r : c_.ropes)
     tables->turns.push_back(c_.axis_sections.empty() || batch.axes.empty() ? r.tables(batch.positions, batch.lengths, batch.reach) : r.tables(batch.axes, c_.axis_sections));
+  // The loss that balances experts wants to know what the last layer's router makes of every row.
+  const bool leaves_out = !states && !c_.crosses && !c_.experts;
   for (const Layer& layer : layers_) {
     if (states) states->push_back(x);
     if (nn::skips_layer(c_.layer_dropout)) continue;
-    x = nn::layer(x, {}, batch, [this, &layer, tables](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(c_, in, {b, *tables}); });
+    const bool is_last = leaves_out && &layer == &layers_.back();
+    x = nn::layer(x, {}, batch, [this, &layer, tables, is_last](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(c_, in, {b, *tables, is_last}); });
   }
   if (!c_.names.final_norm.empty()) x = norm_(x);
   if (project_out_.defined()) x = project_out_(x);

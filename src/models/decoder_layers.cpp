@@ -128,10 +128,11 @@ Tensor DecoderAttention::forward(const DecoderConfig& c, const Tensor& x, const 
     q = rope(q, cos, sin, c.interleaved_rope);
     k = rope(k, cos, sin, c.interleaved_rope);
   }
-  if (!context.tables.slopes.defined()) return o_(reshape(nn::attend(q, k, v, context.batch, layer_, config_, c.attention_dropout), {n, heads * d}));
+  const auto attended = [&](const AttentionConfig& config) { return o_(context.needed(reshape(nn::attend(q, k, v, context.batch, layer_, config, c.attention_dropout), {n, heads * d}))); };
+  if (!context.tables.slopes.defined()) return attended(config_);
   AttentionConfig sloped = config_;
   sloped.bias = context.tables.slopes;
-  return o_(reshape(nn::attend(q, k, v, context.batch, layer_, sloped, c.attention_dropout), {n, heads * d}));
+  return attended(sloped);
 }
 
 DecoderCross::DecoderCross(const DecoderConfig& c, const Weights& w, int layer)

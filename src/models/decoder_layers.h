@@ -16,6 +16,10 @@ struct DecoderTables {
 struct DecoderContext {
   const nn::TokenBatch& batch;
   const DecoderTables& tables;
+  bool is_last = false;  // of the layers, whose rows are read as the batch says
+
+  // The rows of x that are needed behind the layer's attention.
+  Tensor needed(const Tensor& x) const { return is_last ? nn::read_rows(x, batch) : x; }
 };
 
 // The bias that slopes give to the keys of a batch: [S, H, 1, T] for rows, [H, 1, T] for caches, whose keys have no mask.
@@ -38,7 +42,7 @@ class HeadNorm {
 class DecoderAttention {
  public:
   DecoderAttention(const DecoderConfig& c, const nn::Weights& w, int layer);
-  // x [N, C] -> [N, C]
+  // x [N, C] -> [N, C], or the rows of it that are needed
   Tensor forward(const DecoderConfig& c, const Tensor& x, const DecoderContext& context) const;
 
  private:

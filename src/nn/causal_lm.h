@@ -16,7 +16,7 @@ class CausalLM : public Model {
  public:
   HeadKind kind() const override { return kind_; }
 
-  // Hidden rows [N, C] after the final norm. With `states`, appends the embedding output and each layer's output (the last one
+  // Hidden rows [N, C] after the final norm, or those that the batch says are read alone (wanted_rows). With `states`, appends the embedding output and each layer's output (the last one
   // after the final norm), as the reference's hidden_states. With caches, this batch's keys and values are appended.
   virtual Tensor body(const TokenBatch& batch, std::vector<Tensor>* states) const = 0;
   // Logits [n, V] of hidden rows [n, C].

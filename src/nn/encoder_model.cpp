@@ -81,6 +81,16 @@ struct Labelled {
   std::vector<int32_t> labels;
 };
 
+std::vector<int64_t> first_rows(const TokenBatch& batch) {
+  std::vector<int64_t> rows;
+  int64_t row = 0;
+  for (const int64_t length : batch.lengths) {
+    rows.push_back(row);
+    row += length;
+  }
+  return rows;
+}
+
 }  // namespace
 
 std::vector<int32_t> EncoderModel::positions(const std::vector<int32_t>&, int64_t rows, int64_t length) const {
@@ -110,8 +120,6 @@ NamedTensors EncoderModel::forward(const NamedTensors& inputs, const ForwardOpti
   const bool may_drop = batch.key_mask.empty() || !labels_padding(in, kind_, shape, batch.key_mask);
   const Kept kept = drop_padding(&batch, rows, length, may_drop);
 
-  std::vector<Tensor> states;
-  const Tensor hidden = body(batch, options.hidden_states ? &states : nullptr);
   // Losses of tokens use the computed rows, so that gradients flow; labels are gathered alike.
   const auto token_labels = [&](const std::string& name) {
     const std::vector<int32_t> all = in.integers(name, shape);
@@ -121,8 +129,13 @@ NamedTensors EncoderModel::forward(const NamedTensors& inputs, const ForwardOpti
     return some;
   };
   if (options.only_loss && kind_ == HeadKind::masked_lm && in.has("labels"))
-    if (const Labelled seen(token_labels("labels")); !seen.rows.empty())
-      return {{"loss", token_loss(head(index_rows(hidden, seen.rows), batch).tokens.at("logits"), seen.labels)}};
+    if (const Labelled seen(token_labels("labels")); !seen.rows.empty()) {
+      batch.read = seen.rows;
+      return {{"loss", token_loss(head(wanted_rows(body(batch, nullptr), seen.rows), batch).tokens.at("logits"), seen.labels)}};
+    }
+  if (reads_first_tokens()) batch.read = first_rows(batch);
+  std::vector<Tensor> states;
+  const Tensor hidden = body(batch, options.hidden_states ? &states : nullptr);
   const Outputs made = head(hidden, batch);
   NamedTensors out;
   for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = kept.spread(states[i]);
@@ -176,14 +189,6 @@ NamedTensors EncoderModel::forward(const NamedTensors& inputs, const ForwardOpti
   return out;
 }
 
-Tensor first_tokens(const Tensor& hidden, const TokenBatch& batch) {
-  std::vector<int64_t> rows;
-  int64_t row = 0;
-  for (const int64_t length : batch.lengths) {
-    rows.push_back(row);
-    row += length;
-  }
-  return index_rows(hidden, rows);
-}
+Tensor first_tokens(const Tensor& hidden, const TokenBatch& batch) { return wanted_rows(hidden, first_rows(batch)); }
 
 }  // namespace mynah::nn

@@ -29,11 +29,13 @@ class EncoderModel : public Model {
  protected:
   explicit EncoderModel(const Json& config) : config_(config), kind_(head_kind(config)) {}
 
-  // Hidden rows [N,C]. With `states`, appends the embedding output and each layer's output.
+  // Hidden rows [N,C], or those that the batch says are read alone. With `states`, appends the embedding output and each layer's output.
   virtual Tensor body(const TokenBatch& batch, std::vector<Tensor>* states) const = 0;
   // What the head of kind() makes of them. Question answering gives token output "logits" [N,2].
   virtual Outputs head(const Tensor& hidden, const TokenBatch& batch) const = 0;
   virtual int64_t vocabulary_size() const = 0;
+  // Whether `head` looks at the rows of first_tokens alone.
+  virtual bool reads_first_tokens() const { return false; }
   // Positions of a row of tokens; by default 0, 1, 2 ...
   virtual std::vector<int32_t> positions(const std::vector<int32_t>& ids, int64_t rows, int64_t length) const;
   // Loss of a sequence classifier's logits [B,L] with inputs["labels"].
@@ -45,7 +47,7 @@ class EncoderModel : public Model {
   HeadKind kind_;
 };
 
-// The hidden row of each sequence's first token: [N,C] -> [B,C].
+// The hidden row of each sequence's first token: [N,C], or those rows alone, -> [B,C].
 Tensor first_tokens(const Tensor& hidden, const TokenBatch& batch);
 
 }  // namespace mynah::nn

@@ -17,6 +17,12 @@ Tensor split_heads(const Tensor& x, int64_t n, int64_t heads, int64_t head_dim) 
       split(x), x, [n, heads, head_dim](const Tensor& g) { return Grads{g.as_strided({n, heads * head_dim}, {heads * head_dim, 1})}; }, split);
 }
 
+Tensor read_rows(const Tensor& x, const TokenBatch& batch) { return batch.read ? index_rows(x, *batch.read) : x; }
+
+Tensor wanted_rows(const Tensor& result, const std::vector<int64_t>& wanted) {
+  return static_cast<int64_t>(wanted.size()) == result.size(0) ? result : index_rows(result, wanted);
+}
+
 int64_t TokenBatch::longest() const {
   int64_t most = 0;
   for (size_t i = 0; i < lengths.size(); ++i) most = std::max(most, lengths[i] + (caches.empty() ? 0 : caches[i]->length()));

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,10 @@ struct TokenBatch {
   std::vector<int32_t> axes_end;
   DType precision = DType::f32;     // AttentionConfig's, of attention without caches; a cache's type speaks for itself
   std::vector<Tensor>* router_logits = nullptr;  // where layers with experts put their routers' logits [N, E], if somebody asks
+
+  // Rows of the result that somebody reads, ascending, at least one; unset: all. A stack may then give those alone, for its last layer
+  // need make no others (read_rows).
+  std::optional<std::vector<int64_t>> read;
 
   // What a decoder's cross-attention reads: for each sequence the encoder's rows, one after another in memory [M, C] ...
   Tensor memory;
@@ -66,6 +71,11 @@ Tensor pair_scores(const Tensor& q, const Tensor& k, int64_t count, float scale)
 
 // Appends rows of k and v [n,Hkv,D] to a layer's cache.
 void append_rows(LayerCache& cache, const Tensor& k, const Tensor& v, int64_t first, int64_t count);
+
+// The rows of x [N, ...] that are read; x where all are.
+Tensor read_rows(const Tensor& x, const TokenBatch& batch);
+// The rows `wanted` of `result`, which has all rows or those alone, as a stack gives it that was told to read them.
+Tensor wanted_rows(const Tensor& result, const std::vector<int64_t>& wanted);
 
 // [N, heads * D] -> [N, heads, D] as a view, also of a slice of joined rows.
 Tensor split_heads(const Tensor& x, int64_t n, int64_t heads, int64_t head_dim);

@@ -20,17 +20,26 @@ struct Counted {
   std::vector<int64_t> targets;
 };
 
-Counted counted_rows(const Tensor& hidden, std::span<const int32_t> targets) {
-  require(hidden.size(0) == static_cast<int64_t>(targets.size()), "loss: {} rows, {} targets", hidden.size(0), targets.size());
-  Counted out;
+std::vector<int64_t> rows_with_target(std::span<const int32_t> targets) {
   std::vector<int64_t> rows;
-  for (size_t i = 0; i < targets.size(); ++i) {
-    if (targets[i] == kIgnored) continue;
-    rows.push_back(static_cast<int64_t>(i));
-    out.targets.push_back(targets[i]);
-  }
-  out.hidden = rows.size() == targets.size() ? hidden : index_rows(hidden, rows);
+  for (size_t i = 0; i < targets.size(); ++i)
+    if (targets[i] != kIgnored) rows.push_back(static_cast<int64_t>(i));
+  return rows;
+}
+
+Counted counted_rows(const Tensor& hidden, std::span<const int32_t> targets) {
+  const std::vector<int64_t> rows = rows_with_target(targets);
+  require(hidden.size(0) == static_cast<int64_t>(targets.size()) || hidden.size(0) == static_cast<int64_t>(rows.size()), "loss: {} rows, {} targets", hidden.size(0), targets.size());
+  Counted out{nn::wanted_rows(hidden, rows), {}};
+  for (const int64_t row : rows) out.targets.push_back(targets[static_cast<size_t>(row)]);
   return out;
+}
+
+// The batch, of which rows with a target are read.
+nn::TokenBatch read_for_targets(const PackedRows& rows) {
+  nn::TokenBatch batch = rows.batch;
+  if (std::vector<int64_t> wanted = rows_with_target(rows.targets); !wanted.empty() && wanted.size() < rows.targets.size()) batch.read = std::move(wanted);
+  return batch;
 }
 
 // Adds entropy and argmax hits of rows of logits [n, V].
@@ -131,7 +140,7 @@ Tensor head_loss(const nn::CausalLM& lm, const Tensor& hidden, std::span<const i
 }
 
 Tensor lm_loss(const nn::CausalLM& lm, const PackedRows& rows, double denominator, TokenStats* stats) {
-  return head_loss(lm, lm.body(rows.batch, nullptr), rows.targets, denominator, stats);
+  return head_loss(lm, lm.body(read_for_targets(rows), nullptr), rows.targets, denominator, stats);
 }
 
 Tensor head_log_probs(const nn::CausalLM& lm, const Tensor& hidden, std::span<const int32_t> targets, float temperature, TokenStats* stats) {
@@ -164,7 +173,7 @@ Tensor head_log_probs(const nn::CausalLM& lm, const Tensor& hidden, std::span<co
 }
 
 Body lm_body(const nn::CausalLM& lm, const PackedRows& rows) {
-  nn::TokenBatch batch = rows.batch;
+  nn::TokenBatch batch = read_for_targets(rows);
   std::vector<Tensor> router_logits;
   batch.router_logits = &router_logits;
   Body body{lm.body(batch, nullptr), {}};
@@ -195,7 +204,7 @@ Tensor group_sums(const Tensor& values, std::span<const int64_t> sizes) {
 }
 
 Tensor lm_log_probs(const nn::CausalLM& lm, const PackedRows& rows, float temperature, TokenStats* stats) {
-  return head_log_probs(lm, lm.body(rows.batch, nullptr), rows.targets, temperature, stats);
+  return head_log_probs(lm, lm.body(read_for_targets(rows), nullptr), rows.targets, temperature, stats);
 }
 
 }  // namespace mynah::train

@@ -38,10 +38,10 @@ struct TokenStats {
 // the head's gradients are then computed piece by piece here, so the result must go into the backward pass with gradient 1.
 // `stats`, if given, is added to.
 Tensor lm_loss(const nn::CausalLM& lm, const PackedRows& rows, double denominator, TokenStats* stats = nullptr);
-// The same for hidden rows [N, C] that were computed already.
+// The same for hidden rows that were computed already: all [N, C], or those with a target.
 Tensor head_loss(const nn::CausalLM& lm, const Tensor& hidden, std::span<const int32_t> targets, double denominator, TokenStats* stats);
 
-// Hidden rows [N, C], and for a mixture of experts the weighted loss that balances them [] (undefined for others).
+// Hidden rows [N, C], or those with a target alone, and for a mixture of experts the weighted loss that balances them [] (undefined for others).
 struct Body {
   Tensor hidden, balance;
   double auxiliary = 0;  // the balancing loss before its weight

@@ -78,6 +78,39 @@ TEST_P(Side, BySideAsInOneConversation) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Side, testing::Values("mamba_base", "phi3_crossing", "llama_crossing", "llama_base", "xlnet_lm"));
 
+// Scores of prompts, with answers and other prompts in the same batch.
+TEST(PromptScores, SideBySideAsAlone) {
+  const Model model = golden_model("llama_base");
+  const GenerationConfig config = scheduler_settings(R"({"max_new_tokens":5,"eos_token_id":null})");
+  const std::vector<std::vector<int32_t>> prompts = {{5, 9, 12}, {7, 3, 3, 8}, {11, 6}, {4, 10, 13, 5, 9}};
+  using Scored = std::pair<std::vector<int32_t>, std::vector<float>>;
+  const auto ask = [&](Scheduler& scheduler, const std::vector<int32_t>& prompt) {
+    auto promise = std::make_shared<std::promise<Scored>>();
+    generation::Job job;
+    job.prompt = prompt;
+    job.config = config;
+    job.prompt_scores = true;
+    job.top_scores = 0;
+    job.on_end = [promise](generation::Ended&& ended) {
+      Scored out{ended.generated.ids, {}};
+      for (const auto& score : ended.prompt_scores) out.second.push_back(score.log_probability);
+      promise->set_value(std::move(out));
+    };
+    scheduler.submit(std::move(job));
+    return promise->get_future();
+  };
+  std::vector<Scored> alone;
+  for (const auto& prompt : prompts) {
+    Scheduler scheduler(model, {});
+    alone.push_back(ask(scheduler, prompt).get());
+    EXPECT_EQ(alone.back().second.size(), prompt.size() - 1);
+  }
+  Scheduler scheduler(model, {.slots = 4});
+  std::vector<std::future<Scored>> together;
+  for (const auto& prompt : prompts) together.push_back(ask(scheduler, prompt));
+  for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(together[i].get(), alone[i]) << i;
+}
+
 // Counts follow the end of an answer.
 bool comes_to_hold(const Scheduler& scheduler, size_t bytes) {
   for (int i = 0; i < 1000 && scheduler.counts().cache_bytes != bytes; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
