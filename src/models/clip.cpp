@@ -38,7 +38,6 @@ struct ClipTextTower {
     batch.positions = in.positions("position_ids", shape[0], shape[1]);
     batch.key_mask = in.mask("attention_mask", shape);
     batch.lengths.assign(static_cast<size_t>(shape[0]), shape[1]);
-    const Tensor x = norm(stack.forward(tokens.lookup(batch.ids) + embedding(positions, batch.positions), batch, true, states));
     // The end token of each text. Old configs name id 2, which never occurs: there it is the largest id.
     std::vector<int64_t> ends;
     for (int64_t b = 0; b < shape[0]; ++b) {
@@ -46,10 +45,13 @@ struct ClipTextTower {
       const auto at = eos == 2 ? std::max_element(row, end) : std::find(row, end, static_cast<int32_t>(eos));
       ends.push_back(b * shape[1] + (at == end ? 0 : at - row));
     }
-    return {reshape(x, {shape[0], shape[1], x.size(1)}), index_rows(x, ends)};
+    if (pooled_only && !states) batch.read = ends;
+    const Tensor x = norm(stack.forward(tokens.lookup(batch.ids) + embedding(positions, batch.positions), batch, true, states));
+    return {batch.read ? Tensor() : reshape(x, {shape[0], shape[1], x.size(1)}), nn::wanted_rows(x, ends)};
   }
 
   ClipStackConfig config;
+  bool pooled_only = false;  // nobody asks for the hidden rows
   int64_t vocab_size, eos, max_positions;
   nn::Matrix tokens;
   Tensor positions;
@@ -72,12 +74,14 @@ struct ClipImageTower {
     const Tensor x = before(patches.forward(pixels, interpolate));
     nn::TokenBatch batch;
     batch.lengths.assign(static_cast<size_t>(pixels.size(0)), x.size(0) / pixels.size(0));
+    const std::vector<int64_t> firsts = nn::first_rows(batch);
+    if (pooled_only && !states) batch.read = firsts;
     const Tensor y = stack.forward(x, batch, false, states);
-    const Tensor hidden = reshape(y, {pixels.size(0), batch.lengths[0], y.size(1)});
-    return {hidden, after(select(hidden, 1, 0))};
+    return {batch.read ? Tensor() : reshape(y, {pixels.size(0), batch.lengths[0], y.size(1)}), after(nn::wanted_rows(y, firsts))};
   }
 
   ClipStackConfig config;
+  bool pooled_only = false;  // nobody asks for the hidden rows
   ClipPatches patches;
   nn::LayerNorm before;
   ClipStack stack;
@@ -97,6 +101,7 @@ class Clip : public nn::Model {
     const bool projects = both || name.ends_with("WithProjection");
     if (text_ && projects) text_projection_ = nn::Linear(w, "text_projection", text_->config.hidden_size, width, text_->config.init(), false);
     if (image_ && projects) image_projection_ = nn::Linear(w, "visual_projection", image_->config.hidden_size, width, image_->config.init(), false);
+    if (both) text_->pooled_only = image_->pooled_only = true;
     if (both) logit_scale_ = w.tensor("logit_scale", {}, {nn::Init::constant, static_cast<float>(nn::config_number(json, "logit_scale_init_value", 2.6592))});
     if (kind_ == nn::HeadKind::image_classification)
       classifier_ = nn::Linear(w, "classifier", image_->config.hidden_size, nn::label_count(json), image_->config.init());
@@ -109,8 +114,8 @@ class Clip : public nn::Model {
     NamedTensors out;
     const auto [text, image] = ask_towers(text_, image_, in, options.hidden_states, &out);
     if (text_ && image_) {
-      if (text.hidden.defined()) out["text_embeds"] = unit_rows(text_projection_(text.pooled));
-      if (image.hidden.defined()) out["image_embeds"] = unit_rows(image_projection_(image.pooled));
+      if (text.pooled.defined()) out["text_embeds"] = unit_rows(text_projection_(text.pooled));
+      if (image.pooled.defined()) out["image_embeds"] = unit_rows(image_projection_(image.pooled));
       if (out.size() < 2) return out;  // one side alone was asked for
       out["logits_per_text"] = linear(out["text_embeds"], out["image_embeds"]) * exp(logit_scale_);
       out["logits_per_image"] = transpose(out["logits_per_text"], 0, 1);

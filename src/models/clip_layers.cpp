@@ -37,13 +37,15 @@ ClipLayer::ClipLayer(const ClipStackConfig& c, const nn::Weights& w)
       mlp(c, w / "mlp"),
       attention_drop(c.attention_dropout) {}
 
-Tensor ClipLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer, bool causal) const {
+Tensor ClipLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer, bool causal, bool is_last) const {
   const int64_t n = x.size(0), size = heads * head_dim;
   const Tensor all = qkv(norm1(x));
   const auto part = [&](int64_t i) { return nn::split_heads(narrow(all, 1, i * size, size), n, heads, head_dim); };
   AttentionConfig config;
   config.causal = causal;
-  const Tensor y = x + out_proj(reshape(nn::attend(part(0), part(1), part(2), batch, layer, config, attention_drop), {n, size}));
+  const Tensor attended = reshape(nn::attend(part(0), part(1), part(2), batch, layer, config, attention_drop), {n, size});
+  const auto needed = [&](const Tensor& rows) { return is_last ? nn::read_rows(rows, batch) : rows; };
+  const Tensor y = needed(x) + out_proj(needed(attended));
   return y + mlp(norm2(y));
 }
 
@@ -58,8 +60,9 @@ Tensor ClipStack::forward(Tensor x, const nn::TokenBatch& batch, bool causal, st
   };
   note();
   for (size_t i = 0; i < layers.size(); ++i) {
-    x = nn::layer(x, {}, batch, [&layer = layers[i], i, causal](const Tensor& in, const Tensor&, const nn::TokenBatch& b) {
-      return layer.forward(in, b, static_cast<int>(i), causal);
+    const bool is_last = i + 1 == layers.size() && !states;
+    x = nn::layer(x, {}, batch, [&layer = layers[i], i, causal, is_last](const Tensor& in, const Tensor&, const nn::TokenBatch& b) {
+      return layer.forward(in, b, static_cast<int>(i), causal, is_last);
     });
     note();
   }

@@ -32,7 +32,8 @@ struct ClipMLP {
 
 struct ClipLayer {
   ClipLayer(const ClipStackConfig& c, const nn::Weights& w);
-  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, bool causal) const;
+  // x [N, C] -> [N, C]; or, where `is_last`, the rows of it that the batch says are read.
+  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, bool causal, bool is_last) const;
 
   int64_t heads, head_dim;
   nn::LayerNorm norm1;
@@ -45,7 +46,8 @@ struct ClipLayer {
 
 struct ClipStack {
   ClipStack(const ClipStackConfig& c, const nn::Weights& w);  // w: "...encoder"
-  // x [N,C] -> [N,C]; with `states`, appends x and each layer's output as [B,T,C] (sequences of equal length).
+  // x [N,C] -> [N,C], or without `states` the rows that are read; with `states`, appends x and each layer's output as [B,T,C]
+  // (sequences of equal length).
   Tensor forward(Tensor x, const nn::TokenBatch& batch, bool causal, std::vector<Tensor>* states) const;
 
   std::vector<ClipLayer> layers;
@@ -61,7 +63,8 @@ struct ClipPatches {
   Tensor projection, projection_bias, class_embedding, positions;
 };
 
-// What a tower gives: [B,T,C], and one row per text or image [B,C] (undefined if it has no such head).
+// What a tower gives: [B,T,C] (undefined if it was asked for no more than the other), and one row per text or image [B,C] (undefined if it
+// has no such head).
 struct TowerOutput {
   Tensor hidden, pooled;
 };

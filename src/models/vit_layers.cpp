@@ -48,26 +48,15 @@ VitLayer::VitLayer(const VitConfig& c, const nn::Weights& w)
       drop(c.hidden_dropout_prob),
       attention_drop(c.attention_probs_dropout_prob) {}
 
-Tensor VitLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer, int64_t kept) const {
-  const int64_t n = x.size(0), size = heads * head_dim, images = static_cast<int64_t>(batch.lengths.size()), tokens = n / images;
+Tensor VitLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer, bool is_last) const {
+  const int64_t n = x.size(0), size = heads * head_dim;
   const Tensor all = qkv(before(x));
   const auto part = [&](int64_t i) { return nn::split_heads(narrow(all, 1, i * size, size), n, heads, head_dim); };
   AttentionConfig config;
   config.causal = false;
-  Tensor seen, own = x;
-  if (kept == tokens) {
-    seen = nn::attend(part(0), part(1), part(2), batch, layer, config, attention_drop);
-  } else {
-    const auto first = [&](const Tensor& rows) { return reshape(narrow(reshape(rows, {images, tokens, rows.size(1)}), 1, 0, kept), {images * kept, rows.size(1)}); };
-    nn::TokenBatch few;
-    few.precision = batch.precision;
-    few.lengths.assign(batch.lengths.size(), kept);
-    few.memory_lengths = batch.lengths;
-    const Tensor asking = nn::split_heads(first(narrow(all, 1, 0, size)), images * kept, heads, head_dim);
-    seen = nn::attend_memory(asking, few, layer, heads, [&](const Tensor&) { return std::pair(part(1), part(2)); }, config, attention_drop);
-    own = first(x);
-  }
-  const Tensor y = own + nn::dropout(attention_out(reshape(seen, {own.size(0), size})), drop);
+  const Tensor attended = reshape(nn::attend(part(0), part(1), part(2), batch, layer, config, attention_drop), {n, size});
+  const auto needed = [&](const Tensor& rows) { return is_last ? nn::read_rows(rows, batch) : rows; };
+  const Tensor y = needed(x) + nn::dropout(attention_out(needed(attended)), drop);
   return y + nn::dropout(output(activate(intermediate(after(y)), act)), drop);
 }
 
@@ -81,16 +70,15 @@ Tensor VitStack::forward(Tensor x, int64_t images, std::vector<Tensor>* states, 
   const auto note = [&] {
     if (states) states->push_back(reshape(x, {images, x.size(0) / images, x.size(1)}));
   };
+  if (kept < batch.lengths[0]) batch.read = nn::first_rows(batch, kept);
   x = nn::dropout(x, drop);
   note();
-  const int64_t tokens = x.size(0) / images;
   for (size_t i = 0; i < layers.size(); ++i) {
-    const int64_t rows = i + 1 == layers.size() && !states ? kept : tokens;
-    x = nn::layer(x, {}, batch, [&layer = layers[i], i, rows](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b, static_cast<int>(i), rows); });
+    const bool is_last = i + 1 == layers.size() && !states;
+    x = nn::layer(x, {}, batch, [&layer = layers[i], i, is_last](const Tensor& in, const Tensor&, const nn::TokenBatch& b) { return layer.forward(in, b, static_cast<int>(i), is_last); });
     note();
   }
-  const int64_t left = x.size(0) / images;
-  return left == kept ? x : reshape(narrow(reshape(x, {images, left, x.size(1)}), 1, 0, kept), {images * kept, x.size(1)});
+  return batch.read ? nn::wanted_rows(x, *batch.read) : x;
 }
 
 }  // namespace mynah

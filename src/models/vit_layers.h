@@ -27,9 +27,8 @@ Tensor join_tokens(const std::vector<Tensor>& special, const Tensor& patches, in
 
 struct VitLayer {
   VitLayer(const VitConfig& c, const nn::Weights& w);
-  // x [B*T, C] -> [B*T, C]; or, given `kept`, what becomes of the first tokens of each image alone: [B*kept, C]
-  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer) const { return forward(x, batch, layer, x.size(0) / static_cast<int64_t>(batch.lengths.size())); }
-  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, int64_t kept) const;
+  // x [B*T, C] -> [B*T, C]; or, where `is_last`, the rows of it that the batch says are read.
+  Tensor forward(const Tensor& x, const nn::TokenBatch& batch, int layer, bool is_last = false) const;
 
   int64_t heads, head_dim;
   nn::JoinedLinear qkv;
@@ -44,8 +43,7 @@ struct VitStack {
   VitStack(const VitConfig& c, const nn::Weights& w);
   // x [B*T, C] -> [B*T, C]; with `states`, appends x and each layer's output as [B,T,C].
   Tensor forward(Tensor x, int64_t images, std::vector<Tensor>* states) const { return forward(std::move(x), images, states, x.size(0) / images); }
-  // The same for who reads no more than the first `kept` tokens of each image [B*kept, C]: the last layer leaves out what the others would
-  // need, unless `states` wants it.
+  // The same for who reads no more than the first `kept` tokens of each image: [B*kept, C].
   Tensor forward(Tensor x, int64_t images, std::vector<Tensor>* states, int64_t kept) const;
 
   std::vector<VitLayer> layers;

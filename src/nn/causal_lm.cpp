@@ -68,6 +68,12 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
                                                                    : std::vector<int64_t>(static_cast<size_t>(rows), length);
 
   NamedTensors out = read_media(in, &batch);
+  std::vector<int64_t> ends;
+  if (kind_ == HeadKind::sequence_classification) {
+    const int64_t pad = config_int(config_, "pad_token_id", -1, -1);
+    require(pad >= 0 || rows == 1, "forward: {} rows, but config.json has no pad_token_id to find their ends; give one row", rows);
+    batch.read = ends = last_tokens(batch.ids, rows, length, pad);
+  }
   std::vector<Tensor> states, router_logits;
   batch.router_logits = &router_logits;
   const Tensor hidden = body(batch, options.hidden_states ? &states : nullptr);
@@ -75,13 +81,10 @@ NamedTensors CausalLM::forward(const NamedTensors& inputs, const ForwardOptions&
   for (size_t i = 0; i < states.size(); ++i) out["hidden_states." + std::to_string(i)] = by_row(states[i]);
   switch (kind_) {
     case HeadKind::bare: out["last_hidden_state"] = by_row(hidden); break;
-    case HeadKind::sequence_classification: {
-      const int64_t pad = config_int(config_, "pad_token_id", -1, -1);
-      require(pad >= 0 || rows == 1, "forward: {} rows, but config.json has no pad_token_id to find their ends; give one row", rows);
-      out["logits"] = classifier_(index_rows(hidden, last_tokens(batch.ids, rows, length, pad)));
+    case HeadKind::sequence_classification:
+      out["logits"] = classifier_(wanted_rows(hidden, ends));
       if (in.has("labels")) out["loss"] = classification_loss(config_, out["logits"], in);
       break;
-    }
     case HeadKind::token_classification: {
       const Tensor logits = classifier_(dropout(hidden, dropout_rate(config_, "classifier_dropout", dropout_rate(config_, "hidden_dropout", 0.1))));
       out["logits"] = by_row(logits);

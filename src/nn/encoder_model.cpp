@@ -81,16 +81,6 @@ struct Labelled {
   std::vector<int32_t> labels;
 };
 
-std::vector<int64_t> first_rows(const TokenBatch& batch) {
-  std::vector<int64_t> rows;
-  int64_t row = 0;
-  for (const int64_t length : batch.lengths) {
-    rows.push_back(row);
-    row += length;
-  }
-  return rows;
-}
-
 }  // namespace
 
 std::vector<int32_t> EncoderModel::positions(const std::vector<int32_t>&, int64_t rows, int64_t length) const {

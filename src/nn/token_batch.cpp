@@ -17,6 +17,16 @@ Tensor split_heads(const Tensor& x, int64_t n, int64_t heads, int64_t head_dim) 
       split(x), x, [n, heads, head_dim](const Tensor& g) { return Grads{g.as_strided({n, heads * head_dim}, {heads * head_dim, 1})}; }, split);
 }
 
+std::vector<int64_t> first_rows(const TokenBatch& batch, int64_t count) {
+  std::vector<int64_t> rows;
+  int64_t first = 0;
+  for (const int64_t length : batch.lengths) {
+    for (int64_t i = 0; i < std::min(count, length); ++i) rows.push_back(first + i);
+    first += length;
+  }
+  return rows;
+}
+
 Tensor read_rows(const Tensor& x, const TokenBatch& batch) { return batch.read ? index_rows(x, *batch.read) : x; }
 
 Tensor wanted_rows(const Tensor& result, const std::vector<int64_t>& wanted) {

@@ -72,6 +72,8 @@ Tensor pair_scores(const Tensor& q, const Tensor& k, int64_t count, float scale)
 // Appends rows of k and v [n,Hkv,D] to a layer's cache.
 void append_rows(LayerCache& cache, const Tensor& k, const Tensor& v, int64_t first, int64_t count);
 
+// The rows of the first `count` tokens of each sequence.
+std::vector<int64_t> first_rows(const TokenBatch& batch, int64_t count = 1);
 // The rows of x [N, ...] that are read; x where all are.
 Tensor read_rows(const Tensor& x, const TokenBatch& batch);
 // The rows `wanted` of `result`, which has all rows or those alone, as a stack gives it that was told to read them.
