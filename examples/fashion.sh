@@ -7,7 +7,7 @@ set -e
 out=$1 mode=$2
 mynah=${MYNAH:-./mynah} convert=${CONVERT:-build/release/examples/idx_pictures} data=${DATA:-/usr/share/datasets/fashion-mnist}
 [ -n "$out" ] || { echo "usage: examples/fashion.sh OUT [short]" >&2; exit 2; }
-if [ "$mode" = short ]; then most=48 held=48 resnet=2 vit=2; else most=60000 held=10000 resnet=3800 vit=6600; fi
+if [ "$mode" = short ]; then most=48 held=48 resnet=2 vit=2; else most=60000 held=10000 resnet=3800 vit=14000; fi
 mkdir -p "$out/resnet" "$out/vit"
 
 echo "== pictures" >&2
@@ -59,8 +59,8 @@ train resnet $resnet 3e-3
 echo "== ViT" >&2
 cat > "$out/vit/config.json" <<JSON
 {"model_type": "vit", "architectures": ["ViTForImageClassification"], "image_size": 28, "patch_size": 4, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
- "intermediate_size": 128, $labels}
+ "intermediate_size": 128, "initializer_range": 0.1, $labels}
 JSON
 echo '{"image_processor_type": "ViTImageProcessor", "size": {"height": 28, "width": 28}}' > "$out/vit/preprocessor_config.json"
-train vit $vit 1e-3
+train vit $vit 2e-3
 cat "$out/scores.jsonl"

@@ -159,7 +159,7 @@ Tensor Decoder::body(const nn::TokenBatch& batch, std::vector<Tensor>* states) c
   for (const nn::Rope& r : c_.ropes)
     tables->turns.push_back(c_.axis_sections.empty() || batch.axes.empty() ? r.tables(batch.positions, batch.lengths, batch.reach) : r.tables(batch.axes, c_.axis_sections));
   // The loss that balances experts wants to know what the last layer's router makes of every row.
-  const bool leaves_out = !states && !c_.crosses && !c_.experts;
+  const bool leaves_out = !states && !c_.crosses && !(c_.experts && batch.router_logits);
   for (const Layer& layer : layers_) {
     if (states) states->push_back(x);
     if (nn::skips_layer(c_.layer_dropout)) continue;
