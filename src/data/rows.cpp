@@ -19,9 +19,12 @@ void trim_line_end(std::string* line) {
   while (!line->empty() && (line->back() == '\n' || line->back() == '\r')) line->pop_back();
 }
 
+// Returns false to read no further.
+using RowTaker = std::function<bool(Json row, const std::string& where)>;
+
 bool is_blank(const std::string& line) { return line.find_first_not_of(" \t\r\n") == std::string::npos; }
 
-void read_json_lines(const fs::path& path, const RowVisitor& visit) {
+void read_json_lines(const fs::path& path, const RowTaker& take) {
   LineReader lines(path);
   std::string line;
   while (lines.next(&line)) {
@@ -30,7 +33,7 @@ void read_json_lines(const fs::path& path, const RowVisitor& visit) {
     if (is_blank(line)) continue;
     Json row = parse_json(line, lines.where());
     if (!row.is_object()) fail(ErrorCode::failure, "{}: {}, expected a JSON object in one line", lines.where(), row.type_name());
-    visit(std::move(row), lines.where());
+    if (!take(std::move(row), lines.where())) return;
   }
 }
 
@@ -62,7 +65,7 @@ bool read_record(LineReader& lines, std::vector<std::string>* fields, std::strin
   }
 }
 
-void read_csv(const fs::path& path, const RowVisitor& visit) {
+void read_csv(const fs::path& path, const RowTaker& take) {
   LineReader lines(path);
   std::vector<std::string> names, fields;
   std::string where;
@@ -73,32 +76,48 @@ void read_csv(const fs::path& path, const RowVisitor& visit) {
     require(fields.size() == names.size(), "{}: {} fields, the header has {}", where, fields.size(), names.size());
     Json row = Json::object();
     for (size_t i = 0; i < names.size(); ++i) row[names[i]] = unicode::to_valid(fields[i]);
-    visit(std::move(row), where);
+    if (!take(std::move(row), where)) return;
   }
 }
 
-void read_lines(const fs::path& path, const RowVisitor& visit) {
+void read_lines(const fs::path& path, const RowTaker& take) {
   LineReader lines(path);
   std::string line;
   while (lines.next(&line)) {
     trim_line_end(&line);
-    if (!is_blank(line)) visit({{"text", unicode::to_valid(line)}}, lines.where());
+    if (!is_blank(line) && !take({{"text", unicode::to_valid(line)}}, lines.where())) return;
   }
 }
 
-}  // namespace
-
-void for_each_row(const fs::path& path, const RowVisitor& visit) {
+void read_rows(const fs::path& path, const RowTaker& take) {
   int64_t rows = 0;
-  const RowVisitor counted = [&](Json row, const std::string& where) {
+  const RowTaker counted = [&](Json row, const std::string& where) {
     ++rows;
-    visit(std::move(row), where);
+    return take(std::move(row), where);
   };
   const std::string format = format_of(path);
   if (format == ".jsonl" || format == ".json") read_json_lines(path, counted);
   else if (format == ".csv") read_csv(path, counted);
   else read_lines(path, counted);
   require(rows > 0, "{}: no rows", path.string());
+}
+
+}  // namespace
+
+void for_each_row(const fs::path& path, const RowVisitor& visit) {
+  read_rows(path, [&](Json row, const std::string& where) {
+    visit(std::move(row), where);
+    return true;
+  });
+}
+
+Json first_row(const fs::path& path) {
+  Json first;
+  read_rows(path, [&](Json row, const std::string&) {
+    first = std::move(row);
+    return false;
+  });
+  return first;
 }
 
 void for_each_line(const fs::path& path, const std::function<void(std::string_view)>& visit) {

@@ -17,6 +17,8 @@ using RowVisitor = std::function<void(Json row, const std::string& where)>;
 // line and gives objects of strings; anything else is text, a line each, {"text": line}. Empty lines are skipped. Throws
 // not_found, integrity (damaged line or archive, naming file and line) or failure (no rows).
 void for_each_row(const std::filesystem::path& path, const RowVisitor& visit);
+// The first of them, without what follows. Throws the same.
+Json first_row(const std::filesystem::path& path);
 
 // Calls `visit` for each line with its newline, as it stands in the file (an invalid UTF-8 sequence becomes U+FFFD).
 void for_each_line(const std::filesystem::path& path, const std::function<void(std::string_view line)>& visit);

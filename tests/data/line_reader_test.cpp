@@ -11,6 +11,7 @@
 
 #include "data/rows.h"
 #include "mynah/error.h"
+#include "mynah/json.h"
 
 namespace mynah::data {
 namespace {
@@ -87,6 +88,13 @@ TEST_F(LineReaderTest, RowsAreKnownByTheNameInside) {
   std::vector<std::string> texts;
   for_each_row(write("a.jsonl.zst", zstd("{\"text\": \"one\"}\n{\"text\": \"two\"}\n")), [&](const Json& row, const std::string&) { texts.push_back(row.at("text").get<std::string>()); });
   EXPECT_EQ(texts, (std::vector<std::string>{"one", "two"}));
+}
+
+TEST_F(LineReaderTest, TheFirstRowIsReadWithoutTheOthers) {
+  EXPECT_EQ(first_row(write("a.jsonl", "\n{\"text\": \"one\"}\n{damaged\n")), (Json{{"text", "one"}}));
+  EXPECT_EQ(first_row(write("a.csv", "text,label\none,1\ntwo\n")), (Json{{"text", "one"}, {"label", "1"}}));
+  EXPECT_EQ(first_row(write("a.txt", "\none\ntwo\n")), (Json{{"text", "one"}}));
+  EXPECT_THROW(first_row(write("b.jsonl", "\n\n")), Error);
 }
 
 }  // namespace
