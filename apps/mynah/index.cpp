@@ -30,10 +30,11 @@ void add_index(cli::App& parent, std::function<int()>& action) {
                     {"read", changes.read},
                     {"removed", changes.removed},
                     {"passages", changes.passages},
+                    {"no_text", changes.no_text},
                     {"skipped", changes.skipped}});
       else
-        print_text(fmt::format("{} passages of {} files ({} read, {} removed)\n", changes.passages, changes.files,
-                               changes.read, changes.removed));
+        print_text(fmt::format("{} passages of {} files ({} read, {} removed{})\n", changes.passages, changes.files, changes.read, changes.removed,
+                               changes.no_text > 0 ? fmt::format("; {} passed over: no text", changes.no_text) : ""));
       return 0;
     };
   });

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "base/file.h"
 #include "base/require.h"
@@ -24,6 +25,8 @@ struct KeyOptions {
   std::optional<int64_t> requests_per_minute, tokens_per_day;
   bool json = false;
 };
+
+constexpr size_t kMostFileBytes = 1 << 20;
 
 // The first digits of its digest stand for a key in logs.
 std::string short_digest(const serve::ApiKey& key) { return key.digest.substr(0, 8); }
@@ -50,7 +53,17 @@ void append_line(const std::string& path, const std::string& line) {
   if (!whole) fail(ErrorCode::failure, "key: cannot write to {}: {}", path, std::strerror(errno));
 }
 
+// A name stands for one key: logs and mynah key rm know keys by it.
+void require_new_name(const KeyOptions& o) {
+  if (o.name.empty() || !std::filesystem::exists(o.file)) return;
+  std::vector<std::string> complaints;  // the server makes them
+  for (const auto& [digest, key] : serve::parse_keys(read_text_file(o.file, kMostFileBytes), o.file, &complaints))
+    if (key.name == o.name)
+      fail(ErrorCode::usage, "key: {} holds a key named \"{}\" already, {}; take another name, or first mynah key rm {} {}", o.file, o.name, short_digest(key), o.file, short_digest(key));
+}
+
 int add_one(const KeyOptions& o) {
+  require_new_name(o);
   const std::string secret = serve::new_key();
   std::string line = "sha256:" + store::digest_of_text(secret).hex();
   const auto put = [&](const char* what, const std::string& value) {
@@ -92,7 +105,7 @@ int list_all(const KeyOptions& o) {
 
 // Takes the lines of one key out and leaves the others as they are.
 int remove_one(const KeyOptions& o) {
-  const std::string text = read_text_file(o.file, 1 << 20);
+  const std::string text = read_text_file(o.file, kMostFileBytes);
   std::string rest;
   int found = 0, number = 0;
   for (size_t at = 0; at < text.size();) {

@@ -18,6 +18,7 @@ constexpr const char* kFolderTables = R"(
 CREATE TABLE IF NOT EXISTS about(key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS file(id INTEGER PRIMARY KEY, path TEXT UNIQUE, size INTEGER, time INTEGER);
 CREATE TABLE IF NOT EXISTS passage(id INTEGER PRIMARY KEY, file INTEGER, first INTEGER, last INTEGER, text TEXT, vector BLOB);
+CREATE TABLE IF NOT EXISTS no_text(file INTEGER PRIMARY KEY);
 CREATE INDEX IF NOT EXISTS passages_of_file ON passage(file);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='passage', content_rowid='id', tokenize='porter unicode61');
 )";
@@ -50,7 +51,7 @@ std::string match_expression(const std::string& question) {
 FolderIndex::FolderIndex(const fs::path& folder, const fs::path& store, const std::string& model)
     : folder_(existing_folder(folder)), database_(index_path(folder_, store, "")) {
   database_.execute(kFolderTables);
-  keep_model(database_, model, "DELETE FROM words; DELETE FROM passage; DELETE FROM file; DELETE FROM about;");
+  keep_model(database_, model, "DELETE FROM words; DELETE FROM passage; DELETE FROM no_text; DELETE FROM file; DELETE FROM about;");
 }
 
 bool FolderIndex::empty() { return !Statement(database_, "SELECT 1 FROM file LIMIT 1").step(); }
@@ -60,13 +61,14 @@ void FolderIndex::forget(int64_t file) {
                   "INSERT INTO words(words, rowid, text) SELECT 'delete', id, text FROM passage WHERE file = ?");
   words.bind(0, file).run();
   Statement(database_, "DELETE FROM passage WHERE file = ?").bind(0, file).run();
+  Statement(database_, "DELETE FROM no_text WHERE file = ?").bind(0, file).run();
   Statement(database_, "DELETE FROM file WHERE id = ?").bind(0, file).run();
 }
 
-void FolderIndex::take_in(const FolderFile& file, const PassageLimits& limits, const Embed& embed) {
+bool FolderIndex::take_in(const FolderFile& file, const PassageLimits& limits, const Embed& embed) {
   const std::string text = read_text_file(file.path, kMostTextBytes);
-  const auto parts =
-      looks_like_text(std::string_view(text).substr(0, 8192)) ? passages(text, limits) : std::vector<Passage>();
+  const bool is_text = looks_like_text(std::string_view(text).substr(0, 8192));
+  const auto parts = is_text ? passages(text, limits) : std::vector<Passage>();
   std::vector<std::string> texts;
   for (const auto& part : parts) texts.push_back(part.text);
   const auto vectors = texts.empty() ? std::vector<std::vector<float>>() : embed(texts);
@@ -74,13 +76,14 @@ void FolderIndex::take_in(const FolderFile& file, const PassageLimits& limits, c
   Statement old(database_, "SELECT id FROM file WHERE path = ?");
   old.bind(0, std::string_view(file.name));
   if (old.step()) forget(old.integer(0));
-  // A file that is no text stands in the index without passages, so that it is not read again.
+  // A file that is no text stands in the index too, so that it is not read again.
   Statement(database_, "INSERT INTO file(path, size, time) VALUES(?, ?, ?)")
       .bind(0, std::string_view(file.name))
       .bind(1, file.size)
       .bind(2, file.time)
       .run();
   const int64_t id = database_.last_id();
+  if (!is_text) Statement(database_, "INSERT INTO no_text(file) VALUES(?)").bind(0, id).run();
   Statement add(database_, "INSERT INTO passage(file, first, last, text, vector) VALUES(?, ?, ?, ?, ?)");
   Statement words(database_, "INSERT INTO words(rowid, text) VALUES(?, ?)");
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -93,6 +96,7 @@ void FolderIndex::take_in(const FolderFile& file, const PassageLimits& limits, c
     words.bind(0, database_.last_id()).bind(1, std::string_view(parts[i].text)).run();
   }
   all.commit();
+  return is_text;
 }
 
 IndexChanges FolderIndex::update(const PassageLimits& limits, const Embed& embed,
@@ -105,21 +109,21 @@ IndexChanges FolderIndex::update(const PassageLimits& limits, const Embed& embed
     all.commit();
     changes.removed = static_cast<int64_t>(gone.size());
   }
-  for (const FolderFile& file : due) {
-    progress(changes.read, static_cast<int64_t>(due.size()));
+  for (size_t i = 0; i < due.size(); ++i) {
+    progress(static_cast<int64_t>(i), static_cast<int64_t>(due.size()));
     try {
-      take_in(file, limits, embed);
-      ++changes.read;
+      if (take_in(due[i], limits, embed)) ++changes.read;
     } catch (const Error& e) {
       if (e.code() != ErrorCode::not_found && e.code() != ErrorCode::failure) throw;
       changes.skipped.push_back(e.what());
     }
   }
   progress(static_cast<int64_t>(due.size()), static_cast<int64_t>(due.size()));
-  Statement count(database_, "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM passage)");
+  Statement count(database_, "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM no_text), (SELECT count(*) FROM passage)");
   count.step();
-  changes.files = count.integer(0);
-  changes.passages = count.integer(1);
+  changes.no_text = count.integer(1);
+  changes.files = count.integer(0) - changes.no_text;
+  changes.passages = count.integer(2);
   return changes;
 }
 

@@ -17,8 +17,8 @@ namespace mynah::search {
 using Embed = std::function<std::vector<std::vector<float>>(const std::vector<std::string>&)>;
 
 struct IndexChanges {
-  int64_t files = 0, read = 0, removed = 0,
-          passages = 0;              // files and passages: in the index now; read, removed: by this update
+  // files (of text) and passages: in the index now; read, removed: by this update; no_text: files below the folder that are passed over
+  int64_t files = 0, read = 0, removed = 0, passages = 0, no_text = 0;
   std::vector<std::string> skipped;  // files that cannot be read or are too long, with the reason
 };
 
@@ -48,7 +48,7 @@ class FolderIndex {
   std::vector<Hit> search(const std::string& question, const std::vector<float>& vector, int64_t most, double least);
 
  private:
-  void take_in(const FolderFile& file, const PassageLimits& limits, const Embed& embed);
+  bool take_in(const FolderFile& file, const PassageLimits& limits, const Embed& embed);  // false: it is no text
   void forget(int64_t file);
 
   std::filesystem::path folder_;

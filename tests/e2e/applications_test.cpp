@@ -31,6 +31,13 @@ TEST_F(Applications, AnIndexReadsOnlyWhatChanged) {
   const Json again = run(command).json();
   EXPECT_EQ(again["read"], 1);
   EXPECT_EQ(again["files"], 2);
+  // What is no text is neither read nor counted, and that is said.
+  write_file(file("notes/noise.bin"), std::string("\x01\x00\xff\x80\x02noise", 10));
+  const Json beside = run(command).json();
+  EXPECT_EQ(beside["read"], 0);
+  EXPECT_EQ(beside["files"], 2);
+  EXPECT_EQ(beside["no_text"], 1);
+  EXPECT_NE(run({"index", notes(), "--embedder", encoder()}).out.find("1 passed over: no text"), std::string::npos);
 }
 
 TEST_F(Applications, ASearchNamesFileAndLine) {

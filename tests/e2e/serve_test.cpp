@@ -216,6 +216,7 @@ TEST_F(Serve, KeysAreMadeListedAndTakenBack) {
   EXPECT_EQ(listed.size(), 2u);
   EXPECT_NE(run_well({"key", "list", keys}).out.find(made["id"].get<std::string>()), std::string::npos);
   expect_refused({"key", "add", keys, "--scopes", "all"}, {2}, {"infer"});
+  expect_refused({"key", "add", keys, "--name", "ops"}, {2}, {"ops", "already", made["id"].get<std::string>()});
   expect_refused({"key", "add", keys, "--expires", "soon"}, {2}, {"YYYY-MM-DD"});
   expect_refused({"key", "rm", keys, "nobody"}, {3}, {"nobody"});
   {

@@ -55,8 +55,9 @@ class FolderIndexTest : public testing::Test {
 TEST_F(FolderIndexTest, FindsByWordAndNamesTheLines) {
   FolderIndex index = open();
   const auto changes = update(index);
-  EXPECT_EQ(changes.files, 3);  // the picture counts, without passages
-  EXPECT_EQ(changes.read, 3);
+  EXPECT_EQ(changes.files, 2);
+  EXPECT_EQ(changes.read, 2);
+  EXPECT_EQ(changes.no_text, 1);  // the picture
   const auto hits = index.search("Which bird learned to speak?", letters_of("zzz"), 3, 0.9);
   ASSERT_EQ(hits.size(), 1u);
   EXPECT_EQ(hits[0].path, "birds.txt");
@@ -84,7 +85,9 @@ TEST_F(FolderIndexTest, ReadsOnlyWhatChanged) {
   FolderIndex index = open();
   update(index);
   const size_t before = embedded_;
-  EXPECT_EQ(update(index).read, 0);
+  const auto same = update(index);
+  EXPECT_EQ(same.read, 0);
+  EXPECT_EQ(same.no_text, 1);
   EXPECT_EQ(embedded_, before);
   write("birds.txt", "an ostrich cannot fly at all\n");
   fs::remove(root_ / "files/deep/city.txt");
@@ -93,6 +96,10 @@ TEST_F(FolderIndexTest, ReadsOnlyWhatChanged) {
   EXPECT_EQ(changes.removed, 1);
   EXPECT_TRUE(index.search("mynah paris", letters_of("qqq"), 3, 0.9).empty());
   EXPECT_EQ(index.search("ostrich", letters_of("qqq"), 3, 0.9).size(), 1u);
+  write("picture.bin", "a text by now\n");
+  const auto turned = update(index);
+  EXPECT_EQ(turned.no_text, 0);
+  EXPECT_EQ(turned.files, 2);
 }
 
 TEST_F(FolderIndexTest, StartsAfreshWithVectorsOfAnotherModel) {
