@@ -55,9 +55,15 @@ std::vector<double> numbers(const std::string& list, const char* flag) {
   return all;
 }
 
+void take_model(train::SubjectOptions& s, const std::string& model) {
+  s.model_name = model;
+  s.model = model_path(model);
+}
+
+// Of `like` itself, if `model` is empty.
 std::shared_ptr<bundle::Bundle> open_scorer(const train::SubjectOptions& like, const std::string& model, bool trainable) {
   train::SubjectOptions s = like;
-  s.model = model;
+  if (!model.empty()) take_model(s, model);
   s.lora = {};
   s.head = "ForSequenceClassification";
   s.labels = {"LABEL_0"};
@@ -81,14 +87,14 @@ std::unique_ptr<train::Objective> make_online(const AlignOptions& o, train::Argu
     if (o.train_file.empty()) fail(ErrorCode::usage, "align {}: --train-file with prompts, or --replay, is needed", o.method);
     std::vector<std::unique_ptr<train::RewardFunction>> rewards;
     if (!o.reward.empty()) rewards.push_back(train::make_reward_function(o.reward));
-    if (!o.reward_model.empty()) rewards.push_back(train::make_model_reward(open_scorer(s, model_path(o.reward_model), false)));
+    if (!o.reward_model.empty()) rewards.push_back(train::make_model_reward(open_scorer(s, o.reward_model, false)));
     if (rewards.empty()) fail(ErrorCode::usage, "align {}: --reward FUNCTION or --reward-model MODEL is needed", o.method);
     rollouts = train::sampled_rollouts(*a, sampling, subject.bundle, std::move(rewards), o.train_file);
   }
   if (ppo) {
     train::PpoOptions p = o.ppo;
     p.temperature = sampling.temperature;
-    const auto value = open_scorer(s, o.reward_model.empty() ? s.model.string() : model_path(o.reward_model), true);
+    const auto value = open_scorer(s, o.reward_model, true);
     for (const nn::Parameter& parameter : value->weights.parameters) trained->parameters.emplace_back("value_model." + parameter.name, parameter.value);
     return train::make_ppo(*a, p, subject, value, reference(), std::move(rollouts));
   }
@@ -122,7 +128,7 @@ int run_align(const AlignOptions& o) {
   const auto reference = [&] {
     if (o.ref_model.empty()) return train::open_reference(s);
     train::SubjectOptions r = s;
-    r.model = model_path(o.ref_model);
+    take_model(r, o.ref_model);
     r.lora.adapter.clear();
     return train::open_reference(r);
   };

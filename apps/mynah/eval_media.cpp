@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 // Boxes below this score change no score.
 constexpr double kLeastScore = 0.001;
 
-nn::HeadKind head_of(const fs::path& model) { return nn::head_kind(bundle::open(model, {}, {.network = false, .tokenizer = false})->config); }
+nn::HeadKind head_of(const fs::path& model, const LoadOptions& options) { return nn::head_kind(bundle::open(model, options, {.network = false, .tokenizer = false})->config); }
 
 // A label as the model's answers name it.
 std::string label_text(const Json& label, const bundle::Bundle& b) { return label.is_number_integer() ? tasks::label_name(b, label.get<int64_t>()) : label.is_string() ? label.get<std::string>() : label.dump(); }
@@ -123,12 +123,13 @@ Json errors_of_transcripts(const train::MediaSource& source, const fs::path& mod
 }  // namespace
 
 bool is_media_metric(const std::string& metric) { return metric == "accuracy" || metric == "map" || metric == "wer" || metric == "cer"; }
+  options.name = name;
 
 Json media_scores(const std::string& name, const fs::path& file, const std::string& metric, Precision precision) {
   LoadOptions options;
   options.precision = precision;
   const fs::path model = model_path(name);
-  const nn::HeadKind head = head_of(model);
+  const nn::HeadKind head = head_of(model, options);
   if (metric == "accuracy" && head == nn::HeadKind::sequence_classification && are_texts(file)) return accuracy_of_labels(file, model, options);
   const bool hears = metric == "wer" || metric == "cer" || (metric == "accuracy" && head == nn::HeadKind::sequence_classification);
   const train::MediaSource rows{file, hears ? "audio" : "image", metric == "accuracy" && !hears};

@@ -44,7 +44,7 @@ int run_forward(const ForwardOptions& o) {
     const auto file = formats::SafetensorsFile::open(o.input);
     for (const auto& info : file->tensors()) inputs[info.name] = file->tensor(info.name);
   }
-  const Model model = open_model(o.model, LoadOptions{o.precision, o.grad}, /*text=*/false);
+  const Model model = open_model(o.model, LoadOptions{.precision = o.precision, .trainable = o.grad}, /*text=*/false);
   const bundle::Bundle& b = model.bundle();
   const auto compute = [&] {
     const nn::NamedTensors results = b.network->forward(inputs, {o.hidden_states});

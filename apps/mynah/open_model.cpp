@@ -41,12 +41,13 @@ std::string model_path(const std::string& model) {
   return stored->path.string();
 }
 
-Model open_model(const std::string& model, Precision precision) { return open_model(model, LoadOptions{precision, false}, true); }
+Model open_model(const std::string& model, Precision precision) { return open_model(model, LoadOptions{.precision = precision}, true); }
 
-Model open_model(const std::string& model, const LoadOptions& options, bool text) {
+Model open_model(const std::string& model, LoadOptions options, bool text) {
+  options.name = model;
   return Model(bundle::open(model_path(model), options, {.network = true, .tokenizer = text}));
 }
 
-std::shared_ptr<bundle::Bundle> open_text(const std::string& model) { return bundle::open_text_only(model_path(model)); }
+std::shared_ptr<bundle::Bundle> open_text(const std::string& model) { return bundle::open_text_only(model_path(model), model); }
 
 }  // namespace mynah::app

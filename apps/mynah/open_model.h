@@ -16,7 +16,7 @@ void add_dtype_option(cli::App& command, Precision& precision, const std::string
 std::string model_path(const std::string& model);
 
 Model open_model(const std::string& model, Precision precision);
-Model open_model(const std::string& model, const LoadOptions& options, bool text);
+Model open_model(const std::string& model, LoadOptions options, bool text);
 
 // Tokenizer and template only.
 std::shared_ptr<bundle::Bundle> open_text(const std::string& model);

@@ -27,7 +27,7 @@ struct SearchImagesOptions {
 int run_search_images(const SearchImagesOptions& o) {
   if (o.text.empty() == o.like.empty()) fail(ErrorCode::usage, "search-images: give a text, or a picture with --like");
   search::PictureIndex index(o.folder, store::Settings::from_environment().home / "indexes", o.model);
-  const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model_path(o.model), LoadOptions{});
+  const auto task = tasks::open_task(tasks::find_task("zero-shot-image-classification"), "zero-shot-image-classification", model_path(o.model), LoadOptions{.name = o.model});
   const auto picture = [&](const std::filesystem::path& file) { return tasks::picture_vector(*task, media::read_image(file)); };
   const std::vector<float> wanted = o.like.empty() ? tasks::text_vector(*task, o.text) : picture(o.like);
   ReadingBar bar("pictures");

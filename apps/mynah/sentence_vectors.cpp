@@ -13,7 +13,7 @@ namespace mynah::app {
 
 SentenceVectors::SentenceVectors(const std::string& model) {
   const TaskEntry& entry = tasks::find_task("sentence-embedding");
-  task_ = tasks::open_task(entry, "sentence-embedding", model_path(model), LoadOptions{});
+  task_ = tasks::open_task(entry, "sentence-embedding", model_path(model), LoadOptions{.name = model});
   encoder_ = std::make_unique<tasks::SentenceEncoder>(*task_);
 }
 

@@ -122,7 +122,7 @@ int speak(SpeakOptions o) {
   if (o.output == "-" && isatty(STDOUT_FILENO))
     fail(ErrorCode::usage, "speak: sound does not go to a terminal; name a file or a pipe");
   const std::string text = text_of(o);
-  const Model model(bundle::open(model_path(o.words[0]), {}, {.network = true, .tokenizer = true}));
+  const Model model = open_model(o.words[0], Precision::automatic);
   const bundle::Speech speech(model.bundle());
   if (!o.speaker.empty()) o.settings.speaker = speech.speaker(o.speaker);
   const double rate = static_cast<double>(speech.sampling_rate());

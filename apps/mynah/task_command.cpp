@@ -170,6 +170,7 @@ int run_remotely(const TaskEntry& entry, const std::string& asked, const TaskArg
 
 }  // namespace
 
+  load.name = model;
 int run_task(const TaskEntry& entry, const std::string& asked, const TaskArguments& a, const std::function<Json(const Json&)>& wrapped) {
   if (!a.input_file.empty() && !a.inputs.empty()) fail(ErrorCode::usage, "pipeline: give --input-file or inputs, not both");
   if (!a.output_file.empty() && a.input_file.empty()) fail(ErrorCode::usage, "pipeline: --output-file goes with --input-file");

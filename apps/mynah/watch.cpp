@@ -168,7 +168,7 @@ class LabelWatcher : public Watcher {
 
 std::unique_ptr<Watcher> make_watcher(const WatchOptions& o) {
   const fs::path path = model_path(o.model);
-  const Json config = bundle::open(path, {}, {.network = false, .tokenizer = false})->config;
+  const Json config = bundle::open(path, {.name = o.model}, {.network = false, .tokenizer = false})->config;
   const nn::HeadKind head = nn::head_kind(config);
   const std::vector<std::string> labels = o.labels.empty() ? std::vector<std::string>() : cli::split(o.labels, ',');
   const char* name = head == nn::HeadKind::object_detection       ? "object-detection"
@@ -177,7 +177,7 @@ std::unique_ptr<Watcher> make_watcher(const WatchOptions& o) {
                                                                   : nullptr;
   if (!name)
     fail(ErrorCode::usage, "watch: {} finds no objects and knows no labels of pictures; for CLIP and SigLIP name your own with --labels", o.model);
-  const auto task = tasks::open_task(tasks::find_task(name), name, path, LoadOptions{});
+  const auto task = tasks::open_task(tasks::find_task(name), name, path, LoadOptions{.name = o.model});
   if (head == nn::HeadKind::object_detection) {
     Json options = Json::object();
     if (o.threshold) options["threshold"] = *o.threshold;

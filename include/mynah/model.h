@@ -23,6 +23,7 @@ enum class Precision {
 struct LoadOptions {
   Precision precision = Precision::automatic;
   bool trainable = false;  // parameters become f32 leaves that gradients are accumulated into
+  std::string name;        // what messages call the model; empty: its path
 };
 
 namespace bundle {

@@ -38,7 +38,7 @@ std::string joined(const std::vector<std::string>& sentences) {
 
 Assistant::Assistant(const Model& model, GenerationConfig settings, Toolbox& tools, const std::string& system)
     : model_(model), session_(model), settings_(std::move(settings)), tools_(tools), calls_tools_(knows_tools(model.bundle(), tools.descriptions())) {
-  require(model.tokenizer() != nullptr, "talk: {} comes without a tokenizer", model.bundle().path.string());
+  require(model.tokenizer() != nullptr, "talk: {} comes without a tokenizer", model.bundle().name);
   messages_ = Json::array({{{"role", "system"}, {"content", system.empty() ? kSystem : system}}});
   // Some templates refuse what a system message says.
   if (model.bundle().chat_template) try {

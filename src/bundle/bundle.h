@@ -18,6 +18,7 @@ namespace mynah::bundle {
 
 struct Bundle {
   std::filesystem::path path;
+  std::string name;                              // what messages call it: as it was asked for, else its path
   Json config;                                   // config.json, or its equivalent made from GGUF metadata
   Json generation_config;                        // generation_config.json, or an empty object
   const ModelEntry* entry = nullptr;
@@ -59,6 +60,7 @@ struct TrainOptions {
   size_t most_bytes = 0;                                  // of trained weights; more throw does_not_fit. 0: any number
   std::function<bool(const std::string& name)> in_4_bits;  // which matrices are kept as NF4; empty: none
   nn::LowRankSource* adapters = nullptr;                  // adapters beside the matrices
+  std::string instead;                                    // what to do where the file is quantised and cannot be trained: "; ..."
 };
 
 std::shared_ptr<Bundle> open(const std::filesystem::path& path, const LoadOptions& options, Parts parts = {}, const TrainOptions& train = {});
@@ -68,8 +70,9 @@ std::shared_ptr<Bundle> open(const std::filesystem::path& path, const LoadOption
 void save(const Bundle& b, const std::filesystem::path& folder);
 void save_text(const Bundle& b, const std::filesystem::path& folder);
 
-// Tokenizer and chat template alone, of a GGUF file or a folder that may hold nothing else. Throws failure if there is no tokenizer.
-std::shared_ptr<Bundle> open_text_only(const std::filesystem::path& path);
+// Tokenizer and chat template alone, of a GGUF file or a folder that may hold nothing else. `name`: as LoadOptions has it. Throws failure if
+// there is no tokenizer.
+std::shared_ptr<Bundle> open_text_only(const std::filesystem::path& path, const std::string& name = "");
 
 // A network made from a config alone, its parameters drawn from `seed`, trainable. Weights of more than `most_bytes` (0: any number) are refused
 // before they are made (does_not_fit).

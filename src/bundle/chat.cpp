@@ -8,8 +8,8 @@ namespace mynah::bundle {
 
 std::string render_chat(const Bundle& b, const Json& messages, const Json& tools, bool generation_prompt,
                         std::vector<std::pair<size_t, size_t>>* generated) {
-  require(b.tokenizer != nullptr, "chat: {} comes without a tokenizer", b.path.string());
-  require(b.chat_template != nullptr, "chat: {} has no chat template", b.path.string());
+  require(b.tokenizer != nullptr, "chat: {} comes without a tokenizer", b.name);
+  require(b.chat_template != nullptr, "chat: {} has no chat template", b.name);
   const auto token = [&](std::optional<int32_t> id) { return id ? b.tokenizer->token_text(*id) : std::string(); };
   Json variables = {{"messages", messages},
                     {"add_generation_prompt", generation_prompt},

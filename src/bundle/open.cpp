@@ -65,7 +65,7 @@ void warn_of_unused(const Bundle& b) {
     // A tied head may be stored beside the embedding it equals.
     if (!is_buffer(*b.entry, info.name) && info.name != "lm_head.weight") unused.push_back(info.name);
   }
-  if (!unused.empty()) warn("{}: {} weights are not used by {}: {}", b.path.string(), unused.size(), b.architecture(), some_of(unused));
+  if (!unused.empty()) warn("{}: {} weights are not used by {}: {}", b.name, unused.size(), b.architecture(), some_of(unused));
 }
 
 // `all_train`: every weight becomes a trained parameter; otherwise those that do not may stay as the file has them.
@@ -113,20 +113,20 @@ void build(Bundle* b, const LoadOptions& options, const TrainOptions& train) {
   b->weights.in_4_bits = train.in_4_bits;
   b->weights.most_bytes = train.most_bytes;
   b->weights.adapters = train.adapters;
-  b->weights.matrices = matrix_type(options, options.trainable && !train.trains, b->gguf != nullptr, b->path.string());
+  b->weights.matrices = matrix_type(options, options.trainable && !train.trains, b->gguf != nullptr, b->name);
   b->weights.trainable = options.trainable;
   if (options.trainable && !train.trains && b->gguf)
     for (const auto& info : b->source->tensors())
       if (!info.dtype || is_quantized(*info.dtype))
-        fail(ErrorCode::usage, "{}: {} is {}, gradients need weights stored as F32, F16 or BF16", b->path.string(), info.name, info.type);
+        fail(ErrorCode::usage, "{}: {} is {}, gradients need weights stored as F32, F16 or BF16{}", b->name, info.name, info.type, train.instead);
   if (options.trainable && b->source->where().ends_with(".onnx"))
     fail(ErrorCode::usage, "{}: gradients need weights in safetensors, pytorch_model.bin or GGUF; convert the model first", b->source->where());
   b->network = b->entry->make(b->config, nn::Weights(source, b->weights));
   b->network->follow(b->weights.narrowest);
   b->weights.adapters = nullptr;  // made; the source of them need not live on
-  if (!with_head.made.empty()) warn("{}: {} weights are new and drawn at random: {}", b->path.string(), with_head.made.size(), some_of(with_head.made));
+  if (!with_head.made.empty()) warn("{}: {} weights are new and drawn at random: {}", b->name, with_head.made.size(), some_of(with_head.made));
   if (!b->weights.problems.empty())
-    fail(ErrorCode::failure, "{}: {} weights do not fit {}: {}", b->path.string(), b->weights.problems.size(), b->architecture(), some_of(b->weights.problems));
+    fail(ErrorCode::failure, "{}: {} weights do not fit {}: {}", b->name, b->weights.problems.size(), b->architecture(), some_of(b->weights.problems));
 }
 
 // Metadata, and what the tensors themselves say.
@@ -153,9 +153,9 @@ void open_gguf(Bundle* b) {
     known.emplace(entry->gguf.architecture);
     if (architecture == entry->gguf.architecture) b->entry = entry;
   }
-  if (!b->entry) fail(ErrorCode::failure, "{}: architecture \"{}\" is not known; known: {}", b->path.string(), architecture, fmt::join(known, ", "));
+  if (!b->entry) fail(ErrorCode::failure, "{}: architecture \"{}\" is not known; known: {}", b->name, architecture, fmt::join(known, ", "));
   b->config = b->entry->gguf.config(described(*b->gguf));
-  b->entry = &find_entry(b->config, b->path.string());  // an architecture may stand for several families
+  b->entry = &find_entry(b->config, b->name);  // an architecture may stand for several families
   if (const auto* embedding = b->gguf->find_tensor("token_embd.weight"); embedding && embedding->shape.rank() == 2) b->config["vocab_size"] = embedding->shape[0];
   b->config["tie_word_embeddings"] = !b->gguf->contains("output.weight");
   b->generation_config = sampling_of(*b->gguf);
@@ -198,9 +198,9 @@ Json generation_settings(const fs::path& folder, const Json& config) {
 void open_folder(Bundle* b) {
   const fs::path config = b->path / "config.json";
   if (!fs::exists(config) && fs::exists(b->path / "adapter_config.json"))
-    fail(ErrorCode::failure, "{}: an adapter, which is no model by itself; mynah merge {} --output-dir OUT makes one of it and its base", b->path.string(), b->path.string());
+    fail(ErrorCode::failure, "{}: an adapter, which is no model by itself; mynah merge {} --output-dir OUT makes one of it and its base", b->name, b->path.string());
   if (!fs::exists(config))
-    fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout, a .gguf file or a Piper voice", b->path.string());
+    fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout, a .gguf file or a Piper voice", b->name);
   if (is_ct2(b->path)) {
     Ct2Whisper whisper = open_ct2_whisper(b->path);
     b->config = std::move(whisper.config);
@@ -221,8 +221,8 @@ void open_folder(Bundle* b) {
 void open_recognised(Bundle* b) {
   b->source = formats::open_checkpoint(b->path);
   b->config = recognised(*b->source);
-  require(!b->config.is_null(), "{}: weights of an unknown network; expected those of YOLOX or YOLO, or a folder with config.json", b->path.string());
-  b->entry = &find_entry(b->config, b->path.string());
+  require(!b->config.is_null(), "{}: weights of an unknown network; expected those of YOLOX or YOLO, or a folder with config.json", b->name);
+  b->entry = &find_entry(b->config, b->name);
   b->generation_config = Json::object();
 }
 
@@ -232,7 +232,7 @@ void open_ggml(Bundle* b) {
   b->generation_config = std::move(whisper.generation_config);
   b->source = std::move(whisper.source);
   b->tokenizer = std::move(whisper.tokenizer);
-  b->entry = &find_entry(b->config, b->path.string());
+  b->entry = &find_entry(b->config, b->name);
 }
 
 void open_text(Bundle* b) {
@@ -265,7 +265,7 @@ bool choose_head(Bundle* b, nn::HeadKind head) {
     }
   }
   if (best.empty())
-    fail(ErrorCode::failure, "{}: {} has no form with the head that this needs; it has {}", b->path.string(), own, fmt::join(b->entry->architectures, ", "));
+    fail(ErrorCode::failure, "{}: {} has no form with the head that this needs; it has {}", b->name, own, fmt::join(b->entry->architectures, ", "));
   b->config["architectures"] = {best};
   return true;
 }
@@ -304,7 +304,7 @@ const ModelEntry& find_entry(const Json& config, const std::string& where) {
 
 const nn::CausalLM& Bundle::causal_lm() const {
   const nn::CausalLM* lm = network ? network->causal_lm() : nullptr;
-  require(lm != nullptr, "{}: {} does not generate text", path.string(), architecture());
+  require(lm != nullptr, "{}: {} does not generate text", name, architecture());
   return *lm;
 }
 
@@ -317,6 +317,7 @@ std::string Bundle::architecture() const {
 std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, Parts parts, const TrainOptions& train) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
   auto b = std::make_shared<Bundle>();
+  b->name = options.name.empty() ? path.string() : options.name;
   b->path = file_of(path);
   if (is_gguf(b->path)) {
     open_gguf(b.get());
@@ -335,7 +336,7 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
     open_folder(b.get());
     if (parts.network && !b->source) b->source = formats::open_checkpoint(path);
   } else {
-    fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file, a Piper voice (.onnx beside its .onnx.json), weights of YOLOX or YOLO, or a folder in Hugging Face layout", path.string());
+    fail(ErrorCode::integrity, "{}: not a GGUF file; expected a .gguf file, a Piper voice (.onnx beside its .onnx.json), weights of YOLOX or YOLO, or a folder in Hugging Face layout", b->name);
   }
   const bool other_head = parts.head && choose_head(b.get(), parts.head(*b));
   if (train.edit_config) train.edit_config(&b->config);
@@ -347,15 +348,16 @@ std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, P
   return b;
 }
 
-std::shared_ptr<Bundle> open_text_only(const fs::path& path) {
+std::shared_ptr<Bundle> open_text_only(const fs::path& path, const std::string& name) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
   auto b = std::make_shared<Bundle>();
+  b->name = name.empty() ? path.string() : name;
   b->path = path;
   if (!Tokenizer::is_in(path)) b->path = file_of(path);
-  require(b->path.extension() != ".onnx", "{}: a voice has no tokenizer", path.string());
+  require(b->path.extension() != ".onnx", "{}: a voice has no tokenizer", b->name);
   if (is_gguf(b->path)) b->gguf = formats::GgufFile::open(b->path);
   open_text(b.get());
-  require(b->tokenizer != nullptr, "{}: no tokenizer found", path.string());
+  require(b->tokenizer != nullptr, "{}: no tokenizer found", b->name);
   return b;
 }
 
@@ -382,6 +384,7 @@ class Measure : public nn::WeightSource {
 
 std::shared_ptr<Bundle> create(const Json& config, uint64_t seed, size_t most_bytes) {
   auto b = std::make_shared<Bundle>();
+  b->name = "the new model";
   b->config = config;
   b->generation_config = Json::object();
   b->entry = &find_entry(config, "config");

@@ -56,19 +56,19 @@ nn::NamedTensors process_texts(const fs::path& folder, const std::vector<std::st
 
 }  // namespace
 
-Json processor_settings(const fs::path& folder, const char* part, const char* what) {
+Json processor_settings(const fs::path& folder, const char* part, const char* what, const std::string& name) {
   if (fs::is_regular_file(folder) && folder.extension() != ".gguf") {
     const Json config = recognised(*formats::open_checkpoint(folder));
     if (config.is_object() && config.contains(part)) return config[part];
   }
-  for (const char* name : {"preprocessor_config.json", "processor_config.json"}) {
-    if (!fs::exists(folder / name)) continue;
-    Json config = read_json_file(folder / name);
-    require(config.is_object(), "{}: not a JSON object", (folder / name).string());
+  for (const char* file : {"preprocessor_config.json", "processor_config.json"}) {
+    if (!fs::exists(folder / file)) continue;
+    Json config = read_json_file(folder / file);
+    require(config.is_object(), "{}: not a JSON object", (folder / file).string());
     if (config.contains(part) && config[part].is_object()) return config[part];
-    if (name == std::string_view("preprocessor_config.json")) return config;
+    if (file == std::string_view("preprocessor_config.json")) return config;
   }
-  fail(ErrorCode::not_found, "{}: no preprocessor_config.json, which says how the model takes {}", folder.string(), what);
+  fail(ErrorCode::not_found, "{}: no preprocessor_config.json, which says how the model takes {}", name.empty() ? folder.string() : name, what);
 }
 
 SoundProcessor sound_processor(const fs::path& folder) {

@@ -16,8 +16,9 @@ struct RawInputs {
 };
 
 // The settings of one processor of a folder: preprocessor_config.json, or the part of processor_config.json that newer folders have
-// ("image_processor", "feature_extractor"). `what` names in the error what the model cannot take without it.
-Json processor_settings(const std::filesystem::path& folder, const char* part, const char* what);
+// ("image_processor", "feature_extractor"). `what` names in the error what the model cannot take without it, and
+// `name`, if there is one, the folder.
+Json processor_settings(const std::filesystem::path& folder, const char* part, const char* what, const std::string& name = "");
 
 // pixel_values, pixel_mask; input_features or input_values, attention_mask; input_ids, attention_mask, token_type_ids (i64).
 // Rows are padded as the model's own processor pads. Throws not_found for missing files or a folder without the processor.

@@ -34,13 +34,13 @@ Speech::Speech(const Bundle& model, const Bundle* vocoder)
       writer_(dynamic_cast<const nn::SpectrogramModel*>(model.network.get())) {
   require(network_ || writer_,
           "speech: {} is a {}, which does not speak; VitsModel, SpeechT5ForTextToSpeech and Piper voices do",
-          model_.path.string(), model_.architecture());
+          model_.name, model_.architecture());
   if (vocoder) vocoder_ = dynamic_cast<const nn::VocoderModel*>(vocoder->network.get());
   require(!vocoder || vocoder_, "speech: {} is no vocoder, expected a SpeechT5HifiGan",
-          vocoder ? vocoder->path.string() : "");
+          vocoder ? vocoder->name : "");
   require(network_ || vocoder_,
           "speech: {} writes spectrograms; name a vocoder that makes sound of them (a SpeechT5HifiGan)",
-          model_.path.string());
+          model_.name);
   tokenizer_config_ = Json::object();
   if (model_.config.contains("piper")) {
     const std::string where = model_.path.string() + ".json";
@@ -58,7 +58,7 @@ Speech::Speech(const Bundle& model, const Bundle* vocoder)
     return;
   }
   tokenizer_ = model_.tokenizer ? model_.tokenizer : open_tokenizer(model_.path);
-  require(tokenizer_ != nullptr, "speech: {} comes without a tokenizer", model_.path.string());
+  require(tokenizer_ != nullptr, "speech: {} comes without a tokenizer", model_.name);
 }
 
 int64_t Speech::sampling_rate() const { return network_ ? network_->sampling_rate() : vocoder_->sampling_rate(); }

@@ -211,7 +211,7 @@ void Models::load(ModelSlot& slot, const KnownModel& known) {
                                                           known.path,
                                                           known.stored ? known.stored->digest : "",
                                                           bytes_of(known.path),
-                                                          Model(bundle::open(known.path, {})),
+                                                          Model(bundle::open(known.path, {.name = known.name})),
                                                           describe(known.path),
                                                           {},
                                                           nullptr,

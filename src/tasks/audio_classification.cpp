@@ -59,6 +59,7 @@ extern const TaskEntry task_audio_classification{"audio-classification",
                                                  run_audio_classification,
                                                  nullptr,
                                                  nullptr,
-                                                 show_audio_classification};
+                                                 show_audio_classification,
+                                                 t::Medium::sound};
 
 }  // namespace mynah

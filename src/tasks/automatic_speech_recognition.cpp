@@ -245,9 +245,9 @@ std::vector<Json> run_automatic_speech_recognition(const t::OpenTask& task, cons
   NoGrad no_grad;
   const bool ctc = task.bundle().network->kind() == nn::HeadKind::ctc;
   const nn::Seq2SeqLM* lm = task.bundle().network->seq2seq_lm();
-  require(ctc || (lm && lm->decoding()), "automatic-speech-recognition: {} holds a {}, which does not hear; {}", task.bundle().path.string(), task.bundle().architecture(),
+  require(ctc || (lm && lm->decoding()), "automatic-speech-recognition: {} holds a {}, which does not hear; {}", task.bundle().name, task.bundle().architecture(),
           task.entry->suggestion);
-  require(task.bundle().tokenizer != nullptr, "automatic-speech-recognition: {} comes without a tokenizer", task.bundle().path.string());
+  require(task.bundle().tokenizer != nullptr, "automatic-speech-recognition: {} comes without a tokenizer", task.bundle().name);
   const RecognitionSettings s = settings_of(options, ctc);
   for (const char* name : {"beam_width", "language_model", "lm_alpha", "lm_beta"})
     if (!ctc && options.contains(name) && !options[name].is_null()) fail(ErrorCode::usage, "automatic-speech-recognition: {} is for models that spell (CTC); num_beams is for those that write", name);
@@ -310,6 +310,7 @@ extern const TaskEntry task_automatic_speech_recognition{"automatic-speech-recog
                                                          run_automatic_speech_recognition,
                                                          nullptr,
                                                          nullptr,
-                                                         show_automatic_speech_recognition};
+                                                         show_automatic_speech_recognition,
+                                                         t::Medium::sound};
 
 }  // namespace mynah

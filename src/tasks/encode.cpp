@@ -10,6 +10,7 @@
 #include "mynah/autograd.h"
 #include "nn/config.h"
 #include "tasks/options.h"
+#include "tasks/registry.h"
 
 namespace mynah::tasks {
 namespace {
@@ -159,6 +160,12 @@ void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodi
     const nn::NamedTensors outputs = b.network->forward(inputs, {});
     for (size_t i = 0; i < rows.size(); ++i) take(order[begin + i], outputs, static_cast<int64_t>(i));
   }
+}
+
+const Tensor& hidden_states(const OpenTask& task, const nn::NamedTensors& outputs) {
+  const auto it = outputs.find("last_hidden_state");
+  if (it == outputs.end()) refuse_model(*task.entry, task.bundle());
+  return it->second;
 }
 
 std::vector<float> row_values(const Tensor& batch, int64_t place, int64_t tokens) {

@@ -16,6 +16,9 @@ struct TextInput {
 // Whether a value is such an object.
 bool is_text_object(const Json& input);
 // Says that an input is not what was expected, or that there is none.
+// last_hidden_state, which a model of texts gives; refuses one that does not.
+const Tensor& hidden_states(const OpenTask& task, const nn::NamedTensors& outputs);
+
 [[noreturn]] void refuse_input(const OpenTask& task, const Json& input, const char* expected);
 // Throws failure for anything else.
 TextInput text_input(const OpenTask& task, const Json& input);

@@ -25,7 +25,7 @@ std::vector<Json> run_feature_extraction(const t::OpenTask& task, const std::vec
   for (const Json& input : inputs) encodings.push_back(t::encode(task, {t::one_text(task, input), std::nullopt}, options));
   std::vector<Json> results(inputs.size());
   t::forward_encodings(task, encodings, [&](size_t row, const nn::NamedTensors& outputs, int64_t place) {
-    const Tensor& hidden = outputs.at("last_hidden_state");
+    const Tensor& hidden = t::hidden_states(task, outputs);
     const auto tokens = static_cast<int64_t>(encodings[row].ids.size());
     const std::vector<float> values = t::row_values(hidden, place, tokens);
     const auto width = static_cast<size_t>(hidden.size(2));

@@ -74,7 +74,7 @@ std::vector<size_t> masks(const Encoding& e, int32_t mask) {
 
 std::vector<Json> run_fill_mask(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   const auto mask = task.tokenizer().mask_id();
-  require(mask.has_value(), "fill-mask: the tokenizer of {} has no mask token", task.bundle().path.string());
+  require(mask.has_value(), "fill-mask: the tokenizer of {} has no mask token", task.bundle().name);
   const Filling filling(task, options);
   const auto kwargs = options.find("tokenizer_kwargs");
   const EncodeOptions cut = t::encode_options(kwargs != options.end() && kwargs->is_object() ? *kwargs : Json::object());

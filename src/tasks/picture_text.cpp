@@ -27,7 +27,7 @@ Tensor integers(const std::vector<Encoding>& rows, std::vector<int32_t> Encoding
 
 // The text side of the model's inputs, with tokenizer arguments of the caller.
 nn::NamedTensors text_inputs(const OpenTask& task, const std::vector<std::string>& texts, const Json& more) {
-  require(task.bundle().tokenizer != nullptr, "{}: {} reads no texts, it comes without a tokenizer", task.entry->name, task.bundle().path.string());
+  require(task.bundle().tokenizer != nullptr, "{}: {} reads no texts, it comes without a tokenizer", task.entry->name, task.bundle().name);
   Json arguments = is_siglip(task) ? Json{{"padding", "max_length"}, {"max_length", kSiglipTokens}, {"truncation", true}} : Json{{"padding", true}};
   arguments.update(more);
   const EncodeOptions encoding = encode_options(arguments);
@@ -47,7 +47,7 @@ std::vector<float> vector_of(const OpenTask& task, const nn::NamedTensors& outpu
   const auto it = outputs.find(name);
   require(it != outputs.end(), "{} does not see pictures and texts in one space; CLIP and SigLIP do", task.bundle().architecture());
   std::vector<float> vector = it->second.to_vector();  // models of a single tower leave its length as it is
-  require(to_unit_length(vector), "{}: the model gives a vector without direction", task.bundle().path.string());
+  require(to_unit_length(vector), "{}: the model gives a vector without direction", task.bundle().name);
   return vector;
 }
 

@@ -43,7 +43,9 @@ Pipeline pipeline(const std::string& task, const std::string& model, const LoadO
   const TaskEntry& entry = tasks::find_task(task);
   const auto found = store::Store().resolve(model);
   if (!found) fail(ErrorCode::not_found, "pipeline: {} is not here; pull it first", model);
-  return Pipeline(tasks::open_task(entry, task, found->path, options));
+  LoadOptions named = options;
+  if (named.name.empty()) named.name = model;
+  return Pipeline(tasks::open_task(entry, task, found->path, named));
 }
 
 }  // namespace mynah

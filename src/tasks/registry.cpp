@@ -9,7 +9,6 @@
 #include "bundle/processor.h"
 #include "nn/speech.h"
 #include "tasks/languages.h"
-#include "tasks/sound_input.h"
 
 namespace mynah::tasks {
 namespace {
@@ -24,24 +23,22 @@ nn::HeadKind head_for(const TaskEntry& entry, const bundle::Bundle& b) {
   if (std::find(entry.heads.begin(), entry.heads.end(), own) != entry.heads.end()) return own;
   const bool has_more = entry.heads[0] == nn::HeadKind::bare ||
                         (entry.heads[0] == nn::HeadKind::masked_lm && own == nn::HeadKind::pretraining);
-  if (!has_more)
-    fail(ErrorCode::failure, "{}: {} holds a {}, which is not a model for this task; {}", entry.name, b.path.string(),
-         b.architecture(), entry.suggestion);
+  if (!has_more) refuse_model(entry, b);
   return entry.heads[0];
 }
 
 // A config that was read off the weights has them itself.
 Json image_settings(const bundle::Bundle& b) {
   const auto own = b.config.find("image_processor");
-  return own != b.config.end() && own->is_object() ? *own : bundle::processor_settings(b.path, "image_processor", "pictures");
+  return own != b.config.end() && own->is_object() ? *own : bundle::processor_settings(b.path, "image_processor", "pictures", b.name);
 }
 
 std::shared_ptr<const OpenTask> with_model(const TaskEntry& entry, const std::string& asked, Model model) {
   const fs::path& path = model.bundle().path;
-  // What speaks may read phonemes.
   const bool speaks = dynamic_cast<const nn::SpeechModel*>(model.bundle().network.get()) != nullptr;
-  const bool hears = entry.reads_json == is_sound;  // and may answer with labels alone
-  require(speaks || hears || entry.medium != Medium::text || model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, path.string());
+  if (speaks && !entry.speaks) refuse_model(entry, model.bundle());
+  // What speaks may read phonemes, what hears or sees may answer with labels alone.
+  require(speaks || entry.medium != Medium::text || model.bundle().tokenizer != nullptr, "{}: {} comes without a tokenizer", entry.name, model.bundle().name);
   Json tokenizer_config = Json::object();
   if (const fs::path file = path / "tokenizer_config.json"; fs::is_directory(path) && fs::exists(file))
     tokenizer_config = read_json_file(file);
@@ -52,6 +49,10 @@ std::shared_ptr<const OpenTask> with_model(const TaskEntry& entry, const std::st
 }
 
 }  // namespace
+
+void refuse_model(const TaskEntry& entry, const bundle::Bundle& b) {
+  fail(ErrorCode::failure, "{}: {} holds a {}, which is not a model for this task; {}", entry.name, b.name, b.architecture(), entry.suggestion);
+}
 
 std::vector<std::string> task_names() {
   std::vector<std::string> names;
@@ -85,7 +86,11 @@ std::shared_ptr<const OpenTask> open_task(const TaskEntry& entry, const std::str
 std::shared_ptr<const OpenTask> open_task(const TaskEntry& entry, const std::string& asked, const Model& model,
                                           const LoadOptions& options) {
   const bundle::Bundle& b = model.bundle();
-  if (!b.network || head_for(entry, b) != b.network->kind()) return open_task(entry, asked, b.path, options);
+  if (!b.network || head_for(entry, b) != b.network->kind()) {
+    LoadOptions named = options;
+    named.name = b.name;
+    return open_task(entry, asked, b.path, named);
+  }
   return with_model(entry, asked, model);
 }
 

@@ -13,6 +13,8 @@ const TaskEntry& find_task(const std::string& name);
 // The tasks that there are, sorted.
 std::vector<std::string> task_names();
 
+// Throws failure: the model is none for the task.
+[[noreturn]] void refuse_model(const TaskEntry& entry, const bundle::Bundle& b);
 // Opens a local path for a task.
 std::shared_ptr<const OpenTask> open_task(const TaskEntry& entry, const std::string& asked,
                                           const std::filesystem::path& path, const LoadOptions& options);

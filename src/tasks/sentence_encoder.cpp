@@ -152,7 +152,7 @@ std::vector<std::vector<float>> SentenceEncoder::encode(const std::vector<std::s
   const size_t first = pools_prompt_ || prompt.empty() ? 0 : task_.tokenizer().encode_ids(prompt).size() - (task_.tokenizer().added_token_count(false) > 0 ? 1 : 0);
   std::vector<std::vector<float>> vectors(texts.size());
   forward_encodings(task_, encodings, [&](size_t row, const nn::NamedTensors& outputs, int64_t place) {
-    const Tensor& hidden = outputs.at("last_hidden_state");
+    const Tensor& hidden = hidden_states(task_, outputs);
     const std::vector<float> tokens = row_values(hidden, place, static_cast<int64_t>(encodings[row].ids.size()));
     vectors[row] = pooled(tokens, static_cast<size_t>(hidden.size(2)), first);
     for (const Step& step : steps_) apply(step, vectors[row]);

@@ -149,7 +149,7 @@ Json answers_from(const t::OpenTask& task, const text::TableEncoder& encoder, co
 std::vector<Json> run_table_question_answering(const t::OpenTask& task, const std::vector<Json>& inputs, const Json& options) {
   std::vector<Json> results;
   if (task.bundle().network->kind() == nn::HeadKind::seq2seq_lm) {
-    require(t::is_tapex(task), "{}: {} holds a {} whose tokenizer reads no tables; {}", kTableTask, task.bundle().path.string(), task.bundle().architecture(), task.entry->suggestion);
+    require(t::is_tapex(task), "{}: {} holds a {} whose tokenizer reads no tables; {}", kTableTask, task.bundle().name, task.bundle().architecture(), task.entry->suggestion);
     for (const Json& input : inputs) {
       const std::vector<Json> answers = t::tapex_answers(task, t::table_of(input["table"]), queries_of(input), options);
       results.push_back(answers.size() == 1 ? answers[0] : Json(answers));

@@ -44,8 +44,9 @@ struct TaskOption {
   const char* help;
 };
 
-// What inputs are. A text; or a file by its path, "data:...;base64," with the bytes, or the bytes in base64.
-enum class Medium { text, picture };
+// What inputs are. A text; a sound or a picture, by the path of its file or as "data:...;base64," with the bytes; of a picture also the
+// bytes in base64.
+enum class Medium { text, sound, picture };
 
 // How results look to people.
 struct Style {
@@ -76,6 +77,7 @@ struct TaskEntry {
   Medium medium = Medium::text;
   // The picture with the result drawn into it; nullptr: there is nothing to draw.
   media::Image (*draw)(media::Image picture, const Json& result) = nullptr;
+  bool speaks = false;  // makes sound of texts: models of speech are for such tasks alone
 };
 
 }  // namespace tasks

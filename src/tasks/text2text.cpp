@@ -33,7 +33,7 @@ std::optional<int32_t> choose_languages(const t::OpenTask& task, const Json& opt
   auto from = t::text(options, "src_lang"), to = t::text(options, "tgt_lang");
   const std::string where = task.entry->name;
   if (!known.any()) {
-    if (from || to) warn("{}: {} translates between two languages only; src_lang and tgt_lang change nothing", where, task.bundle().path.string());
+    if (from || to) warn("{}: {} translates between two languages only; src_lang and tgt_lang change nothing", where, task.bundle().name);
     return std::nullopt;
   }
   if (const auto named = t::languages_of(task.asked); named && !from && !to) {

@@ -35,7 +35,7 @@ std::shared_ptr<bundle::Bundle> vocoder_of(const Json& options) {
   if (!name) return nullptr;
   const auto found = store::Store().resolve(*name);
   if (!found) fail(ErrorCode::not_found, "text-to-audio: vocoder: {} is not here; pull it first", *name);
-  return bundle::open(found->path, {}, {.network = true, .tokenizer = false});
+  return bundle::open(found->path, {.name = *name}, {.network = true, .tokenizer = false});
 }
 
 nn::VoiceSettings settings_of(const bundle::Speech& speech, const Json& options) {
@@ -138,6 +138,7 @@ extern const TaskEntry task_text_to_audio{
     .default_model = "piper-joe",
     .suggestion = "piper-joe, any Piper voice or a VitsModel will do",
     .run = run_text_to_audio,
-    .show = show_text_to_audio};
+    .show = show_text_to_audio,
+    .speaks = true};
 
 }  // namespace mynah

@@ -116,7 +116,7 @@ Transcription transcribe(const Model& model, const media::Sound& given, Generati
                          const std::function<bool(const TranscribedSegment&)>& on_segment, bool everywhere) {
   const bundle::Bundle& b = model.bundle();
   const nn::Seq2SeqLM* lm = b.network->seq2seq_lm();
-  require(lm && lm->decoding() && b.tokenizer, "transcribe: {} holds a {}, which does not write down speech; whisper-base does", b.path.string(), b.architecture());
+  require(lm && lm->decoding() && b.tokenizer, "transcribe: {} holds a {}, which does not write down speech; whisper-base does", b.name, b.architecture());
   const bundle::SoundProcessor processor = bundle::sound_processor(b.path);
   const media::Sound sound = media::resample(given, processor.rate());
   require(!sound.samples.empty(), "transcribe: a sound without samples");

@@ -51,6 +51,7 @@ extern const TaskEntry task_zero_shot_audio_classification{
                 {"hypothesis_template", t::OptionType::text, "the sentence of a label, {} being the label (This is a sound of {}.)"}},
     .suggestion = "good ones to pull: laion/clap-htsat-unfused",
     .run = run_zero_shot_audio_classification,
-    .show = show_zero_shot_audio_classification};
+    .show = show_zero_shot_audio_classification,
+    .medium = t::Medium::sound};
 
 }  // namespace mynah

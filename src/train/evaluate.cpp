@@ -13,7 +13,7 @@ namespace mynah::train {
 TextLoss text_loss(const bundle::Bundle& b, const std::filesystem::path& file) {
   const NoGrad no_grad;
   const nn::CausalLM& lm = b.causal_lm();
-  require(b.tokenizer != nullptr && !b.network->seq2seq_lm(), "eval: {} does not predict the next token of a text", b.path.string());
+  require(b.tokenizer != nullptr && !b.network->seq2seq_lm(), "eval: {} does not predict the next token of a text", b.name);
   const int64_t window = lm.max_positions() > 0 ? lm.max_positions() : 2048;
   TextLoss total;
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
@@ -82,7 +82,7 @@ double log_likelihood(const bundle::Bundle& b, std::string context, std::string 
 
 ChoiceScores choice_scores(const bundle::Bundle& b, const std::filesystem::path& file) {
   const NoGrad no_grad;
-  require(b.tokenizer != nullptr && !b.network->seq2seq_lm(), "eval: {} does not predict the next token of a text", b.path.string());
+  require(b.tokenizer != nullptr && !b.network->seq2seq_lm(), "eval: {} does not predict the next token of a text", b.name);
   ChoiceScores s;
   double right = 0, right_norm = 0, right_bytes = 0;
   data::for_each_row(file, [&](const Json& row, const std::string& where) {

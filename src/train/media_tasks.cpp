@@ -60,12 +60,12 @@ class MediaObjective : public BatchObjective {
         batches_(train_.size(), a.per_device_train_batch_size, a.shuffle, a.seed) {
     if (reads_pictures(task)) {
       const auto own = b.config.find("image_processor");
-      pictures_.emplace(own != b.config.end() && own->is_object() ? *own : bundle::processor_settings(b.path, "image_processor", "pictures"));
+      pictures_.emplace(own != b.config.end() && own->is_object() ? *own : bundle::processor_settings(b.path, "image_processor", "pictures", b.name));
     } else {
       sounds_.emplace(bundle::sound_processor(b.path));
     }
     if (has_labels(task) || task == MediaTask::object_detection) names_ = class_names(b.config);
-    if (task == MediaTask::speech || task == MediaTask::contrastive) require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.path.string());
+    if (task == MediaTask::speech || task == MediaTask::contrastive) require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.name);
   }
 
   bool has_evaluation() const override { return !held_out_.empty(); }

@@ -137,7 +137,7 @@ class Orpo : public RowObjective<Pair> {
 std::unique_ptr<Objective> make_orpo(const Arguments& a, const PreferenceOptions& o, const Subject& subject, const fs::path& train_file,
                                      const fs::path& validation_file) {
   const nn::CausalLM& lm = subject.lm();
-  require(subject.bundle->tokenizer != nullptr, "{}: no tokenizer", subject.bundle->path.string());
+  require(subject.bundle->tokenizer != nullptr, "{}: no tokenizer", subject.bundle->name);
   const int64_t most = lm.max_positions() > 0 ? std::min(o.max_length, lm.max_positions()) : o.max_length;
   const auto read = [&](const fs::path& file) {
     return keep_rows<Pair>(a, *subject.bundle, file, fmt::format("odds {}", most), [&](RowSink<Pair>& pairs) { read_odds(*subject.bundle, file, most, &pairs); });

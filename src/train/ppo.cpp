@@ -233,7 +233,7 @@ std::unique_ptr<Objective> make_ppo(const Arguments& a, const PpoOptions& o, con
   if (o.kl_estimator != "k1" && o.kl_estimator != "k3") fail(ErrorCode::usage, "--kl-estimator: \"{}\", expected k1 or k3", o.kl_estimator);
   if (o.num_ppo_epochs <= 0) fail(ErrorCode::usage, "--num-ppo-epochs: {}, expected more than 0", o.num_ppo_epochs);
   require(dynamic_cast<const nn::CausalLM*>(value->network.get()) && value->network->kind() == nn::HeadKind::sequence_classification && nn::label_count(value->config) == 1,
-          "{}: {} cannot be a value model; a decoder with one output is needed", value->path.string(), value->architecture());
+          "{}: {} cannot be a value model; a decoder with one output is needed", value->name, value->architecture());
   return std::make_unique<Ppo>(a, o, policy.lm(), std::move(value), std::move(reference), std::move(rollouts));
 }
 

@@ -145,7 +145,7 @@ class ModelReward : public RewardFunction {
     for (const Completed& c : all) ids.push_back(c.ids);
     const int32_t pad = RowEncoder(*model_).pad();
     const Tensor logits = model_->network->forward({{"input_ids", padded(ids, pad)}, {"attention_mask", padding_mask(ids)}}, {}).at("logits");
-    require(logits.numel() == static_cast<int64_t>(all.size()), "{}: gives {} numbers per sequence, a reward model gives one", model_->path.string(), logits.size(1));
+    require(logits.numel() == static_cast<int64_t>(all.size()), "{}: gives {} numbers per sequence, a reward model gives one", model_->name, logits.size(1));
     const std::vector<float> values = logits.to_vector();
     return {values.begin(), values.end()};
   }

@@ -76,7 +76,7 @@ std::unique_ptr<Objective> make_reward(const Arguments& a, const RewardOptions& 
                                        const fs::path& validation_file) {
   const bundle::Bundle& b = *subject.bundle;
   require(b.network->kind() == nn::HeadKind::sequence_classification && nn::label_count(b.config) == 1, "{}: {} does not give one score per sequence",
-          b.path.string(), b.architecture());
+          b.name, b.architecture());
   const auto read = [&](const fs::path& file) { return read_whole_pairs(a, b, file, o.max_length); };
   RowFile<Pair> train = read(train_file), held_out = read(validation_file);
   return std::make_unique<Reward>(a, o, *b.network, RowEncoder(b).pad(), std::move(train), std::move(held_out));

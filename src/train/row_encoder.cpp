@@ -62,7 +62,7 @@ Json extract_prompt(Json* chosen, Json* rejected) {
 }
 
 RowEncoder::RowEncoder(const bundle::Bundle& b) : b_(b) {
-  require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.path.string());
+  require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.name);
   if (const auto eos = b.tokenizer->eos_id()) end_ = b.tokenizer->token_text(*eos);
 }
 
@@ -74,7 +74,7 @@ std::vector<int32_t> RowEncoder::text(const std::string& text, bool end) const {
 
 RowEncoder::Row RowEncoder::messages(const Json& messages, const Json& tools, bool generation_prompt, bool masks, const std::string& where) const {
   check_messages(messages, where);
-  require(b_.chat_template != nullptr, "{}: messages, but {} has no chat template", where, b_.path.string());
+  require(b_.chat_template != nullptr, "{}: messages, but {} has no chat template", where, b_.name);
   std::vector<std::pair<size_t, size_t>> spans;
   const std::string text = bundle::render_chat(b_, messages, tools, generation_prompt, &spans);
   Row row;

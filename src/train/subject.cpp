@@ -21,7 +21,7 @@ std::string family_of(const std::string& architecture) {
 void change_head(const SubjectOptions& o, Json* config) {
   const auto list = config->find("architectures");
   const std::string now = list != config->end() && list->is_array() && !list->empty() ? (*list)[0].get<std::string>() : "";
-  require(!now.empty(), "{}: config.json names no architecture", o.model.string());
+  require(!now.empty(), "{}: config.json names no architecture", o.model_name);
   // A model that answers questions by a head of another name keeps it; XLNet's new one is the plain one, as in the reference.
   const bool answers = o.head == "ForQuestionAnswering";
   if (!o.head.empty() && !(answers && now.find(o.head) != std::string::npos)) (*config)["architectures"] = {family_of(now) + o.head + (answers && now.starts_with("XLNet") ? "Simple" : "")};
@@ -49,6 +49,7 @@ bundle::TrainOptions train_options(const SubjectOptions& o, Adapter* adapter) {
     t.edit_config = [&o](Json* config) { change_head(o, config); };
   }
   t.most_bytes = most_weight_bytes();
+  t.instead = "; --lora-r 8 trains adapters beside the weights as they are (QLoRA)";
   t.adapters = adapter;
   if (o.lora.load_in_4bit) t.in_4_bits = is_in_4_bits;
   if (adapter) t.trains = [adapter](const std::string& name) { return adapter->trains(name); };
@@ -63,7 +64,7 @@ std::string task_type(const SubjectOptions& o, const Json& config) {
   return nn::config_bool(config, "is_encoder_decoder", config.value("model_type", "") == "t5") ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
 }
 
-Json config_of(const SubjectOptions& o) { return bundle::open(o.model, {}, {.network = false, .tokenizer = false})->config; }
+Json config_of(const SubjectOptions& o) { return bundle::open(o.model, {.name = o.model_name}, {.network = false, .tokenizer = false})->config; }
 
 }  // namespace
 
@@ -86,6 +87,7 @@ Subject open_subject(const SubjectOptions& o) {
     if (!o.head.empty() || !o.labels.empty()) change_head(o, &config);
     s.bundle = bundle::create(config, o.seed, most_weight_bytes());
     s.bundle->path = o.model;
+    s.bundle->name = o.model_name;
     s.bundle->tokenizer = bundle::open_tokenizer(o.model);
     if (s.bundle->tokenizer) s.bundle->text_path = o.model;
     s.trained = whole_model(*s.bundle);
@@ -94,14 +96,14 @@ Subject open_subject(const SubjectOptions& o) {
   }
   if (o.lora.load_in_4bit && !o.lora.enabled) fail(ErrorCode::usage, "--load-in-4bit: weights of 4 bits cannot be trained; give --lora-r or --adapter");
   if (!o.lora.enabled) {
-    s.bundle = bundle::open(o.model, {.precision = Precision::f32, .trainable = true}, {}, train_options(o, nullptr));
+    s.bundle = bundle::open(o.model, {.precision = Precision::f32, .trainable = true, .name = o.model_name}, {}, train_options(o, nullptr));
     s.trained = whole_model(*s.bundle);
     s.trained.sample = sampler(s.bundle);
     return s;
   }
   const Json config = config_of(o);
   s.adapter = std::make_shared<Adapter>(o.lora, config, task_type(o, config), o.seed, true);
-  s.bundle = bundle::open(o.model, {.precision = Precision::automatic, .trainable = true}, {}, train_options(o, s.adapter.get()));
+  s.bundle = bundle::open(o.model, {.precision = Precision::automatic, .trainable = true, .name = o.model_name}, {}, train_options(o, s.adapter.get()));
   s.adapter->check_found();
   NamedParameters whole;
   for (const nn::Parameter& p : s.bundle->weights.parameters) whole.emplace_back(p.name, p.value);
@@ -127,7 +129,7 @@ std::shared_ptr<bundle::Bundle> open_reference(const SubjectOptions& o, bool tok
   if (!o.lora.adapter.empty()) adapter = std::make_unique<Adapter>(o.lora, config_of(o), "CAUSAL_LM", o.seed, false);
   bundle::TrainOptions t = train_options(o, nullptr);
   t.adapters = adapter.get();
-  return bundle::open(o.model, {.precision = Precision::automatic, .trainable = false}, {.network = true, .tokenizer = tokenizer}, t);
+  return bundle::open(o.model, {.precision = Precision::automatic, .trainable = false, .name = o.model_name}, {.network = true, .tokenizer = tokenizer}, t);
 }
 
 }  // namespace mynah::train

@@ -13,7 +13,7 @@ namespace mynah::train {
 
 struct SubjectOptions {
   std::filesystem::path model;
-  std::string model_name;  // as the user gave it: what an adapter names as its base
+  std::string model_name;  // as the user gave it: what messages call it and an adapter names as its base
   LoraOptions lora;
   // Another head than the checkpoint's: the end of an architecture's name ("ForSequenceClassification"); empty: as it is.
   std::string head;

@@ -33,7 +33,7 @@ struct Reader {
   EncodeOptions encode;
 
   Reader(const bundle::Bundle& bundle, const TaskOptions& options) : b(bundle), o(options) {
-    require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.path.string());
+    require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.name);
     const int64_t positions = nn::config_int(b.config, "max_position_embeddings", nn::config_int(b.config, "n_positions", 0, 0), 0);
     // RoBERTa and its relatives begin to count after the padding id.
     const int64_t usable = positions > 0 && b.config.value("model_type", "").find("roberta") != std::string::npos ? positions - 2 : positions;

@@ -153,6 +153,22 @@ TEST_F(PipelineCommand, AMissingInputIsSaidAsSuch) {
   expect_refused({"pipeline", "text-classification", "--model", tiny("bert_classifier").string()}, {2}, {"no input", "a text"});
 }
 
+// A model that does not fit is called what the user called it.
+TEST_F(PipelineCommand, AModelThatDoesNotFitIsCalledByItsName) {
+  expect_refused({"pipeline", "text-classification", "--model", "tiny", "hi"}, {1}, {"text-classification: tiny holds a GPT2LMHeadModel"});
+  expect_refused({"speak", "tiny", "hi", "-o", file("a.wav").string()}, {1}, {"speech: tiny is a GPT2LMHeadModel"});
+  expect_refused({"transcribe", "tiny", media("sound.wav").string()}, {1}, {"transcribe: tiny holds a GPT2LMHeadModel"});
+  expect_refused({"pipeline", "asr", "--model", "tiny", media("sound.wav").string()}, {1}, {"recognition: tiny holds a GPT2LMHeadModel"});
+  expect_refused({"forward", "tiny", "--input", (golden("llama_base") / "io_grad.safetensors").string(), "--output", file("y").string(), "--grad"}, {2}, {"mynah: tiny: "});
+}
+
+// A voice reads phonemes and gives sound, others see or hear: none of them has vectors of a text's tokens.
+TEST_F(PipelineCommand, WhatGivesNoVectorsOfTextsIsRefused) {
+  for (const auto& [model, architecture] : {std::pair{golden_file("piper_voice"), "VitsModel"}, {tiny("vits"), "VitsModel"}, {tiny("clip"), "CLIPModel"}, {tiny("clap"), "ClapModel"}})
+    for (const std::vector<std::string>& words : {std::vector<std::string>{"embed", model.string(), "hi"}, {"pipeline", "feature-extraction", "--model", model.string(), "hi"}})
+      expect_refused(words, {1}, {architecture, "not a model for this task"});
+}
+
 TEST_F(PipelineCommand, FilesOfInputs) {
   const std::string model = tiny("bert_classifier").string();
   write_file(file("rows.jsonl"), "\"good\"\n{\"text\": \"bad\", \"id\": 7}\n{\"text\": \"a\", \"text_pair\": \"b\"}\n\n\"the bird sings in the park\"\n");
