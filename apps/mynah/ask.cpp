@@ -10,6 +10,7 @@
 #include "mynah/json.h"
 #include "open_model.h"
 #include "sentence_vectors.h"
+#include "standard_input.h"
 
 namespace mynah::app {
 namespace {
@@ -97,7 +98,7 @@ void add_ask(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("ask", "Answer a question from the files of a folder");
   auto o = std::make_shared<AskOptions>();
   c->add_option("folder", o->folder, "its text files are read first, if they changed")->required()->type_name("DIR");
-  c->add_option("question", o->question, "what is asked")->required()->type_name("QUESTION");
+  c->add_option("question", o->question, "what is asked; - is standard input")->required()->type_name("QUESTION");
   c->add_option("--model", o->model, "chat model that answers (smollm2)")->type_name("MODEL");
   c->add_option("--embedder", o->embedder, "encoder of sentences (minilm)")->type_name("MODEL");
   c->add_option("--top-k", o->top_k, "passages that the answer is made from (5)")->check(cli::Range(1, 50));
@@ -106,6 +107,7 @@ void add_ask(cli::App& parent, std::function<int()>& action) {
   c->add_flag("--json", o->json, "one JSON object: answer and sources");
   c->callback([o, &action] {
     action = [o] {
+      o->question = text_of_words({o->question});
       if (o->question.find_first_not_of(" \t\n") == std::string::npos)
         fail(ErrorCode::usage, "ask: the question is empty; write one");
       return run_ask(*o);

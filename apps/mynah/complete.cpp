@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "answering.h"
-#include "base/file.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
 #include "cli.h"
@@ -13,6 +12,7 @@
 #include "mynah/json.h"
 #include "numbers.h"
 #include "open_model.h"
+#include "standard_input.h"
 
 namespace mynah::app {
 namespace {
@@ -72,7 +72,7 @@ std::vector<int32_t> tail(std::vector<int32_t> ids, int64_t most) {
 }
 
 int run_complete(const CompleteOptions& o) {
-  const std::string text = read_text_file(o.file, 16u << 20);
+  const std::string text = text_of_file(o.file, 16u << 20);
   const Place place = split(text, o.at);
   const Model model = open_model(o.model, Precision::automatic);
   require(model.tokenizer() != nullptr, "complete: {} comes without a tokenizer", o.model);
@@ -142,7 +142,7 @@ int run_complete(const CompleteOptions& o) {
 void add_complete(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("complete", "Complete a source file at a line");
   auto o = std::make_shared<CompleteOptions>();
-  c->add_option("file", o->file, "a source file; it is not changed")->required()->type_name("FILE");
+  c->add_option("file", o->file, "a source file, - for standard input; it is not changed")->required()->type_name("FILE");
   c->add_option("--at", o->at, "LINE: at its end; LINE:COLUMN: before that character")
       ->required()
       ->type_name("LINE[:COLUMN]");

@@ -1,13 +1,13 @@
 // mynah create NAME -f Modelfile: a model made of another with settings of its own.
 #include <fmt/core.h>
 
-#include "base/file.h"
 #include "base/require.h"
 #include "cli.h"
 #include "command.h"
 #include "mynah/json.h"
 #include "serve/create.h"
 #include "serve/describe.h"
+#include "standard_input.h"
 
 namespace mynah::app {
 namespace {
@@ -19,7 +19,7 @@ struct CreateOptions {
 
 int run_create(const CreateOptions& o) {
   const std::filesystem::path file = o.file;
-  serve::CreateRequest request = serve::parse_modelfile(read_text_file(file, 4 << 20));
+  serve::CreateRequest request = serve::parse_modelfile(text_of_file(o.file, 4 << 20));
   request.name = o.name;
   request.quantize = o.quantize;
   // A path in FROM is seen from the Modelfile.
@@ -45,7 +45,7 @@ void add_create(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("create", "Make a model from a Modelfile");
   auto o = std::make_shared<CreateOptions>();
   c->add_option("name", o->name, "the new name")->required()->type_name("NAME");
-  c->add_option("-f,--file", o->file, "the Modelfile")->type_name("FILE");
+  c->add_option("-f,--file", o->file, "the Modelfile, - for standard input")->type_name("FILE");
   c->add_option("-q,--quantize", o->quantize, "weight type of the new model: q4_k_m, q8_0, f16, ...")->type_name("TYPE");
   c->add_flag("--json", o->json, "print JSON");
   c->callback([o, &action] { action = [o] { return run_create(*o); }; });

@@ -1,9 +1,4 @@
 // mynah extract --schema FILE TEXTFILE...: texts to JSON that satisfies a schema, by any chat model.
-#include <unistd.h>
-
-#include <iostream>
-#include <iterator>
-
 #include "answering.h"
 #include "base/file.h"
 #include "base/require.h"
@@ -14,6 +9,7 @@
 #include "mynah/generate.h"
 #include "mynah/json.h"
 #include "open_model.h"
+#include "standard_input.h"
 
 namespace mynah::app {
 namespace {
@@ -25,10 +21,7 @@ struct ExtractOptions {
   bool json = true;
 };
 
-std::string read_input(const std::string& file) {
-  if (file != "-") return read_text_file(file, 16u << 20);
-  return std::string(std::istreambuf_iterator<char>(std::cin), {});
-}
+constexpr size_t kMostTextBytes = 16u << 20;
 
 std::vector<int32_t> prompt(const Model& model, const std::string& schema, const std::string& text) {
   return chat_prompt(
@@ -66,9 +59,14 @@ int run_extract(const ExtractOptions& o) {
   config.format = schema.dump();
   std::string rows;
   for (const auto& file : o.files) {
-    const Generated g =
-        Session(model).generate(fitting_prompt(model, o, schema.dump(), file, read_input(file)), config);
-    const Json value = parse_json(g.text, file + ": the model's answer");
+    const std::string text = text_of_file(file, kMostTextBytes);
+    // Of nothing a model would make something up.
+    if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+      fmt::print(stderr, "{}: no text in it, no rows\n", shown_file(file));
+      continue;
+    }
+    const Generated g = Session(model).generate(fitting_prompt(model, o, schema.dump(), shown_file(file), text), config);
+    const Json value = parse_json(g.text, shown_file(file) + ": the model's answer");
     // A list is as many rows.
     std::string lines;
     if (value.is_array())

@@ -9,6 +9,7 @@
 #include "mynah/json.h"
 #include "nn/inputs.h"
 #include "open_model.h"
+#include "standard_input.h"
 #include "tasks/speech_text.h"
 
 namespace mynah::app {
@@ -72,9 +73,8 @@ Json segments(const std::vector<Transcript>& transcripts) {
 }
 
 int run_generate(const GenerateOptions& o) {
-  std::string prompt = o.prompt;
-  for (const std::string& word : o.words) prompt += (prompt.empty() ? "" : " ") + word;
   const int given = !o.input.empty() + !o.prompt.empty() + !o.words.empty();
+  const std::string prompt = text_of_words(o.prompt.empty() ? o.words : std::vector<std::string>{o.prompt});
   if (given != 1 || (o.input.empty() && prompt.empty()))
     fail(ErrorCode::usage, "generate: give one of --input FILE and --prompt TEXT, and a TEXT that is not empty");
   const Model model = open_model(o.model, o.precision);
@@ -124,10 +124,10 @@ void add_generate(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("generate", "Continue token ids or a text, with all settings of GenerationConfig");
   auto o = std::make_shared<GenerateOptions>();
   c->add_option("model", o->model, "folder, .gguf file or name")->required()->type_name("MODEL");
-  c->add_option("text", o->words, "the same as --prompt; several words are joined by spaces")->type_name("TEXT");
+  c->add_option("text", o->words, "the same as --prompt; several words are joined by spaces; - is standard input")->type_name("TEXT");
   c->add_option("--input", o->input, "safetensors file with input_ids [batch, tokens] or input_features, pixel_values; attention_mask, decoder_input_ids, negative_prompt_ids")
       ->type_name("FILE");
-  c->add_option("--prompt", o->prompt, "text to continue")->type_name("TEXT");
+  c->add_option("--prompt", o->prompt, "text to continue; - is standard input")->type_name("TEXT");
   add_dtype_option(*c, o->precision);
   c->add_flag("--json", o->json, "print {\"sequences\": ..., \"texts\": ..., \"scores\": ...}");
   o->generation.add(*c);

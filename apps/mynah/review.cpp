@@ -2,11 +2,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <iostream>
-#include <iterator>
 
 #include "answering.h"
-#include "base/file.h"
 #include "base/progress.h"
 #include "base/require.h"
 #include "bundle/bundle.h"
@@ -16,6 +13,7 @@
 #include "mynah/generate.h"
 #include "mynah/json.h"
 #include "open_model.h"
+#include "standard_input.h"
 
 namespace mynah::app {
 namespace {
@@ -67,8 +65,7 @@ bool adds(const DiffHunk& hunk) {
 int run_review(const ReviewOptions& o) {
   if (o.file == "-" && isatty(STDIN_FILENO))
     fail(ErrorCode::usage, "review: no diff; pipe one in: git diff | mynah review");
-  const std::string text =
-      o.file == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_text_file(o.file, 16u << 20);
+  const std::string text = text_of_file(o.file, 16u << 20);
   const auto hunks = parse_diff(text);
   if (hunks.empty()) {
     require(text.find_first_not_of(" \t\r\n") == std::string::npos || text.starts_with("diff "),

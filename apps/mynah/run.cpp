@@ -19,37 +19,26 @@
 #include "generate/picture_chat.h"
 #include "open_model.h"
 #include "remote.h"
+#include "standard_input.h"
 #include "text/base64.h"
 
 namespace mynah::app {
 namespace {
 
-std::string read_all_of_stdin() {
-  std::string text;
-  char buffer[65536];
-  for (ssize_t n; (n = ::read(STDIN_FILENO, buffer, sizeof buffer)) != 0;) {
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      break;
-    }
-    text.append(buffer, static_cast<size_t>(n));
-    if (text.size() > (64u << 20)) fail(ErrorCode::failure, "stdin: more than 64 MB of prompt");
-  }
-  return text;
-}
+constexpr size_t kMostPromptBytes = 64u << 20;
 
 // What is piped in. A terminal, a socket, /dev/null and a closed stdin count as empty; with a prompt at hand, an open but silent
 // pipe is waited for 200 ms only.
 std::string piped_input(bool have_prompt) {
   struct stat info;
   if (fstat(STDIN_FILENO, &info) != 0 || isatty(STDIN_FILENO)) return "";
-  if (S_ISREG(info.st_mode)) return read_all_of_stdin();
+  if (S_ISREG(info.st_mode)) return read_standard_input(kMostPromptBytes);
   if (!S_ISFIFO(info.st_mode)) return "";
   if (have_prompt) {
     pollfd p{STDIN_FILENO, POLLIN, 0};
     if (poll(&p, 1, 200) <= 0) return "";
   }
-  return read_all_of_stdin();
+  return read_standard_input(kMostPromptBytes);
 }
 
 Json timings(const Generated& g, double load_seconds) {
@@ -196,13 +185,15 @@ int answer_at_endpoint(const ChatOptions& o, const std::string& prompt) {
   return interrupted() ? 130 : 0;
 }
 
-int run_model(ChatOptions o, const std::vector<std::string>& words) {
-  std::string prompt;
-  for (const std::string& word : words) prompt += (prompt.empty() ? "" : " ") + word;
+int run_model(ChatOptions o, std::vector<std::string> words) {
+  // A last word "-" asks for standard input, which otherwise is taken where something is piped in.
+  const bool asked = !words.empty() && words.back() == "-";
+  if (asked) words.pop_back();
+  std::string prompt = text_of_words(words);
   const bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-  const std::string piped = piped_input(!prompt.empty());
+  const std::string piped = asked ? read_standard_input(kMostPromptBytes) : piped_input(!prompt.empty());
   if (!piped.empty()) prompt += (prompt.empty() ? "" : "\n\n") + piped;
-  if (prompt.empty() && o.images.empty() && !terminal) fail(ErrorCode::usage, "run: no prompt; give one as an argument or on stdin, or start a chat on a terminal");
+  if (prompt.empty() && o.images.empty() && (asked || !terminal)) fail(ErrorCode::usage, "run: no prompt; give one as an argument or on stdin, or start a chat on a terminal");
   if (!o.endpoint.empty() || !hosted_name(o.model).empty()) {
     if (prompt.empty()) fail(ErrorCode::usage, "run: chats on a terminal are held with models of this machine; give hf: and --endpoint a prompt");
     catch_interrupts();
@@ -229,7 +220,7 @@ void add_run(cli::App& parent, std::function<int()>& action) {
   auto o = std::make_shared<ChatOptions>();
   auto words = std::make_shared<std::vector<std::string>>();
   c->add_option("model", o->model, "name, folder or .gguf file; a name that is not stored is pulled; hf:org/name is asked at Hugging Face")->required()->type_name("MODEL");
-  c->add_option("prompt", *words, "the prompt; piped input is added to it; without one, a chat on a terminal")->type_name("PROMPT");
+  c->add_option("prompt", *words, "the prompt; piped input is added to it; - waits for standard input; without one, a chat on a terminal")->type_name("PROMPT");
   c->add_option("--system", o->system, "system message")->type_name("TEXT");
   const auto setting = [&](const std::string& option, const char* name, const char* help) {
     c->add_option_function(option, [o, name, option](const std::string& text) { o->set(name, text, option); }, help)->type_name("N");

@@ -4,8 +4,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 
 #include "base/process.h"
 #include "base/require.h"
@@ -16,6 +14,7 @@
 #include "mynah/json.h"
 #include "open_model.h"
 #include "sound_programs.h"
+#include "standard_input.h"
 
 namespace mynah::app {
 namespace {
@@ -105,12 +104,9 @@ std::unique_ptr<Output> output_for(const SpeakOptions& o, int64_t rate) {
 }
 
 std::string text_of(const SpeakOptions& o) {
-  std::string text;
-  for (size_t i = 1; i < o.words.size(); ++i) text += (i > 1 ? " " : "") + o.words[i];
-  if (o.words.size() == 1 && isatty(STDIN_FILENO))
-    fail(ErrorCode::usage, "speak: no text; mynah speak MODEL \"TEXT\", or pipe it in");
-  if (o.words.size() == 1 || text == "-") text.assign(std::istreambuf_iterator<char>(std::cin), {});
-  return text;
+  if (o.words.size() > 1) return text_of_words({o.words.begin() + 1, o.words.end()});
+  if (isatty(STDIN_FILENO)) fail(ErrorCode::usage, "speak: no text; mynah speak MODEL \"TEXT\", or pipe it in");
+  return standard_input_text();
 }
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -159,7 +155,7 @@ void add_speak(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("speak", "Speak a text: into a file, to stdout or aloud");
   auto o = std::make_shared<SpeakOptions>();
   c->add_option("words", o->words,
-                "MODEL (a voice: piper-joe, a VITS folder, VOICE.onnx), then the text; without one, stdin")
+                "MODEL (a voice: piper-joe, a VITS folder, VOICE.onnx), then the text; without one, or for -, standard input")
       ->required()
       ->type_name("MODEL TEXT");
   c->add_option("-o,--output", o->output,

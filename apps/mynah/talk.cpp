@@ -20,6 +20,7 @@
 #include "nn/seq2seq_lm.h"
 #include "open_model.h"
 #include "sentence_vectors.h"
+#include "standard_input.h"
 #include "store/store.h"
 #include "tasks/registry.h"
 #include "tasks/transcription.h"
@@ -139,7 +140,7 @@ int talk_typed(const TalkParts& parts) {
 }
 
 int talk_recorded(const TalkOptions& o, const TalkParts& parts) {
-  const media::Sound recording = media::read_sound(o.sounds[0]);
+  const media::Sound recording = sound_of_file(o.sounds[0]);
   const assistant::Recorded done =
       assistant::converse(recording, parts.voice_activity, parts.hear, parts.speak, parts.assistant, parts.tools, [&](const assistant::Turn& turn) { print_turn(turn, o.json); });
   if (!o.output.empty()) {
@@ -147,7 +148,7 @@ int talk_recorded(const TalkOptions& o, const TalkParts& parts) {
     if (track.rate == 0) track.rate = parts.voice_rate;
     media::write_sound(o.output, track, media::sound_format_of(o.output));
   }
-  if (done.turns == 0) fmt::print(stderr, "(nobody speaks in {})\n", o.sounds[0]);
+  if (done.turns == 0) fmt::print(stderr, "(nobody speaks in {})\n", shown_file(o.sounds[0]));
   if (const size_t n = parts.tools.timers().running().size(); n > 0) fmt::print(stderr, "({} timer{} still running at the end)\n", n, n == 1 ? " was" : "s were");
   return 0;
 }
@@ -158,7 +159,7 @@ void check(const TalkOptions& o) {
   if (!o.output.empty() && o.sounds.empty()) fail(ErrorCode::usage, "talk: -o keeps the answers to a recording; name one");
   if (!o.output.empty() && o.no_voice) fail(ErrorCode::usage, "talk: -o keeps what is spoken, and --no-voice speaks nothing");
   if (!o.output.empty()) media::sound_format_of(o.output);
-  if (!o.sounds.empty() && !fs::exists(o.sounds[0])) fail(ErrorCode::not_found, "{}: no such file", o.sounds[0]);
+  if (!o.sounds.empty() && o.sounds[0] != "-" && !fs::exists(o.sounds[0])) fail(ErrorCode::not_found, "{}: no such file", o.sounds[0]);
 }
 
 int run_talk(const TalkOptions& o) {
@@ -208,10 +209,10 @@ void print_turn(const assistant::Turn& turn, bool json) {
 void add_talk(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("talk", "Talk with an assistant that hears, answers, speaks and has tools");
   auto o = std::make_shared<TalkOptions>();
-  c->add_option("sound", o->sounds, "a recording to converse with (WAV, FLAC, Ogg, MP3); without one, the microphone")->type_name("SOUND");
+  c->add_option("sound", o->sounds, "a recording to converse with (WAV, FLAC, Ogg, MP3; - for standard input); without one, the microphone")->type_name("SOUND");
   c->add_option("--model", o->model, "chat model that answers (smollm2)")->type_name("MODEL");
   c->add_option("--ears", o->ears, "model that writes down what is said (whisper-base)")->type_name("MODEL");
-  add_dtype_option(*c, o->ears_type, "--ears-dtype", "what it computes (int8)");
+  add_dtype_option(*c, o->ears_type, "--ears-dtype", "what it computes, int8 without the option,");
   c->add_option("--voice", o->voice, "model that speaks (piper-joe)")->type_name("MODEL");
   c->add_flag("--no-voice", o->no_voice, "write the answers, speak nothing");
   c->add_flag("--typed", o->typed, "read lines from standard input instead of listening, and write the answers");

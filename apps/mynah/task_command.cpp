@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <iostream>
-#include <iterator>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -18,6 +16,7 @@
 #include "mynah/pipeline.h"
 #include "open_model.h"
 #include "serve/media.h"
+#include "standard_input.h"
 #include "tasks/pictures.h"
 #include "text/base64.h"
 
@@ -34,11 +33,7 @@ void require_utf8(const std::string& text, const std::string& where) {
 }
 
 std::string whole_stdin(const TaskEntry& entry) {
-  std::string text{std::istreambuf_iterator<char>(std::cin), {}};
-  if (entry.medium != tasks::Medium::text) return "data:;base64," + text::encode_base64(text);
-  if (text.ends_with('\n')) text.pop_back();
-  if (text.ends_with('\r')) text.pop_back();
-  return text;
+  return entry.medium == tasks::Medium::text ? standard_input_text() : "data:;base64," + text::encode_base64(read_standard_input());
 }
 
 Json as_input(const TaskEntry& entry, const std::string& text) {
@@ -52,7 +47,7 @@ std::vector<Json> given_inputs(const TaskEntry& entry, const TaskArguments& a) {
   std::vector<Json> inputs;
   for (const std::string& word : a.inputs) {
     const std::string text = word == "-" ? whole_stdin(entry) : word;
-    require_utf8(text, word == "-" ? "standard input" : fmt::format("input {}", inputs.size() + 1));
+    require_utf8(text, word == "-" ? kStandardInput : fmt::format("input {}", inputs.size() + 1));
     inputs.push_back(as_input(entry, text));
   }
   return inputs;
@@ -129,17 +124,6 @@ int run_inputs(const tasks::OpenTask& task, const Pipeline& pipe, const TaskArgu
   return 0;
 }
 
-std::string base64(const std::string& bytes) {
-  static constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
-    for (size_t k = 0; k < 4; ++k) out += i + k > bytes.size() ? '=' : kLetters[group >> (18 - 6 * k) & 63];
-  }
-  return out;
-}
-
 // What another server makes of the inputs. Its answer is printed as it comes: shapes for people need the model at hand.
 int run_remotely(const TaskEntry& entry, const std::string& asked, const TaskArguments& a) {
   if (a.model.empty()) fail(ErrorCode::usage, "pipeline {}: name the server's model with --model", entry.name);
@@ -149,7 +133,10 @@ int run_remotely(const TaskEntry& entry, const std::string& asked, const TaskArg
   // A picture or a sound travels as base64.
   if (serve::reads_pictures(entry.name) || serve::reads_sounds(entry.name))
     for (Json& input : inputs)
-      if (input.is_string()) input = base64(read_text_file(input.get<std::string>(), 64u << 20));
+      if (input.is_string()) {
+        const std::string text = input;  // a path, or what whole_stdin made
+        input = text.starts_with("data:") ? text.substr(text.find(',') + 1) : text::encode_base64(read_text_file(text, 64u << 20));
+      }
   Json all = inputs.size() == 1 ? inputs[0] : Json(inputs);
   // What belongs together is one object there.
   if (options.contains("table")) {
@@ -170,7 +157,6 @@ int run_remotely(const TaskEntry& entry, const std::string& asked, const TaskArg
 
 }  // namespace
 
-  load.name = model;
 int run_task(const TaskEntry& entry, const std::string& asked, const TaskArguments& a, const std::function<Json(const Json&)>& wrapped) {
   if (!a.input_file.empty() && !a.inputs.empty()) fail(ErrorCode::usage, "pipeline: give --input-file or inputs, not both");
   if (!a.output_file.empty() && a.input_file.empty()) fail(ErrorCode::usage, "pipeline: --output-file goes with --input-file");
@@ -184,6 +170,7 @@ int run_task(const TaskEntry& entry, const std::string& asked, const TaskArgumen
   }
   LoadOptions load;
   load.precision = a.precision;
+  load.name = model;
   const auto task = tasks::open_task(entry, asked, model_path(model), load);
   const Pipeline pipe(task);
   return a.input_file.empty() ? run_inputs(*task, pipe, a, wrapped) : run_file(pipe, entry, a);

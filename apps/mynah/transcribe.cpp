@@ -12,6 +12,7 @@
 #include "generation_options.h"
 #include "mynah/json.h"
 #include "open_model.h"
+#include "standard_input.h"
 #include "tasks/transcription.h"
 
 namespace mynah::app {
@@ -42,7 +43,7 @@ std::vector<std::string> formats_of(const TranscribeOptions& o) {
 int run_transcribe(const TranscribeOptions& o) {
   const std::vector<std::string> formats = formats_of(o);
   for (const std::string& path : o.sounds)
-    if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file", path);
+    if (path != "-" && !fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file", path);
   const Model model = open_model(o.model, o.precision);
   GenerationConfig config = tasks::transcription_defaults(model);
   o.generation.apply(&config);
@@ -54,21 +55,21 @@ int run_transcribe(const TranscribeOptions& o) {
   const bool live_note = !live_out && isatty(STDERR_FILENO) != 0;
   Json all = Json::array();
   for (const std::string& path : o.sounds) {
-    if (o.sounds.size() > 1 && live_out) print_text(fmt::format("{}{}:\n", all.empty() ? "" : "\n", path));
-    const auto t = tasks::transcribe(model, media::read_sound(path), config, o.prompt, [&](const tasks::TranscribedSegment& s) {
+    if (o.sounds.size() > 1 && live_out) print_text(fmt::format("{}{}:\n", all.empty() ? "" : "\n", shown_file(path)));
+    const auto t = tasks::transcribe(model, sound_of_file(path), config, o.prompt, [&](const tasks::TranscribedSegment& s) {
       const std::string line = tasks::segment_line(s);
       if (live_out) print_text(screen ? line : line.substr(line.find("] ") + 2));
       else if (live_note) fmt::print(stderr, "{}", line);
       return true;
     }, o.everywhere);
-    if (t.segments.empty()) fmt::print(stderr, "(nobody speaks in {})\n", path);
+    if (t.segments.empty()) fmt::print(stderr, "(nobody speaks in {})\n", shown_file(path));
     all.push_back(tasks::transcript_json(t));
     for (const std::string& format : formats) {
       if (o.folder.empty()) {
         if (!live_out && !o.json) print_text(tasks::transcript_file(t, format));
         continue;
       }
-      AtomicFile file(fs::path(o.folder) / fs::path(path).stem().concat("." + format));
+      AtomicFile file(fs::path(o.folder) / (path == "-" ? fs::path("stdin") : fs::path(path).stem()).concat("." + format));
       file.write(tasks::transcript_file(t, format));
       file.commit();
     }
@@ -83,7 +84,7 @@ void add_transcribe(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("transcribe", "Write down what is said in sounds, as text or subtitles");
   auto o = std::make_shared<TranscribeOptions>();
   c->add_option("model", o->model, "folder or name (whisper-base)")->required()->type_name("MODEL");
-  c->add_option("sounds", o->sounds, "WAV, FLAC, Ogg or MP3 files")->required()->type_name("SOUND");
+  c->add_option("sounds", o->sounds, "WAV, FLAC, Ogg or MP3 files, - for standard input")->required()->type_name("SOUND");
   c->add_option("--output-format", o->format, "txt, srt, vtt, tsv, json; with --output-dir several, or all (txt)")->type_name("FORMAT");
   c->add_option("--output-dir,-o", o->folder, "write files named after the sounds here, each whole or not at all")->type_name("DIR");
   c->add_flag("--word-timestamps", o->words, "say when each word is said; subtitles show words one at a time");

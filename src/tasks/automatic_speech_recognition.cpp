@@ -263,14 +263,19 @@ std::vector<Json> run_automatic_speech_recognition(const t::OpenTask& task, cons
 }
 
 std::string show_automatic_speech_recognition(const Json&, const Json& result, const t::Style& style) {
+  // Whisper's texts begin with a space, of which the JSON is the place.
+  const auto line = [](const Json& text) {
+    const std::string& all = text.get_ref<const std::string&>();
+    return all.substr(std::min(all.find_first_not_of(' '), all.size())) + "\n";
+  };
+  if (!result.contains("chunks") || result["chunks"].empty()) return line(result["text"]);
   std::string out;
-  if (!result.contains("chunks") || result["chunks"].empty()) return result["text"].get<std::string>() + "\n";
   for (const Json& chunk : result["chunks"]) {
     if (chunk.contains("timestamp")) {
       const auto time = [](const Json& v) { return v.is_number() ? fmt::format("{:7.2f}", v.get<double>()) : std::string("       "); };
       out += t::dimmed("[" + time(chunk["timestamp"][0]) + " " + time(chunk["timestamp"][1]) + "]", style) + " ";
     }
-    out += chunk["text"].get<std::string>() + "\n";
+    out += line(chunk["text"]);
   }
   return out;
 }

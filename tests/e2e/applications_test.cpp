@@ -75,6 +75,14 @@ TEST_F(Applications, ExtractedRowsSatisfyTheSchema) {
     const int n = Json::parse(line)["n"];
     EXPECT_TRUE(n == 1 || n == 2) << line;
   }
+  // Of a file without text nothing is made up.
+  write_file(file("empty.txt"), " \n");
+  std::vector<std::string> more = command;
+  more.push_back(file("empty.txt").string());
+  const Result beside = run(more);
+  EXPECT_EQ(beside.code, 0) << beside.err;
+  EXPECT_EQ(beside.lines(), lines);
+  EXPECT_NE(beside.err.find("empty.txt: no text in it"), std::string::npos) << beside.err;
   write_file(file("bad.json"), "{");
   expect_refused({"extract", "--schema", file("bad.json").string(), "--model", llama(), file("notes/birds.md").string()}, {1, 2, 5}, {"bad.json"});
   // Nothing is written when one of the files is missing.
