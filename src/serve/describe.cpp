@@ -208,8 +208,8 @@ Description describe(const std::filesystem::path& path) {
     for (const auto& [name, keys] : rows)
       if (const int64_t value = config_int(b.config, keys)) d.model_info[d.family + "." + name] = value;
   }
-  // What listens or looks answers in tasks, not in chats.
-  if (!task_of_media(d.family).empty()) d.generates = false;
+  // What listens, looks or speaks answers in tasks, not in chats, and its tokens have no vectors of meaning.
+  if (!task_of_media(d.family).empty() || d.architecture.ends_with("ForTextToSpeech")) d.generates = d.embeds = false;
   return d;
 }
 

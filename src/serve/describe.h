@@ -34,6 +34,8 @@ struct Description {
   std::string chat_template;  // Jinja source; may be empty
   Json model_info;
   std::shared_ptr<bundle::Bundle> bundle;  // without its network
+
+  bool knows_language() const { return generates || embeds; }  // others answer tasks alone: voices, classifiers, what hears or sees
 };
 // Throws what opening the files throws.
 Description describe(const std::filesystem::path& path);

@@ -1,9 +1,12 @@
 // LM Studio's REST API, version 0: models, and OpenAI's routes with statistics.
+#include <fmt/core.h>
+
 #include "serve/openai.h"
 
 namespace mynah::serve {
 namespace {
 
+// Its models have the types llm, vlm and embeddings; others (voices, say) are not listed.
 Json lm_studio_model_json(const Call& call, const KnownModel& known, const Description& d) {
   bool loaded = false;
   for (const auto& m : call.service.models.loaded()) loaded |= m.path == known.path;
@@ -16,13 +19,17 @@ Json lm_studio_model_json(const Call& call, const KnownModel& known, const Descr
 
 void lm_studio_models(Call& call) {
   Json all = Json::array();
-  call.service.models.each_described([&](const KnownModel& known, const Description& d) { all.push_back(lm_studio_model_json(call, known, d)); });
+  call.service.models.each_described([&](const KnownModel& known, const Description& d) {
+    if (d.knows_language()) all.push_back(lm_studio_model_json(call, known, d));
+  });
   call.send_json({{"object", "list"}, {"data", all}});
 }
 
 void lm_studio_model(Call& call) {
   const KnownModel known = call.service.models.find(call.path[0]);
-  call.send_json(lm_studio_model_json(call, known, describe(known.path)));
+  const Description d = describe(known.path);
+  if (!d.knows_language()) throw ApiError(404, fmt::format("\"{}\" is neither a language model nor one of embeddings", known.name), "model");
+  call.send_json(lm_studio_model_json(call, known, d));
 }
 
 }  // namespace

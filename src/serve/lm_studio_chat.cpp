@@ -210,7 +210,9 @@ Json lm_studio_v1_model_json(const Call& call, const KnownModel& known, const De
 
 void lm_studio_v1_models(Call& call) {
   Json all = Json::array();
-  call.service.models.each_described([&](const KnownModel& known, const Description& d) { all.push_back(lm_studio_v1_model_json(call, known, d)); });
+  call.service.models.each_described([&](const KnownModel& known, const Description& d) {
+    if (d.knows_language()) all.push_back(lm_studio_v1_model_json(call, known, d));
+  });
   call.send_json({{"models", all}});
 }
 

@@ -38,6 +38,7 @@ std::string task_of_media(std::string_view family) {
     if (family == name) return "zero-shot-image-classification";
   if (family == "clap") return "zero-shot-audio-classification";
   if (family == "sam") return "mask-generation";
+  if (family == "vits") return "text-to-speech";
   return "";
 }
 

@@ -14,7 +14,7 @@ namespace mynah::serve {
 bool reads_pictures(std::string_view task);
 bool reads_sounds(std::string_view task);
 
-// The task of families that answer sounds or pictures and whose head does not say how, by their name in config.json; empty for others.
+// The task of families of sounds or pictures whose head does not say what they do, by their name in config.json; empty for others.
 std::string task_of_media(std::string_view family);
 
 // The bytes of a picture or sound that JSON holds in base64, with blanks, of either alphabet, bare or as a data: URL. Throws ApiError

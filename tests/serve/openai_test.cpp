@@ -310,6 +310,28 @@ TEST_F(OpenAi, Models) {
   EXPECT_EQ(post("/api/v0/chat/completions", chat(3)).json()["model_info"]["arch"], "llama");
 }
 
+// LM Studio's models are of language or embeddings; voices and what hears are the server's, but none of these.
+class Voices : public OpenAi {
+ protected:
+  void change(serve::ServerOptions&, serve::ModelsOptions& models, serve::AccessRules&) override {
+    for (const char* model : {"tasks/vits", "models/piper_voice", "models/whisper_base", "models/speecht5_speak"}) models.served.push_back((kGolden / model).string());
+  }
+  const fs::path kGolden = fs::path(MYNAH_TEST_DATA) / "golden";
+};
+
+TEST_F(Voices, AreNoModelsOfLmStudio) {
+  EXPECT_EQ(get("/v1/models").json()["data"].size(), 7u);
+  std::map<std::string, std::string> zeroth, first;
+  const Json v0 = get("/api/v0/models").json(), v1 = get("/api/v1/models").json();
+  for (const Json& m : v0["data"]) zeroth[m["id"].get<std::string>()] = m["type"].get<std::string>();
+  for (const Json& m : v1["models"]) first[m["key"].get<std::string>()] = m["type"].get<std::string>();
+  EXPECT_EQ(zeroth, (std::map<std::string, std::string>{{"tiny", "llm"}, {"tools", "llm"}, {"bert", "embeddings"}}));
+  EXPECT_EQ(first, (std::map<std::string, std::string>{{"tiny", "llm"}, {"tools", "llm"}, {"bert", "embedding"}}));
+  EXPECT_EQ(get("/api/v0/models/vits").status, 404);
+  EXPECT_EQ(get("/api/v0/models/bert").json()["type"], "embeddings");
+  for (const char* voice : {"vits", "speecht5_speak"}) EXPECT_EQ(post("/api/show", {{"model", voice}}).json()["capabilities"], Json::array()) << voice;
+}
+
 TEST_F(OpenAi, AnthropicMessages) {
   Json body = {
       {"model", "tiny"},
