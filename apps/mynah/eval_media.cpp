@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 
 #include "base/require.h"
@@ -69,11 +68,8 @@ Json accuracy_of_texts(const train::MediaSource& source, const fs::path& model, 
 // Whether the rows, as the first of them says, are texts and not sounds.
 bool are_texts(const fs::path& file) {
   if (fs::is_directory(file)) return false;
-  std::optional<bool> texts;
-  data::for_each_row(file, [&](const Json& row, const std::string&) {
-    if (!texts) texts = !row.contains("audio") && (row.contains("text") || row.contains("sentence"));
-  });
-  return texts.value_or(false);
+  const Json row = data::first_row(file);
+  return !row.contains("audio") && (row.contains("text") || row.contains("sentence"));
 }
 
 Json accuracy_of_labels(const fs::path& file, const fs::path& model, const LoadOptions& options) {
@@ -123,11 +119,11 @@ Json errors_of_transcripts(const train::MediaSource& source, const fs::path& mod
 }  // namespace
 
 bool is_media_metric(const std::string& metric) { return metric == "accuracy" || metric == "map" || metric == "wer" || metric == "cer"; }
-  options.name = name;
 
 Json media_scores(const std::string& name, const fs::path& file, const std::string& metric, Precision precision) {
   LoadOptions options;
   options.precision = precision;
+  options.name = name;
   const fs::path model = model_path(name);
   const nn::HeadKind head = head_of(model, options);
   if (metric == "accuracy" && head == nn::HeadKind::sequence_classification && are_texts(file)) return accuracy_of_labels(file, model, options);

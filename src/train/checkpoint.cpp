@@ -57,6 +57,8 @@ std::vector<Found> checkpoints(const fs::path& output_dir) {
   return all;
 }
 
+bool is_of(const Found& f, const std::string& run) { return fs::exists(f.path / "trainer_state.json") && read_state(f.path).value("run", "") == run; }
+
 // The manifest goes first, so that a kill in between leaves no folder that looks complete.
 void remove_checkpoint(const fs::path& folder) {
   std::error_code ignored;
@@ -109,10 +111,23 @@ void remove_leftovers(const fs::path& output_dir) {
     if (entry.path().filename().string().starts_with(kPartial)) fs::remove_all(entry.path(), ignored);
 }
 
+std::vector<std::string> checkpoints_of_others(const fs::path& output_dir, const std::string& run) {
+  std::vector<std::string> names;
+  for (const Found& f : checkpoints(output_dir)) {
+    bool own = false;
+    try {
+      own = is_of(f, run);
+    } catch (const Error&) {  // its state cannot be read
+    }
+    if (!own) names.push_back(f.path.filename().string());
+  }
+  return names;
+}
+
 void prune_checkpoints(const fs::path& output_dir, int64_t limit, const fs::path& keep, const std::string& run) {
   if (limit <= 0) return;
   std::vector<Found> all = checkpoints(output_dir);
-  std::erase_if(all, [&](const Found& f) { return !fs::exists(f.path / "trainer_state.json") || read_state(f.path).value("run", "") != run; });
+  std::erase_if(all, [&](const Found& f) { return !is_of(f, run); });
   auto extra = static_cast<int64_t>(all.size()) - limit;
   for (size_t i = 0; i + 1 < all.size() && extra > 0; ++i) {
     if (all[i].path == keep) continue;

@@ -33,6 +33,9 @@ void verify_checkpoint(const std::filesystem::path& folder);
 // The complete checkpoint with the largest step whose state names `run` (empty: any); damaged ones are passed over with a warning.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& output_dir, const std::string& run);
 
+// Names of the checkpoints that are of other runs than `run`, the oldest first.
+std::vector<std::string> checkpoints_of_others(const std::filesystem::path& output_dir, const std::string& run);
+
 Json read_state(const std::filesystem::path& folder);
 // Copies tensors of a safetensors file of the folder into `tensors` by name. Throws integrity when one is missing or has another shape.
 void read_tensors(const std::filesystem::path& file, const NamedParameters& tensors);

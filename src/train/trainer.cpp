@@ -132,6 +132,7 @@ class Run {
     if (!from) {
       name.renew();
       run_ = name.value;
+      say_what_stays();
       return;
     }
     const Json state = read_state(*from);
@@ -159,6 +160,14 @@ class Run {
       run_ = name.value;
     }
     warn("going on from {}", from->string());
+  }
+
+  // What an earlier run left beside this one's checkpoints, which are told apart by the run that their state names.
+  void say_what_stays() {
+    const std::vector<std::string> others = checkpoints_of_others(a_.output_dir, run_);
+    if (others.empty()) return;
+    warn("{}: holds {} of an earlier run; what this run does not replace stays: remove it, or take another --output-dir", a_.output_dir.string(),
+         others.size() == 1 ? others[0] : fmt::format("{} checkpoints ({} to {})", others.size(), others.front(), others.back()));
   }
 
   void step() {

@@ -333,6 +333,23 @@ TEST_F(Training, KeepsTheNewestCheckpoints) {
   EXPECT_TRUE(fs::exists(file("out") / "checkpoint-8"));
 }
 
+// Checkpoints that a run finds of an earlier one are left, and named.
+TEST_F(Training, SaysThatAnEarlierRunLeftCheckpoints) {
+  EXPECT_EQ(run_to_end(command(sft_words(), "out", {"--save-steps", "3"})).err.find("earlier run"), std::string::npos);
+  const std::string again = run_to_end(command(sft_words(), "out", {"--save-steps", "4"})).err;
+  EXPECT_NE(again.find("3 checkpoints (checkpoint-3 to checkpoint-8) of an earlier run"), std::string::npos) << again;
+  EXPECT_TRUE(fs::exists(file("out") / "checkpoint-3"));
+  // Its own are no other's.
+  EXPECT_EQ(run_to_end(command(sft_words(), "fresh", {"--save-steps", "3"})).err.find("earlier run"), std::string::npos);
+  EXPECT_EQ(run_to_end(command(sft_words(), "fresh", {"--save-steps", "3", "--resume-from-checkpoint"})).err.find("earlier run"), std::string::npos);
+}
+
+TEST_F(Training, QuantisedWeightsAskForAdapters) {
+  write_file(file("rows.jsonl"), R"({"text": "a bird sings"})" "\n");
+  expect_refused({"finetune", golden("gguf_llama_q8_0").string(), "--train-file", file("rows.jsonl").string(), "--output-dir", file("out").string()}, {2},
+                 {"gradients need weights stored as F32", "--lora-r", "QLoRA"});
+}
+
 TEST_F(Training, AMergedAdapterAnswersAsTheAdapterDoes) {
   const Json words = read_json(kGolden / "sft_adapter.json")["arguments"];
   run_to_end(command(words, "adapter"));
