@@ -75,6 +75,9 @@ extern const ModelEntry model_albert{"albert",
                                      make_albert,
                                      "albert.",
                                      {".position_ids", "predictions.decoder.weight", "predictions.decoder.bias"},
-                                     {}};
+                                     {},
+                                     {},
+                                     nullptr,
+                                     {.positions_from_zero = true}};
 
 }  // namespace mynah

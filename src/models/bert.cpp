@@ -72,6 +72,9 @@ extern const ModelEntry model_bert{"bert",
                                    make_bert,
                                    "bert.",
                                    {".position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"},
-                                   {"bert", bert_config_from_gguf, bert_metadata_for_gguf, always<kBertRules>}};
+                                   {"bert", bert_config_from_gguf, bert_metadata_for_gguf, always<kBertRules>},
+                                   {},
+                                   nullptr,
+                                   {.positions_from_zero = true}};
 
 }  // namespace mynah

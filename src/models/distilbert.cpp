@@ -49,6 +49,9 @@ extern const ModelEntry model_distilbert{"distilbert",
                                          make_distilbert,
                                          "distilbert.",
                                          {".position_ids", "vocab_projector.weight"},
-                                         {}};
+                                         {},
+                                         {},
+                                         nullptr,
+                                         {.positions_from_zero = true}};
 
 }  // namespace mynah

@@ -65,6 +65,9 @@ extern const ModelEntry model_electra{"electra",
                                       make_electra,
                                       "electra.",
                                       {".position_ids", "generator_lm_head.weight"},
-                                      {}};
+                                      {},
+                                      {},
+                                      nullptr,
+                                      {.positions_from_zero = true}};
 
 }  // namespace mynah

@@ -44,6 +44,12 @@ std::span<const GgufRule> always(const Json&) {
   return table;
 }
 
+// What a family asks of those who make its inputs of texts.
+struct TextTraits {
+  bool positions_from_zero = false;  // it has max_position_embeddings tokens; others begin behind the padding, or have no table
+  bool beside_tables = false;        // each text comes with the cells of a table
+};
+
 struct ModelEntry {
   const char* model_type;                               // config.json's model_type
   std::vector<std::string_view> architectures;          // values of architectures[0]; the first is the default
@@ -55,6 +61,7 @@ struct ModelEntry {
   std::vector<std::pair<std::string_view, std::string_view>> renames = {};
   // Changes the settings that generation starts from, where the family has its own; null: it has not.
   void (*generation)(const Json& config, Json* settings) = nullptr;
+  TextTraits text = {};
 };
 
 std::span<const ModelEntry* const> models_entries();

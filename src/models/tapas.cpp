@@ -150,6 +150,9 @@ extern const ModelEntry model_tapas{"tapas",
                                     make_tapas,
                                     "tapas.",
                                     {".position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"},
-                                    {}};
+                                    {},
+                                    {},
+                                    nullptr,
+                                    {.beside_tables = true}};
 
 }  // namespace mynah

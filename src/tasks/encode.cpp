@@ -136,7 +136,7 @@ Encoding encode(const OpenTask& task, const TextInput& input, EncodeOptions opti
 void forward_encodings(const OpenTask& task, const std::vector<Encoding>& encodings, const TakeOutputs& take, int64_t most_tokens, const AddInputs& add) {
   NoGrad no_grad;
   const bundle::Bundle& b = task.bundle();
-  require(nn::config_string(b.config, "model_type", "") != "tapas", "{}: {} reads a table beside each text; the task table-question-answering gives it one", task.entry->name, b.architecture());
+  require(!b.entry->text.beside_tables, "{}: {} reads a table beside each text; the task table-question-answering gives it one", task.entry->name, b.architecture());
   const bool types = takes_token_types(task);
   const auto pad = static_cast<int32_t>(nn::config_int(b.config, "pad_token_id", task.tokenizer().pad_id().value_or(0), -1));
   // A decoder that classifies finds the end of a row by the padding token; without one it reads rows one by one.

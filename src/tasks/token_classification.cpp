@@ -200,10 +200,8 @@ Source source_of(const t::OpenTask& task, const Json& input, const Json& options
 // Tokens of a window: what the tokenizer says, else all that the model has positions for, beyond which the reference fails.
 std::optional<int64_t> window_length(const t::OpenTask& task) {
   if (const auto most = task.tokenizer().model_max_length()) return most;
-  const std::string family = nn::config_string(task.bundle().config, "model_type", "");
-  for (const char* counts_from_zero : {"bert", "distilbert", "electra", "albert"})
-    if (family == counts_from_zero) return nn::config_int(task.bundle().config, "max_position_embeddings", 512, 1);
-  return std::nullopt;
+  if (!task.bundle().entry->text.positions_from_zero) return std::nullopt;
+  return nn::config_int(task.bundle().config, "max_position_embeddings", 512, 1);
 }
 
 EncodeOptions window_options(const t::OpenTask& task, const Json& options, Strategy strategy) {
