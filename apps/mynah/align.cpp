@@ -177,9 +177,9 @@ void add_align(cli::App& parent, std::function<int()>& action) {
   c->add_option("--loss-weights", o->loss_weights, "comma list, one per loss type");
   c->add_option("--label-smoothing", o->preference.label_smoothing, "share of wrong preferences (robust, exo_pair, aot)")->capture_default_str();
   c->add_option("--f-divergence-type", o->preference.f_divergence_type, "reverse_kl, forward_kl, js_divergence, alpha_divergence")->capture_default_str();
-  c->add_option("--f-alpha-divergence-coef", o->preference.f_alpha_divergence_coef, "")->capture_default_str();
+  c->add_option("--f-alpha-divergence-coef", o->preference.f_alpha_divergence_coef, "of alpha_divergence")->capture_default_str();
   c->add_option("--ld-alpha", o->preference.ld_alpha, "weight of tokens beyond the shorter completion (LD-DPO)")->capture_default_str();
-  c->add_option("--discopop-tau", o->preference.discopop_tau, "")->capture_default_str();
+  c->add_option("--discopop-tau", o->preference.discopop_tau, "of the loss discopop: its temperature")->capture_default_str();
   c->add_flag("--use-weighting{true}", o->preference.use_weighting, "dpo: weigh pairs by how likely the policy is to say them (WPO)");
   c->add_option("--reward-clip-range", o->reward_clip_range, "rloo: LOW,HIGH that rewards are kept in")->group("Rewards");
   c->add_option("--desirable-weight", o->preference.desirable_weight, "kto")->capture_default_str();
@@ -193,9 +193,9 @@ void add_align(cli::App& parent, std::function<int()>& action) {
   online("--max-completion-length", o->max_completion_length, "tokens (512; ppo --response-length)");
   online("--temperature", o->temperature, "of sampling (1; ppo 0.7)");
   online("--top-k", o->sampling.top_k, "0: off");
-  online("--top-p", o->sampling.top_p, "");
-  online("--min-p", o->sampling.min_p, "");
-  online("--repetition-penalty", o->sampling.repetition_penalty, "");
+  online("--top-p", o->sampling.top_p, "draw from the likeliest tokens up to this probability");
+  online("--min-p", o->sampling.min_p, "draw from tokens at least this likely, relative to the likeliest");
+  online("--repetition-penalty", o->sampling.repetition_penalty, "divides positive scores of tokens that occurred");
   online("--num-iterations", o->policy.num_iterations, "updates of a generation batch");
   online("--epsilon", o->policy.epsilon, "how far the ratio may go from 1");
   online("--epsilon-high", o->policy.epsilon_high, "the same upwards (--epsilon)");

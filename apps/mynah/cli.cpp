@@ -2,11 +2,33 @@
 
 #include <CLI/CLI.hpp>
 
-namespace mynah::app::cli {
+#include <fmt/format.h>
 
-Range::Range(int low, int high) : Validator(std::make_shared<CLI::Range>(low, high)) {}
-Range::Range(int64_t low, int64_t high) : Validator(std::make_shared<CLI::Range>(low, high)) {}
-Range::Range(double low, double high) : Validator(std::make_shared<CLI::Range>(low, high)) {}
+namespace mynah::app::cli {
+namespace {
+
+// CLI11 shows what a flag stands for when it comes without a value: "--bf16{true}". Nobody types that.
+std::string as_typed(std::string name) {
+  constexpr std::string_view kWithout = "{true}";
+  for (size_t at; (at = name.find(kWithout)) != std::string::npos;) name.erase(at, kWithout.size());
+  return name;
+}
+
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_name(const CLI::Option* option, bool positional) const override { return as_typed(CLI::Formatter::make_option_name(option, positional)); }
+};
+
+template <class T>
+std::shared_ptr<const CLI::Validator> range(T low, T high) {
+  return std::make_shared<CLI::Range>(low, high, fmt::format("{}..{}", low, high));
+}
+
+}  // namespace
+
+Range::Range(int low, int high) : Validator(range(low, high)) {}
+Range::Range(int64_t low, int64_t high) : Validator(range(low, high)) {}
+Range::Range(double low, double high) : Validator(range(low, high)) {}
 IsMember::IsMember(std::vector<std::string> members) : Validator(std::make_shared<CLI::IsMember>(std::move(members))) {}
 
 Option* Option::required() { return option_->required(), this; }
@@ -22,12 +44,14 @@ Option* Option::trigger_on_parse() { return option_->trigger_on_parse(), this; }
 
 size_t Option::count() const { return option_->count(); }
 bool Option::get_positional() const { return option_->get_positional(); }
-std::string Option::get_name(bool positional, bool all) const { return option_->get_name(positional, all); }
+std::string Option::get_name(bool positional, bool all) const { return as_typed(option_->get_name(positional, all)); }
 const std::string& Option::get_description() const { return option_->get_description(); }
 const std::vector<std::string>& Option::get_lnames() const { return option_->get_lnames(); }
 
 App::App(std::string description, std::string name)
-    : owned_(std::make_unique<CLI::App>(std::move(description), std::move(name))), app_(owned_.get()) {}
+    : owned_(std::make_unique<CLI::App>(std::move(description), std::move(name))), app_(owned_.get()) {
+  app_->formatter(std::make_shared<HelpFormatter>());  // subcommands take it over
+}
 App::App(CLI::App* app) : app_(app) {}
 App::~App() = default;
 

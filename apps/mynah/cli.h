@@ -40,7 +40,7 @@ class Validator {
   std::shared_ptr<const CLI::Validator> validator_;
 };
 
-// Both ends belong to it. The type is part of the message.
+// Both ends belong to it.
 struct Range : Validator {
   Range(int low, int high);
   Range(int64_t low, int64_t high);

@@ -29,7 +29,7 @@ int run_pipeline(const std::vector<std::string>& words) {
 }  // namespace
 
 void add_pipeline(cli::App& parent, std::function<int()>& action) {
-  cli::App* c = parent.add_subcommand("pipeline", "Work on texts by task: classify, extract, answer, translate, generate ...");
+  cli::App* c = parent.add_subcommand("pipeline", "Work on texts, pictures and sounds by task: classify, extract, answer, translate, generate ...");
   // The task decides what follows it.
   c->prefix_command();
   c->footer("mynah pipeline TASK [--model MODEL] [INPUT...] [--json] [--OPTION VALUE ...]\n" + list_of_tasks());

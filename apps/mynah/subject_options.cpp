@@ -20,7 +20,7 @@ void SubjectFlags::add(cli::App& c) {
   c.add_option("model", model_, "folder, .gguf file or name")->type_name("MODEL");
   c.add_option("--lora-r", lora_.r, "train low-rank adapters of this rank instead of the weights")->capture_default_str()->group("LoRA");
   c.add_option("--lora-alpha", lora_.alpha, "scale of the adapters")->capture_default_str()->group("LoRA");
-  c.add_option("--lora-dropout", lora_.dropout, "")->capture_default_str()->group("LoRA");
+  c.add_option("--lora-dropout", lora_.dropout, "share of the adapters' inputs that is dropped at random")->capture_default_str()->group("LoRA");
   c.add_option("--lora-target-modules", targets_, "comma list of modules, or all-linear (by family, as in PEFT)")->group("LoRA");
   c.add_flag("--use-rslora{true}", lora_.use_rslora, "scale by alpha / sqrt(r)")->group("LoRA");
   c.add_flag("--use-dora{true}", lora_.use_dora, "train direction and length of rows apart (DoRA)")->group("LoRA");

@@ -96,7 +96,7 @@ class TaskCommand {
   explicit TaskCommand(const TaskEntry& entry) : entry_(entry), app_(std::string(entry.name) + ": " + entry.help, std::string("mynah pipeline ") + entry.name) {
     app_.set_help_flag();
     app_.add_flag("-h,--help", out_.help, "print this help");
-    app_.add_option("--model", out_.model, "folder, .gguf file or name")->type_name("MODEL");
+    app_.add_option("--model", out_.model, entry.default_model ? fmt::format("folder, .gguf file or name ({})", entry.default_model) : "folder, .gguf file or name")->type_name("MODEL");
     app_.add_option("--endpoint", out_.endpoint, "let this server answer; hf:org/name as model means Hugging Face's")->type_name("URL");
     add_dtype_option(app_, out_.precision);
     app_.add_flag("--json", out_.json, "print the reference's JSON");
@@ -107,6 +107,7 @@ class TaskCommand {
     for (const TaskOption& option : entry.options) add(option);
     if (entry.generates) generation_.add(app_);
     app_.allow_extras();
+    app_.footer(fmt::format("Input: {}; - is standard input.", entry.input));
   }
 
   TaskArguments parse(std::vector<std::string> words) {

@@ -40,9 +40,9 @@ void TrainingOptions::add(cli::App& c) {
   option("--warmup-ratio", a.warmup_ratio, "the same as a share, if --warmup-steps is 0");
   min_lr_option_ = c.add_option("--min-lr", min_lr_, "where cosine_with_min_lr ends")->group(kGroup);
   option("--weight-decay", a.weight_decay, "not on biases and norms");
-  option("--adam-beta1", a.adam_beta1, "");
-  option("--adam-beta2", a.adam_beta2, "");
-  option("--adam-epsilon", a.adam_epsilon, "");
+  option("--adam-beta1", a.adam_beta1, "how long the mean of gradients remembers");
+  option("--adam-beta2", a.adam_beta2, "how long the mean of their squares does");
+  option("--adam-epsilon", a.adam_epsilon, "keeps Adam from dividing by zero");
   norm_option_ = c.add_option("--max-grad-norm", a.max_grad_norm, "gradients are scaled down to this norm (0: never)")->group(kGroup);
   option("--seed", a.seed, "of initial weights, the order of rows and dropout");
   c.add_flag("--bf16{true}", a.bf16, "compute products in bfloat16")->group(kGroup);

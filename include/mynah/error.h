@@ -5,7 +5,7 @@
 
 namespace mynah {
 
-// What went wrong, in the terms of the process exit code (docs/cli.md lists them).
+// What went wrong, in the terms of the process exit code (README.md lists them).
 enum class ErrorCode {
   failure,       // 1: the operation could not be done
   usage,         // 2: the caller asked for something that cannot be meant

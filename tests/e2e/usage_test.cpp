@@ -19,6 +19,12 @@ TEST_F(Usage, SaysItsVersionAndHelp) {
   EXPECT_EQ(run_well({"help", "generate"}).out, run_well({"generate", "--help"}).out);
   EXPECT_NE(run_well({"generate", "--help"}).out.find("mynah generate"), std::string::npos);
   EXPECT_NE(run_well({"generate", "--help"}).out.find("--max-new-tokens"), std::string::npos);
+  // Names as they are typed.
+  for (const char* verb : {"generate", "pretrain", "ask"}) {
+    const std::string text = run_well({verb, "--help"}).out;
+    EXPECT_EQ(text.find("{true}"), std::string::npos) << verb;
+    EXPECT_EQ(text.find(" in ["), std::string::npos) << verb;
+  }
 }
 
 // mynah list | head -1, and mynah ... 2>&1 | head -1.
