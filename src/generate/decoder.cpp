@@ -90,6 +90,10 @@ Tensor Decoder::compute(std::span<const Piece> pieces) {
       const int64_t left = static_cast<int64_t>(pieces[next].tokens.size()) - done;
       Memory* memory = pieces[next].memory;
       int64_t count = std::min(left, room);
+      if (count < left && lm_.sees_ahead()) {  // its tokens must see all others of the piece
+        if (!batch_.ids.empty()) break;
+        count = left;
+      }
       if (memory->media) count = source_at(*memory->media, memory->cache.length(), count, &memory->source);
       append(pieces[next], done, count);
       room -= count;

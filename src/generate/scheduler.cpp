@@ -427,7 +427,10 @@ bool Scheduler::State::step() {
       if (waits_for_another(*s)) continue;
       reuse(*s);
     }
-    const int64_t rows = std::min(static_cast<int64_t>(s->tokens.size()) - s->computed, piece - prompt_rows);
+    const int64_t rest = static_cast<int64_t>(s->tokens.size()) - s->computed;
+    int64_t rows = std::min(rest, piece - prompt_rows);
+    // What sees ahead is read in one go, however long it takes: pieces would see less, and the answer depend on where they end.
+    if (rows < rest && lm.sees_ahead()) rows = prompt_rows == 0 ? rest : 0;
     if (rows <= 0) continue;
     prompt_rows += add(*s, rows);
   }

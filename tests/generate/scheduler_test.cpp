@@ -78,6 +78,20 @@ TEST_P(Side, BySideAsInOneConversation) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Side, testing::Values("mamba_base", "phi3_crossing", "llama_crossing", "llama_base", "xlnet_lm"));
 
+// Where tokens see those behind them, a prompt that is cut into pieces gives another answer.
+TEST(Ahead, LongPromptsAreReadInOneGo) {
+  const Model model = golden_model("xlnet_lm");
+  const GenerationConfig config = scheduler_settings(R"({"max_new_tokens":7,"eos_token_id":null})");
+  std::vector<std::vector<int32_t>> prompts(20);
+  uint32_t state = 1;
+  for (size_t p = 0; p < prompts.size(); ++p)
+    for (size_t i = 0, length = p == 19 ? 514 : 65 + p % 3; i < length; ++i) prompts[p].push_back(3 + static_cast<int32_t>((state = state * 1664525 + 1013904223) >> 16) % 28);
+  Scheduler scheduler(model, {.slots = 4});
+  std::vector<std::future<Generated>> answers;
+  for (const auto& prompt : prompts) answers.push_back(submit(scheduler, prompt, config));
+  for (size_t p = 0; p < prompts.size(); ++p) EXPECT_EQ(answers[p].get().ids, Session(model).generate(prompts[p], config).ids) << p;
+}
+
 // Scores of prompts, with answers and other prompts in the same batch.
 TEST(PromptScores, SideBySideAsAlone) {
   const Model model = golden_model("llama_base");
