@@ -10,7 +10,7 @@ faster), peak memory of the process, and what share of the machine's measured li
   gpt2   a step of GPT-2 124M on 4 x 64 tokens
   bert   a step of masked-token BERT-base on 8 x 128 tokens
   vit    a step of ViT-B/16 on 8 pictures of 224 x 224 (mynah reads and prepares them in the step, PyTorch is given numbers)
-  lora   a step with adapters of rank 8 beside the whole step, GPT-2 124M on 4 x 64 tokens (mynah alone)
+  lora   a step with adapters of rank 8 beside the whole step, GPT-2 124M on 4 x 64 tokens and on 1 x 64 (mynah alone)
   batch  the char step with 4 and with 32 rows, seconds a token; and step 1 beside step 1000 (mynah alone)
   checkpointing  the GPT-2 step on 4 x 512 tokens with and without --gradient-checkpointing (mynah alone)
   recipe the char job's losses on all of the held-out text from each of --seeds, by both (only where it is named: minutes for each seed)
@@ -256,19 +256,19 @@ class Bench:
             text = f.read()
             for i in range(400):
                 to.write(json.dumps({"text": text[i * 64 : i * 64 + 63]}) + "\n")
-        for bf16 in (False, True) if self.has_bf16 else (False,):
+        for batch, bf16 in [(n, b) for n in (4, 1) for b in ((False, True) if self.has_bf16 else (False,))]:
             typical, peaks = {}, {}
             for _ in range(self.o.rounds):
                 for name, more in (("whole", []), ("adapters", ["--lora-r", "8"])):
                     def run(steps, more=more):
                         shutil.rmtree(out, ignore_errors=True)
                         _, peak = self.call([self.o.mynah, "finetune", model, "--train-file", rows, "--output-dir", out, "--max-steps", str(steps), "--max-length", "64",
-                                             "--per-device-train-batch-size", "4", "--learning-rate", "1e-4", "--logging-steps", "1", "--save-steps", "0", *more,
+                                             "--per-device-train-batch-size", str(batch), "--learning-rate", "1e-4", "--logging-steps", "1", "--save-steps", "0", *more,
                                              *(["--bf16"] if bf16 else [])])
                         return self.log(out, 1)[0], peak
                     seconds, peaks[name] = self.typical(run, self.o.steps)
                     typical[name] = min(typical.get(name, 1e9), seconds)
-            print(f"\nadapters of rank 8, {'bf16' if bf16 else 'f32'}: {typical['adapters'] * 1000:.0f} ms a step, all weights {typical['whole'] * 1000:.0f} ms; "
+            print(f"\nadapters of rank 8, {batch} x 64 tokens, {'bf16' if bf16 else 'f32'}: {typical['adapters'] * 1000:.0f} ms a step, all weights {typical['whole'] * 1000:.0f} ms; "
                   f"share {typical['adapters'] / typical['whole']:.2f}; {peaks['adapters']:.0f} and {peaks['whole']:.0f} MB")
         shutil.rmtree(model)
 

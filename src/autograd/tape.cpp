@@ -6,6 +6,7 @@
 #include "autograd/record.h"
 #include "base/require.h"
 #include "base/thread_pool.h"
+#include "kernels/rows.h"
 
 namespace mynah {
 namespace {
@@ -33,9 +34,7 @@ Node* node_of(const Tensor& t) { return static_cast<Node*>(t.edge().get()); }
 void add_into(Tensor& to, const Tensor& a, const Tensor& b) {
   float* out = to.data<float>();
   const float *p = a.data<float>(), *q = b.data<float>();
-  parallel_for(a.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) out[i] = p[i] + q[i];
-  });
+  parallel_for(a.numel(), 1 << 15, [&](int64_t begin, int64_t end) { kernels::rows().binary(kernels::Binary::add, p + begin, q + begin, out + begin, end - begin); });
 }
 
 Tensor zeros(const Shape& shape) {
@@ -60,8 +59,7 @@ void add_part(Tensor& to, const Node& part, const Tensor& g) {
       }
       float* place = out + at;
       const float* own = from + row * inner;
-      if (step == 1)
-        for (int64_t i = 0; i < inner; ++i) place[i] += own[i];
+      if (step == 1) kernels::rows().binary(kernels::Binary::add, place, own, place, inner);
       else
         for (int64_t i = 0; i < inner; ++i) place[i * step] += own[i];
     }

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/rows.h"
 #include "ops/attention_core.h"
 
 namespace mynah::ops {
@@ -68,8 +70,9 @@ void check_attention(const AttentionShape& shape, std::span<const AttentionSpan>
 
 // Copies head vectors of `dim` elements times scale into to[i * width], padding with 0.
 inline void copy_head(const float* from, float scale, int64_t dim, int64_t width, float* to) {
-  for (int64_t d = 0; d < dim; ++d) to[d] = from[d] * scale;
-  for (int64_t d = dim; d < width; ++d) to[d] = 0;
+  if (scale == 1) std::memcpy(to, from, static_cast<size_t>(dim) * sizeof(float));
+  else kernels::rows().scale(scale, from, to, dim);
+  if (width > dim) std::memset(to + dim, 0, static_cast<size_t>(width - dim) * sizeof(float));
 }
 
 }  // namespace mynah::ops
