@@ -37,7 +37,8 @@ TEST_F(StandardInput, IsThePrompt) {
     const std::string typed = said(words, text);
     EXPECT_FALSE(typed.empty());
     EXPECT_EQ(said(words, "-", text), typed) << words[0];
-    if (words[0] != "run") EXPECT_EQ(said(words, "-", text + "\n"), typed) << words[0];  // the end of the line is no part of it
+    if (words[0] == "run") continue;
+    EXPECT_EQ(said(words, "-", text + "\n"), typed) << words[0];  // the end of the line is no part of it
   }
   expect_refused({"run", "tiny", "-"}, {2}, {"no prompt"});
 }

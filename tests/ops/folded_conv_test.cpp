@@ -172,12 +172,12 @@ TEST(FoldedConvolutionsAlone, KeepWhatIsNoNumber) {
 }
 
 TEST(ChannelConvolutions, EqualConvolutionsOfGroups) {
-  struct Case {
+  struct Shapes {
     Shape x, weight;
     ConvConfig config;
   };
-  for (const auto& [x_shape, weight_shape, config] : {Case{{2, 21, 9, 13}, {21, 1, 7, 7}, {{1, 1}, {3, 3}, {1, 1}, 21}}, Case{{1, 32, 12, 20}, {32, 1, 3, 3}, {{2, 1}, {1, 2}, {1, 2}, 32}},
-                                                      Case{{1, 3, 4, 5}, {3, 1, 2, 3}, {{1, 2}, {0, 0}, {2, 1}, 3}}}) {
+  for (const auto& [x_shape, weight_shape, config] : {Shapes{{2, 21, 9, 13}, {21, 1, 7, 7}, {{1, 1}, {3, 3}, {1, 1}, 21}}, Shapes{{1, 32, 12, 20}, {32, 1, 3, 3}, {{2, 1}, {1, 2}, {1, 2}, 32}},
+                                                      Shapes{{1, 3, 4, 5}, {3, 1, 2, 3}, {{1, 2}, {0, 0}, {2, 1}, 3}}}) {
     const Tensor x = noise(x_shape, 1), weight = noise(weight_shape, 2), shift = noise({weight_shape[0]}, 3);
     const ops::ChannelConv conv(weight, shift, config);
     expect_near(conv(x), conv2d(x, weight, shift, config), 1e-5f);
