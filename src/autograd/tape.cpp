@@ -155,28 +155,26 @@ Tensor record_part(Tensor y, const Tensor& x, int64_t offset, const Shape& strid
 
 Whole whole_of(std::span<const Tensor> parts) {
   Whole whole;
-  Node* of = nullptr;
+  Ref<GradEdge> edge;  // of the matrix
   int64_t columns = 0;
   for (const Tensor& t : parts) {
     if (!t.requires_grad()) return {};
-    Node* part = node_of(t);
-    while (part->view) part = static_cast<Node*>(part->inputs[0].get());
-    if (!part->is_part()) return {};
-    auto* matrix = static_cast<Node*>(part->inputs[0].get());
-    if (of && matrix != of) return {};
-    of = matrix;
+    const Node* part = node_of(t);
+    while (part->view) part = static_cast<const Node*>(part->inputs[0].get());
+    if (!part->is_part() || (edge && part->inputs[0].get() != edge.get())) return {};
+    edge = part->inputs[0];
     // All rows, and the columns that come next.
-    const Shape& shape = of->shape;
+    const Shape& shape = static_cast<const Node*>(edge.get())->shape;
     const bool next = shape.rank() == 2 && part->shape.rank() == 2 && part->shape[0] == shape[0] && part->strides == contiguous_strides(shape) && part->offset == columns;
     if (!next || t.numel() != part->shape.numel() || t.stride(0) != shape[1] || t.size(0) != shape[0]) return {};
     whole.columns.push_back(columns);
     columns += part->shape[1];
   }
-  if (!of || columns != of->shape[1]) return {};
-  Node* first = node_of(parts[0]);
-  while (first->view) first = static_cast<Node*>(first->inputs[0].get());
-  whole.matrix = parts[0].as_strided(of->shape, contiguous_strides(of->shape));
-  whole.matrix.set_edge(first->inputs[0]);
+  if (!edge) return {};
+  const Shape& shape = static_cast<const Node*>(edge.get())->shape;
+  if (columns != shape[1]) return {};
+  whole.matrix = parts[0].as_strided(shape, contiguous_strides(shape));
+  whole.matrix.set_edge(edge);
   return whole;
 }
 

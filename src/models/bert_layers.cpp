@@ -132,8 +132,7 @@ Tensor BertLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int laye
   if (distance.defined()) config.bias = distance_scores(q, k, batch);
   if (bias) config.bias = bias(q, k);
   const Tensor attended = reshape(nn::attend(q, k, part(2), batch, layer, config, attention_drop), {n, size});
-  const auto needed = [&](const Tensor& rows) { return is_last ? nn::read_rows(rows, batch) : rows; };
-  Tensor y = attention_norm(nn::dropout(attention_out(needed(attended)), drop) + needed(x));
+  Tensor y = attention_norm(nn::dropout(attention_out(nn::read_rows(attended, batch, is_last)), drop) + nn::read_rows(x, batch, is_last));
   if (cross && (batch.memory.defined() || !batch.memory_caches.empty())) y = cross->forward(y, batch, layer);
   return output_norm(nn::dropout(output(activate(intermediate(y), act)), output_drop) + y);
 }

@@ -44,8 +44,7 @@ Tensor ClipLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int laye
   AttentionConfig config;
   config.causal = causal;
   const Tensor attended = reshape(nn::attend(part(0), part(1), part(2), batch, layer, config, attention_drop), {n, size});
-  const auto needed = [&](const Tensor& rows) { return is_last ? nn::read_rows(rows, batch) : rows; };
-  const Tensor y = needed(x) + out_proj(needed(attended));
+  const Tensor y = nn::read_rows(x, batch, is_last) + out_proj(nn::read_rows(attended, batch, is_last));
   return y + mlp(norm2(y));
 }
 

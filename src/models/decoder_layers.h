@@ -19,7 +19,7 @@ struct DecoderContext {
   bool is_last = false;  // of the layers, whose rows are read as the batch says
 
   // The rows of x that are needed behind the layer's attention.
-  Tensor needed(const Tensor& x) const { return is_last ? nn::read_rows(x, batch) : x; }
+  Tensor needed(const Tensor& x) const { return nn::read_rows(x, batch, is_last); }
 };
 
 // The bias that slopes give to the keys of a batch: [S, H, 1, T] for rows, [H, 1, T] for caches, whose keys have no mask.

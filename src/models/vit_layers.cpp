@@ -55,8 +55,7 @@ Tensor VitLayer::forward(const Tensor& x, const nn::TokenBatch& batch, int layer
   AttentionConfig config;
   config.causal = false;
   const Tensor attended = reshape(nn::attend(part(0), part(1), part(2), batch, layer, config, attention_drop), {n, size});
-  const auto needed = [&](const Tensor& rows) { return is_last ? nn::read_rows(rows, batch) : rows; };
-  const Tensor y = needed(x) + nn::dropout(attention_out(needed(attended)), drop);
+  const Tensor y = nn::read_rows(x, batch, is_last) + nn::dropout(attention_out(nn::read_rows(attended, batch, is_last)), drop);
   return y + nn::dropout(output(activate(intermediate(after(y)), act)), drop);
 }
 

@@ -27,7 +27,7 @@ std::vector<int64_t> first_rows(const TokenBatch& batch, int64_t count) {
   return rows;
 }
 
-Tensor read_rows(const Tensor& x, const TokenBatch& batch) { return batch.read ? index_rows(x, *batch.read) : x; }
+Tensor read_rows(const Tensor& x, const TokenBatch& batch, bool is_last) { return is_last && batch.read ? index_rows(x, *batch.read) : x; }
 
 Tensor wanted_rows(const Tensor& result, const std::vector<int64_t>& wanted) {
   return static_cast<int64_t>(wanted.size()) == result.size(0) ? result : index_rows(result, wanted);

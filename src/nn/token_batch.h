@@ -74,8 +74,8 @@ void append_rows(LayerCache& cache, const Tensor& k, const Tensor& v, int64_t fi
 
 // The rows of the first `count` tokens of each sequence.
 std::vector<int64_t> first_rows(const TokenBatch& batch, int64_t count = 1);
-// The rows of x [N, ...] that are read; x where all are.
-Tensor read_rows(const Tensor& x, const TokenBatch& batch);
+// Of x [N, ...] what a layer needs behind its attention: the rows that are read if it is the stack's last one, else x.
+Tensor read_rows(const Tensor& x, const TokenBatch& batch, bool is_last);
 // The rows `wanted` of `result`, which has all rows or those alone, as a stack gives it that was told to read them.
 Tensor wanted_rows(const Tensor& result, const std::vector<int64_t>& wanted);
 
