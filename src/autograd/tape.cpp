@@ -205,8 +205,12 @@ void backward(const Tensor& y, const Tensor& seed) {
   NoGrad no_grad;
   std::unordered_map<Node*, Sum> sums;
   std::priority_queue<Node*, std::vector<Node*>, LaterFirst> todo;
-  sums[node_of(y)].add(start);
-  todo.push(node_of(y));
+  const auto sum_of = [&](Node* node) -> Sum& {
+    const auto [position, inserted] = sums.try_emplace(node);
+    if (inserted) todo.push(node);
+    return position->second;
+  };
+  sum_of(node_of(y)).add(start);
   while (!todo.empty()) {
     Node* node = todo.top();
     todo.pop();
@@ -214,9 +218,7 @@ void backward(const Tensor& y, const Tensor& seed) {
     Tensor& gradient = entry.mapped().value;
     if (node->is_part()) {
       auto* input = static_cast<Node*>(node->inputs[0].get());
-      const auto [position, inserted] = sums.try_emplace(input);
-      position->second.add(*node, gradient, input->shape);
-      if (inserted) todo.push(input);
+      sum_of(input).add(*node, gradient, input->shape);
       continue;
     }
     if (!node->backward) {
@@ -235,9 +237,7 @@ void backward(const Tensor& y, const Tensor& seed) {
       auto* input = static_cast<Node*>(node->inputs[i].get());
       if (!input || !grads[i].defined()) continue;
       MYNAH_CHECK(grads[i].shape() == input->shape);
-      const auto [position, inserted] = sums.try_emplace(input);
-      position->second.add(grads[i]);
-      if (inserted) todo.push(input);
+      sum_of(input).add(grads[i]);
     }
   }
 }

@@ -104,8 +104,7 @@ Tensor Decoder::compute(std::span<const Piece> pieces) {
     }
     if (!media_.empty()) batch_.media = media_.size() == 1 ? media_[0] : cat(media_, 0);
     if (!batch_.axes.empty()) batch_.complete_axes();
-    batch_.read.reset();
-    if (wanted_.size() < batch_.ids.size()) batch_.read = wanted_.empty() ? std::vector<int64_t>{0} : wanted_;
+    batch_.read_only(wanted_);
     const Tensor hidden = lm_.body(batch_, nullptr);
     if (!wanted_.empty()) logits.push_back(lm_.head(nn::wanted_rows(hidden, wanted_)));
   }

@@ -388,7 +388,6 @@ bool Scheduler::State::step() {
   batch.memory_caches.clear();
   batch.media_rows.clear();
   batch.media = {};
-  batch.read.reset();
   media_rows.clear();
   bool attends = false;
   // Adds so many rows, or less where the next ones attend to something else.
@@ -453,7 +452,7 @@ bool Scheduler::State::step() {
     row += p.rows;
     if (p.wants_logits) wanted.push_back(row - 1);
   }
-  if (wanted.size() < batch.ids.size()) batch.read = wanted.empty() ? std::vector<int64_t>{0} : wanted;
+  batch.read_only(wanted);
   const Tensor hidden = lm.body(batch, nullptr);
   Tensor logits;
   if (!wanted.empty()) logits = lm.head(nn::wanted_rows(hidden, wanted));

@@ -27,6 +27,11 @@ std::vector<int64_t> first_rows(const TokenBatch& batch, int64_t count) {
   return rows;
 }
 
+void TokenBatch::read_only(const std::vector<int64_t>& rows) {
+  read.reset();
+  if (rows.size() < ids.size()) read = rows.empty() ? std::vector<int64_t>{0} : rows;
+}
+
 Tensor read_rows(const Tensor& x, const TokenBatch& batch, bool is_last) { return is_last && batch.read ? index_rows(x, *batch.read) : x; }
 
 Tensor wanted_rows(const Tensor& result, const std::vector<int64_t>& wanted) {

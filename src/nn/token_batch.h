@@ -34,6 +34,8 @@ struct TokenBatch {
   // Rows of the result that somebody reads, ascending, at least one; unset: all. A stack may then give those alone, for its last layer
   // need make no others (read_rows).
   std::optional<std::vector<int64_t>> read;
+  // Sets `read` to `rows`; where nobody reads any, one is made nevertheless.
+  void read_only(const std::vector<int64_t>& rows);
 
   // What a decoder's cross-attention reads: for each sequence the encoder's rows, one after another in memory [M, C] ...
   Tensor memory;
