@@ -16,26 +16,27 @@ namespace {
 #include "kernels/quant_multiply.inc"
 // clang-format on
 
-// One block at a time through a buffer of bytes, then row by row.
+// One block of all rows at a time through a buffer of bytes, then row by row.
 template <class F>
 void dequantize(const uint8_t* panel, int64_t blocks, int64_t first, int64_t rows, float* out, int64_t out_stride) {
   constexpr int kOffset = F::kShift == 0 ? 0 : 1 << F::kShift;
   typename F::Scales scales(panel + blocks * F::kLayout.code_bytes);
-  alignas(64) uint8_t bytes[512];
+  alignas(64) uint8_t lines[8][64], bytes[512];  // of the panel, and of one row after another: all are written before any is read, so that no read waits
   alignas(64) float scale[2][16], minimum[2][16];
   for (int64_t b = 0; b < blocks; ++b) {
     Line w[8];
     F::codes(panel + b * F::kLayout.code_bytes, w);
     scales.at(b);
-    for (int g = 0; g < 8; ++g) store_line(bytes + 64 * g, w[g]);
+    for (int g = 0; g < 8; ++g) store_line(lines[g], w[g]);
+    for (int r = 0; r < kPanelRows; ++r)
+      for (int g = 0; g < 8; ++g) __builtin_memcpy(bytes + 32 * r + 4 * g, lines[g] + 4 * r, 4);
     for (int h = 0; h < F::kHalves; ++h) {
       store_floats(scale[h], scales.scale(h));
       store_floats(minimum[h], scales.minimum(h));
     }
     for (int64_t r = first; r < first + rows; ++r) {
       float* to = out + (r - first) * out_stride + 32 * b;
-      uint8_t row[32];
-      for (int g = 0; g < 8; ++g) __builtin_memcpy(row + 4 * g, bytes + 64 * g + 4 * r, 4);
+      const uint8_t* row = bytes + 32 * r;
       for (int h = 0; h < F::kHalves; ++h) {
         constexpr int n = 32 / F::kHalves;
         const float d = scale[h][r], m = minimum[h][r];
@@ -48,15 +49,6 @@ void dequantize(const uint8_t* panel, int64_t blocks, int64_t first, int64_t row
   }
 }
 
-void add_product(const float* a, int64_t a_stride, int64_t m, const float* b, int64_t rows, int64_t k, float* c) {
-  for (int64_t i = 0; i < m; ++i, a += a_stride, c += k)
-    for (int64_t j = 0; j < k; j += 16) {
-      Floats sum = load_floats(c + j);
-      for (int64_t r = 0; r < rows; ++r) sum = fused(set_floats(a[r]), load_floats(b + r * k + j), sum);
-      store_floats(c + j, sum);
-    }
-}
-
 }  // namespace
 
 extern const QuantTable quant_table = {
@@ -65,7 +57,6 @@ extern const QuantTable quant_table = {
      multiply<Q4K>, multiply<Q5K>, multiply<Q6K>, multiply<Iq4Nl>},
     {dequantize<Q4_0>, dequantize<Q4_1>, dequantize<Q5_0>, dequantize<Q5_1>, dequantize<Q8_0>, dequantize<Q2K>,
      dequantize<Q3K>, dequantize<Q4K>, dequantize<Q5K>, dequantize<Q6K>, dequantize<Iq4Nl>},
-    add_product,
 };
 
 }  // namespace mynah::kernels::MYNAH_ISA

@@ -41,8 +41,6 @@ struct QuantTable {
   // Rows first .. first + rows - 1 of one panel to f32, out_stride apart: the bits that BlocksTable::decode gives.
   void (*dequantize[kBlockFormats])(const uint8_t* panel, int64_t blocks, int64_t first, int64_t rows, float* out,
                                     int64_t out_stride);
-  // c [m, k] += a [m, rows] b [rows, k] in f32, rows <= 16; rows of a lie a_stride apart.
-  void (*add_product)(const float* a, int64_t a_stride, int64_t m, const float* b, int64_t rows, int64_t k, float* c);
 };
 const QuantTable& quant();
 

@@ -272,15 +272,18 @@ Tensor Matrix::values(int64_t first, int64_t count) const {
   if (!packed_ && dense_->nf4) return dense_->nf4->values(first, count);
   Tensor all = Tensor::empty({count, columns()});
   float* to = all.data<float>();
-  const auto parts = packed_ ? nullptr : dense_->tensors();
-  const ops::PackedB* packed = packed_ || parts ? nullptr : dense_->packed(0);
+  if (packed_) {
+    packed_->dequantize_rows(first, count, to);
+    return all;
+  }
+  const auto parts = dense_->tensors();
+  const ops::PackedB* packed = parts ? nullptr : dense_->packed(0);
   int64_t part_first = 0;
   size_t part = 0;
   Tensor rows;
   for (int64_t i = 0; i < count; ++i, to += columns()) {
     const int64_t row = first + i;
-    if (packed_) packed_->dequantize_row(row, to);
-    else if (packed) packed->column(row, to);
+    if (packed) packed->column(row, to);
     else {
       while (row >= part_first + (*parts)[part].size(0)) {
         part_first += (*parts)[part++].size(0);
@@ -306,7 +309,7 @@ Tensor Matrix::lookup(std::span<const int32_t> ids, int32_t padding_id) const {
     require(ids[i] >= 0 && ids[i] < rows(), "embedding: id {}, expected 0..{}", ids[i], rows() - 1);
     float* to = y.data<float>() + static_cast<int64_t>(i) * columns();
     if (packed) packed->column(ids[i], to);
-    else packed_->dequantize_row(ids[i], to);
+    else packed_->dequantize_rows(ids[i], 1, to);
   }
   return y;
 }

@@ -1,11 +1,12 @@
 #include "nn/nf4.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/require.h"
 #include "base/thread_pool.h"
-#include "ops/gemm.h"
+#include "ops/decoded_product.h"
 #include "ops/internal.h"
 
 namespace mynah::nn {
@@ -17,11 +18,22 @@ constexpr float kLevels[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f
                                -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
                                0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 
+// Both numbers of a byte.
+const auto kPairs = [] {
+  std::array<std::array<float, 2>, 256> pairs;
+  for (size_t byte = 0; byte < 256; ++byte) pairs[byte] = {kLevels[byte >> 4], kLevels[byte & 15]};
+  return pairs;
+}();
+
 // The nearest level; of two equally near ones the lower.
 uint8_t code_of(float x) {
   int code = 0;
   while (code < 15 && x > (kLevels[code] + kLevels[code + 1]) / 2) ++code;
   return static_cast<uint8_t>(code);
+}
+
+ops::DecodedMatrix decoded(const Nf4Matrix* matrix) {
+  return {matrix->rows(), matrix->columns(), [matrix](int64_t first, int64_t count, float* out) { matrix->decode(first, count, out); }};
 }
 
 }  // namespace
@@ -52,21 +64,33 @@ Nf4Matrix::Nf4Matrix(std::span<const Tensor> parts) : columns_(parts[0].size(1))
   }
 }
 
-Tensor Nf4Matrix::values(int64_t first, int64_t count) const {
-  Tensor all = Tensor::empty({count, columns_});
+void Nf4Matrix::decode(int64_t first, int64_t count, float* out) const {
   for (const Part& p : parts_) {
     const int64_t begin = std::max(first, p.first_row), end = std::min(first + count, p.first_row + p.rows);
+    const uint8_t* codes = codes_.data() + p.first_code;
+    const float* scales = scales_.data() + p.first_scale;
     parallel_for(std::max<int64_t>(0, end - begin), ops::row_grain(columns_), [&](int64_t row, int64_t last) {
-      for (; row < last; ++row) {
-        float* to = all.data<float>() + (begin + row - first) * columns_;
-        const int64_t at = (begin + row - p.first_row) * columns_;
-        for (int64_t i = at; i < at + columns_; ++i) {
-          const uint8_t pair = codes_[p.first_code + static_cast<size_t>(i / 2)];
-          *to++ = kLevels[i % 2 == 0 ? pair >> 4 : pair & 15] * scales_[p.first_scale + static_cast<size_t>(i / kBlock)];
+      float* to = out + (begin + row - first) * columns_;
+      int64_t i = (begin + row - p.first_row) * columns_;
+      const int64_t stop = i + (last - row) * columns_;
+      for (; i < stop && i % 2 != 0; ++i) *to++ = kLevels[codes[i / 2] & 15] * scales[i / kBlock];
+      while (i + 1 < stop) {
+        const float scale = scales[i / kBlock];
+        const int64_t block_end = std::min(stop, (i / kBlock + 1) * kBlock);
+        for (; i + 1 < block_end; i += 2, to += 2) {
+          const std::array<float, 2>& pair = kPairs[codes[i / 2]];
+          to[0] = pair[0] * scale;
+          to[1] = pair[1] * scale;
         }
       }
+      if (i < stop) *to++ = kLevels[codes[i / 2] >> 4] * scales[i / kBlock];
     });
   }
+}
+
+Tensor Nf4Matrix::values(int64_t first, int64_t count) const {
+  Tensor all = Tensor::empty({count, columns_});
+  decode(first, count, all.data<float>());
   return all;
 }
 
@@ -77,12 +101,10 @@ Tensor nf4_product(const std::shared_ptr<const Nf4Matrix>& matrix, const Tensor&
   Shape shape = x.shape();
   shape[shape.rank() - 1] = n;
   Tensor y = Tensor::empty(shape);
-  const Tensor w = matrix->values(0, n);
-  ops::gemm(m, n, k, {x.raw(), DType::f32, k, 1}, {w.raw(), DType::f32, 1, k}, y.data<float>(), n);
-  y = record(y, {x}, [matrix, m, n, k, shape = x.shape()](const Tensor& g) {
+  ops::multiply_decoded(decoded(matrix.get()), m, x.data<float>(), y.data<float>());
+  y = record(y, {x}, [matrix, m, shape = x.shape()](const Tensor& g) {
     Tensor dx = Tensor::empty(shape);
-    const Tensor again = matrix->values(0, n);
-    ops::gemm(m, k, n, {g.raw(), DType::f32, n, 1}, {again.raw(), DType::f32, k, 1}, dx.data<float>(), k);
+    ops::multiply_decoded_transposed(decoded(matrix.get()), m, g.data<float>(), dx.data<float>());
     return Grads{dx};
   });
   return bias.defined() ? add(y, bias) : y;

@@ -8,6 +8,7 @@
 #include "base/require.h"
 #include "base/thread_pool.h"
 #include "kernels/rows.h"
+#include "ops/decoded_product.h"
 #include "ops/huge_memory.h"
 
 namespace mynah::ops {
@@ -162,34 +163,24 @@ void PackedMatrix::multiply_swiglu(const float* x, int64_t m, int64_t ldx, float
   multiply_swiglu(quantized(x, m, columns_, ldx), y, ldy);
 }
 
-void PackedMatrix::dequantize_row(int64_t row, float* out) const {
-  MYNAH_CHECK(row >= 0 && row < rows_);
-  size_t i = segments_.size() - 1;
-  while (segments_[i].first_row > row) --i;
-  const Segment& s = segments_[i];
-  const int64_t r = row - s.first_row;
-  kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + r / kPanelRows * s.panel_bytes, columns_ / 32,
-                                                          r % kPanelRows, 1, out, columns_);
+void PackedMatrix::dequantize_rows(int64_t first, int64_t count, float* out) const {
+  MYNAH_CHECK(first >= 0 && first + count <= rows_);
+  for (const Segment& s : segments_) {
+    const int64_t begin = std::max(first, s.first_row) - s.first_row, end = std::min(first + count, s.first_row + s.rows) - s.first_row;
+    if (begin >= end) continue;
+    parallel_for(end / kPanelRows - begin / kPanelRows + 1, std::max<int64_t>(1, (8 << 10) / columns_), [&](int64_t i, int64_t last) {
+      for (; i < last; ++i) {
+        const int64_t panel = begin / kPanelRows + i, from = std::max(begin, panel * kPanelRows), to = std::min(end, (panel + 1) * kPanelRows);
+        if (from >= to) continue;
+        kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + panel * s.panel_bytes, columns_ / 32, from % kPanelRows, to - from,
+                                                                out + (s.first_row + from - first) * columns_, columns_);
+      }
+    });
+  }
 }
 
-// Each task owns some rows of dx and goes through the matrix panel by panel, in the order of rows: sums do not depend
-// on the number of threads.
 void PackedMatrix::multiply_transposed(const float* dy, int64_t m, float* dx) const {
-  constexpr int64_t kRowsPerTask = 64;
-  const int64_t k = columns_;
-  parallel_for(m, kRowsPerTask, [&](int64_t begin, int64_t end) {
-    static thread_local std::vector<float> panel;
-    panel.resize(static_cast<size_t>(kPanelRows * k));
-    std::fill(dx + begin * k, dx + end * k, 0.0f);
-    for (const Segment& s : segments_)
-      for (int64_t r = 0; r < s.rows; r += kPanelRows) {
-        const int64_t rows = std::min(kPanelRows, s.rows - r);
-        kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + r / kPanelRows * s.panel_bytes, k / 32, 0,
-                                                                rows, panel.data(), k);
-        kernels::quant().add_product(dy + begin * rows_ + s.first_row + r, rows_, end - begin, panel.data(), rows, k,
-                                     dx + begin * k);
-      }
-  });
+  multiply_decoded_transposed({rows_, columns_, [this](int64_t first, int64_t count, float* out) { dequantize_rows(first, count, out); }}, m, dy, dx);
 }
 
 }  // namespace mynah::ops

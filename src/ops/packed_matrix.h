@@ -47,10 +47,10 @@ class PackedMatrix {
   void multiply_swiglu(const QuantizedRows& x, float* y, int64_t ldy) const;
   // Two segments with the same number of rows.
   bool has_halves() const { return segments_.size() == 2 && segments_[0].rows == segments_[1].rows; }
-  // dx [m, K] = dy [m, N] times the matrix, in f32 (the gradient of multiply, with the quantisation of x left out).
+  // dx [m, K] = dy [m, N] times the matrix, in f32 or, inside a ProductScope, bf16 (the gradient of multiply, with the quantisation of x left out).
   void multiply_transposed(const float* dy, int64_t m, float* dx) const;
-  // Row `row` of the matrix as f32: the values of the stored blocks. out [K].
-  void dequantize_row(int64_t row, float* out) const;
+  // Rows [first, first + count) of the matrix as f32: the values of the stored blocks. out [count, K]. Runs on the thread pool when it is worth it.
+  void dequantize_rows(int64_t first, int64_t count, float* out) const;
 
  private:
   struct Segment {

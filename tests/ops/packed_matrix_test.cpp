@@ -148,11 +148,12 @@ TEST(PackedMatrixRows, EqualTheStoredBlocks) {
     const std::vector<Tensor> parts = {random_matrix(type, 19, k, 11), random_matrix(DType::q8_0, 5, k, 12)};
     const auto w = values(parts);
     const auto matrix = PackedMatrix::pack(parts);
-    std::vector<float> row(static_cast<size_t>(k));
-    for (int64_t r = 0; r < matrix->rows(); ++r) {
-      matrix->dequantize_row(r, row.data());
-      ASSERT_EQ(0, std::memcmp(row.data(), w.data() + r * k, row.size() * 4)) << name(type) << " row " << r;
-    }
+    for (int64_t first = 0; first < matrix->rows(); ++first)
+      for (int64_t count = 0; count <= matrix->rows() - first; ++count) {
+        std::vector<float> rows(static_cast<size_t>(count * k), 7.0f);
+        matrix->dequantize_rows(first, count, rows.data());
+        ASSERT_EQ(0, std::memcmp(rows.data(), w.data() + first * k, rows.size() * 4)) << name(type) << " rows " << first << " to " << first + count;
+      }
     EXPECT_LE(matrix->bytes(), static_cast<size_t>(32 * 512 * 4));
   }
 }
