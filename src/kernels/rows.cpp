@@ -30,6 +30,7 @@ extern const RowsTable rows_table = {
     log_softmax_backward,
     logsumexp,
     cross_entropy,
+    logit_stats,
     unary,
     unary_backward,
     glu,

@@ -38,6 +38,14 @@ struct AdamWStep {
   float grad_scale = 1;  // multiplies the gradient first (clipping)
 };
 
+// What a row of logits says beside its loss; `best` as argmax() gives it.
+struct LogitStats {
+  double entropy;          // of the softmax, in nats
+  double log_sum_squares;  // logarithm of the sum of the squared probabilities
+  double mean;             // of the logits
+  int64_t best;
+};
+
 // Layout of a rotary call: row r, head h starts at x + r * row_stride + h * head_dim.
 struct RopeShape {
   int64_t rows, heads, head_dim;
@@ -73,6 +81,8 @@ struct RowsTable {
   // A negative target is a row to ignore: loss 0, gradient 0.
   void (*cross_entropy)(const float* x, const int64_t* target, float scale, float* loss, float* grad, int64_t rows,
                         int64_t n);
+
+  LogitStats (*logit_stats)(const float* x, int64_t n);  // n >= 1
 
   void (*unary)(Unary op, const float* x, float* y, int64_t n);
   // dx = dy * f'(x), y = f(x). sqrt, rsqrt, exp, tanh, sigmoid read y only and the others x only: the unread one may be

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "mynah/tensor.h"
@@ -16,6 +17,10 @@ struct LowRank {
   // DoRA (arXiv:2402.09353): the lengths [out] that the rows of W + scale B A are brought to; undefined for LoRA.
   Tensor magnitude;
 };
+
+// y with what adapters add, each to its columns: adapters[i] (null: none) to outs[i] of them. x [..., in], y [..., sum of outs] a result that
+// nothing else holds: it is changed in place.
+Tensor add_low_rank(Tensor y, const Tensor& x, std::span<const std::shared_ptr<const LowRank>> adapters, std::span<const int64_t> outs);
 
 // Makes the adapters of a network while it is loaded.
 class LowRankSource {

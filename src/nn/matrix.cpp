@@ -208,10 +208,15 @@ int64_t Matrix::rows() const { return packed_ ? packed_->rows() : dense_ ? dense
 
 int64_t Matrix::columns() const { return packed_ ? packed_->columns() : dense_ ? dense_->columns : 0; }
 
-// The parts' outputs lie side by side: what an adapter adds is put in its part's columns. DoRA scales the product without bias.
 Tensor Matrix::operator()(const Tensor& x, const std::vector<Tensor>& biases) const {
+  if (adapters_.empty()) return without_adapters(x, biases);
   const bool rescaled = std::any_of(adapters_.begin(), adapters_.end(), [](const auto& low) { return low && low->magnitude.defined(); });
-  Tensor y = without_adapters(x, rescaled ? std::vector<Tensor>() : biases);
+  return rescaled ? weight_decomposed(x, biases) : add_low_rank(without_adapters(x, biases), x, adapters_, adapter_outs_);
+}
+
+// DoRA scales the product without bias. The parts' outputs lie side by side: what an adapter adds is put in its part's columns.
+Tensor Matrix::weight_decomposed(const Tensor& x, const std::vector<Tensor>& biases) const {
+  const Tensor y = without_adapters(x, {});
   std::vector<Tensor> more;
   int64_t first = 0;
   for (size_t i = 0; i < adapters_.size(); first += adapter_outs_[i], ++i) {
@@ -229,8 +234,8 @@ Tensor Matrix::operator()(const Tensor& x, const std::vector<Tensor>& biases) co
     }
     more.push_back(change);
   }
-  if (!more.empty()) y = y + (more.size() == 1 ? more[0] : cat(more, y.rank() - 1));
-  return rescaled && any_defined(biases) ? add(y, joined(biases, adapter_outs_)) : y;
+  const Tensor changed = y + (more.size() == 1 ? more[0] : cat(more, y.rank() - 1));
+  return any_defined(biases) ? add(changed, joined(biases, adapter_outs_)) : changed;
 }
 
 Tensor Matrix::without_adapters(const Tensor& in, const std::vector<Tensor>& biases) const {

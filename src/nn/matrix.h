@@ -56,6 +56,7 @@ class Matrix {
   std::vector<std::shared_ptr<const LowRank>> adapters_;  // empty, or one per part
   std::vector<int64_t> adapter_outs_;
 
+  Tensor weight_decomposed(const Tensor& x, const std::vector<Tensor>& biases) const;
   Tensor without_adapters(const Tensor& x, const std::vector<Tensor>& biases) const;
 };
 

@@ -55,7 +55,7 @@ Tensor cross_entropy(const Tensor& in, const Tensor& targets, int64_t ignore_ind
   const double total = kernels::rows().sum(losses.data<float>(), n);
   Tensor y = Tensor::scalar(counted == 0 && denominator <= 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(total * scale));
   if (!keep) return y;
-  return record(y, {x}, [dx](const Tensor& g) { return Grads{mul(dx, g.item())}; });
+  return record(y, {x}, [dx](const Tensor& g) { return Grads{g.item() == 1.0f ? dx : mul(dx, g.item())}; });
 }
 
 namespace {

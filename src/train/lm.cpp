@@ -53,17 +53,13 @@ void add_stats(const Tensor& logits, std::span<const int64_t> targets, TokenStat
   stats->correct.resize(first + static_cast<size_t>(n));
   stats->log_sum_squares.resize(first + static_cast<size_t>(n));
   parallel_for(n, std::max<int64_t>(1, (1 << 15) / v), [&](int64_t r, int64_t end) {
-    std::vector<float> p(static_cast<size_t>(v));
     for (; r < end; ++r) {
-      const float* row = x.data<float>() + r * v;
-      float lse = 0;
-      kernels::rows().logsumexp(row, &lse, 1, v);
-      kernels::rows().softmax(row, p.data(), 1, v);
+      const kernels::LogitStats row = kernels::rows().logit_stats(x.data<float>() + r * v, v);
       const size_t at = first + static_cast<size_t>(r);
-      stats->entropy[at] = static_cast<float>(lse - kernels::rows().dot(p.data(), row, v));
-      stats->mean_logit[at] = static_cast<float>(kernels::rows().sum(row, v) / static_cast<double>(v));
-      stats->log_sum_squares[at] = static_cast<float>(std::log(kernels::rows().sum_squares(p.data(), v)));
-      stats->correct[at] = kernels::rows().argmax(row, v) == targets[static_cast<size_t>(r)];
+      stats->entropy[at] = static_cast<float>(row.entropy);
+      stats->mean_logit[at] = static_cast<float>(row.mean);
+      stats->log_sum_squares[at] = static_cast<float>(row.log_sum_squares);
+      stats->correct[at] = row.best == targets[static_cast<size_t>(r)];
     }
   });
 }

@@ -313,6 +313,34 @@ TEST_P(Rows, SoftmaxOfMaskedAndHugeRows) {
   EXPECT_EQ(lse[2], 0.0f);
 }
 
+TEST_P(Rows, LogitStats) {
+  for (const int64_t n : {1, 19, 4096, 9001}) {
+    Floats x = random_floats(n, 52, -6, 6);
+    if (n > 1) x[1] = -kInf;  // a token that may not come
+    double top = -kInf, total = 0, entropy = 0, squares = 0, sum = 0;
+    for (const float v : x) top = std::max<double>(top, v);
+    for (const float v : x) total += std::exp(v - top);
+    for (const float v : x) {
+      const double p = std::exp(v - top) / total;
+      entropy -= p > 0 ? p * std::log(p) : 0;
+      squares += p * p;
+      sum += v;
+    }
+    const LogitStats got = rows().logit_stats(x.data(), n);
+    EXPECT_NEAR(got.entropy, entropy, 1e-5);
+    EXPECT_NEAR(got.log_sum_squares, std::log(squares), 1e-5);
+    EXPECT_EQ(got.best, std::max_element(x.begin(), x.end()) - x.begin());
+    if (n == 1) EXPECT_NEAR(got.mean, sum, 1e-6);
+    else EXPECT_EQ(got.mean, -kInf);
+    if (n > 2) {  // of two equal ones the first
+      x[static_cast<size_t>(n - 1)] = x[static_cast<size_t>(got.best)];
+      EXPECT_EQ(rows().logit_stats(x.data(), n).best, std::min(got.best, n - 1));
+    }
+  }
+  const Floats plain = {1, 2, 6};
+  EXPECT_NEAR(rows().logit_stats(plain.data(), 3).mean, 3, 1e-6);
+}
+
 TEST_P(Rows, CrossEntropy) {
   const int64_t n = 77;
   const Floats x = random_floats(3 * n, 51, -5, 5);
