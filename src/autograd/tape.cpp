@@ -11,6 +11,8 @@
 namespace mynah {
 namespace {
 
+constexpr int64_t kGrain = 1 << 14;  // elements per piece of work
+
 thread_local bool recording = true;
 std::atomic<uint64_t> next_id{1};
 
@@ -34,13 +36,13 @@ Node* node_of(const Tensor& t) { return static_cast<Node*>(t.edge().get()); }
 void add_into(Tensor& to, const Tensor& a, const Tensor& b) {
   float* out = to.data<float>();
   const float *p = a.data<float>(), *q = b.data<float>();
-  parallel_for(a.numel(), 1 << 15, [&](int64_t begin, int64_t end) { kernels::rows().binary(kernels::Binary::add, p + begin, q + begin, out + begin, end - begin); });
+  parallel_for(a.numel(), kGrain, [&](int64_t begin, int64_t end) { kernels::rows().binary(kernels::Binary::add, p + begin, q + begin, out + begin, end - begin); });
 }
 
 Tensor zeros(const Shape& shape) {
   Tensor t = Tensor::empty(shape);
   float* p = t.data<float>();
-  parallel_for(t.numel(), 1 << 15, [&](int64_t begin, int64_t end) { std::fill(p + begin, p + end, 0.0f); });
+  parallel_for(t.numel(), kGrain, [&](int64_t begin, int64_t end) { std::fill(p + begin, p + end, 0.0f); });
   return t;
 }
 

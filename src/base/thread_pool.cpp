@@ -40,30 +40,31 @@ void futex_wake_all(std::atomic<uint32_t>& word) {
   syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 
-// Longer than the gaps inside one decoding step, and no longer: where another process wants this processor, the thread
-// that is waited for may be the one that it has put aside, and gets a processor as soon as this one sleeps.
-constexpr auto kSpin = std::chrono::microseconds(8);
-
-// Whether `ready` came true while spinning. By the clock, as a pause takes between 10 and 140 cycles.
-template <class Ready>
-bool spin_until(Ready ready) {
-  for (const auto end = std::chrono::steady_clock::now() + kSpin;;) {
-    for (int i = 0; i < 8; ++i) {
-      if (ready()) return true;
-      pause_cpu();
+// How long a thread spins before it sleeps. What it waits for is mostly the next job, which follows after the short gaps of a decoding step or the
+// longer ones of a training step; where another process wants this processor, though, it may be a thread that was put aside and gets a processor as
+// soon as this one sleeps. So the time grows while sleeps turn out to have been short, and falls after long ones.
+class Patience {
+ public:
+  // Spins, then calls sleep(), until ready().
+  template <class Ready, class Sleep>
+  void wait(Ready ready, Sleep sleep) {
+    const auto begin = Clock::now();
+    for (;;) {
+      for (int i = 0; i < 8; ++i) {  // by the clock, as a pause takes between 10 and 140 cycles
+        if (ready()) return;
+        pause_cpu();
+      }
+      if (Clock::now() - begin >= spin_) break;
     }
-    if (std::chrono::steady_clock::now() >= end) return false;
+    sleep();
+    spin_ = Clock::now() - begin < kLongest ? std::min(2 * spin_, kLongest) : std::max(spin_ / 2, kShortest);
   }
-}
 
-// Spins briefly, then sleeps, until `word` differs from `old`. A sleeper announces itself so that the waker can skip
-// the system call.
-void wait_change(std::atomic<uint32_t>& word, uint32_t old, std::atomic<uint32_t>& sleepers) {
-  if (spin_until([&] { return word.load(std::memory_order_acquire) != old; })) return;
-  sleepers.fetch_add(1, std::memory_order_seq_cst);
-  while (word.load(std::memory_order_seq_cst) == old) futex_wait(word, old);
-  sleepers.fetch_sub(1, std::memory_order_relaxed);
-}
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr Clock::duration kShortest = std::chrono::microseconds(8), kLongest = std::chrono::microseconds(100);
+  Clock::duration spin_ = kShortest;
+};
 
 thread_local bool inside_pool = false;
 
@@ -85,6 +86,7 @@ struct ThreadPool::State {
     std::atomic<uint32_t> chunks{0};
   } job;
   std::mutex run_mutex, error_mutex;
+  Patience runner_patience;
   std::exception_ptr error;
   int64_t error_chunk = 0;
   std::vector<std::thread> workers;
@@ -118,8 +120,14 @@ struct ThreadPool::State {
   void worker() {
     inside_pool = true;
     uint32_t seen = 0;
+    Patience patience;
     for (;;) {
-      wait_change(generation, seen, sleepers);
+      patience.wait([&] { return generation.load(std::memory_order_acquire) != seen; },
+                    [&] {  // a sleeper announces itself so that the waker can skip the system call
+                      sleepers.fetch_add(1, std::memory_order_seq_cst);
+                      while (generation.load(std::memory_order_seq_cst) == seen) futex_wait(generation, seen);
+                      sleepers.fetch_sub(1, std::memory_order_relaxed);
+                    });
       // In this order: who has seen the last generation sees stop as well, and nobody waits for another one.
       seen = generation.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
@@ -169,11 +177,12 @@ void ThreadPool::run_erased(int64_t chunks, void (*call)(void*, int64_t), void* 
   s.generation.store(number, std::memory_order_seq_cst);
   if (s.sleepers.load(std::memory_order_seq_cst)) futex_wake_all(s.generation);
   s.work(number);
-  if (!spin_until([&] { return s.done_word.load(std::memory_order_acquire) == number; })) {
-    s.main_sleeps.store(1, std::memory_order_seq_cst);
-    for (uint32_t w; (w = s.done_word.load(std::memory_order_seq_cst)) != number;) futex_wait(s.done_word, w);
-    s.main_sleeps.store(0, std::memory_order_relaxed);
-  }
+  s.runner_patience.wait([&] { return s.done_word.load(std::memory_order_acquire) == number; },
+                  [&] {
+                    s.main_sleeps.store(1, std::memory_order_seq_cst);
+                    for (uint32_t w; (w = s.done_word.load(std::memory_order_seq_cst)) != number;) futex_wait(s.done_word, w);
+                    s.main_sleeps.store(0, std::memory_order_relaxed);
+                  });
   inside_pool = false;
   if (s.error) std::rethrow_exception(std::exchange(s.error, nullptr));
 }

@@ -46,6 +46,8 @@ namespace {
 
 using kernels::Binary;
 
+constexpr int64_t kGrain = 1 << 14;  // elements per piece of work
+
 constexpr const char* kNames[] = {"add", "sub", "mul", "div", "maximum", "minimum"};
 
 // y = a op b, not recorded; a and b contiguous f32 of shapes that broadcast to `shape`.
@@ -56,9 +58,9 @@ Tensor apply(Binary op, const Tensor& a, const Tensor& b, const Shape& shape) {
   const float *pa = a.data<float>(), *pb = b.data<float>();
   const int64_t n = y.numel();
   if (a.shape() == b.shape()) {
-    parallel_for(n, 1 << 15, [&](int64_t i, int64_t end) { k.binary(op, pa + i, pb + i, out + i, end - i); });
+    parallel_for(n, kGrain, [&](int64_t i, int64_t end) { k.binary(op, pa + i, pb + i, out + i, end - i); });
   } else if (b.numel() == 1) {
-    parallel_for(n, 1 << 15, [&](int64_t i, int64_t end) { k.binary_scalar(op, pa + i, *pb, out + i, end - i); });
+    parallel_for(n, kGrain, [&](int64_t i, int64_t end) { k.binary_scalar(op, pa + i, *pb, out + i, end - i); });
   } else if (a.shape() == shape && b.numel() == ops::columns(b) && ops::columns(b) == ops::columns(a)) {
     const int64_t c = ops::columns(a);
     parallel_for(ops::rows(a), ops::row_grain(c), [&](int64_t r, int64_t end) { k.binary_row(op, pa + r * c, pb, out + r * c, end - r, c); });
@@ -133,7 +135,7 @@ Tensor minimum(const Tensor& a, const Tensor& b) { return binary(Binary::min, a,
 Tensor add(const Tensor& x, float b) {
   const Tensor a = ops::input(x);
   Tensor y = Tensor::empty(a.shape());
-  parallel_for(a.numel(), 1 << 15, [&](int64_t i, int64_t end) {
+  parallel_for(a.numel(), kGrain, [&](int64_t i, int64_t end) {
     kernels::rows().binary_scalar(Binary::add, a.data<float>() + i, b, y.data<float>() + i, end - i);
   });
   return record(y, {a}, [](const Tensor& g) { return Grads{g}; });
@@ -142,7 +144,7 @@ Tensor add(const Tensor& x, float b) {
 Tensor mul(const Tensor& x, float b) {
   const Tensor a = ops::input(x);
   Tensor y = Tensor::empty(a.shape());
-  parallel_for(a.numel(), 1 << 15, [&](int64_t i, int64_t end) { kernels::rows().scale(b, a.data<float>() + i, y.data<float>() + i, end - i); });
+  parallel_for(a.numel(), kGrain, [&](int64_t i, int64_t end) { kernels::rows().scale(b, a.data<float>() + i, y.data<float>() + i, end - i); });
   return record(y, {a}, [b](const Tensor& g) { return Grads{mul(g, b)}; });
 }
 

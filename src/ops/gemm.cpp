@@ -26,6 +26,7 @@ constexpr int64_t kSmallWork = 100'000;
 constexpr int64_t kRoundWords = int64_t{1} << 20, kRoundUnits = 1024;
 // Height of a packed block of A: with all the units of a round it fills half of the second-level cache at most.
 constexpr int64_t kBlockRows = 112, kTileBlockRows = 256;  // processors with tiles have caches of 2 MiB
+constexpr int64_t kPackedWords = 8 << 10;  // of B that a task packs
 constexpr int64_t kTasksPerThread = 8;
 constexpr int64_t kTaskColumns = 256, kTaskRows = 42;  // smaller tasks would pack too often
 
@@ -146,7 +147,7 @@ int64_t elements(const Product& p, int64_t unit, int64_t units) {
 }
 
 void pack_b(const Round& r, float* to) {
-  const int64_t grain = r.table.lanes * std::max<int64_t>(2, (32 << 10) / (r.units * r.table.lanes));
+  const int64_t grain = r.table.lanes * std::max<int64_t>(2, kPackedWords / (r.units * r.table.lanes));
   run_tasks(r.p.small(), ceil_div(r.columns, grain), [&](int64_t task) {
     const int64_t first = task * grain, panel = r.units * r.table.lanes;
     r.table.pack(r.p.arithmetic, part(r.p.b, r.column + first, r.unit * r.p.group), std::min(grain, r.columns - first),

@@ -1,7 +1,9 @@
 // Optimiser steps, in the arithmetic of the reference implementations.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 #include "base/require.h"
 #include "base/thread_pool.h"
@@ -19,6 +21,27 @@ bool does_decay(const Decays& decays, const std::string& name, const Tensor& t) 
 }
 
 constexpr int64_t kPiece = 1 << 16;  // elements
+
+// Elements [begin, begin + count) of a parameter, and their gradients.
+struct Piece {
+  size_t parameter;
+  int64_t begin, count;
+  float* gradient;
+};
+
+// All parameters that have a gradient, in order: small ones do not wait for each other.
+std::vector<Piece> pieces_of(const NamedParameters& parameters, int64_t most) {
+  std::vector<Piece> pieces;
+  for (size_t p = 0; p < parameters.size(); ++p)
+    if (Tensor g = grad(parameters[p].second); g.defined())
+      for (int64_t begin = 0; begin < g.numel(); begin += most) pieces.push_back({p, begin, std::min(most, g.numel() - begin), g.data<float>() + begin});
+  return pieces;
+}
+// Calls body(index, piece) for each, by all threads.
+template <class Body>
+void each_piece(const std::vector<Piece>& pieces, Body&& body) {
+  parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t i, int64_t) { body(static_cast<size_t>(i), pieces[static_cast<size_t>(i)]); });
+}
 
 // What gradients of this norm are to be multiplied with.
 double clip_scale(double norm, double max_norm) { return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1; }
@@ -74,15 +97,12 @@ void AdamW::step() {
   s.bias1 = 1 - std::pow(config_.beta1, static_cast<double>(steps_));
   s.bias2 = 1 - std::pow(config_.beta2, static_cast<double>(steps_));
   s.grad_scale = static_cast<float>(std::exchange(gradient_scale_, 1));
-  for (Slot& slot : slots_) {
-    const Tensor g = grad(slot.parameter);
-    if (!g.defined()) continue;
-    s.weight_decay = slot.decays ? config_.weight_decay : 0;
-    float *p = slot.parameter.data<float>(), *m = slot.m.data<float>(), *v = slot.v.data<float>();
-    parallel_for(g.numel(), kGrain, [&](int64_t i, int64_t end) {
-      kernels::rows().adamw(s, p + i, g.data<float>() + i, m + i, v + i, end - i);
-    });
-  }
+  each_piece(pieces_of(parameters_, kGrain), [&](size_t, const Piece& piece) {
+    Slot& slot = slots_[piece.parameter];
+    kernels::AdamWStep mine = s;
+    mine.weight_decay = slot.decays ? config_.weight_decay : 0;
+    kernels::rows().adamw(mine, slot.parameter.data<float>() + piece.begin, piece.gradient, slot.m.data<float>() + piece.begin, slot.v.data<float>() + piece.begin, piece.count);
+  });
 }
 
 struct Sgd::Slot {
@@ -211,23 +231,11 @@ void Adafactor::step() {
 
 // Squares are summed over pieces of fixed size, then in order: the same bits for any number of threads.
 double clip_grad_norm(const NamedParameters& parameters, double max_norm) {
-  double squares = 0;
-  for (const auto& [name, parameter] : parameters) {
-    const Tensor g = grad(parameter);
-    if (!g.defined()) continue;
-    std::vector<double> parts(static_cast<size_t>((g.numel() + kPiece - 1) / kPiece));
-    parallel_for(g.numel(), kPiece, [&](int64_t begin, int64_t end) {
-      parts[static_cast<size_t>(begin / kPiece)] = kernels::rows().sum_squares(g.data<float>() + begin, end - begin);
-    });
-    for (const double part : parts) squares += part;
-  }
-  const double norm = std::sqrt(squares), scale = clip_scale(norm, max_norm);
-  if (scale < 1)
-    for (const auto& [name, parameter] : parameters)
-      if (Tensor g = grad(parameter); g.defined())
-        parallel_for(g.numel(), kPiece, [&](int64_t begin, int64_t end) {
-          kernels::rows().scale(static_cast<float>(scale), g.data<float>() + begin, g.data<float>() + begin, end - begin);
-        });
+  const std::vector<Piece> pieces = pieces_of(parameters, kPiece);
+  std::vector<double> parts(pieces.size());
+  each_piece(pieces, [&](size_t i, const Piece& piece) { parts[i] = kernels::rows().sum_squares(piece.gradient, piece.count); });
+  const double norm = std::sqrt(std::accumulate(parts.begin(), parts.end(), 0.0)), scale = clip_scale(norm, max_norm);
+  if (scale < 1) each_piece(pieces, [&](size_t, const Piece& piece) { kernels::rows().scale(static_cast<float>(scale), piece.gradient, piece.gradient, piece.count); });
   return norm;
 }
 
