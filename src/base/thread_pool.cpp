@@ -41,29 +41,41 @@ void futex_wake_all(std::atomic<uint32_t>& word) {
 }
 
 // How long a thread spins before it sleeps. What it waits for is mostly the next job, which follows after the short gaps of a decoding step or the
-// longer ones of a training step; where another process wants this processor, though, it may be a thread that was put aside and gets a processor as
-// soon as this one sleeps. So the time grows while sleeps turn out to have been short, and falls after long ones.
+// longer ones of a training step. Where another process wants this processor, though, it may be a thread that was put aside and gets a processor as
+// soon as this one sleeps. So the long spin is what is tried first, and after each one in vain less often: it must succeed eight times as often as not.
 class Patience {
  public:
   // Spins, then calls sleep(), until ready().
   template <class Ready, class Sleep>
   void wait(Ready ready, Sleep sleep) {
+    const bool patient = to_skip_ == 0;
     const auto begin = Clock::now();
-    for (;;) {
+    for (auto now = begin;;) {
       for (int i = 0; i < 8; ++i) {  // by the clock, as a pause takes between 10 and 140 cycles
-        if (ready()) return;
+        if (ready()) {
+          if (now - begin > kShort && skips_ > kUnit) --skips_;
+          return;
+        }
         pause_cpu();
       }
-      if (Clock::now() - begin >= spin_) break;
+      now = Clock::now();
+      if (now - begin >= (patient ? kLong : kShort)) break;
+    }
+    if (patient) {
+      to_skip_ = skips_ / kUnit;
+      skips_ = std::min(2 * skips_, kMostSkips);
+    } else {
+      --to_skip_;
     }
     sleep();
-    spin_ = Clock::now() - begin < kLongest ? std::min(2 * spin_, kLongest) : std::max(spin_ / 2, kShortest);
   }
 
  private:
   using Clock = std::chrono::steady_clock;
-  static constexpr Clock::duration kShortest = std::chrono::microseconds(8), kLongest = std::chrono::microseconds(100);
-  Clock::duration spin_ = kShortest;
+  static constexpr Clock::duration kShort = std::chrono::microseconds(8), kLong = std::chrono::microseconds(64);
+  static constexpr int kUnit = 8, kMostSkips = 1024 * kUnit;
+  int skips_ = kUnit;  // short waits after the next long one in vain, in units
+  int to_skip_ = 0;    // short waits until then
 };
 
 thread_local bool inside_pool = false;
