@@ -10,7 +10,7 @@ faster), peak memory of the process, and what share of the machine's measured li
   gpt2   a step of GPT-2 124M on 4 x 64 tokens
   bert   a step of masked-token BERT-base on 8 x 128 tokens
   vit    a step of ViT-B/16 on 8 pictures of 224 x 224 (mynah reads and prepares them in the step, PyTorch is given numbers)
-  lora   a step with adapters of rank 8 beside the whole step, GPT-2 124M on 4 x 64 tokens and on 1 x 64 (mynah alone)
+  lora   a step with adapters of rank 8, beside plain and quantised weights, and the whole step: a Llama of GPT-2's size on 4 x 64 tokens and on 1 x 64 (mynah alone)
   batch  the char step with 4 and with 32 rows, seconds a token; and step 1 beside step 1000 (mynah alone)
   checkpointing  the GPT-2 step on 4 x 512 tokens with and without --gradient-checkpointing (mynah alone)
   recipe the char job's losses on all of the held-out text from each of --seeds, by both (only where it is named: minutes for each seed)
@@ -38,6 +38,9 @@ NO_DROPOUT = {"attn_pdrop": 0, "resid_pdrop": 0, "embd_pdrop": 0}
 JOBS = {
     "char": {"kind": "gpt2", "config": {"n_embd": 128, "n_layer": 4, "n_head": 4, "n_positions": 64, "vocab_size": 65, **NO_DROPOUT}, "batch": 12, "block": 64},
     "gpt2": {"kind": "gpt2", "config": {"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024, "vocab_size": 50257, **NO_DROPOUT}, "batch": 4, "block": 64},
+    "llama": {"kind": "llama", "batch": 4, "block": 64,
+              "config": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "num_key_value_heads": 12, "intermediate_size": 2048, "vocab_size": 50257,
+                         "max_position_embeddings": 1024, "tie_word_embeddings": True}},
     "bert": {"kind": "bert", "batch": 8, "block": 128,
              "config": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 30522,
                         "max_position_embeddings": 512, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}},
@@ -247,29 +250,35 @@ class Bench:
                   f"({memory_a / memory_b:.2f}) | {losses} |", flush=True)
 
     def lora(self):
-        self.ours("gpt2", False, 1)
-        model, out = os.path.join(self.folder, "gpt2_model"), os.path.join(self.folder, "out")
+        self.ours("llama", False, 1)
+        model, out = os.path.join(self.folder, "llama_model"), os.path.join(self.folder, "out")
         shutil.rmtree(model, ignore_errors=True)
         shutil.move(out, model)
+        kinds = {"all weights": (model, []), "adapters": (model, ["--lora-r", "8"])}
+        for kind in ("q8_0", "q4_k_m"):
+            file = os.path.join(self.folder, kind + ".gguf")
+            self.call([self.o.mynah, "quantize", model, file, "--type", kind])
+            kinds["adapters beside " + kind] = (file, ["--lora-r", "8"])
         rows = os.path.join(self.folder, "rows.jsonl")
         with open(self.text) as f, open(rows, "w") as to:
             text = f.read()
             for i in range(400):
                 to.write(json.dumps({"text": text[i * 64 : i * 64 + 63]}) + "\n")
+        print("\n| tokens | trained | ms | share | peak MB |\n|---|---|---|---|---|")
         for batch, bf16 in [(n, b) for n in (4, 1) for b in ((False, True) if self.has_bf16 else (False,))]:
             typical, peaks = {}, {}
             for _ in range(self.o.rounds):
-                for name, more in (("whole", []), ("adapters", ["--lora-r", "8"])):
-                    def run(steps, more=more):
+                for name, (base, more) in kinds.items():
+                    def run(steps, base=base, more=more):
                         shutil.rmtree(out, ignore_errors=True)
-                        _, peak = self.call([self.o.mynah, "finetune", model, "--train-file", rows, "--output-dir", out, "--max-steps", str(steps), "--max-length", "64",
+                        _, peak = self.call([self.o.mynah, "finetune", base, "--train-file", rows, "--output-dir", out, "--max-steps", str(steps), "--max-length", "64",
                                              "--per-device-train-batch-size", str(batch), "--learning-rate", "1e-4", "--logging-steps", "1", "--save-steps", "0", *more,
                                              *(["--bf16"] if bf16 else [])])
                         return self.log(out, 1)[0], peak
                     seconds, peaks[name] = self.typical(run, self.o.steps)
                     typical[name] = min(typical.get(name, 1e9), seconds)
-            print(f"\nadapters of rank 8, {batch} x 64 tokens, {'bf16' if bf16 else 'f32'}: {typical['adapters'] * 1000:.0f} ms a step, all weights {typical['whole'] * 1000:.0f} ms; "
-                  f"share {typical['adapters'] / typical['whole']:.2f}; {peaks['adapters']:.0f} and {peaks['whole']:.0f} MB")
+            for name in kinds:
+                print(f"| {batch} x 64 {'bf16' if bf16 else 'f32'} | {name} | {typical[name] * 1000:.0f} | {typical[name] / typical['all weights']:.2f} | {peaks[name]:.0f} |", flush=True)
         shutil.rmtree(model)
 
     def batches(self):

@@ -8,7 +8,7 @@
 namespace mynah::ops {
 namespace {
 
-constexpr int64_t kSlabNumbers = 1 << 20;  // 4 MiB, as much as gemm() packs at once
+constexpr int64_t kSlabNumbers = 1 << 19;  // 2 MiB
 
 // Calls body(first row, rows, the rows as f32) from slab to slab. They begin at multiples of 16, where panels of packed matrices and pairs of bf16 do.
 template <class Body>
