@@ -18,12 +18,12 @@ namespace {
 
 // One block of all rows at a time through a buffer of bytes, then row by row.
 template <class F>
-void dequantize(const uint8_t* panel, int64_t blocks, int64_t first, int64_t rows, float* out, int64_t out_stride) {
+void dequantize(const uint8_t* panel, int64_t blocks, int64_t begin, int64_t end, int64_t first, int64_t rows, float* out, int64_t out_stride) {
   constexpr int kOffset = F::kShift == 0 ? 0 : 1 << F::kShift;
   typename F::Scales scales(panel + blocks * F::kLayout.code_bytes);
   alignas(64) uint8_t lines[8][64], bytes[512];  // of the panel, and of one row after another: all are written before any is read, so that no read waits
   alignas(64) float scale[2][16], minimum[2][16];
-  for (int64_t b = 0; b < blocks; ++b) {
+  for (int64_t b = begin; b < end; ++b) {
     Line w[8];
     F::codes(panel + b * F::kLayout.code_bytes, w);
     scales.at(b);
@@ -35,7 +35,7 @@ void dequantize(const uint8_t* panel, int64_t blocks, int64_t first, int64_t row
       store_floats(minimum[h], scales.minimum(h));
     }
     for (int64_t r = first; r < first + rows; ++r) {
-      float* to = out + (r - first) * out_stride + 32 * b;
+      float* to = out + (r - first) * out_stride + 32 * (b - begin);
       const uint8_t* row = bytes + 32 * r;
       for (int h = 0; h < F::kHalves; ++h) {
         constexpr int n = 32 / F::kHalves;

@@ -38,8 +38,9 @@ struct QuantTable {
   // activation_blocks(blocks) apart.
   void (*multiply[kBlockFormats])(const uint8_t* panels, int64_t rows, int64_t blocks, const ActivationBlock* x,
                                   int64_t m, float* y, int64_t y_stride);
-  // Rows first .. first + rows - 1 of one panel to f32, out_stride apart: the bits that BlocksTable::decode gives.
-  void (*dequantize[kBlockFormats])(const uint8_t* panel, int64_t blocks, int64_t first, int64_t rows, float* out,
+  // Rows first .. first + rows - 1 of one panel of `blocks` blocks a row to f32, out_stride apart, columns from 32 * begin (a multiple of 256) to
+  // 32 * end: the bits that BlocksTable::decode gives.
+  void (*dequantize[kBlockFormats])(const uint8_t* panel, int64_t blocks, int64_t begin, int64_t end, int64_t first, int64_t rows, float* out,
                                     int64_t out_stride);
 };
 const QuantTable& quant();

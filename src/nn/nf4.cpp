@@ -6,7 +6,7 @@
 
 #include "base/require.h"
 #include "base/thread_pool.h"
-#include "ops/decoded_product.h"
+#include "ops/gemm.h"
 #include "ops/internal.h"
 
 namespace mynah::nn {
@@ -33,7 +33,8 @@ uint8_t code_of(float x) {
 }
 
 ops::DecodedMatrix decoded(const Nf4Matrix* matrix) {
-  return {matrix->rows(), matrix->columns(), [matrix](int64_t first, int64_t count, float* out) { matrix->decode(first, count, out); }};
+  const auto decode = [matrix](int64_t row, int64_t rows, int64_t column, int64_t columns, float* out) { matrix->decode(row, rows, column, columns, out); };
+  return {matrix->rows(), matrix->columns(), decode};
 }
 
 }  // namespace
@@ -64,33 +65,35 @@ Nf4Matrix::Nf4Matrix(std::span<const Tensor> parts) : columns_(parts[0].size(1))
   }
 }
 
-void Nf4Matrix::decode(int64_t first, int64_t count, float* out) const {
+void Nf4Matrix::decode(int64_t row, int64_t rows, int64_t column, int64_t columns, float* out) const {
   for (const Part& p : parts_) {
-    const int64_t begin = std::max(first, p.first_row), end = std::min(first + count, p.first_row + p.rows);
     const uint8_t* codes = codes_.data() + p.first_code;
     const float* scales = scales_.data() + p.first_scale;
-    parallel_for(std::max<int64_t>(0, end - begin), ops::row_grain(columns_), [&](int64_t row, int64_t last) {
-      float* to = out + (begin + row - first) * columns_;
-      int64_t i = (begin + row - p.first_row) * columns_;
-      const int64_t stop = i + (last - row) * columns_;
-      for (; i < stop && i % 2 != 0; ++i) *to++ = kLevels[codes[i / 2] & 15] * scales[i / kBlock];
+    for (int64_t r = std::max(row, p.first_row); r < std::min(row + rows, p.first_row + p.rows); ++r) {
+      float* to = out + (r - row) * columns;
+      int64_t i = (r - p.first_row) * columns_ + column;
+      const int64_t stop = i + columns;
+      if (i % 2 != 0) {
+        *to++ = kLevels[codes[i / 2] & 15] * scales[i / kBlock];
+        ++i;
+      }
       while (i + 1 < stop) {
         const float scale = scales[i / kBlock];
-        const int64_t block_end = std::min(stop, (i / kBlock + 1) * kBlock);
-        for (; i + 1 < block_end; i += 2, to += 2) {
+        for (const int64_t block_end = std::min(stop, (i / kBlock + 1) * kBlock); i + 1 < block_end; i += 2, to += 2) {
           const std::array<float, 2>& pair = kPairs[codes[i / 2]];
           to[0] = pair[0] * scale;
           to[1] = pair[1] * scale;
         }
       }
-      if (i < stop) *to++ = kLevels[codes[i / 2] >> 4] * scales[i / kBlock];
-    });
+      if (i < stop) *to = kLevels[codes[i / 2] >> 4] * scales[i / kBlock];
+    }
   }
 }
 
 Tensor Nf4Matrix::values(int64_t first, int64_t count) const {
   Tensor all = Tensor::empty({count, columns_});
-  decode(first, count, all.data<float>());
+  float* out = all.data<float>();
+  parallel_for(count, ops::row_grain(columns_), [&](int64_t begin, int64_t end) { decode(first + begin, end - begin, 0, columns_, out + begin * columns_); });
   return all;
 }
 

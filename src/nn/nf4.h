@@ -18,8 +18,9 @@ class Nf4Matrix {
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
   size_t bytes() const { return codes_.size() + scales_.size() * sizeof(float); }
-  // Rows [first, first + count) as f32: out [count, columns]. Runs on the thread pool when it is worth it.
-  void decode(int64_t first, int64_t count, float* out) const;
+  // Rows from `row` on, columns from `column` on, as f32: out [rows, columns].
+  void decode(int64_t row, int64_t rows, int64_t column, int64_t columns, float* out) const;
+  // Whole rows [first, first + count), by all threads.
   Tensor values(int64_t first, int64_t count) const;
 
  private:

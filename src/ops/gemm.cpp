@@ -86,6 +86,8 @@ struct Product {
   int64_t ldc;
   bool accumulate;
   const float* bias;
+  const DecodedMatrix* decoded = nullptr;  // in place of b
+  bool by_rows = false;                    // columns of B are rows of `decoded`; else they are its columns
 
   bool small() const { return static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) < kSmallWork; }
 };
@@ -146,7 +148,27 @@ int64_t elements(const Product& p, int64_t unit, int64_t units) {
   return std::min(p.k, (unit + units) * p.group) - unit * p.group;
 }
 
+// How many columns and k of B a piece of `decoded` has.
+int64_t piece_columns(const Product& p) { return p.by_rows ? DecodedMatrix::kPieceRows : DecodedMatrix::kPieceColumns; }
+int64_t piece_depth(const Product& p) { return p.by_rows ? DecodedMatrix::kPieceColumns : DecodedMatrix::kPieceRows; }
+
+void pack_decoded(const Round& r, float* to) {
+  const Product& p = r.p;
+  const int64_t wide = piece_columns(p), deep = piece_depth(p), panel = r.units * r.table.lanes, all = elements(p, r.unit, r.units);
+  const int64_t across = ceil_div(r.columns, wide);
+  run_tasks(p.small(), across * ceil_div(all, deep), [&](int64_t task) {
+    alignas(64) static thread_local float piece[DecodedMatrix::kPieceRows * DecodedMatrix::kPieceColumns];
+    const int64_t column = task % across * wide, columns = std::min(wide, r.columns - column), k = task / across * deep, depth = std::min(deep, all - k);
+    const int64_t first_column = r.column + column, first_k = r.unit * p.group + k;
+    if (p.by_rows) p.decoded->decode(first_column, columns, first_k, depth, piece);
+    else p.decoded->decode(first_k, depth, first_column, columns, piece);
+    const GemmSource source{piece, Element::f32, columns, p.by_rows ? depth : 1, p.by_rows ? 1 : columns};
+    r.table.pack(p.arithmetic, source, columns, r.table.lanes, depth, to + column / r.table.lanes * panel + k / p.group * r.table.lanes, panel);
+  });
+}
+
 void pack_b(const Round& r, float* to) {
+  if (r.p.decoded) return pack_decoded(r, to);
   const int64_t grain = r.table.lanes * std::max<int64_t>(2, kPackedWords / (r.units * r.table.lanes));
   run_tasks(r.p.small(), ceil_div(r.columns, grain), [&](int64_t task) {
     const int64_t first = task * grain, panel = r.units * r.table.lanes;
@@ -244,8 +266,9 @@ void multiply(const Round& r) {
 
 void many_rows(const Product& p) {
   const kernels::GemmTable& table = kernels::gemm();
-  const int64_t all_units = units_of(p.k, p.group, p.tile), step = 4 * table.lanes;
-  const int64_t units = even_piece(all_units, kRoundUnits, p.tile);
+  // Rounds of what is decoded begin where its pieces do.
+  const int64_t step = p.decoded ? std::max<int64_t>(4 * table.lanes, piece_columns(p)) : 4 * table.lanes;
+  const int64_t all_units = units_of(p.k, p.group, p.tile), units = even_piece(all_units, kRoundUnits, p.decoded ? piece_depth(p) / p.group : p.tile);
   const int64_t columns = even_piece(p.n, std::max(step, kRoundWords / units / step * step), step);
   float* packed_b = scratch_b.words(units * std::min(columns, round_up(p.n, table.lanes)));
   for (int64_t j = 0; j < p.n; j += columns)
@@ -288,6 +311,24 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView
   else
     many_rows(p);
 }
+
+namespace {
+
+void multiply_decoded(const DecodedMatrix& w, bool by_rows, int64_t m, const float* a, float* c) {
+  const int64_t n = by_rows ? w.rows : w.columns, k = by_rows ? w.columns : w.rows;
+  if (m == 0 || n == 0) return;
+  const Arithmetic arithmetic = in_bf16 ? Arithmetic::bf16 : Arithmetic::f32;
+  const int64_t group = in_bf16 ? kernels::gemm().bf16_group : 1;
+  const GemmSource rows{a, Element::f32, m, k, 1};
+  const Product p{m, n, k, rows, {}, arithmetic, group, tile_of(kernels::gemm(), arithmetic), c, n, false, nullptr, &w, by_rows};
+  if (k == 0) no_products(p);
+  else many_rows(p);
+}
+
+}  // namespace
+
+void multiply_decoded(const DecodedMatrix& w, int64_t m, const float* x, float* y) { multiply_decoded(w, true, m, x, y); }
+void multiply_decoded_transposed(const DecodedMatrix& w, int64_t m, const float* dy, float* dx) { multiply_decoded(w, false, m, dy, dx); }
 
 // ---- B packed once
 

@@ -1,6 +1,7 @@
 // The dense matrix product that every linear map, batched product and their gradients end in.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -25,6 +26,18 @@ struct MatrixView {
 // speed of memory. Throws ErrorCode::failure on a dtype that is not floating or a negative size.
 void gemm(int64_t m, int64_t n, int64_t k, const MatrixView& a, const MatrixView& b, float* c, int64_t ldc,
           bool accumulate = false, const float* bias = nullptr);
+
+// A frozen matrix of few bits a number, which products decode piece by piece while they pack it.
+struct DecodedMatrix {
+  static constexpr int64_t kPieceRows = 32, kPieceColumns = 256;  // of a piece, which begins at multiples of both
+  int64_t rows, columns;
+  // Rows [row, row + rows) and columns [column, column + columns) as f32: out [rows, columns]. Called by several threads.
+  std::function<void(int64_t row, int64_t rows, int64_t column, int64_t columns, float* out)> decode;
+};
+// y [M, rows] = x [M, columns] W^T, and dx [M, columns] = dy [M, rows] W, its gradient: f32 with dense rows, in the arithmetic and with the bits of
+// gemm() on the decoded matrix.
+void multiply_decoded(const DecodedMatrix& w, int64_t m, const float* x, float* y);
+void multiply_decoded_transposed(const DecodedMatrix& w, int64_t m, const float* dy, float* dx);
 
 // While one exists on this thread, gemm() multiplies with an f32 matrix B as if both matrices had been rounded to bf16: sums stay f32. What
 // training with --bf16 computes in; weights and gradients remain f32. Scopes nest, the innermost counts.

@@ -8,7 +8,7 @@
 #include "base/require.h"
 #include "base/thread_pool.h"
 #include "kernels/rows.h"
-#include "ops/decoded_product.h"
+#include "ops/gemm.h"
 #include "ops/huge_memory.h"
 
 namespace mynah::ops {
@@ -163,24 +163,26 @@ void PackedMatrix::multiply_swiglu(const float* x, int64_t m, int64_t ldx, float
   multiply_swiglu(quantized(x, m, columns_, ldx), y, ldy);
 }
 
-void PackedMatrix::dequantize_rows(int64_t first, int64_t count, float* out) const {
-  MYNAH_CHECK(first >= 0 && first + count <= rows_);
+void PackedMatrix::dequantize(int64_t row, int64_t rows, int64_t column, int64_t columns, float* out) const {
   for (const Segment& s : segments_) {
-    const int64_t begin = std::max(first, s.first_row) - s.first_row, end = std::min(first + count, s.first_row + s.rows) - s.first_row;
-    if (begin >= end) continue;
-    parallel_for(end / kPanelRows - begin / kPanelRows + 1, std::max<int64_t>(1, (8 << 10) / columns_), [&](int64_t i, int64_t last) {
-      for (; i < last; ++i) {
-        const int64_t panel = begin / kPanelRows + i, from = std::max(begin, panel * kPanelRows), to = std::min(end, (panel + 1) * kPanelRows);
-        if (from >= to) continue;
-        kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + panel * s.panel_bytes, columns_ / 32, from % kPanelRows, to - from,
-                                                                out + (s.first_row + from - first) * columns_, columns_);
-      }
-    });
+    const int64_t begin = std::max(row, s.first_row) - s.first_row, end = std::min(row + rows, s.first_row + s.rows) - s.first_row;
+    for (int64_t from = begin, to; from < end; from = to) {
+      const int64_t panel = from / kPanelRows;
+      to = std::min(end, (panel + 1) * kPanelRows);
+      kernels::quant().dequantize[static_cast<int>(s.format)](s.panels + panel * s.panel_bytes, columns_ / 32, column / 32, (column + columns) / 32,
+                                                              from % kPanelRows, to - from, out + (s.first_row + from - row) * columns, columns);
+    }
   }
 }
 
+void PackedMatrix::dequantize_rows(int64_t first, int64_t count, float* out) const {
+  MYNAH_CHECK(first >= 0 && first + count <= rows_);
+  parallel_for(count, kPanelRows, [&](int64_t begin, int64_t end) { dequantize(first + begin, end - begin, 0, columns_, out + begin * columns_); });
+}
+
 void PackedMatrix::multiply_transposed(const float* dy, int64_t m, float* dx) const {
-  multiply_decoded_transposed({rows_, columns_, [this](int64_t first, int64_t count, float* out) { dequantize_rows(first, count, out); }}, m, dy, dx);
+  const auto decode = [this](int64_t row, int64_t rows, int64_t column, int64_t columns, float* out) { dequantize(row, rows, column, columns, out); };
+  multiply_decoded_transposed({rows_, columns_, decode}, m, dy, dx);
 }
 
 }  // namespace mynah::ops

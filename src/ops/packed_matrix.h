@@ -67,6 +67,8 @@ class PackedMatrix {
   };
 
   PackedMatrix() = default;
+  // Rows from `row` on, columns from `column`, a multiple of 256, on, as f32: out [rows, columns].
+  void dequantize(int64_t row, int64_t rows, int64_t column, int64_t columns, float* out) const;
   // Rows first_row .. first_row + rows - 1 of a segment times x; y points to the first of them.
   void multiply_part(const Segment& segment, int64_t first_row, int64_t rows, const kernels::ActivationBlock* x,
                      int64_t m, float* y, int64_t ldy) const;

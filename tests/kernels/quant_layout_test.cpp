@@ -23,7 +23,7 @@ TEST_P(QuantLayout, PackedRowsEqualReference) {
     std::vector<uint8_t> panel(panel_bytes(static_cast<BlockFormat>(f), k));
     pack_panel(static_cast<BlockFormat>(f), bytes.data(), 2, k, panel.data());
     std::vector<float> out(expected.size());
-    quant().dequantize[f](panel.data(), k / 32, 0, 2, out.data(), k);
+    quant().dequantize[f](panel.data(), k / 32, 0, k / 32, 0, 2, out.data(), k);
     for (size_t i = 0; i < out.size(); ++i)
       ASSERT_EQ(out[i], std::bit_cast<float>(expected[i])) << test::kFormatNames[f] << " element " << i;
   }
@@ -40,14 +40,18 @@ TEST_P(QuantLayout, RowsKeepTheirPlaces) {
       std::vector<float> expected(static_cast<size_t>(rows * k)), all(static_cast<size_t>(kPanelRows * k)),
           one(static_cast<size_t>(k));
       blocks().decode[f](bytes.data(), expected.data(), rows * k);
-      quant().dequantize[f](panel.data(), k / 32, 0, kPanelRows, all.data(), k);
+      quant().dequantize[f](panel.data(), k / 32, 0, k / 32, 0, kPanelRows, all.data(), k);
       ASSERT_EQ(0, std::memcmp(expected.data(), all.data(), expected.size() * 4)) << test::kFormatNames[f];
       for (size_t i = expected.size(); i < all.size(); ++i) ASSERT_EQ(all[i], 0.0f) << test::kFormatNames[f];
       for (int64_t r = 0; r < rows; ++r) {
-        quant().dequantize[f](panel.data(), k / 32, r, 1, one.data(), k);
+        quant().dequantize[f](panel.data(), k / 32, 0, k / 32, r, 1, one.data(), k);
         ASSERT_EQ(0, std::memcmp(expected.data() + r * k, one.data(), one.size() * 4))
             << test::kFormatNames[f] << " row " << r;
       }
+      // The second half of the columns alone.
+      std::vector<float> half(static_cast<size_t>(rows * 256));
+      quant().dequantize[f](panel.data(), k / 32, 8, 16, 0, rows, half.data(), 256);
+      for (int64_t r = 0; r < rows; ++r) ASSERT_EQ(0, std::memcmp(expected.data() + r * k + 256, half.data() + r * 256, 256 * 4)) << test::kFormatNames[f] << " row " << r;
     }
 }
 

@@ -42,6 +42,15 @@ TEST(Nf4, PartsAndTurnedMatricesHaveTheirOwnBlocks) {
   EXPECT_EQ(joined.values(4, 2).to_vector(), std::vector<float>(alone.begin() + 40, alone.begin() + 120));
   const Tensor turned = transpose(contiguous(transpose(b, 0, 1)), 0, 1);
   EXPECT_EQ(Nf4Matrix(std::span(&turned, 1)).values(0, 5).to_vector(), alone);
+  // Any columns of any rows.
+  const std::vector<float> all = joined.values(0, 8).to_vector();
+  for (int64_t column = 0; column < 40; column += 7)
+    for (int64_t columns = 1; columns <= 40 - column; columns += 3) {
+      std::vector<float> some(static_cast<size_t>(4 * columns));
+      joined.decode(2, 4, column, columns, some.data());
+      for (int64_t r = 0; r < 4; ++r)
+        for (int64_t c = 0; c < columns; ++c) ASSERT_EQ(some[static_cast<size_t>(r * columns + c)], all[static_cast<size_t>((2 + r) * 40 + column + c)]) << column << "+" << c;
+    }
   EXPECT_LT(joined.bytes(), 8u * 40 * sizeof(float) / 4);
 }
 

@@ -6,11 +6,13 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "kernels/quant_testing.h"
 #include "mynah/error.h"
+#include "ops/gemm.h"
 #include "tensor/quantize.h"
 
 namespace mynah::ops {
@@ -137,6 +139,30 @@ TEST_P(Threads, TransposedEqualsReference) {
       }
       ASSERT_NEAR(dx[static_cast<size_t>(i * k + j)], sum, 1e-6 * size) << i << " " << j;
     }
+}
+
+// More rows and columns than a piece or a round has, and numbers of them that end inside one.
+TEST_P(Threads, DecodedProductsHaveTheBitsOfWholeOnes) {
+  const int64_t m = 37;
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{70, 96}, {2117, 800}, {300, 2400}}) {
+    const Tensor w = random_matrix(DType::q8_0, n, k, 21);
+    const auto values = dequantize(w).to_vector();
+    const DecodedMatrix decoded{n, k, [&](int64_t row, int64_t rows, int64_t column, int64_t columns, float* out) {
+                                  ASSERT_TRUE(row % DecodedMatrix::kPieceRows == 0 && column % DecodedMatrix::kPieceColumns == 0);
+                                  for (int64_t r = 0; r < rows; ++r) std::copy_n(values.data() + (row + r) * k + column, columns, out + r * columns);
+                                }};
+    const auto x = test::random_floats(m * k, 22), dy = test::random_floats(m * n, 23);
+    for (const bool rounded : {false, true}) {
+      const ProductScope scope(rounded);
+      std::vector<float> y(static_cast<size_t>(m * n)), dx(static_cast<size_t>(m * k)), packed = dx, y_want = y, dx_want = dx;
+      gemm(m, n, k, {x.data(), DType::f32, k, 1}, {values.data(), DType::f32, 1, k}, y_want.data(), n);
+      gemm(m, k, n, {dy.data(), DType::f32, n, 1}, {values.data(), DType::f32, k, 1}, dx_want.data(), k);
+      multiply_decoded(decoded, m, x.data(), y.data());
+      multiply_decoded_transposed(decoded, m, dy.data(), dx.data());
+      PackedMatrix::pack(std::vector<Tensor>{w})->multiply_transposed(dy.data(), m, packed.data());
+      EXPECT_TRUE(y == y_want && dx == dx_want && packed == dx_want) << n << " x " << k << (rounded ? " bf16" : " f32");
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(PackedMatrix, Threads, testing::Values(1, 2, 3), testing::PrintToStringParamName());
