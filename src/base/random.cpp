@@ -7,11 +7,15 @@
 
 namespace mynah {
 
+// The 128-bit counter holds position and stream, so there is no room for the purpose but in the key.
+std::array<uint32_t, 2> philox_key(uint64_t seed, RandomPurpose purpose) {
+  return {static_cast<uint32_t>(seed) ^ (static_cast<uint32_t>(purpose) * 0x9E3779B9u), static_cast<uint32_t>(seed >> 32)};
+}
+
 std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t position, RandomPurpose purpose) {
-  // The 128-bit counter holds position, stream and purpose; streams are 64-bit, so the purpose is mixed into the key.
   uint32_t c[4] = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), static_cast<uint32_t>(stream),
                    static_cast<uint32_t>(stream >> 32)};
-  uint32_t k0 = static_cast<uint32_t>(seed) ^ (static_cast<uint32_t>(purpose) * 0x9E3779B9u), k1 = static_cast<uint32_t>(seed >> 32);
+  auto [k0, k1] = philox_key(seed, purpose);
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53} * c[0], p1 = uint64_t{0xCD9E8D57} * c[2];
     const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1;

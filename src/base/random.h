@@ -9,6 +9,8 @@ namespace mynah {
 
 enum class RandomPurpose : uint32_t { sampling = 1, initialisation = 2, data_order = 3, dropout = 4, test = 5 };
 
+// What philox is keyed with: the seed, with the purpose mixed into its low half.
+std::array<uint32_t, 2> philox_key(uint64_t seed, RandomPurpose purpose);
 // Four independent 32-bit values.
 std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t position, RandomPurpose purpose);
 // A stream number for a name (FNV-1a), such as a parameter's.

@@ -9,6 +9,7 @@ namespace {
 // clang-format off: the order is that of use
 #include "kernels/lanes.inc"
 #include "kernels/lanes_math.inc"
+#include "kernels/lanes_philox.inc"
 #include "kernels/rows_loops.inc"
 #include "kernels/rows_norm.inc"
 #include "kernels/rows_softmax.inc"
@@ -43,6 +44,7 @@ extern const RowsTable rows_table = {
     scale,
     shift,
     leaky_relu,
+    dropout,
     column_sum,
     sum_all,
     sum_squares,

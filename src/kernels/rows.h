@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/dropout.h"
+
 namespace mynah::kernels {
 
 enum class Unary : uint8_t {
@@ -107,6 +109,9 @@ struct RowsTable {
   // What follows a convolution, in place: y = y + bias + added (null: 0), and with `relu` no less than 0.
   void (*shift)(const float* added, float bias, bool relu, float* y, int64_t n);
   void (*leaky_relu)(float slope, const float* x, float* y, int64_t n);  // y = max(x, slope * x)
+  // y = x with the dropped elements 0 and the others times mask.keep; x[0] is element `first`, a multiple of 64. The bits of element e are word
+  // e % 4 of position e / 4.
+  void (*dropout)(const DropoutMask& mask, uint64_t first, const float* x, float* y, int64_t n);
   void (*column_sum)(const float* x, int64_t x_stride, float* out, int64_t rows,
                      int64_t n);  // out[j] += sum of x[:, j], rows in order
 

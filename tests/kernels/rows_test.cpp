@@ -10,6 +10,7 @@
 #include <random>
 #include <vector>
 
+#include "base/random.h"
 #include "kernels/isa.h"
 
 namespace mynah::kernels {
@@ -414,6 +415,27 @@ TEST_P(Rows, WhatStandsAroundConvolutions) {
     rows().leaky_relu(0.1f, x.data(), y.data(), n);
     for (int64_t i = 0; i < n; ++i) EXPECT_EQ(y[i], std::max(x[i], x[i] * 0.1f));
   }
+}
+
+// An element is dropped just where its bits are below the threshold: thresholds at and above the bits of each lane show all of them.
+TEST_P(Rows, DropoutHasTheBitsOfPhilox) {
+  const auto key = [](uint64_t seed) { return philox_key(seed, RandomPurpose::dropout); };
+  const Floats x = random_floats(150, 3);
+  for (const uint64_t first : {uint64_t{0}, uint64_t{64}, uint64_t{0xfffffffc0}, uint64_t{1} << 40})
+    for (const uint64_t stream : {uint64_t{5}, uint64_t{0x9e3779b97f4a7c15}}) {
+      const uint64_t seed = 0xfedcba9876543210 + stream;
+      std::vector<uint32_t> bits;
+      for (uint64_t e = first; bits.size() < x.size(); e += 4)
+        for (const uint32_t word : philox(seed, stream, e / 4, RandomPurpose::dropout)) bits.push_back(word);
+      for (size_t lane = 0; lane < 64; ++lane)
+        for (const uint32_t threshold : {bits[lane], bits[lane] + 1}) {
+          const DropoutMask mask{{key(seed)[0], key(seed)[1]}, stream, threshold, 1.25f};
+          Floats y(x.size() + 1, 9.0f);
+          rows().dropout(mask, first, x.data(), y.data(), static_cast<int64_t>(x.size()));
+          for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], bits[i] < threshold ? 0.0f : x[i] * 1.25f) << "element " << i << " behind " << first;
+          ASSERT_EQ(y.back(), 9.0f);
+        }
+    }
 }
 
 TEST_P(Rows, SumsAndSearches) {
