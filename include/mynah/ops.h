@@ -153,6 +153,10 @@ struct AttentionConfig {
   Tensor bias;
   // [H, 2R - 1]: adds distance_bias[h][j - p + R - 1], p the key position of the query (relative positions of arXiv:1910.10683)
   Tensor distance_bias;
+  // > 0: each weight is dropped with this probability behind the softmax, the others are divided by 1 - dropout. What is dropped is a function of
+  // seed, stream and place: the query's row, head, and the key within its sequence.
+  float dropout = 0;
+  uint64_t dropout_seed = 0, dropout_stream = 0;
   DType precision = DType::f32;    // bf16: q, k, v and probabilities are rounded to bf16 where the processor multiplies those; sums are f32
 };
 // q [Nq, H, D], k and v [Nk, Hkv, D], H a multiple of Hkv -> [Nq, H, D]. A query that sees no key gives zeros.

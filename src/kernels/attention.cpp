@@ -9,6 +9,7 @@ namespace {
 // clang-format off: the order is that of use
 #include "kernels/lanes.inc"
 #include "kernels/lanes_math.inc"
+#include "kernels/lanes_philox.inc"
 #if defined(__AMX_BF16__)
 #include "kernels/tiles.inc"
 #endif

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/dropout.h"
+
 namespace mynah::kernels {
 
 constexpr int64_t kKeyBlock = 64;       // keys in a block
@@ -35,6 +37,10 @@ struct AttentionTile {
   const float* const* bias = nullptr;  // [rows] or null: adds bias[row][j]
   const uint8_t* key_mask = nullptr;   // or null: key j is visible if key_mask[j] != 0
   float softcap = 0;                   // > 0: the scaled score s becomes softcap * tanh(s / softcap) before any bias
+  // Or null: weights that are dropped count in the softmax and are then 0, the others grow. The bits of key j are word j / 16 % 4 of the
+  // position dropout_rows[row] * 2^32 + j / 64 * 16 + j % 16, so that sixteen positions serve a block.
+  const DropoutMask* dropout = nullptr;
+  const uint32_t* dropout_rows = nullptr;  // [rows]
   KvElement element = KvElement::f32;
   const void* const* k = nullptr;  // block pointers; this head starts k_offset bytes into a block
   const void* const* v = nullptr;

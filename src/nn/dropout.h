@@ -29,6 +29,9 @@ class Training {
   friend std::function<double()> draws();
   friend bool recomputes();
   friend Tensor recomputed(std::function<Tensor(const std::vector<Tensor>&)> f, const std::vector<Tensor>& inputs);
+  friend Tensor attention_with_dropout(const Tensor& q, const Tensor& k, const Tensor& v, std::span<const Sequence> sequences, const AttentionConfig& config, float p);
+  // The random numbers of the next call.
+  uint64_t next_stream() { return step_ << 20 | calls_++; }
   uint64_t seed_, step_, calls_ = 0;
   bool recomputes_, drops_, recomputed_any_ = false;
   Training* before_;
@@ -57,8 +60,7 @@ bool recomputes();
 // pure function of `inputs` and of parameters.
 Tensor recomputed(std::function<Tensor(const std::vector<Tensor>&)> f, const std::vector<Tensor>& inputs);
 
-// As scaled_dot_product_attention, with each weight dropped with probability p. Made of plain ops, so that the backward pass comes by itself;
-// the fused op serves every other case.
+// scaled_dot_product_attention with each weight dropped with probability p.
 Tensor attention_with_dropout(const Tensor& q, const Tensor& k, const Tensor& v, std::span<const Sequence> sequences, const AttentionConfig& config, float p);
 
 }  // namespace mynah::nn

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "ops/dropout_mask.h"
 #include "ops/internal.h"
 #include "ops/op_entry.h"
 
@@ -35,6 +36,7 @@ ops::AttentionOptions options_of(const AttentionConfig& config, int64_t heads, i
   options.window = config.window;
   options.softcap = config.softcap;
   options.precision = config.precision;
+  options.dropout = ops::dropout_mask("attention", config.dropout, config.dropout_seed, config.dropout_stream);
   options.alibi_slopes = config.alibi.empty() ? nullptr : config.alibi.data();
   if (!bias.defined()) return options;
   const bool distance = config.distance_bias.defined();
@@ -211,13 +213,15 @@ std::vector<OpSample> samples() {
     return std::vector<Tensor>{sample_tensor({queries, heads, dim}), sample_tensor({keys, kv_heads, dim}, 1),
                                sample_tensor({keys, kv_heads, dim}, 2)};
   };
-  AttentionConfig full, window, capped, masked;
+  AttentionConfig full, window, capped, masked, dropping;
   full.causal = false;
   window.window = 2;
   capped.softcap = 1.5f;
   capped.alibi = {0.5f, 0.25f};
   masked.causal = false;
   masked.key_mask = {1, 0, 1, 1, 1};
+  dropping.dropout = 0.4f;
+  dropping.dropout_seed = 7;
   const auto biased = [](std::vector<Sequence> sequences, AttentionConfig config, bool distance) {
     return [=](const std::vector<Tensor>& in) mutable {
       (distance ? config.distance_bias : config.bias) = in[3];
@@ -233,6 +237,7 @@ std::vector<OpSample> samples() {
           {"window", inputs(4, 5, 2, 1, 4), call({{0, 4, 0, 5}}, window)},
           {"softcap and slopes", inputs(4, 4, 2, 2, 4), call({{0, 4, 0, 4}}, capped)},
           {"key mask", inputs(4, 5, 2, 2, 4), call({{0, 4, 0, 5}}, masked)},
+          {"dropout", inputs(5, 20, 4, 2, 6), call({{0, 2, 0, 2}, {2, 3, 2, 18}}, dropping)},
           {"bias of the pairs", with_bias(inputs(4, 5, 4, 2, 4), {4, 3, 4}), biased({{0, 3, 0, 4}, {3, 1, 4, 1}}, full, false)},
           {"bias of each sequence", with_bias(inputs(4, 5, 2, 2, 4), {2, 2, 3, 4}), biased({{0, 3, 0, 4}, {3, 1, 4, 1}}, full, false)},
           {"bias of the keys", with_bias(inputs(4, 5, 4, 2, 4), {4, 1, 4}), biased({{0, 3, 0, 4}, {3, 1, 4, 1}}, full, false)},

@@ -46,7 +46,7 @@ void Backward::gather(const RowGroup& group, const Gathered& to) const {
     const float* g = dout.data + group.offset(r, dout.stride);
     copy_head(q.data + group.offset(r, q.stride), options.scale, dim, width, to.q + r * width);
     copy_head(g, 1.0f, dim, width, to.dout + r * width);
-    to.lse[r] = lse[group.lse_index(r)];
+    to.lse[r] = lse[group.index(r)];
     to.delta[r] = static_cast<float>(kernels::rows().dot(g, out.data + group.offset(r, out.stride), dim));
   }
   std::memset(to.dq, 0, static_cast<size_t>(group.rows() * width) * sizeof(float));

@@ -253,7 +253,7 @@ void Forward::finish(const Place& at, const AttentionState& state) const {
   for (int64_t r = 0; r < at.rows; ++r) worker.out[r] = out.data + group.offset(at.row + r, out.stride);
   kernels::attention().finish(state, at.rows, shape.head_dim, worker.out, lse ? worker.lse : nullptr);
   if (lse)
-    for (int64_t r = 0; r < at.rows; ++r) lse[group.lse_index(at.row + r)] = worker.lse[r];
+    for (int64_t r = 0; r < at.rows; ++r) lse[group.index(at.row + r)] = worker.lse[r];
 }
 
 void Forward::run() {

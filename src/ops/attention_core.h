@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/dropout.h"
 #include "mynah/tensor.h"
 
 namespace mynah::ops {
@@ -35,6 +36,9 @@ struct AttentionOptions {
   const float* alibi_slopes = nullptr;  // [heads]: adds slope * (j - p)
   const float* bias = nullptr;          // adds bias[head * bias_head_stride + i * bias_query_stride + j]
   int64_t bias_head_stride = 0, bias_query_stride = 0;
+  // With a threshold weights are dropped behind the softmax. The place of a weight is its row among all rows of q, heads counted, and its key
+  // within the span: row * 2^32 + key in the order of AttentionTile::dropout.
+  kernels::DropoutMask dropout;
   // bf16: queries and probabilities are rounded to bf16 and multiplied by bf16 instructions if the processor has them
   // and keys are bf16 (rows are packed so); else f32.
   DType precision = DType::f32;

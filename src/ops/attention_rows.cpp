@@ -3,6 +3,9 @@
 #include "base/require.h"
 
 namespace mynah::ops {
+namespace {
+bool drops(const AttentionOptions& options) { return options.dropout.threshold > 0; }
+}  // namespace
 
 void RowArrays::fill(const RowGroup& group, int64_t begin, int64_t count) {
   const AttentionSpan& span = group.span;
@@ -11,6 +14,7 @@ void RowArrays::fill(const RowGroup& group, int64_t begin, int64_t count) {
   first.resize(size), last.resize(size), position.resize(size);
   if (options.alibi_slopes) slope.resize(size);
   if (options.bias) bias.resize(size);
+  if (drops(options)) dropout_rows.resize(size);
   for (size_t i = 0; i < size; ++i) {
     const int64_t row = begin + static_cast<int64_t>(i), at = span.k_count - span.q_count + group.query(row);
     int64_t from = 0, to = span.k_count;
@@ -24,6 +28,7 @@ void RowArrays::fill(const RowGroup& group, int64_t begin, int64_t count) {
     last[i] = std::clamp<int64_t>(to, first[i], span.k_count);
     if (options.alibi_slopes) slope[i] = options.alibi_slopes[group.head(row)];
     if (options.bias) bias[i] = options.bias + group.bias_index(row);
+    if (drops(options)) dropout_rows[i] = static_cast<uint32_t>(group.index(row));
   }
 }
 
@@ -36,6 +41,10 @@ kernels::AttentionTile RowArrays::tile(const RowGroup& group, int64_t begin, int
   tile.position = position.data() + begin;
   if (group.options.alibi_slopes) tile.slope = slope.data() + begin;
   if (group.options.bias) tile.bias = bias.data() + begin;
+  if (drops(group.options)) {
+    tile.dropout = &group.options.dropout;
+    tile.dropout_rows = dropout_rows.data() + begin;
+  }
   tile.key_mask = group.span.key_mask;
   tile.softcap = group.options.softcap;
   return tile;

@@ -48,7 +48,8 @@ struct RowGroup {
   int64_t offset(int64_t row, int64_t stride) const {
     return (span.q_begin + query(row)) * stride + head(row) * shape.head_dim;
   }
-  int64_t lse_index(int64_t row) const { return (span.q_begin + query(row)) * shape.heads + head(row); }
+  // The row among all rows of all heads.
+  int64_t index(int64_t row) const { return (span.q_begin + query(row)) * shape.heads + head(row); }
   int64_t bias_index(int64_t row) const {
     return span.bias_offset + head(row) * options.bias_head_stride + query(row) * options.bias_query_stride;
   }
@@ -59,6 +60,7 @@ struct RowArrays {
   std::vector<int64_t> first, last, position;
   std::vector<float> slope;
   std::vector<const float*> bias;
+  std::vector<uint32_t> dropout_rows;
 
   void fill(const RowGroup& group, int64_t begin, int64_t count);
   // A tile for rows [begin, begin + count) of those filled; q, blocks and element are left to the caller.

@@ -14,6 +14,8 @@
 #include "kernels/attention.h"
 #include "kernels/isa.h"
 #include "mynah/error.h"
+#include "ops/dropout_mask.h"
+#include "ops/dropped_weights.h"
 
 namespace mynah::ops {
 namespace {
@@ -36,9 +38,13 @@ struct AttentionCase {
   AttentionOptions options;
   Floats slopes = {}, bias = {};
   std::vector<uint8_t> key_mask = {};
+  bool drops = false;
 };
 
-// Two ragged spans over 37 queries and 150 keys unless said otherwise; head sizes are odd on purpose.
+constexpr float kDrop = 0.3f;
+constexpr uint64_t kSeed = 11, kStream = 5;
+
+// Two ragged spans over 37 queries and 150 keys unless said otherwise; head sizes are odd on purpose. Each with dropout and without.
 std::vector<AttentionCase> cases() {
   const AttentionShape grouped{6, 2, 20}, single{3, 3, 33}, wide{4, 1, 128}, plain{2, 2, 64};
   const std::vector<AttentionSpan> square = {{0, 70, 0, 70}, {70, 5, 70, 5}}, late = {{0, 30, 0, 143}, {30, 7, 143, 7}};
@@ -62,6 +68,13 @@ std::vector<AttentionCase> cases() {
   all.push_back(mask);
   all.push_back({"short", plain, {{0, 32, 0, 32}, {32, 17, 32, 17}, {49, 1, 49, 63}, {50, 24, 112, 33}}, {.scale = 0.125f}});
   all.push_back({"long", {3, 1, 16}, {{0, 80, 0, 1200}}, {.scale = 0.25f, .causal = true}});
+  for (size_t i = 0, n = all.size(); i < n; ++i) {
+    AttentionCase dropping = all[i];
+    dropping.name += "_dropout";
+    dropping.drops = true;
+    dropping.options.dropout = dropout_mask("test", kDrop, kSeed, kStream);
+    all.push_back(dropping);
+  }
   return all;
 }
 
@@ -103,6 +116,10 @@ void reference_row(const AttentionCase& c, const Data& d, const AttentionSpan& s
   const AttentionOptions& o = c.options;
   const int64_t query = ((span.q_begin + i) * H + h) * D, at = span.k_count - span.q_count + i;
   const auto key = [&](int64_t j) { return ((span.k_begin + j) * K + h / (H / K)) * D; };
+  const auto kept = [&](int64_t j) {
+    if (!c.drops) return 1.0;
+    return drops_weight(kDrop, kSeed, kStream, (span.q_begin + i) * H + h, j) ? 0 : 1 / (1 - static_cast<double>(kDrop));
+  };
   Doubles p(static_cast<size_t>(span.k_count)), slope(p.size(), 1.0);
   double top = -HUGE_VAL, total = 0;
   for (int64_t j = 0; j < span.k_count; ++j) {
@@ -125,16 +142,16 @@ void reference_row(const AttentionCase& c, const Data& d, const AttentionSpan& s
   double delta = 0;
   for (int64_t j = 0; j < span.k_count; ++j)
     for (int64_t e = 0; e < D; ++e) {
-      r->out[query + e] += (p[j] / total) * d.v[key(j) + e];
-      delta += d.dout[query + e] * (p[j] / total) * d.v[key(j) + e];
+      r->out[query + e] += (p[j] / total) * kept(j) * d.v[key(j) + e];
+      delta += d.dout[query + e] * (p[j] / total) * kept(j) * d.v[key(j) + e];
     }
   for (int64_t j = 0; j < span.k_count; ++j) {
     double dp = 0;
     for (int64_t e = 0; e < D; ++e) dp += double(d.dout[query + e]) * d.v[key(j) + e];
-    const double ds = (p[j] / total) * (dp - delta), raw = ds * slope[j] * o.scale;
+    const double ds = (p[j] / total) * (kept(j) * dp - delta), raw = ds * slope[j] * o.scale;
     if (o.bias) r->dbias[h * o.bias_head_stride + i * o.bias_query_stride + j] += ds;
     for (int64_t e = 0; e < D; ++e) {
-      r->dv[key(j) + e] += (p[j] / total) * d.dout[query + e];
+      r->dv[key(j) + e] += (p[j] / total) * kept(j) * d.dout[query + e];
       r->dq[query + e] += raw * d.k[key(j) + e];
       r->dk[key(j) + e] += raw * d.q[query + e];
     }

@@ -34,15 +34,30 @@ class Masks:
     def __init__(self):
         self.calls = 0
 
-    def bits(self, count):
-        stream = STEP << 20 | self.calls
+    def stream(self):
         self.calls += 1
-        return philox(stream, np.arange((count + 3) // 4, dtype=np.uint64)).reshape(-1)[:count]
+        return STEP << 20 | self.calls - 1
+
+    def bits(self, count):
+        return philox(self.stream(), np.arange((count + 3) // 4, dtype=np.uint64)).reshape(-1)[:count]
+
+    # For weights [1, heads, queries, keys] as kernels/attention.h has it: key j of a query's head takes word j / 16 % 4 of the position
+    # (query * heads + head) * 2^32 + j / 64 * 16 + j % 16.
+    def attention_bits(self, heads, queries, keys):
+        rows = np.arange(queries, dtype=np.uint64) * np.uint64(heads) + np.arange(heads, dtype=np.uint64)[:, None]
+        key = np.arange(keys, dtype=np.uint64)
+        positions = rows[:, :, None] << np.uint64(32) | key // 64 * 16 + key % 16
+        words = philox(self.stream(), positions.reshape(-1))
+        return words[np.arange(len(words)), np.tile(key // 16 % 4, heads * queries)]
 
     def dropout(self, x, p=0.5, training=True, inplace=False):
         if not training or p == 0:
             return x
-        keep = torch.from_numpy(self.bits(x.numel()) >= np.uint64(int(p * 2**32)))
+        # Weights are known by their sums: no other numbers that are dropped have rows of sum 1.
+        weights = x.dim() > 2 and bool((x >= 0).all()) and bool(torch.all((x.sum(-1) - 1).abs() < 1e-4))
+        bits = self.attention_bits(*x.shape[-3:]) if weights else self.bits(x.numel())
+        assert len(bits) == x.numel()
+        keep = torch.from_numpy(bits >= np.uint64(int(p * 2**32)))
         return x * keep.reshape(x.shape).to(x.dtype) / (1 - p)
 
     def rand(self, *shape, **_):
@@ -54,13 +69,12 @@ class Masks:
 
     # What SpecAugment draws: one stream for each set of spans.
     def rounding(self, _):
-        self.stream, self.drawn = STEP << 20 | self.calls, 0
-        self.calls += 1
+        self.drawn_from, self.drawn = self.stream(), 0
         return np.array([self.next()])
 
     def next(self):
         self.drawn += 1
-        return float(philox(self.stream, np.array([self.drawn - 1], dtype=np.uint64))[0, 0] >> np.uint64(8)) * 2**-24
+        return float(philox(self.drawn_from, np.array([self.drawn - 1], dtype=np.uint64))[0, 0] >> np.uint64(8)) * 2**-24
 
     def choice(self, places, count, replace):
         assert not replace
