@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "base/require.h"
@@ -78,6 +79,23 @@ class ZstdSource : public ByteSource {
   bool more_ = false;    // may come without further input
 };
 
+// What a file that begins so is, when it is neither text nor a known archive, and what makes text of it.
+struct OtherKind {
+  std::string_view begin;
+  const char *what, *way;
+};
+constexpr OtherKind kOtherKinds[] = {{"\xFF\xFE", "UTF-16 text", "iconv -t UTF-8 makes UTF-8 of it"},
+                                     {"\xFE\xFF", "UTF-16 text", "iconv -t UTF-8 makes UTF-8 of it"},
+                                     {"\xFD" "7zXZ", "an xz archive", "unpack it, or pack it with gzip or zstd"},
+                                     {"BZh", "a bzip2 archive", "unpack it, or pack it with gzip or zstd"},
+                                     {"\x04\x22\x4D\x18", "an lz4 archive", "unpack it, or pack it with gzip or zstd"},
+                                     {"7z\xBC\xAF", "a 7z archive", "unpack it, or pack it with gzip or zstd"},
+                                     {"PK\x03\x04", "a zip archive", "unpack it, or pack it with gzip or zstd"},
+                                     {"PAR1", "a Parquet table", "write it as JSON Lines (pandas: to_json(lines=True, orient=\"records\"))"},
+                                     {"ARROW1", "an Arrow table", "write it as JSON Lines (datasets: to_json)"},
+                                     {"%PDF-", "a PDF", "take its text out first (pdftotext)"},
+                                     {"GGUF", "a GGUF model", "expected text or rows"}};
+
 }  // namespace
 
 std::unique_ptr<ByteSource> ByteSource::open(const std::filesystem::path& path) {
@@ -89,11 +107,25 @@ std::unique_ptr<ByteSource> ByteSource::open(const std::filesystem::path& path) 
     fail(ErrorCode::failure, "{}: a folder, expected a file of rows", path.string());
   }
   static constexpr unsigned char kZstd[4] = {0x28, 0xb5, 0x2f, 0xfd};
-  char head[4];
-  if (::pread(descriptor, head, sizeof head, 0) == sizeof head && std::memcmp(head, kZstd, sizeof head) == 0) return std::make_unique<ZstdSource>(descriptor);
+  char head[8] = {};
+  const ssize_t got = ::pread(descriptor, head, sizeof head, 0);
+  if (got >= 4 && std::memcmp(head, kZstd, sizeof kZstd) == 0) return std::make_unique<ZstdSource>(descriptor);
+  const std::string_view begin(head, got > 0 ? static_cast<size_t>(got) : 0);
+  for (const OtherKind& kind : kOtherKinds)
+    if (begin.starts_with(kind.begin)) {
+      ::close(descriptor);
+      fail(ErrorCode::failure, "{}: {}, expected UTF-8 text, plain, .gz or .zst; {}", path.string(), kind.what, kind.way);
+    }
   auto source = std::make_unique<GzipSource>(descriptor);
   require(source->opened(), "{}: cannot read", path.string());
   return source;
+}
+
+std::string ending_inside(const std::filesystem::path& path) {
+  std::string ending = name_inside(path).extension().string();
+  for (char& c : ending)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return ending;
 }
 
 std::filesystem::path name_inside(const std::filesystem::path& path) {

@@ -9,7 +9,7 @@ namespace mynah::data {
 
 class ByteSource {
  public:
-  // Throws not_found or failure.
+  // Throws not_found or failure, also for files that begin as other archives, tables or UTF-16 do.
   static std::unique_ptr<ByteSource> open(const std::filesystem::path& path);
   virtual ~ByteSource() = default;
   // Up to `size` bytes; 0 at the end. On damage 0 too, and why in *trouble.
@@ -18,5 +18,7 @@ class ByteSource {
 
 // The name without .gz or .zst.
 std::filesystem::path name_inside(const std::filesystem::path& path);
+// Its ending in small letters: ".jsonl" of "rows.JSONL.gz".
+std::string ending_inside(const std::filesystem::path& path);
 
 }  // namespace mynah::data

@@ -4,7 +4,6 @@
 #include <span>
 
 #include "base/require.h"
-#include "data/byte_source.h"
 #include "data/rows.h"
 
 namespace mynah::train {
@@ -13,11 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kPiece = 1u << 20;  // bytes of text
-
-bool holds_rows(const fs::path& path) {
-  const fs::path ending = data::name_inside(path).extension();
-  return ending == ".jsonl" || ending == ".json" || ending == ".csv";
-}
 
 }  // namespace
 
@@ -93,7 +87,7 @@ Corpus read_corpus(const std::vector<fs::path>& files, const Tokenizer& tokenize
   if (auto kept = TokenFile::open(path)) return Corpus(std::move(*kept));
   CorpusWriter writer(path, tokenizer);
   for (const fs::path& file : files) {
-    if (holds_rows(file)) {
+    if (data::holds_fields(file)) {
       data::for_each_row(file, [&](const Json& row, const std::string& where) {
         writer.add(data::text_field(row, "text", where));
         writer.end_document(end_token);
