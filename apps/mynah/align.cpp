@@ -1,4 +1,8 @@
 // mynah align METHOD MODEL: learning from demonstrations, preferences and rewards.
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <optional>
 
@@ -18,6 +22,7 @@ namespace {
 
 struct AlignOptions {
   std::string method, train_file, validation_file, ref_model, loss_type, loss_weights;
+  cli::App* command = nullptr;
   SubjectFlags subject;
   SftFlags sft;
   TrainingOptions training;
@@ -53,6 +58,42 @@ std::vector<double> numbers(const std::string& list, const char* flag) {
     }
   }
   return all;
+}
+
+// Flags that only some methods read, and which. Of another method they would change nothing without a word.
+struct FlagsOf {
+  std::vector<std::string> methods, flags;
+};
+const std::vector<FlagsOf>& flags_of_methods() {
+  static const std::vector<FlagsOf> all = {
+      {{"sft"}, {"--packing", "--packing-strategy", "--completion-only-loss", "--assistant-only-loss"}},
+      {{"dpo", "kto", "grpo", "rloo", "ppo"}, {"--ref-model"}},
+      {{"dpo", "kto", "orpo", "grpo", "rloo"}, {"--beta"}},
+      {{"sft", "dpo", "kto", "grpo", "rloo"}, {"--loss-type"}},
+      {{"dpo"}, {"--loss-weights", "--label-smoothing", "--f-divergence-type", "--f-alpha-divergence-coef", "--ld-alpha", "--discopop-tau", "--use-weighting"}},
+      {{"kto"}, {"--desirable-weight", "--undesirable-weight"}},
+      {{"reward"}, {"--center-rewards-coefficient"}},
+      {{"sft", "reward", "dpo", "kto", "orpo"}, {"--validation-file", "--max-length"}},
+      {{"grpo", "rloo", "ppo"},
+       {"--reward", "--reward-model", "--replay", "--num-generations", "--max-completion-length", "--temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty",
+        "--missing-eos-penalty"}},
+      {{"grpo", "rloo"},
+       {"--num-iterations", "--epsilon", "--epsilon-high", "--delta", "--scale-rewards", "--importance-sampling-level", "--mask-truncated-completions", "--use-bias-correction-kl"}},
+      {{"rloo"}, {"--normalize-advantages", "--reward-clip-range"}},
+      {{"ppo"},
+       {"--response-length", "--num-ppo-epochs", "--kl-coef", "--kl-estimator", "--cliprange", "--vf-coef", "--cliprange-value", "--gamma", "--lam", "--whiten-rewards"}}};
+  return all;
+}
+
+void check_flags(const AlignOptions& o) {
+  for (const FlagsOf& some : flags_of_methods()) {
+    if (std::find(some.methods.begin(), some.methods.end(), o.method) != some.methods.end()) continue;
+    for (const std::string& flag : some.flags)
+      if (o.command->count(flag) > 0) fail(ErrorCode::usage, "align {}: {} is of {}; leave it away", o.method, flag, fmt::format("{}", fmt::join(some.methods, ", ")));
+  }
+  if (o.beta && (!(*o.beta >= 0) || !std::isfinite(*o.beta))) fail(ErrorCode::usage, "--beta: {}, expected a finite number of 0 or more", *o.beta);
+  if (o.max_completion_length && *o.max_completion_length <= 0) fail(ErrorCode::usage, "--max-completion-length: {}, expected more than 0", *o.max_completion_length);
+  if (o.ppo.response_length <= 0) fail(ErrorCode::usage, "--response-length: {}, expected more than 0", o.ppo.response_length);
 }
 
 void take_model(train::SubjectOptions& s, const std::string& model) {
@@ -118,17 +159,23 @@ int run_align(const AlignOptions& o) {
   train::Arguments a = o.training.arguments(defaults_of(o.method));
   // Policies and what they are compared with are to differ by their weights alone.
   a.disable_dropout = o.disable_dropout_option->count() ? o.disable_dropout : o.method != "sft" && o.method != "grpo" && o.method != "rloo";
+  check_flags(o);
   train::SubjectOptions s = o.subject.subject(a.seed);
+  refuse_same_place(s.model, a.output_dir);
   if (o.train_file.empty() && !learns_from_rewards(o.method)) fail(ErrorCode::usage, "align {}: --train-file is needed", o.method);
   if (o.method == "reward") {
     s.head = "ForSequenceClassification";
     s.labels = {"LABEL_0"};
   }
   const train::Subject subject = train::open_subject(s);
+  if (o.method != "reward") refuse_encoder_decoder(subject, "align " + o.method);
   const auto reference = [&] {
     if (o.ref_model.empty()) return train::open_reference(s);
     train::SubjectOptions r = s;
     take_model(r, o.ref_model);
+    const auto own = bundle::open_tokenizer(s.model), other = bundle::open_tokenizer(r.model);
+    if (own && other && own->vocab_size() != other->vocab_size())
+      fail(ErrorCode::usage, "--ref-model {}: its tokenizer has {} tokens, that of {} {}; expected models with the same tokens", o.ref_model, other->vocab_size(), s.model_name, own->vocab_size());
     r.lora.adapter.clear();
     return train::open_reference(r);
   };
@@ -164,6 +211,7 @@ int run_align(const AlignOptions& o) {
 void add_align(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("align", "Teach a model preferences: sft, reward, dpo, kto, orpo, ppo, grpo, rloo");
   auto o = std::make_shared<AlignOptions>();
+  o->command = c;
   c->add_option("method", o->method, "sft, reward, dpo, kto, orpo, ppo, grpo, rloo")
       ->required()
       ->check(cli::IsMember({"sft", "reward", "dpo", "kto", "orpo", "ppo", "grpo", "rloo"}));

@@ -105,7 +105,11 @@ void App::parse(std::vector<std::string>& reversed) {
   } catch (const CLI::ExtrasError& error) {
     throw ExtrasError(error.what());
   } catch (const CLI::ParseError& error) {
-    throw ParseError(error.what());
+    // "--seed: At Most 1 required but received 2"
+    std::string text = error.what();
+    constexpr std::string_view kMost = "At Most 1 required but received ";
+    if (const size_t at = text.find(kMost); at != std::string::npos) text = text.substr(0, at) + "given " + text.substr(at + kMost.size()) + " times, expected once";
+    throw ParseError(text);
   }
 }
 std::vector<std::string> App::remaining() const { return app_->remaining(); }

@@ -35,7 +35,7 @@ int run_convert(const ConvertOptions& o, bool to_gguf) {
   if (!to_gguf && !o.type.empty()) fail(ErrorCode::usage, "convert: --type is for GGUF files; give OUT a name that ends in .gguf");
   const std::string recipe = o.type.empty() ? "" : std::string(find_recipe(o.type));
   const std::string in = model_path(o.in);
-  if (fs::exists(o.out) && fs::equivalent(in, o.out)) fail(ErrorCode::usage, "{}: input and output are the same", o.out);
+  refuse_same_place(in, o.out);
   Progress bar("writing " + fs::path(o.out).filename().string(), -1, {.bytes = false, .noun = "weights", .quiet = !isatty(STDERR_FILENO)});
   const auto progress = [&](uint64_t done, uint64_t total) {
     bar.set_total(static_cast<int64_t>(total));

@@ -57,7 +57,7 @@ int run_eval(const EvalOptions& o) {
     result = train::text_metric(o.metric.empty() ? "accuracy" : o.metric, read_predictions(o.predictions));
   } else {
     if (o.model.empty() || o.file.empty()) fail(ErrorCode::usage, "eval: MODEL and --file FILE, or --predictions FILE, are needed");
-    const std::string metric = o.metric.empty() ? "perplexity" : o.metric;
+    const std::string metric = o.metric.empty() ? usual_metric(o.model) : o.metric;
     if (is_media_metric(metric)) return show(o, media_scores(o.model, o.file, metric, o.precision));
     if (metric != "perplexity" && metric != "bpb" && metric != "choices")
       fail(ErrorCode::usage, "--metric: \"{}\", of a model expected perplexity, bpb, choices, accuracy, map, wer or cer", metric);

@@ -120,6 +120,11 @@ Json errors_of_transcripts(const train::MediaSource& source, const fs::path& mod
 
 bool is_media_metric(const std::string& metric) { return metric == "accuracy" || metric == "map" || metric == "wer" || metric == "cer"; }
 
+std::string usual_metric(const std::string& model) {
+  const LoadOptions named{.name = model};
+  return head_of(model_path(model), named) == nn::HeadKind::sequence_classification ? "accuracy" : "perplexity";
+}
+
 Json media_scores(const std::string& name, const fs::path& file, const std::string& metric, Precision precision) {
   LoadOptions options;
   options.precision = precision;

@@ -8,6 +8,8 @@
 
 namespace mynah::app {
 
+// Of a model for which none is named: a classifier's accuracy, else perplexity.
+std::string usual_metric(const std::string& model);
 bool is_media_metric(const std::string& metric);
 
 // accuracy: {"accuracy", "rows"}: the best label is the row's, of classifiers of pictures and sounds; of CLIP and SigLIP the best text of all

@@ -3,6 +3,7 @@
 #include "cli.h"
 #include "base/require.h"
 #include "command.h"
+#include "open_model.h"
 #include "subject_options.h"
 #include "train/media_tasks.h"
 #include "train/tasks.h"
@@ -12,6 +13,7 @@ namespace mynah::app {
 namespace {
 
 struct FinetuneOptions {
+  cli::App* command = nullptr;
   SubjectFlags subject;
   SftFlags sft;
   TrainingOptions training;
@@ -29,6 +31,18 @@ const char* head_of(train::Task task) {
   }
 }
 
+// Flags that this task does not read would change nothing without a word.
+void check_flags(const FinetuneOptions& o, bool sft, bool answers, bool media) {
+  const auto refuse = [&](const std::vector<const char*>& flags, const char* whose) {
+    for (const char* flag : flags)
+      if (o.command->count(flag) > 0) fail(ErrorCode::usage, "finetune: {} is of {}, and this task is another; leave it away", flag, whose);
+  };
+  if (!sft) refuse({"--loss-type", "--truncation-mode", "--packing", "--packing-strategy", "--completion-only-loss", "--assistant-only-loss"}, "text generation");
+  if (!answers) refuse({"--doc-stride"}, "question answering");
+  if (media) refuse({"--max-length"}, "texts");
+  else refuse({"--augment"}, "pictures");
+}
+
 // Pictures and sounds.
 int act_on_media(const FinetuneOptions& o, train::MediaTask task, train::SubjectOptions s) {
   const train::Arguments a = o.training.arguments();
@@ -43,11 +57,15 @@ int act_on_media(const FinetuneOptions& o, train::MediaTask task, train::Subject
 
 int run_finetune(const FinetuneOptions& o) {
   train::SubjectOptions s = o.subject.subject(0);
+  refuse_same_place(s.model, o.training.output_dir());
   s.from_scratch = o.from_scratch;
-  if (const auto media = train::find_media_task(o.task, s.model)) return act_on_media(o, *media, std::move(s));
-  if (!o.augment.empty()) fail(ErrorCode::usage, "finetune: --augment changes pictures, and this task reads text");
+  if (const auto media = train::find_media_task(o.task, s.model)) {
+    check_flags(o, false, false, true);
+    return act_on_media(o, *media, std::move(s));
+  }
   const train::Task task = train::find_task(o.task, s.model);
   const bool sft = task == train::Task::language_model;
+  check_flags(o, sft, task == train::Task::question_answering, false);
   const train::Arguments a = o.training.arguments(sft ? TrainingDefaults{2e-5, 1, 10} : TrainingDefaults{});
   s.seed = a.seed;
   s.head = head_of(task);
@@ -55,6 +73,7 @@ int run_finetune(const FinetuneOptions& o) {
   s.labels = labels.names;
   s.problem_type = labels.problem_type;
   const train::Subject subject = train::open_subject(s);
+  if (sft) refuse_encoder_decoder(subject, "finetune");
   train::SftOptions sft_options = o.sft.options();
   sft_options.loss_type = o.loss_type;
   train::TaskOptions task_options = o.task_options;
@@ -70,6 +89,7 @@ int run_finetune(const FinetuneOptions& o) {
 void add_finetune(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("finetune", "Fine-tune a model on rows of text, pictures or sounds, for chat or for a task");
   auto o = std::make_shared<FinetuneOptions>();
+  o->command = c;
   o->subject.add(*c);
   c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz, .zst); of pictures also a folder with one for each label")->required()->type_name("FILE");
   c->add_option("--validation-file", o->validation_file, "held-out rows")->type_name("FILE");

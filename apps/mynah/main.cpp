@@ -90,7 +90,11 @@ std::vector<std::string> without_help_verb(std::vector<std::string> words) {
 // One line for a parse error, with a suggestion for a misspelt verb or option.
 int usage_error(const cli::App& app, const cli::ParseError& error, const std::vector<std::string>& words) {
   const cli::App* command = app.parsed_subcommand();
-  std::string text = error.what();
+  std::string text = error.what(), typed = command ? command->get_name() : "";
+  while (command && command->parsed_subcommand()) {  // tokenizer train
+    command = command->parsed_subcommand();
+    typed += " " + command->get_name();
+  }
   if (!command && !words.empty() && words[0].rfind("-", 0) != 0) {
     std::vector<std::string> names;
     for (const cli::App* sub : app.get_subcommands()) names.push_back(sub->get_name());
@@ -101,12 +105,11 @@ int usage_error(const cli::App& app, const cli::ParseError& error, const std::ve
       for (const std::string& name : option.get_lnames()) names.push_back("--" + name);
     for (const std::string& word : command->remaining()) {
       const std::string name = word.substr(0, word.find('='));
-      text = fmt::format("{}: {} is not expected{}; see mynah {} --help", command->get_name(), name,
-                         name.rfind("-", 0) == 0 ? did_you_mean(name, names) : "", command->get_name());
+      text = fmt::format("{}: {} is not expected{}; see mynah {} --help", typed, name, name.rfind("-", 0) == 0 ? did_you_mean(name, names) : "", typed);
       break;
     }
   } else if (command) {
-    text = fmt::format("{}: {}; see mynah {} --help", command->get_name(), text, command->get_name());
+    text = fmt::format("{}: {}; see mynah {} --help", typed, text, typed);
   } else {
     text += "; see mynah --help";
   }

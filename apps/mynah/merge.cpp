@@ -1,6 +1,7 @@
 // mynah merge ADAPTER: the base model with the adapter's change in its weights.
 #include <fmt/core.h>
 
+#include "base/require.h"
 #include "cli.h"
 #include "command.h"
 #include "open_model.h"
@@ -17,7 +18,9 @@ struct MergeOptions {
 
 int run_merge(const MergeOptions& o) {
   const std::string base = o.model.empty() ? train::base_of_adapter(o.adapter) : o.model;
-  const auto path = model_path(base);
+  const auto path = o.model.empty() ? base_path(base, o.adapter) : model_path(base);
+  if (o.output_dir.ends_with(".gguf")) fail(ErrorCode::usage, "--output-dir {}: merge writes a folder; mynah convert FOLDER {} makes a file of it", o.output_dir, o.output_dir);
+  for (const std::string& input : {path, o.adapter}) refuse_same_place(input, o.output_dir);
   const double largest = train::merge_adapter(o.adapter, path, o.output_dir, o.load_in_4bit);
   const std::optional<double> difference = train::largest_logit_difference(o.adapter, path, o.output_dir, o.load_in_4bit);
   if (o.json) {

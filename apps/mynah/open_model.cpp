@@ -41,6 +41,19 @@ std::string model_path(const std::string& model) {
   return stored->path.string();
 }
 
+void refuse_same_place(const std::string& input, const std::string& output) {
+  std::error_code none;
+  if (std::filesystem::equivalent(input, output, none)) fail(ErrorCode::usage, "{}: input and output are the same; take another output", output);
+}
+
+std::string base_path(const std::string& base, const std::string& adapter) {
+  try {
+    return model_path(base);
+  } catch (const Error& error) {
+    fail(error.code(), "{}: its base model {} is not found here; give it as MODEL (merge: --model) ({})", adapter, base, error.what());
+  }
+}
+
 Model open_model(const std::string& model, Precision precision) { return open_model(model, LoadOptions{.precision = precision}, true); }
 
 Model open_model(const std::string& model, LoadOptions options, bool text) {

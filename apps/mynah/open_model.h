@@ -15,6 +15,12 @@ void add_dtype_option(cli::App& command, Precision& precision, const std::string
 // The local path of MODEL, pulling it if it is not there (size and licence are shown first).
 std::string model_path(const std::string& model);
 
+// Throws usage where `output` is the very file or folder `input`, which would be lost while it is read.
+void refuse_same_place(const std::string& input, const std::string& output);
+
+// The path of the base that an adapter names; where it is not found, the complaint says whose it is.
+std::string base_path(const std::string& base, const std::string& adapter);
+
 Model open_model(const std::string& model, Precision precision);
 Model open_model(const std::string& model, LoadOptions options, bool text);
 

@@ -22,6 +22,7 @@ int run_pretrain(const PretrainOptions& o) {
   p.arguments = o.training.arguments();
   p.config = o.config;
   if (!o.model.empty()) p.model = model_path(o.model);
+  if (!o.model.empty()) refuse_same_place(p.model, p.arguments.output_dir);
   p.tokenizer = o.tokenizer;
   p.generator_config = o.generator_config;
   if (!o.generator.empty()) p.generator = model_path(o.generator);

@@ -8,6 +8,9 @@
 
 namespace mynah::app {
 
+// Throws usage where what `command` would train answers an encoded text: rows of text alone do not fit it.
+void refuse_encoder_decoder(const train::Subject& subject, const std::string& command);
+
 class SubjectFlags {
  public:
   void add(cli::App& command);

@@ -45,11 +45,26 @@ void write_json(const fs::path& path, const Json& json) {
   file.commit();
 }
 
+// The lines of the rows' texts, as if they stood in a file of text.
+void feed_rows(const fs::path& file, const std::function<void(std::string_view)>& visit) {
+  data::for_each_row(file, [&](const Json& row, const std::string& where) {
+    const std::string text = data::text_field(row, "text", where) + "\n";
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = text.find('\n', at) + 1;
+      visit(std::string_view(text).substr(at, end - at));
+      at = end;
+    }
+  });
+}
+
 int run_tokenizer(const TokenizerOptions& o) {
   text::TrainerOptions trainer = o.trainer;
   trainer.special_tokens = comma_list(o.special_tokens);
   const Json tokenizer = text::train_tokenizer(trainer, [&](const auto& visit) {
-    for (const std::string& file : o.files) data::for_each_line(file, visit);
+    for (const std::string& file : o.files) {
+      if (data::holds_fields(file)) feed_rows(file, visit);
+      else data::for_each_line(file == "-" ? "/dev/stdin" : file, visit);
+    }
   });
   fs::create_directories(o.output);
   write_json(fs::path(o.output) / "tokenizer_config.json", roles(tokenizer));
@@ -67,7 +82,7 @@ void add_tokenizer(cli::App& parent, std::function<int()>& action) {
   c->require_subcommand(1);
   cli::App* t = c->add_subcommand("train", "Make a tokenizer from text files");
   auto o = std::make_shared<TokenizerOptions>();
-  t->add_option("files", o->files, "text (also .gz, .zst); a line with its newline is a unit")->required()->type_name("FILE...");
+  t->add_option("files", o->files, "text, or .jsonl, .json or .csv rows with \"text\" (also .gz, .zst; - is standard input); a line with its newline is a unit")->required()->type_name("FILE...");
   t->add_option("--type", o->trainer.type, "bpe, wordpiece, unigram or char")->capture_default_str();
   t->add_flag("--byte-level{true}", o->trainer.byte_level, "bpe over bytes, as GPT-2");
   t->add_option("--vocab-size", o->trainer.vocab_size, "tokens, special ones included")->capture_default_str();

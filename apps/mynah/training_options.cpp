@@ -74,8 +74,8 @@ train::Arguments TrainingOptions::arguments(const TrainingDefaults& defaults) co
   if (min_lr_option_->count()) a.min_lr = min_lr_;
   if (resume_option_->count()) {
     a.resume_from_checkpoint = resume_.empty() ? "" : resume_[0];
-    if (*a.resume_from_checkpoint == "true") a.resume_from_checkpoint = "";
-    if (*a.resume_from_checkpoint == "false") a.resume_from_checkpoint.reset();
+    if (*a.resume_from_checkpoint == "true" || *a.resume_from_checkpoint == "True") a.resume_from_checkpoint = "";
+    if (*a.resume_from_checkpoint == "false" || *a.resume_from_checkpoint == "False") a.resume_from_checkpoint.reset();
   }
   if (!kwargs_.empty()) {
     a.lr_scheduler_kwargs = Json::parse(kwargs_, nullptr, false);

@@ -21,6 +21,8 @@ class TrainingOptions {
   // What was given, over the defaults; Ctrl-C and SIGTERM then end the run after the step at hand. Throws usage.
   train::Arguments arguments(const TrainingDefaults& defaults = {}) const;
 
+  const std::filesystem::path& output_dir() const { return arguments_.output_dir; }
+
  private:
   train::Arguments arguments_;
   std::string kwargs_;

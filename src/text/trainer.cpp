@@ -117,6 +117,8 @@ void ensure_token(std::vector<std::string>* tokens, const std::string& token) {
 Json train_tokenizer(const TrainerOptions& options, const TextFeed& feed) {
   TrainerOptions o = options;
   if (o.vocab_size <= 0) fail(ErrorCode::usage, "--vocab-size: {}, expected more than 0", o.vocab_size);
+  if (o.min_frequency < 0) fail(ErrorCode::usage, "--min-frequency: {}, expected 0 or more", o.min_frequency);
+  if (o.lowercase && o.type != "wordpiece") fail(ErrorCode::usage, "--lowercase: of --type wordpiece only, got {}", o.type);
   if (o.byte_level && o.type != "bpe") fail(ErrorCode::usage, "--byte-level: of --type bpe only, got {}", o.type);
   Json normalizer, pre_tokenizer, decoder, post_processor, model;
   const Json metaspace = {{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "always"}, {"split", true}};

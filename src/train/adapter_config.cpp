@@ -33,7 +33,7 @@ bool matches_pattern(const std::string& text, const std::string& expression) {
   try {
     return std::regex_match(text, std::regex(expression));
   } catch (const std::regex_error& error) {
-    fail(ErrorCode::failure, "adapter_config.json: \"{}\" is no regular expression: {}", expression, error.what());
+    fail(ErrorCode::failure, "\"{}\" is no regular expression: {}", expression, error.what());
   }
 }
 
@@ -123,6 +123,14 @@ bool AdapterConfig::matches(const std::string& module) const {
   }
   if (!among(targets, targets_are_pattern_)) return false;
   return layers_.empty() || std::find(layers_.begin(), layers_.end(), layer_of(module)) != layers_.end();
+}
+
+std::vector<std::string> AdapterConfig::unmatched_targets(const std::vector<std::string>& modules) const {
+  std::vector<std::string> none;
+  if (targets_are_pattern_ || (targets.size() == 1 && targets[0] == "all-linear")) return none;
+  for (const std::string& name : targets)
+    if (std::none_of(modules.begin(), modules.end(), [&](const std::string& module) { return is_module(module, name); })) none.push_back(name);
+  return none;
 }
 
 int64_t AdapterConfig::rank(const std::string& module) const { return static_cast<int64_t>(find(ranks_, module, static_cast<double>(r_))); }

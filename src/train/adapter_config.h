@@ -24,6 +24,8 @@ class AdapterConfig {
 
   // Whether a module of this path has an adapter, of which rank, and what its product is multiplied by.
   bool matches(const std::string& module) const;
+  // Names of `targets` that none of these modules has; of a pattern and of all-linear none.
+  std::vector<std::string> unmatched_targets(const std::vector<std::string>& modules) const;
   int64_t rank(const std::string& module) const;
   double scale(const std::string& module) const;
   // Whether a weight of the network is trained whole.

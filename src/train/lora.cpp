@@ -68,9 +68,12 @@ Adapter::Adapter(const LoraOptions& options, const Json& model, const std::strin
     return;
   }
   if (options.r <= 0) fail(ErrorCode::usage, "--lora-r: {}, expected more than 0", options.r);
+  if (!(options.alpha > 0) || !std::isfinite(options.alpha)) fail(ErrorCode::usage, "--lora-alpha: {}, expected a finite number above 0", options.alpha);
   if (!(options.dropout >= 0 && options.dropout < 1)) fail(ErrorCode::usage, "--lora-dropout: {}, expected 0 or more and below 1", options.dropout);
   if (options.init != "true" && options.init != "false" && options.init != "gaussian")
     fail(ErrorCode::usage, "--init-lora-weights: \"{}\", expected true, false or gaussian", options.init);
+  wanted_whole_ = options.modules_to_save;
+  targets_named_ = !options.target_modules.empty();
   std::vector<std::string> saved = options.modules_to_save;
   if (task_type == "SEQ_CLS" || task_type == "TOKEN_CLS") saved.insert(saved.end(), {"classifier", "score"});
   if (task_type == "QUESTION_ANS") saved.push_back("qa_outputs");
@@ -80,7 +83,7 @@ Adapter::Adapter(const LoraOptions& options, const Json& model, const std::strin
            {"r", options.r},
            {"lora_alpha", options.alpha},
            {"lora_dropout", options.dropout},
-           {"target_modules", options.target_modules.empty() ? default_targets(type) : options.target_modules},
+           {"target_modules", options.targets_are_pattern ? Json(options.target_modules.at(0)) : Json(options.target_modules.empty() ? default_targets(type) : options.target_modules)},
            {"use_rslora", options.use_rslora},
            {"use_dora", options.use_dora},
            {"bias", "none"},
@@ -89,6 +92,11 @@ Adapter::Adapter(const LoraOptions& options, const Json& model, const std::strin
            {"init_lora_weights", options.init == "gaussian" ? Json("gaussian") : Json(options.init == "true")},
            {"modules_to_save", saved.empty() ? Json() : Json(saved)}};
   config_ = AdapterConfig(json_, "LoRA");
+  try {
+    config_.matches("");  // a pattern that is none says so here
+  } catch (const Error& error) {
+    fail(ErrorCode::usage, "--lora-target-modules: {}", error.what());
+  }
 }
 
 // What PEFT draws: A as nn.Linear's weight, or normal with deviation 1 / r; B zero, or as nn.Linear's weight.
@@ -159,10 +167,15 @@ std::vector<std::string> Adapter::kinds(const std::vector<std::string>& modules)
   return names;
 }
 
-void Adapter::check_found() const {
-  if (!parameters_.empty()) return;
-  const std::vector<std::string> names = kinds(seen_);
-  fail(ErrorCode::usage, "--lora-target-modules {}: no such module; the model has {}", fmt::join(config_.targets, ","), fmt::join(names, ", "));
+std::string Adapter::kinds_of_modules() const { return fmt::format("{}", fmt::join(kinds(seen_), ", ")); }
+
+void Adapter::check_found(const NamedParameters& whole) const {
+  if (parameters_.empty()) fail(ErrorCode::usage, "--lora-target-modules {}: no such module; the model has {}", fmt::join(config_.targets, ","), kinds_of_modules());
+  if (targets_named_)
+    for (const std::string& target : config_.unmatched_targets(seen_)) fail(ErrorCode::usage, "--lora-target-modules: no module {}; the model has {}", target, kinds_of_modules());
+  for (const std::string& name : wanted_whole_)
+    if (std::none_of(whole.begin(), whole.end(), [&](const auto& w) { return ("." + w.first).find("." + name + ".") != std::string::npos; }))
+      fail(ErrorCode::usage, "--lora-modules-to-save: no module {}; the model has {}", name, kinds_of_modules());
 }
 
 void Adapter::save(const fs::path& folder, const std::string& base_model, const NamedParameters& whole) const {

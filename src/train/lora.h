@@ -18,6 +18,7 @@ struct LoraOptions {
   int64_t r = 8;
   double alpha = 16, dropout = 0;
   std::vector<std::string> target_modules;  // empty: the family's usual ones
+  bool targets_are_pattern = false;         // target_modules is one regular expression of whole paths
   std::vector<std::string> modules_to_save;  // trained whole beside the adapters
   bool use_rslora = false, use_dora = false;
   std::string init = "true";                 // of A and B as PEFT names it: true, false (B random too), gaussian
@@ -38,8 +39,8 @@ class Adapter : public nn::LowRankSource {
 
   // Whether a weight of the network is trained beside the adapters.
   bool trains(const std::string& weight) const;
-  // Call once the network is made: throws usage when no module matched.
-  void check_found() const;
+  // Call once the network is made, with the weights that are trained whole: throws usage where new adapters name a module that is not there.
+  void check_found(const NamedParameters& whole) const;
   // Copies what options.adapter holds of the weights trained whole into them.
   void read_whole(const NamedParameters& whole) const;
   // The same tensors under their names in adapter_model.safetensors.
@@ -51,6 +52,7 @@ class Adapter : public nn::LowRankSource {
   void save(const std::filesystem::path& folder, const std::string& base_model, const NamedParameters& whole) const;
 
  private:
+  std::string kinds_of_modules() const;
   static std::vector<std::string> kinds(const std::vector<std::string>& modules);
   void draw(Tensor* a, Tensor* b, const std::string& module) const;
 
@@ -61,6 +63,8 @@ class Adapter : public nn::LowRankSource {
   uint64_t seed_;
   std::shared_ptr<const formats::TensorSource> file_;
   NamedParameters parameters_;
+  std::vector<std::string> wanted_whole_;     // LoraOptions' modules_to_save
+  bool targets_named_ = false;               // somebody typed them
   std::vector<std::string> seen_, adapted_;  // modules of the network, and those that have an adapter
 };
 

@@ -193,6 +193,9 @@ void pretrain(const PretrainOptions& o) {
   else if (o.validation_fraction > 0)
     held_out = train.split_off(static_cast<int64_t>(static_cast<double>(train.size()) * (1 - o.validation_fraction)));
 
+  if (o.validation_fraction > 0 && o.validation_file.empty() && held_out.size() < 2)
+    fail(ErrorCode::usage, "--validation-fraction: {} of {} tokens holds out {}; raise it, or leave it away", o.validation_fraction, train.size() + held_out.size(), held_out.size());
+
   const nn::CausalLM* lm = b->network->causal_lm();
   int64_t block = o.block_size;
   const int64_t context = nn::config_int(b->config, "max_position_embeddings", nn::config_int(b->config, "n_positions", lm ? lm->max_positions() : 0, 0), 0);

@@ -85,6 +85,7 @@ class Program : public RewardFunction {
   std::vector<double> score(const std::vector<Completed>& all) override {
     std::vector<double> scores;
     for (const Completed& c : all) {
+      if (!rest_.empty()) fail(ErrorCode::failure, "--reward cmd: {}: got \"{}\" unasked, expected one number for each line", command_, trimmed(rest_).substr(0, 80));
       send(to_text({{"prompt", c.prompt}, {"completion", c.text}}) + "\n");
       scores.push_back(receive());
     }
@@ -125,7 +126,7 @@ class Program : public RewardFunction {
     rest_.erase(0, end + 1);
     char* stop = nullptr;
     const double value = std::strtod(line.c_str(), &stop);
-    if (line.empty() || *stop != 0) fail(ErrorCode::failure, "--reward cmd: {}: got \"{}\", expected a number", command_, line);
+    if (line.empty() || *stop != 0 || !std::isfinite(value)) fail(ErrorCode::failure, "--reward cmd: {}: got \"{}\", expected a finite number", command_, line);
     return value;
   }
 

@@ -28,6 +28,20 @@ void check_messages(const Json& messages, const std::string& where) {
 
 }  // namespace
 
+Json messages_of_turns(const Json& turns) {
+  if (!turns.is_array()) return turns;
+  Json messages = Json::array();
+  for (const Json& turn : turns) {
+    if (!turn.is_object() || !turn.contains("from") || !turn["from"].is_string() || !turn.contains("value")) {
+      messages.push_back(turn);
+      continue;
+    }
+    const auto from = turn["from"].get<std::string>();
+    messages.push_back({{"role", from == "human" ? "user" : from == "gpt" || from == "chatgpt" || from == "bot" ? "assistant" : from}, {"content", turn["value"]}});
+  }
+  return messages;
+}
+
 bool is_conversation(const Json& value) {
   return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const Json& m) {
            return m.is_object() && m.contains("role") && m["role"].is_string();
@@ -74,7 +88,7 @@ std::vector<int32_t> RowEncoder::text(const std::string& text, bool end) const {
 
 RowEncoder::Row RowEncoder::messages(const Json& messages, const Json& tools, bool generation_prompt, bool masks, const std::string& where) const {
   check_messages(messages, where);
-  require(b_.chat_template != nullptr, "{}: messages, but {} has no chat template", where, b_.name);
+  require(b_.chat_template != nullptr, "{}: messages, but {} has no chat template; put one into its folder as chat_template.jinja", where, b_.name);
   std::vector<std::pair<size_t, size_t>> spans;
   const std::string text = bundle::render_chat(b_, messages, tools, generation_prompt, &spans);
   Row row;

@@ -39,6 +39,8 @@ class RowEncoder {
   std::string end_;
 };
 
+// The messages of ShareGPT's "conversations", whose turns have "from" (human, gpt ...) and "value"; other turns stay as they are.
+Json messages_of_turns(const Json& turns);
 // Whether a field holds messages.
 bool is_conversation(const Json& value);
 // The messages of a prompt and a completion, one after the other.

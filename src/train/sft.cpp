@@ -1,5 +1,7 @@
 #include "train/sft.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -44,9 +46,15 @@ Example encode(const RowEncoder& encoder, const SftOptions& o, const Json& row, 
   if (row.contains("prompt")) {
     has_prompt = true;
     r = encoder.prompt_completion(row, data::field(row, "prompt", where), data::field(row, "completion", where), o.assistant_only_loss, where);
-  } else if (row.contains("messages")) {
-    r = encoder.messages(row["messages"], row.contains("tools") ? row["tools"] : Json(), false, o.assistant_only_loss, where);
+  } else if (row.contains("messages") || row.contains("conversations")) {
+    const Json messages = row.contains("messages") ? row["messages"] : messages_of_turns(row["conversations"]);
+    r = encoder.messages(messages, row.contains("tools") ? row["tools"] : Json(), false, o.assistant_only_loss, where);
   } else {
+    if (!row.contains("text")) {
+      std::vector<std::string> names;
+      for (const auto& [key, value] : row.items()) names.push_back(key);
+      fail(ErrorCode::failure, "{}: expected \"text\", \"messages\", or \"prompt\" and \"completion\"; the row has {}", where, names.empty() ? "nothing" : fmt::format("{}", fmt::join(names, ", ")));
+    }
     const std::string text = data::text_field(row, "text", where);
     require(!text.empty(), "{}: the text is empty", where);
     r.ids = encoder.text(text, true);

@@ -104,9 +104,9 @@ Subject open_subject(const SubjectOptions& o) {
   const Json config = config_of(o);
   s.adapter = std::make_shared<Adapter>(o.lora, config, task_type(o, config), o.seed, true);
   s.bundle = bundle::open(o.model, {.precision = Precision::automatic, .trainable = true, .name = o.model_name}, {}, train_options(o, s.adapter.get()));
-  s.adapter->check_found();
   NamedParameters whole;
   for (const nn::Parameter& p : s.bundle->weights.parameters) whole.emplace_back(p.name, p.value);
+  s.adapter->check_found(whole);
   s.adapter->read_whole(whole);
   NamedParameters all = s.adapter->parameters();
   all.insert(all.end(), whole.begin(), whole.end());

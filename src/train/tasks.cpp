@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
+#include "base/log.h"
 #include "base/require.h"
 #include "base/unicode.h"
 #include "data/rows.h"
@@ -24,6 +26,13 @@ const Json& labels_of(Task task, const Json& row, const std::string& where) {
   for (const char* name : {"ner_tags", "tags", "labels"})
     if (row.contains(name)) return row[name];
   return data::field(row, "ner_tags", where);
+}
+
+// Of a text that is a number with a fraction, as tables have them.
+std::optional<double> as_number(const Json& v) {
+  if (!v.is_string()) return std::nullopt;
+  const Json number = Json::parse(v.get<std::string>(), nullptr, false);
+  return number.is_number() ? std::optional(number.get<double>()) : std::nullopt;
 }
 
 struct Reader {
@@ -104,12 +113,24 @@ void read_tokens(const Reader& r, const fs::path& file, RowSink<Feature>* all) {
   });
 }
 
+// Those from character `from` to character `to`.
+std::string characters(std::string_view text, int64_t from, int64_t to) {
+  int64_t at = -1;
+  std::string part;
+  for (const char c : text) {
+    at += !unicode::is_continuation(c);
+    if (at >= from && at < to) part += c;
+  }
+  return part;
+}
+
 // Long contexts give several windows; one without the answer points at its classifier's token. Models that pad on the left read the context first.
 void read_questions(Reader r, const fs::path& file, RowSink<Feature>* all) {
   const bool question_first = r.b.tokenizer->padding_side() != "left";
   const int32_t of_context = question_first ? 1 : 0;
   r.encode.truncation = question_first ? Truncation::only_second : Truncation::only_first;
   r.encode.stride = std::min(r.o.doc_stride, r.o.max_length / 2);
+  bool said = false;
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
     const std::string question = data::text_field(row, "question", where), context = data::text_field(row, "context", where);
     const Json& answers = data::field(row, "answers", where);
@@ -121,7 +142,10 @@ void read_questions(Reader r, const fs::path& file, RowSink<Feature>* all) {
       require(answers["text"][0].is_string() && answers["answer_start"][0].is_number_integer(), "{}: an answer needs a text and a whole number", where);
       from = answers["answer_start"][0].get<int64_t>();
       to = from + static_cast<int64_t>(unicode::count_characters(answers["text"][0].get<std::string>()));
+      const std::string answer = answers["text"][0].get<std::string>();
       require(from >= 0 && to <= static_cast<int64_t>(unicode::count_characters(context)), "{}: the answer stands at {}..{}, outside the context", where, from, to);
+      if (const std::string there = characters(context, from, to); there != answer && !std::exchange(said, true))
+        warn("{}: the context has \"{}\" at {}, and the answer is \"{}\"; what stands in the context is learnt, there and in other such rows", where, there, from, answer);
     }
     for (const Encoding& e : r.b.tokenizer->encode_windows(question_first ? question : context, question_first ? context : question, r.encode)) {
       Feature f = r.base(e, where);
@@ -151,6 +175,11 @@ void read_transforms(const Reader& r, const fs::path& file, RowSink<Feature>* al
     Feature f = r.base(r.b.tokenizer->encode_windows(prompt, r.encode)[0], where);
     f.type_ids.clear();
     f.labels = r.b.tokenizer->encode_windows(completion, r.encode)[0].ids;
+    // Without an end nobody learns to stop; most tokenizers of such models write it themselves.
+    if (const auto eos = r.b.tokenizer->eos_id(); eos && (f.labels.empty() || f.labels.back() != *eos)) {
+      if (static_cast<int64_t>(f.labels.size()) >= r.o.max_length) f.labels.pop_back();
+      f.labels.push_back(*eos);
+    }
     all->add(std::move(f));
   });
 }
@@ -196,7 +225,7 @@ Task find_task(const std::string& name, const fs::path& model) {
 Labels find_labels(Task task, const fs::path& model, const fs::path& train_file) {
   Labels out;
   if (task != Task::sequence_classification && task != Task::token_classification) return out;
-  std::set<std::string> texts;
+  std::set<std::string> texts, names_of_fractions;
   int64_t largest = -1;
   size_t several = 0;
   bool numbers = false, fractions = false;
@@ -207,6 +236,9 @@ Labels find_labels(Task task, const fs::path& model, const fs::path& train_file)
       numbers = true;
     } else if (label.is_number()) {
       fractions = true;
+    } else if (as_number(label)) {  // of a table, whose fields are all texts
+      fractions = true;
+      names_of_fractions.insert(label.get<std::string>());
     } else {
       require(label.is_string(), "{}: label {}, expected a number or a name", where, label.dump());
       texts.insert(label.get<std::string>());
@@ -215,7 +247,9 @@ Labels find_labels(Task task, const fs::path& model, const fs::path& train_file)
   data::for_each_row(train_file, [&](const Json& row, const std::string& where) {
     const Json& label = labels_of(task, row, where);
     if (task == Task::sequence_classification && label.is_array()) {
-      require(several == 0 || several == label.size(), "{}: {} labels, the rows before have {}", where, label.size(), several);
+      require(std::all_of(label.begin(), label.end(), [](const Json& v) { return v.is_number() || v.is_boolean(); }),
+              "{}: labels {}, expected a number for each label of the model: 1 where it holds, else 0", where, label.dump());
+      require(several == 0 || several == label.size(), "{}: {} labels, the rows before have {}; expected a number for each label of the model", where, label.size(), several);
       several = label.size();
       return;
     }
@@ -223,6 +257,11 @@ Labels find_labels(Task task, const fs::path& model, const fs::path& train_file)
       for (const Json& one : label) see(one, where);
     else see(label, where);
   });
+  // Names among which some look like numbers are names.
+  if (!texts.empty() && !names_of_fractions.empty()) {
+    texts.merge(names_of_fractions);
+    fractions = false;
+  }
   require((several > 0) + (fractions && texts.empty()) + (!fractions && numbers) + !texts.empty() <= 1 || (numbers && fractions && texts.empty()),
           "{}: labels of several kinds; use numbers or names, not both", train_file.string());
 
@@ -243,6 +282,8 @@ Labels find_labels(Task task, const fs::path& model, const fs::path& train_file)
     for (size_t i = 0; i < several; ++i) out.names.push_back("LABEL_" + std::to_string(i));
     return out;
   }
+  require(has_head || texts.size() != 1 || numbers, "{}: every row has the label \"{}\"; a classifier needs two or more", train_file.string(), texts.empty() ? "" : *texts.begin());
+  require(has_head || !texts.empty() || largest > 0, "{}: every row has the label 0; a classifier needs two or more", train_file.string());
   if (has_head) return out;  // rows that do not fit it are refused when they are read
   if (!texts.empty()) out.names.assign(texts.begin(), texts.end());
   else

@@ -1,6 +1,6 @@
 #include "train/trainer.h"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -92,6 +92,11 @@ class Run {
     require(per_epoch_ > 0, "training: no rows to train on");
     if (a_.lr_scheduler_type == "reduce_lr_on_plateau" && (a_.eval_steps <= 0 || !objective.has_evaluation()))
       fail(ErrorCode::usage, "--lr-scheduler-type reduce_lr_on_plateau: needs --validation-file and --eval-steps");
+    if (!objective.has_evaluation()) {
+      const char* flag = a_.load_best_model_at_end ? "--load-best-model-at-end" : a_.early_stopping_patience > 0 ? "--early-stopping-patience" : a_.eval_steps > 0 && a_.sample_prompts.empty() ? "--eval-steps" : nullptr;
+      if (flag) fail(ErrorCode::usage, "{}: there are no held-out rows to evaluate; give --validation-file, or leave the flag away", flag);
+    }
+    if (a_.early_stopping_patience > 0 && a_.eval_steps <= 0) fail(ErrorCode::usage, "--early-stopping-patience: needs --eval-steps, the updates between evaluations");
     if (!a_.sample_prompts.empty() && !trained.sample) fail(ErrorCode::usage, "--sample-prompt: this model continues no text; leave the flag away");
   }
 
@@ -160,6 +165,25 @@ class Run {
       run_ = name.value;
     }
     warn("going on from {}", from->string());
+    say_what_changed(state, *from);
+  }
+
+  // What decides which rows a step sees; with the same, a resumed run ends with the bytes of one that was never stopped.
+  Json order_of_rows() const {
+    return {{"--seed", a_.seed},
+            {"--per-device-train-batch-size", a_.per_device_train_batch_size},
+            {"--gradient-accumulation-steps", a_.gradient_accumulation_steps},
+            {"--no-shuffle", !a_.shuffle},
+            {"steps of an epoch", per_epoch_}};
+  }
+  void say_what_changed(const Json& state, const fs::path& from) const {
+    std::vector<std::string> changes;
+    const Json now = order_of_rows();
+    if (const auto before = state.find("order_of_rows"); before != state.end() && before->is_object())
+      for (const auto& [name, value] : before->items())
+        if (now.contains(name) && now[name] != value) changes.push_back(fmt::format("{} was {} and is {}", name, value.dump(), now[name].dump()));
+    if (!changes.empty()) warn("{}: {}; the steps to come see other rows than they would have", from.string(), fmt::join(changes, ", "));
+    if (step_ >= total_) warn("{}: made after step {}, and the run ends after step {}; nothing is left to train", from.string(), step_, total_);
   }
 
   // What an earlier run left beside this one's checkpoints, which are told apart by the run that their state names.
@@ -268,6 +292,7 @@ class Run {
                      {"tokens", tokens_},
                      {"seconds", seconds()},
                      {"seed", a_.seed},
+                     {"order_of_rows", order_of_rows()},
                      {"loss_sum", loss_sum_},
                      {"loss_count", loss_count_},
                      {"metrics", metrics_.state()},
@@ -358,12 +383,20 @@ void check(const Arguments& a) {
   positive("logging-steps", a.logging_steps);
   positive("sample-max-new-tokens", a.sample_max_new_tokens);
   if (std::find(a.sample_prompts.begin(), a.sample_prompts.end(), "") != a.sample_prompts.end()) fail(ErrorCode::usage, "--sample-prompt: \"\", expected a text");
-  not_negative("learning-rate", a.learning_rate);
+  const auto finite = [&](const char* flag, double value) {
+    not_negative(flag, value);
+    if (!std::isfinite(value)) fail(ErrorCode::usage, "--{}: {}, expected a finite number", flag, value);
+  };
+  finite("learning-rate", a.learning_rate);
   not_negative("warmup-steps", a.warmup_steps);
-  not_negative("weight-decay", a.weight_decay);
+  if (!(a.warmup_ratio >= 0 && a.warmup_ratio <= 1)) fail(ErrorCode::usage, "--warmup-ratio: {}, expected 0 to 1", a.warmup_ratio);
+  finite("weight-decay", a.weight_decay);
   not_negative("adam-epsilon", a.adam_epsilon);
   not_negative("max-grad-norm", a.max_grad_norm);
   not_negative("save-total-limit", a.save_total_limit);
+  not_negative("save-steps", a.save_steps);
+  not_negative("eval-steps", a.eval_steps);
+  not_negative("early-stopping-patience", a.early_stopping_patience);
   if (a.optim != "sgd" && (!a.optim_args.empty() || a.momentum != 0 || a.nesterov))
     fail(ErrorCode::usage, "--optim {}: --optim-args, --momentum and --nesterov are of sgd; leave them away", a.optim);
   for (const auto& [flag, value] : {std::pair{"adam-beta1", a.adam_beta1}, {"adam-beta2", a.adam_beta2}, {"momentum", a.momentum}})

@@ -1,0 +1,238 @@
+// What people get wrong when they train: each is one clear line, and nothing of theirs is lost.
+#include <fstream>
+
+#include "base/json.h"
+#include "program.h"
+
+namespace mynah::e2e {
+namespace {
+
+const fs::path kTrain = fs::path(MYNAH_TEST_DATA) / "golden" / "train";
+
+class TrainRefusals : public Sandbox {
+ protected:
+  TrainRefusals() {
+    fs::copy(kTrain / "models" / "llama", file("llama"));
+    model_ = file("llama").string();
+  }
+  std::string data(const std::string& name) const { return (kTrain / "data" / name).string(); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(file(name), std::ios::binary) << text;
+    return file(name).string();
+  }
+  std::string bytes(const fs::path& path) const {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  std::vector<std::string> finetune(std::vector<std::string> more, const std::string& rows = "") const {
+    std::vector<std::string> words = {"finetune", model_, "--train-file", rows.empty() ? data("text.jsonl") : rows, "--max-steps", "2", "--output-dir", file("out").string()};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  std::vector<std::string> align(const std::string& method, const std::string& rows, std::vector<std::string> more) const {
+    std::vector<std::string> words = {"align", method, model_, "--train-file", data(rows), "--max-steps", "2", "--output-dir", file("out").string()};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  void refused(const std::vector<std::string>& more, const std::vector<std::string>& said) const { expect_refused(finetune(more), {2}, said); }
+  Result trained(const std::vector<std::string>& words) const {
+    Result r = run(words);
+    EXPECT_EQ(r.code, 0) << r.err;
+    return r;
+  }
+  std::string model_;
+};
+
+TEST_F(TrainRefusals, NumbersThatCannotBeMeant) {
+  refused({"--learning-rate", "inf"}, {"--learning-rate: inf"});
+  refused({"--weight-decay", "inf"}, {"--weight-decay: inf"});
+  refused({"--warmup-ratio", "2"}, {"--warmup-ratio: 2", "0 to 1"});
+  refused({"--save-steps", "-1"}, {"--save-steps: -1"});
+  refused({"--eval-steps", "-1"}, {"--eval-steps: -1"});
+  refused({"--seed", "1", "--save-steps", "1", "--train-file", "x"}, {"--train-file: given 2 times, expected once"});
+}
+
+TEST_F(TrainRefusals, FlagsOfAnEvaluationThatNeverComes) {
+  refused({"--eval-steps", "1"}, {"--eval-steps", "--validation-file"});
+  refused({"--load-best-model-at-end"}, {"--load-best-model-at-end", "--validation-file"});
+  refused({"--early-stopping-patience", "2"}, {"--early-stopping-patience", "--validation-file"});
+  refused({"--early-stopping-patience", "2", "--validation-file", data("text.jsonl")}, {"--early-stopping-patience", "--eval-steps"});
+  expect_refused({"pretrain", "--model", model_, "--train-file", data("prose.txt"), "--block-size", "8", "--max-steps", "1", "--validation-fraction", "0.000001", "--output-dir", file("out").string()},
+                 {2}, {"--validation-fraction", "holds out 1"});
+}
+
+TEST_F(TrainRefusals, ModulesThatTheModelDoesNotHave) {
+  refused({"--lora-target-modules", "q_proj,v_prj"}, {"no module v_prj", "v_proj"});
+  refused({"--lora-r", "2", "--lora-modules-to-save", "lm_haed"}, {"no module lm_haed", "lm_head"});
+  refused({"--lora-alpha", "nan"}, {"--lora-alpha"});
+  refused({"--lora-alpha", "0"}, {"--lora-alpha"});
+  refused({"--lora-target-modules", ".*(q_proj"}, {".*(q_proj", "regular expression"});
+}
+
+TEST_F(TrainRefusals, PlacesOfAdaptersAreNamesOrAPattern) {
+  trained(finetune({"--lora-r", "2", "--lora-target-modules", "q_proj, v_proj"}));
+  EXPECT_EQ(read_json_file(file("out") / "adapter_config.json")["target_modules"], (Json{"q_proj", "v_proj"}));
+  size_t both = read_tensors(file("out") / "adapter_model.safetensors").size();
+  fs::remove_all(file("out"));
+  trained(finetune({"--lora-r", "2", "--lora-target-modules", ".*\\.layers\\.0\\..*(q|v)_proj"}));
+  EXPECT_EQ(read_json_file(file("out") / "adapter_config.json")["target_modules"], ".*\\.layers\\.0\\..*(q|v)_proj");
+  EXPECT_EQ(read_tensors(file("out") / "adapter_model.safetensors").size(), 4u);
+  EXPECT_GT(both, 4u);
+  trained({"merge", file("out").string(), "--output-dir", file("merged").string()});
+}
+
+TEST_F(TrainRefusals, FlagsOfNewAdaptersBesideAnOldOne) {
+  refused({"--adapter", (kTrain / "models" / "llama_adapter").string(), "--lora-r", "16"}, {"--lora-r", "--adapter"});
+}
+
+TEST_F(TrainRefusals, NothingIsWrittenOverWhatIsRead) {
+  const std::string before = bytes(file("llama") / "model.safetensors");
+  expect_refused({"finetune", model_, "--train-file", data("text.jsonl"), "--max-steps", "1", "--output-dir", model_ + "/"}, {2}, {"the same"});
+  expect_refused({"align", "sft", model_, "--train-file", data("text.jsonl"), "--max-steps", "1", "--output-dir", model_}, {2}, {"the same"});
+  expect_refused({"pretrain", "--model", model_, "--train-file", data("prose.txt"), "--block-size", "8", "--max-steps", "1", "--output-dir", model_}, {2}, {"the same"});
+  trained(finetune({"--lora-r", "2"}));
+  expect_refused({"merge", file("out").string(), "--output-dir", model_}, {2}, {"the same"});
+  expect_refused({"merge", file("out").string(), "--output-dir", file("out").string()}, {2}, {"the same"});
+  expect_refused({"merge", file("out").string(), "--output-dir", file("all.gguf").string()}, {2}, {"mynah convert"});
+  EXPECT_FALSE(fs::exists(file("all.gguf")));
+  EXPECT_EQ(bytes(file("llama") / "model.safetensors"), before);
+}
+
+TEST_F(TrainRefusals, ABaseThatMovedIsNamed) {
+  trained(finetune({"--lora-r", "2"}));
+  fs::rename(file("llama"), file("elsewhere"));
+  const Result r = run({"merge", file("out").string(), "--output-dir", file("merged").string()});
+  EXPECT_NE(r.code, 0);
+  EXPECT_NE(r.err.find("its base model " + model_ + " is not found"), std::string::npos) << r.err;
+  trained({"merge", file("out").string(), "--model", file("elsewhere").string(), "--output-dir", file("merged").string()});
+}
+
+TEST_F(TrainRefusals, FlagsOfAnotherMethod) {
+  const auto foreign = [&](const std::string& method, const std::string& rows, const std::string& flag, const std::string& value) {
+    std::vector<std::string> more = {flag};
+    if (!value.empty()) more.push_back(value);
+    expect_refused(align(method, rows, more), {2}, {method, flag});
+  };
+  foreign("dpo", "pairs.jsonl", "--packing", "");
+  foreign("dpo", "pairs.jsonl", "--reward", "exact");
+  foreign("grpo", "completion.jsonl", "--validation-file", data("completion.jsonl"));
+  foreign("grpo", "completion.jsonl", "--response-length", "3");
+  foreign("kto", "judged.jsonl", "--label-smoothing", "0.1");
+  foreign("orpo", "pairs.jsonl", "--ref-model", model_);
+  expect_refused(align("dpo", "pairs.jsonl", {"--beta", "-1"}), {2}, {"--beta: -1"});
+  expect_refused(align("grpo", "completion.jsonl", {"--reward", "length:3", "--max-completion-length", "0"}), {2}, {"--max-completion-length"});
+  expect_refused(align("dpo", "pairs.jsonl", {"--ref-model", "tiny"}), {2}, {"--ref-model", "tokens"});
+}
+
+TEST_F(TrainRefusals, RewardsAreNumbersAndOneForEachLine) {
+  const auto judged = [&](const std::string& command) {
+    return run(align("grpo", "completion.jsonl", {"--reward", "cmd:" + command, "--num-generations", "2", "--per-device-train-batch-size", "2", "--max-completion-length", "3"}));
+  };
+  for (const char* command : {"while read x; do echo nan; done", "while read x; do echo inf; done"}) {
+    const Result r = judged(command);
+    EXPECT_EQ(r.code, 1) << command;
+    EXPECT_NE(r.err.find("expected a finite number"), std::string::npos) << r.err;
+  }
+  const Result more = judged("while read x; do printf '1\\n2\\n'; done");
+  EXPECT_EQ(more.code, 1);
+  EXPECT_NE(more.err.find("unasked"), std::string::npos) << more.err;
+}
+
+TEST_F(TrainRefusals, ARunThatGoesOnWithOtherRowsSaysSo) {
+  const auto words = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--save-steps", "2"});
+    return finetune(more);
+  };
+  trained(words({"--seed", "1"}));
+  const std::string changed = trained(words({"--seed", "2", "--per-device-train-batch-size", "1", "--max-steps", "4", "--resume-from-checkpoint"})).err;
+  EXPECT_NE(changed.find("--seed was 1 and is 2"), std::string::npos) << changed;
+  EXPECT_NE(changed.find("--per-device-train-batch-size was 8 and is 1"), std::string::npos) << changed;
+  fs::remove_all(file("out"));
+  trained(words({"--seed", "1"}));
+  EXPECT_EQ(trained(words({"--seed", "1", "--max-steps", "4", "--resume-from-checkpoint"})).err.find("--seed"), std::string::npos);
+  const std::string done = trained(words({"--seed", "1", "--resume-from-checkpoint", "True"})).err;
+  EXPECT_NE(done.find("nothing is left to train"), std::string::npos) << done;
+}
+
+TEST_F(TrainRefusals, LabelsThatAreNoClasses) {
+  const auto classes = [&](const std::string& rows, const std::string& name = "rows.jsonl") { return finetune({"--task", "text-classification", "--max-steps", "1"}, write(name, rows)); };
+  expect_refused(classes("{\"text\": \"a\", \"label\": \"x\"}\n"), {1}, {"rows.jsonl", "\"x\"", "two or more"});
+  expect_refused(classes("{\"text\": \"a\", \"label\": [\"x\", \"y\"]}\n"), {1}, {"rows.jsonl:1", "a number for each label"});
+  trained(classes("text,label\na,0.5\nb,1.5\n", "rows.csv"));
+  EXPECT_EQ(read_json_file(file("out") / "config.json")["problem_type"], "regression");
+}
+
+TEST_F(TrainRefusals, AClassifierIsScoredByItsAccuracy) {
+  const Result r = trained({"eval", (kTrain / "models" / "bert_classes").string(), "--file", data("classes.jsonl"), "--json"});
+  EXPECT_TRUE(r.json().contains("accuracy")) << r.out;
+}
+
+TEST_F(TrainRefusals, RowsOfAnUnknownShapeAreToldWhatIsExpected) {
+  expect_refused(finetune({}, write("alpaca.json", "[{\"instruction\": \"a\", \"output\": \"b\"}]")), {1}, {"alpaca.json:1 row 1", "\"messages\"", "\"completion\"", "instruction, output"});
+}
+
+TEST_F(TrainRefusals, FlagsOfAnotherTask) {
+  const std::string classifier = (kTrain / "models" / "bert_classes").string();
+  const auto foreign = [&](const std::string& model, const std::string& rows, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"finetune", model, "--train-file", data(rows), "--max-steps", "1", "--output-dir", file("out").string()};
+    words.insert(words.end(), more.begin(), more.end());
+    expect_refused(words, {2}, {more[0]});
+  };
+  foreign(classifier, "classes.jsonl", {"--packing"});
+  foreign(classifier, "classes.jsonl", {"--doc-stride", "8"});
+  foreign(model_, "text.jsonl", {"--doc-stride", "8"});
+  foreign(model_, "text.jsonl", {"--augment", "flip"});
+}
+
+TEST_F(TrainRefusals, AnEncoderDecoderLearnsNoPlainText) {
+  const std::string t5 = (kTrain / "models" / "t5").string();
+  for (const auto& [method, rows] : {std::pair{"sft", "text.jsonl"}, {"dpo", "pairs.jsonl"}})
+    expect_refused({"align", method, t5, "--train-file", data(rows), "--max-steps", "1", "--output-dir", file("out").string()}, {2}, {"encoder-decoder", "seq2seq"});
+  expect_refused({"finetune", t5, "--task", "text-generation", "--train-file", data("text.jsonl"), "--max-steps", "1", "--output-dir", file("out").string()}, {2}, {"encoder-decoder"});
+}
+
+// A tokenizer of our own writes no end; the model learns it nevertheless.
+TEST_F(TrainRefusals, AnEncoderDecoderLearnsToEnd) {
+  const std::string rows = write("rows.jsonl", "{\"prompt\": \"the cat\", \"completion\": \"a dog\"}\n{\"prompt\": \"the bird\", \"completion\": \"a fish\"}\n");
+  trained({"tokenizer", "train", "--type", "unigram", "--vocab-size", "80", "--special-tokens", "<pad>,</s>,<unk>,<extra_id_0>,<extra_id_1>,<extra_id_2>,<extra_id_3>,<extra_id_4>", "--output", file("words").string(), data("prose.txt")});
+  const std::string config = write("config.json", R"({"model_type": "t5", "d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 1, "num_heads": 4, "decoder_start_token_id": 0})");
+  trained({"pretrain", "--config", config, "--tokenizer", file("words").string(), "--objective", "span", "--train-file", data("prose.txt"), "--block-size", "16", "--max-steps", "1", "--output-dir", file("t5").string()});
+  trained({"finetune", file("t5").string(), "--task", "seq2seq", "--train-file", rows, "--max-steps", "120", "--learning-rate", "1e-2", "--output-dir", file("out").string()});
+  const Result r = trained({"pipeline", "text2text-generation", "--model", file("out").string(), "--num-beams", "1", "--max-new-tokens", "20", "--json", "the cat"});
+  EXPECT_EQ(r.json()[0]["generated_text"], "a dog") << r.out;
+}
+
+TEST_F(TrainRefusals, AnAnswerThatIsElsewhereIsSaid) {
+  const std::string rows = write("rows.jsonl", R"({"question": "who?", "context": "ä anna lives in paris", "answers": {"text": ["paris"], "answer_start": [2]}})");
+  const Result r = trained({"finetune", (kTrain / "models" / "bert_answers").string(), "--train-file", rows, "--max-length", "40", "--doc-stride", "8", "--max-steps", "1", "--output-dir", file("out").string()});
+  EXPECT_NE(r.err.find("rows.jsonl:1: the context has \"anna \" at 2, and the answer is \"paris\""), std::string::npos) << r.err;
+}
+
+TEST_F(TrainRefusals, TokenizersReadTheTextOfRows) {
+  const std::string rows = write("rows.jsonl", "{\"text\": \"the cat\\nsits\"}\n{\"text\": \"a dog\"}\n"), text = write("rows.txt", "the cat\nsits\na dog\n");
+  trained({"tokenizer", "train", "--vocab-size", "40", "--output", file("a").string(), rows});
+  trained({"tokenizer", "train", "--vocab-size", "40", "--output", file("b").string(), text});
+  EXPECT_EQ(run({"tokenizer", "train", "--vocab-size", "40", "--output", file("c").string(), "-"}, bytes(text)).code, 0);
+  for (const char* other : {"b", "c"}) EXPECT_EQ(bytes(file("a") / "tokenizer.json"), bytes(file(other) / "tokenizer.json")) << other;
+  expect_refused({"tokenizer", "train", "--output", file("d").string()}, {2}, {"tokenizer train: files is required"});
+  expect_refused({"tokenizer", "train", "--output", file("d").string(), "--lowercase", text}, {2}, {"--lowercase"});
+  expect_refused({"tokenizer", "train", "--output", file("d").string(), "--min-frequency", "-1", text}, {2}, {"--min-frequency"});
+}
+
+// ShareGPT's turns are the messages that they stand for.
+TEST_F(TrainRefusals, TurnsOfShareGptAreMessages) {
+  const std::string turns = write("turns.json", "[{\"conversations\": [{\"from\": \"human\", \"value\": \"the cat\"}, {\"from\": \"gpt\", \"value\": \"a dog\"}]}]");
+  const std::string messages = write("messages.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"the cat\"}, {\"role\": \"assistant\", \"content\": \"a dog\"}]}\n");
+  std::vector<std::string> weights;
+  for (const std::string& rows : {turns, messages}) {
+    fs::remove_all(file("out"));
+    std::vector<std::string> words = finetune({}, rows);
+    words[1] = (kTrain / "models" / "gpt2").string();
+    trained(words);
+    weights.push_back(bytes(file("out") / "model.safetensors"));
+  }
+  EXPECT_EQ(weights[0], weights[1]);
+}
+
+}  // namespace
+}  // namespace mynah::e2e
