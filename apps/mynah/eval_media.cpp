@@ -122,7 +122,9 @@ bool is_media_metric(const std::string& metric) { return metric == "accuracy" ||
 
 std::string usual_metric(const std::string& model) {
   const LoadOptions named{.name = model};
-  return head_of(model_path(model), named) == nn::HeadKind::sequence_classification ? "accuracy" : "perplexity";
+  const std::string path = model_path(model);
+  if (is_adapter(path)) return "perplexity";
+  return head_of(path, named) == nn::HeadKind::sequence_classification ? "accuracy" : "perplexity";
 }
 
 Json media_scores(const std::string& name, const fs::path& file, const std::string& metric, Precision precision) {

@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "pull.h"
 #include "store/store.h"
+#include "train/lora.h"
 
 namespace mynah::app {
 
@@ -41,6 +42,11 @@ std::string model_path(const std::string& model) {
   return stored->path.string();
 }
 
+bool is_adapter(const std::string& path) {
+  const std::filesystem::path folder = path;
+  return std::filesystem::exists(folder / "adapter_config.json") && !std::filesystem::exists(folder / "config.json");
+}
+
 void refuse_same_place(const std::string& input, const std::string& output) {
   std::error_code none;
   if (std::filesystem::equivalent(input, output, none)) fail(ErrorCode::usage, "{}: input and output are the same; take another output", output);
@@ -58,7 +64,10 @@ Model open_model(const std::string& model, Precision precision) { return open_mo
 
 Model open_model(const std::string& model, LoadOptions options, bool text) {
   options.name = model;
-  return Model(bundle::open(model_path(model), options, {.network = true, .tokenizer = text}));
+  const std::string path = model_path(model);
+  const bundle::Parts parts{.network = true, .tokenizer = text};
+  if (is_adapter(path)) return Model(train::open_with_adapter(path, base_path(train::base_of_adapter(path), model), options, parts));
+  return Model(bundle::open(path, options, parts));
 }
 
 std::shared_ptr<bundle::Bundle> open_text(const std::string& model) { return bundle::open_text_only(model_path(model), model); }

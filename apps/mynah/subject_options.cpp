@@ -69,7 +69,7 @@ void SftFlags::add(cli::App& c) {
   c.add_flag("--packing{true}", values.packing, "put several rows into one; they do not see each other");
   c.add_option("--packing-strategy", values.packing_strategy, "bfd, bfd_split or wrapped")->capture_default_str();
   completion_only_option = c.add_flag("--completion-only-loss{true}", completion_only, "learn the completion alone (default for rows with a prompt)");
-  c.add_flag("--assistant-only-loss{true}", values.assistant_only_loss, "learn what the assistant says (the template needs {% generation %})");
+  c.add_flag("--assistant-only-loss{true}", values.assistant_only_loss, "learn what the assistant says alone");
 }
 
 train::SftOptions SftFlags::options() const {

@@ -198,7 +198,7 @@ Json generation_settings(const fs::path& folder, const Json& config) {
 void open_folder(Bundle* b) {
   const fs::path config = b->path / "config.json";
   if (!fs::exists(config) && fs::exists(b->path / "adapter_config.json"))
-    fail(ErrorCode::failure, "{}: an adapter, which is no model by itself; mynah merge {} --output-dir OUT makes one of it and its base", b->name, b->path.string());
+    fail(ErrorCode::failure, "{}: an adapter, which is no model by itself; run, generate and eval put it beside its base, for the rest mynah merge {} --output-dir OUT makes one model of both", b->name, b->path.string());
   if (!fs::exists(config))
     fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout, a .gguf file or a Piper voice", b->name);
   if (is_ct2(b->path)) {

@@ -198,6 +198,23 @@ void Adapter::save(const fs::path& folder, const std::string& base_model, const 
   file.commit();
 }
 
+std::shared_ptr<bundle::Bundle> open_with_adapter(const fs::path& folder, const fs::path& base, const LoadOptions& options, bundle::Parts parts) {
+  LoraOptions lora;
+  lora.enabled = true;
+  lora.adapter = folder;
+  Adapter adapter(lora, Json::object(), "", 0, false);
+  const auto file = formats::SafetensorsFile::open(folder / "adapter_model.safetensors");
+  for (const auto& tensor : file->tensors())
+    require(tensor.name.find(".lora_") != std::string::npos, "{}: comes with {}, which takes the place of the base's; mynah merge {} --output-dir OUT makes one model of both", folder.string(),
+            tensor.name, folder.string());
+  bundle::TrainOptions with_adapter;
+  with_adapter.adapters = &adapter;
+  const auto b = bundle::open(base, options, parts, with_adapter);
+  require(!b->network || adapter.parameters().size() == file->tensors().size(), "{}: {} of {} tensors fit {}; the adapter is of another model", folder.string(), adapter.parameters().size(),
+          file->tensors().size(), b->architecture());
+  return b;
+}
+
 std::string base_of_adapter(const fs::path& adapter) {
   const std::string base = nn::config_string(read_adapter_json(adapter), "base_model_name_or_path", "");
   require(!base.empty(), "{}: adapter_config.json names no base_model_name_or_path", adapter.string());

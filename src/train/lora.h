@@ -71,6 +71,9 @@ class Adapter : public nn::LowRankSource {
 // Adds the adapter of a PEFT folder to its base and writes a whole model. `base` empty: base_model_name_or_path of the folder.
 // With `load_in_4bit` the base is taken as the NF4 values that the adapter was trained beside. Returns the largest change of a weight.
 double merge_adapter(const std::filesystem::path& adapter, const std::filesystem::path& base, const std::filesystem::path& output_dir, bool load_in_4bit = false);
+// The base with the adapter beside its weights as they are stored, to be asked, not trained. Throws failure for an adapter of another model, or
+// one that comes with whole weights.
+std::shared_ptr<bundle::Bundle> open_with_adapter(const std::filesystem::path& adapter, const std::filesystem::path& base, const LoadOptions& options, bundle::Parts parts);
 // base_model_name_or_path of a PEFT folder.
 std::string base_of_adapter(const std::filesystem::path& adapter);
 

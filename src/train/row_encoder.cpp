@@ -86,12 +86,39 @@ std::string RowEncoder::with_end(const std::string& text) const { return text.en
 
 std::vector<int32_t> RowEncoder::text(const std::string& text, bool end) const { return tokenizer().encode_ids(end ? with_end(text) : text); }
 
+// Where the text of all messages grows from message to message, an answer is what it adds to the text that asks for it. Line ends behind
+// the answer's own end are the template's.
+std::vector<std::pair<size_t, size_t>> RowEncoder::answers_in(const Json& messages, const Json& tools, const std::string& text) const {
+  std::vector<std::pair<size_t, size_t>> spans;
+  Json so_far = Json::array();
+  for (const Json& message : messages) {
+    if (message["role"] != "assistant") {
+      so_far.push_back(message);
+      continue;
+    }
+    std::string asking, answered;
+    try {
+      asking = bundle::render_chat(b_, so_far, tools, true);
+      so_far.push_back(message);
+      answered = bundle::render_chat(b_, so_far, tools, false);
+    } catch (const Error&) {  // the template asks for what is not there yet
+      return {};
+    }
+    if (!answered.starts_with(asking) || !text.starts_with(answered)) return {};
+    size_t end = answered.size();
+    while (end > asking.size() && (answered[end - 1] == '\n' || answered[end - 1] == ' ')) --end;
+    spans.emplace_back(asking.size(), end);
+  }
+  return spans;
+}
+
 RowEncoder::Row RowEncoder::messages(const Json& messages, const Json& tools, bool generation_prompt, bool masks, const std::string& where) const {
   check_messages(messages, where);
   require(b_.chat_template != nullptr, "{}: messages, but {} has no chat template; put one into its folder as chat_template.jinja", where, b_.name);
   std::vector<std::pair<size_t, size_t>> spans;
   const std::string text = bundle::render_chat(b_, messages, tools, generation_prompt, &spans);
   Row row;
+  if (masks && spans.empty()) spans = answers_in(messages, tools, text);
   if (!masks) {
     row.ids = tokenizer().encode_ids(text, false);
     return row;
@@ -106,7 +133,7 @@ RowEncoder::Row RowEncoder::messages(const Json& messages, const Json& tools, bo
       if (encoding.offsets[i].second > first && encoding.offsets[i].first < last) row.assistant[i] = 1;
   }
   require(std::count(row.assistant.begin(), row.assistant.end(), 1) > 0,
-          "{}: no token is the assistant's; --assistant-only-loss needs a chat template with {{% generation %}} and rows with answers", where);
+          "{}: no token is the assistant's; --assistant-only-loss needs rows with answers, and a chat template with {{% generation %}} or one that writes a message the same whatever follows", where);
   return row;
 }
 

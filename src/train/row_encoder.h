@@ -22,7 +22,8 @@ class RowEncoder {
 
   // A text as it is; with `end`, the end token follows unless the text ends in it.
   std::vector<int32_t> text(const std::string& text, bool end) const;
-  // Messages through the chat template; with `masks`, what {% generation %} blocks wrote is marked. Throws failure without a template.
+  // Messages through the chat template; with `masks`, what the assistant said is marked: what {% generation %} blocks wrote, else what answers
+  // add to the text before them. Throws failure without a template.
   Row messages(const Json& messages, const Json& tools, bool generation_prompt, bool masks, const std::string& where) const;
   // row[prompt] and row[completion], both texts or both lists of messages.
   Row prompt_completion(const Json& row, const Json& prompt, const Json& completion, bool masks, const std::string& where) const;
@@ -35,6 +36,7 @@ class RowEncoder {
 
  private:
   std::string with_end(const std::string& text) const;
+  std::vector<std::pair<size_t, size_t>> answers_in(const Json& messages, const Json& tools, const std::string& text) const;
   const bundle::Bundle& b_;
   std::string end_;
 };

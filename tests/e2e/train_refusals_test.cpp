@@ -1,4 +1,5 @@
 // What people get wrong when they train: each is one clear line, and nothing of theirs is lost.
+#include <cmath>
 #include <fstream>
 
 #include "base/json.h"
@@ -217,6 +218,38 @@ TEST_F(TrainRefusals, TokenizersReadTheTextOfRows) {
   expect_refused({"tokenizer", "train", "--output", file("d").string()}, {2}, {"tokenizer train: files is required"});
   expect_refused({"tokenizer", "train", "--output", file("d").string(), "--lowercase", text}, {2}, {"--lowercase"});
   expect_refused({"tokenizer", "train", "--output", file("d").string(), "--min-frequency", "-1", text}, {2}, {"--min-frequency"});
+}
+
+// An adapter is asked beside its base, which stays as it is.
+TEST_F(TrainRefusals, AnAdapterAnswersWithoutBeingMerged) {
+  trained(finetune({"--lora-r", "4", "--use-dora", "--lora-target-modules", "all-linear", "--learning-rate", "1e-2", "--max-steps", "20", "--save-steps", "0"}));
+  trained({"merge", file("out").string(), "--output-dir", file("merged").string()});
+  const auto loss = [&](const fs::path& model) { return trained({"eval", model.string(), "--file", data("text.jsonl"), "--json"}).json()["loss"].get<double>(); };
+  EXPECT_NEAR(loss(file("out")), loss(file("merged")), 1e-4);
+  EXPECT_GT(std::abs(loss(file("out")) - loss(file("llama"))), 0.1);
+  const auto answer = [&](const fs::path& model) { return trained({"generate", model.string(), "--prompt", "the cat", "--max-new-tokens", "8"}).out; };
+  EXPECT_EQ(answer(file("out")), answer(file("merged")));
+  trained({"run", file("out").string(), "the cat", "--max-tokens", "3"});
+  fs::rename(file("llama"), file("elsewhere"));
+  const Result gone = run({"generate", file("out").string(), "--prompt", "the cat"});
+  EXPECT_NE(gone.err.find("its base model " + model_ + " is not found"), std::string::npos) << gone.err;
+}
+
+// Most templates mark no answers; where text grows from message to message they are found all the same.
+TEST_F(TrainRefusals, AnswersAreFoundInTemplatesWithoutMarks) {
+  std::string marked = bytes(file("llama") / "chat_template.jinja"), plain = marked;
+  for (const std::string mark : {"{% generation %}", "{% endgeneration %}"}) plain.erase(plain.find(mark), mark.size());
+  const auto learnt = [&](const std::string& text) {
+    write("llama/chat_template.jinja", text);
+    fs::remove_all(file("out"));
+    trained(finetune({"--assistant-only-loss"}, data("messages.jsonl")));
+    return bytes(file("out") / "model.safetensors");
+  };
+  const std::string by_marks = learnt(marked);
+  EXPECT_EQ(learnt(plain), by_marks);
+  // One that writes a message otherwise when others follow says so.
+  write("llama/chat_template.jinja", "{{ messages | length }}" + plain);
+  expect_refused(finetune({"--assistant-only-loss"}, data("messages.jsonl")), {1}, {"messages.jsonl:1", "--assistant-only-loss", "generation"});
 }
 
 // ShareGPT's turns are the messages that they stand for.
