@@ -15,6 +15,7 @@
 #include "tasks/scores.h"
 #include "train/detection_metric.h"
 #include "train/media_rows.h"
+#include "train/tasks.h"
 #include "train/text_metrics.h"
 
 namespace mynah::app {
@@ -75,11 +76,13 @@ bool are_texts(const fs::path& file) {
 Json accuracy_of_labels(const fs::path& file, const fs::path& model, const LoadOptions& options) {
   const Pipeline classify = pipeline("text-classification", model.string(), options);
   const auto b = bundle::open(model, {}, {.network = false, .tokenizer = false});
+  Json options_of_rows = {{"top_k", 1}, {"truncation", true}};  // as training cuts them
+  if (const int64_t most = train::most_tokens(b->config); most > 0) options_of_rows["max_length"] = most;
   Hits hits;
   data::for_each_row(file, [&](const Json& row, const std::string& where) {
     Json input = data::text_field(row, row.contains("sentence") && !row.contains("text") ? "sentence" : "text", where);
     if (row.contains("text_pair")) input = {{"text", input}, {"text_pair", row["text_pair"]}};
-    const Json best = classify(input, {{"top_k", 1}});
+    const Json best = classify(input, options_of_rows);
     hits.count(best[0]["label"].get<std::string>() == label_text(data::field(row, "label", where), *b));
   });
   return hits.json();

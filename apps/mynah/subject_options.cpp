@@ -67,13 +67,14 @@ void SftFlags::add(cli::App& c) {
   c.add_option("--max-length", values.max_length, "tokens of a row; longer ones are cut")->capture_default_str();
   c.add_option("--truncation-mode", values.truncation_mode, "keep_start or keep_end")->capture_default_str();
   c.add_flag("--packing{true}", values.packing, "put several rows into one; they do not see each other");
-  c.add_option("--packing-strategy", values.packing_strategy, "bfd, bfd_split or wrapped")->capture_default_str();
+  packing_strategy_option = c.add_option("--packing-strategy", values.packing_strategy, "bfd, bfd_split or wrapped")->capture_default_str();
   completion_only_option = c.add_flag("--completion-only-loss{true}", completion_only, "learn the completion alone (default for rows with a prompt)");
   c.add_flag("--assistant-only-loss{true}", values.assistant_only_loss, "learn what the assistant says alone");
 }
 
 train::SftOptions SftFlags::options() const {
   train::SftOptions o = values;
+  if (packing_strategy_option->count() && !o.packing) fail(ErrorCode::usage, "--packing-strategy {}: needs --packing", o.packing_strategy);
   if (completion_only_option->count()) o.completion_only_loss = completion_only;
   return o;
 }

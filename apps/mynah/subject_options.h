@@ -31,7 +31,7 @@ struct SftFlags {
 
   train::SftOptions values;
   bool completion_only = true;
-  cli::Option* completion_only_option = nullptr;
+  cli::Option *completion_only_option = nullptr, *packing_strategy_option = nullptr;
 };
 
 // "a,b" -> {"a", "b"}.

@@ -76,7 +76,9 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
     weight.value = Tensor::zeros(expected);
     return weight;
   }
-  const MatrixType type = use == Use::matrix ? list_->matrices : MatrixType::f32;
+  const bool trained = list_->trainable && (!list_->trains || list_->trains(name));
+  // What the optimiser writes to is f32, also in the midst of a quantised file whose other weights stay as they are.
+  const MatrixType type = use == Use::matrix && !(trained && list_->matrices == MatrixType::stored) ? list_->matrices : MatrixType::f32;
   if (type != MatrixType::stored && type != MatrixType::int8) {
     const Tensor stored = weight.value;
     if (type == MatrixType::bf16) weight.value = as_type(stored, DType::bf16);
@@ -85,7 +87,7 @@ LoadedWeight Weights::load(const std::string& name, const Shape& shape, Init ini
   }
   if (use == Use::matrix && (type == MatrixType::int8 || weight.value.dtype() != DType::f32) && list_->narrowest != DType::bf16)
     list_->narrowest = type != MatrixType::int8 && weight.value.dtype() == DType::f16 ? DType::f16 : DType::bf16;
-  if (list_->trainable && (!list_->trains || list_->trains(name))) {
+  if (trained) {
     list_->trained_bytes += weight.value.nbytes();
     if (list_->most_bytes > 0 && list_->trained_bytes > list_->most_bytes)
       fail(ErrorCode::does_not_fit, "memory: weights of more than {:.1f} GB; with gradients and optimiser that is more than the machine has; use a smaller model or --lora-r",

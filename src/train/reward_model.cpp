@@ -8,6 +8,7 @@
 #include "train/preference.h"
 #include "train/preference_rows.h"
 #include "train/row_encoder.h"
+#include "train/tasks.h"
 #include "train/row_objective.h"
 
 namespace mynah::train {
@@ -77,7 +78,8 @@ std::unique_ptr<Objective> make_reward(const Arguments& a, const RewardOptions& 
   const bundle::Bundle& b = *subject.bundle;
   require(b.network->kind() == nn::HeadKind::sequence_classification && nn::label_count(b.config) == 1, "{}: {} does not give one score per sequence",
           b.name, b.architecture());
-  const auto read = [&](const fs::path& file) { return read_whole_pairs(a, b, file, o.max_length); };
+  const int64_t most = most_tokens(b.config);
+  const auto read = [&](const fs::path& file) { return read_whole_pairs(a, b, file, most > 0 ? std::min(o.max_length, most) : o.max_length); };
   RowFile<Pair> train = read(train_file), held_out = read(validation_file);
   return std::make_unique<Reward>(a, o, *b.network, RowEncoder(b).pad(), std::move(train), std::move(held_out));
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/log.h"
 #include "base/require.h"
 #include "data/rows.h"
 #include "formats/safetensors.h"
@@ -94,14 +95,22 @@ struct PromptRow {
 };
 
 RowFile<PromptRow> read_prompts(const Arguments& a, const bundle::Bundle& policy, const fs::path& file) {
-  return keep_rows<PromptRow>(a, policy, file, "prompts", [&](RowSink<PromptRow>& sink) {
+  const int64_t context = policy.causal_lm().max_positions();
+  auto rows = keep_rows<PromptRow>(a, policy, file, fmt::format("prompts {}", context), [&](RowSink<PromptRow>& sink) {
     const RowEncoder encoder(policy);
     data::for_each_row(file, [&](const Json& row, const std::string& where) {
       PromptRow kept{encoder.prompt_ids(row, data::field(row, "prompt", where), where), {to_text(row)}, where};
       require(!kept.ids.empty(), "{}: the prompt has no tokens", where);
+      if (context > 0 && static_cast<int64_t>(kept.ids.size()) >= context) {
+        ++sink.note(0);
+        return;
+      }
       sink.add(std::move(kept));
     });
+    require(sink.size() > 0, "{}: no prompt is shorter than the model's {} positions", file.string(), context);
   });
+  if (const int64_t n = rows.note(0); n > 0) warn("{}: {} prompts fill the model's {} positions and are left out", file.string(), n, context);
+  return rows;
 }
 
 class Sampled : public Rollouts {

@@ -57,6 +57,8 @@ Example encode(const RowEncoder& encoder, const SftOptions& o, const Json& row, 
     }
     const std::string text = data::text_field(row, "text", where);
     require(!text.empty(), "{}: the text is empty", where);
+    require(!o.assistant_only_loss && !o.completion_only_loss.value_or(false), "{}: --{}-only-loss needs rows of {}, the row has a text", where, o.assistant_only_loss ? "assistant" : "completion",
+            o.assistant_only_loss ? "messages" : "prompt and completion");
     r.ids = encoder.text(text, true);
   }
   Example e{r.ids, r.ids, where};
@@ -149,7 +151,7 @@ void pack_best_fit(const RowFile<Example>& all, int64_t length, RowSink<Group>* 
   }
 }
 
-enum Note : size_t { kCutOff, kMasked };
+enum Note : size_t { kCutOff, kMasked, kShortened };
 
 // The file's sequences, as the way of packing takes them.
 template <class Add, class Row>
@@ -162,6 +164,8 @@ void encode_file(const bundle::Bundle& b, const SftOptions& o, const fs::path& f
       ++sink->note(kMasked);
       return;
     }
+    const bool whole = o.packing && o.packing_strategy != "bfd";  // cut into pieces that are all learnt
+    if (!whole && static_cast<int64_t>(e.ids.size()) > o.max_length) ++sink->note(kShortened);
     if (!o.packing) cut(&e, o.max_length, o.truncation_mode == "keep_end");
     if (!counts(e)) {
       ++sink->note(kCutOff);
@@ -185,7 +189,7 @@ RowFile<Group> read_packed(const Arguments& a, const bundle::Bundle& b, const Sf
           for (size_t at = 0; at < e.ids.size(); at += static_cast<size_t>(o.max_length)) sink.add(part_of(e, at, static_cast<size_t>(o.max_length)));
       });
     });
-    for (const size_t i : {kCutOff, kMasked}) rows.note(i) = all.note(i);
+    for (const size_t i : {kCutOff, kMasked, kShortened}) rows.note(i) = all.note(i);
     if (o.packing_strategy == "wrapped") wrap(all, o.max_length, &rows);
     else pack_best_fit(all, o.max_length, &rows);
   });
@@ -198,6 +202,7 @@ RowFile<Group> read_rows(const Arguments& a, const bundle::Bundle& b, const SftO
     encode_file(b, o, file, &sink, [&](Example e) { sink.add({std::move(e)}); });
   });
   if (const int64_t n = rows.note(kCutOff); n > 0) warn("{}: {} rows have no target within --max-length {} and are left out", file.string(), n, o.max_length);
+  if (const int64_t n = rows.note(kShortened); n > 0) warn("{}: {} rows are longer than {} tokens (--max-length, or the model's positions) and are cut", file.string(), n, o.max_length);
   if (const int64_t n = rows.note(kMasked); n > 0) warn("{}: {} rows have no target and are left out", file.string(), n);
   return rows;
 }

@@ -43,9 +43,7 @@ struct Reader {
 
   Reader(const bundle::Bundle& bundle, const TaskOptions& options) : b(bundle), o(options) {
     require(b.tokenizer != nullptr, "{}: no tokenizer; rows of text need one", b.name);
-    const int64_t positions = nn::config_int(b.config, "max_position_embeddings", nn::config_int(b.config, "n_positions", 0, 0), 0);
-    // RoBERTa and its relatives begin to count after the padding id.
-    const int64_t usable = positions > 0 && b.config.value("model_type", "").find("roberta") != std::string::npos ? positions - 2 : positions;
+    const int64_t usable = most_tokens(b.config);
     if (usable > 0 && !b.network->seq2seq_lm()) o.max_length = std::min(o.max_length, usable);
     if (const auto limit = b.tokenizer->model_max_length()) o.max_length = std::min(o.max_length, *limit);
     names = class_names(b.config);
@@ -185,6 +183,12 @@ void read_transforms(const Reader& r, const fs::path& file, RowSink<Feature>* al
 }
 
 }  // namespace
+
+int64_t most_tokens(const Json& config) {
+  const int64_t positions = nn::config_int(config, "max_position_embeddings", nn::config_int(config, "n_positions", 0, 0), 0);
+  // RoBERTa and its relatives begin to count after the padding id.
+  return positions > 0 && nn::config_string(config, "model_type", "").find("roberta") != std::string::npos ? positions - 2 : positions;
+}
 
 Task find_task(const std::string& name, const fs::path& model) {
   static const std::map<std::string, Task> names = {{"text-generation", Task::language_model},

@@ -21,6 +21,9 @@ struct TaskOptions {
   int64_t doc_stride = 128;  // tokens that two windows of a long context share
 };
 
+// Tokens that a row of text may have by a model's config; 0: any number.
+int64_t most_tokens(const Json& config);
+
 // What the labels of a file ask of the model's head. Throws failure for rows without labels or of mixed kinds.
 struct Labels {
   std::vector<std::string> names;  // of the classifier's outputs; empty: the checkpoint's stay

@@ -220,6 +220,59 @@ TEST_F(TrainRefusals, TokenizersReadTheTextOfRows) {
   expect_refused({"tokenizer", "train", "--output", file("d").string(), "--min-frequency", "-1", text}, {2}, {"--min-frequency"});
 }
 
+// What is trained whole beside adapters is f32, whatever its file has.
+TEST_F(TrainRefusals, WholeModulesOfAQuantisedBaseAreTrained) {
+  for (const char* type : {"q8_0", "f16"}) {
+    const std::string base = file(std::string(type) + ".gguf").string();
+    ASSERT_EQ(run({"quantize", model_, base, "--type", type}).code, 0);
+    const auto losses = [&](const std::vector<std::string>& more) {
+      std::vector<std::string> words = {"finetune", base, "--train-file", data("text.jsonl"), "--max-steps", "3", "--logging-steps", "1", "--no-shuffle", "--lora-r", "2", "--lora-target-modules", "v_proj",
+                                        "--save-steps", "0", "--output-dir", file("out").string()};
+      words.insert(words.end(), more.begin(), more.end());
+      fs::remove_all(file("out"));
+      trained(words);
+      std::vector<double> all;
+      std::ifstream in(file("out") / "log.jsonl");
+      for (std::string line; std::getline(in, line);) all.push_back(Json::parse(line)["loss"].get<double>());
+      return all;
+    };
+    const double plain = losses({}).at(0);
+    for (const char* modules : {"lm_head", "lm_head,embed_tokens", "q_proj"}) {
+      const std::vector<double> whole = losses({"--lora-modules-to-save", modules, "--learning-rate", "1e-2"});
+      EXPECT_NEAR(whole.at(0), plain, 2e-2) << type << " " << modules;
+      EXPECT_LT(whole.back(), whole.at(0)) << type << " " << modules;
+    }
+  }
+}
+
+// GPT-2 has a place for each of its positions and no more.
+TEST_F(TrainRefusals, RowsLongerThanTheModelAreCutOrLeftOutAndThatIsSaid) {
+  const std::string gpt2 = (kTrain / "models" / "gpt2").string();
+  const int64_t positions = read_json_file(kTrain / "models" / "gpt2" / "config.json")["n_positions"].get<int64_t>();
+  std::string text;
+  for (int64_t i = 0; i < positions; ++i) text += "the cat ";
+  const auto words = [&](std::vector<std::string> first, const std::string& rows) {
+    first.insert(first.end(), {"--train-file", rows, "--max-steps", "1", "--save-steps", "0", "--output-dir", file("out").string()});
+    return first;
+  };
+  const Result sft = trained(words({"finetune", gpt2, "--max-length", "100000"}, write("texts.jsonl", Json{{"text", text}}.dump() + "\n{\"text\": \"a dog\"}\n")));
+  EXPECT_NE(sft.err.find("1 rows are longer than " + std::to_string(positions) + " tokens"), std::string::npos) << sft.err;
+  const Result reward = trained(words({"align", "reward", gpt2}, write("pairs.jsonl", Json{{"chosen", text}, {"rejected", "a"}}.dump() + "\n{\"chosen\": \"a dog\", \"rejected\": \"a\"}\n")));
+  EXPECT_NE(reward.err.find("1 rows do not fit"), std::string::npos) << reward.err;
+  const std::string prompts = write("prompts.jsonl", Json{{"prompt", text}}.dump() + "\n{\"prompt\": \"a dog\"}\n");
+  const Result grpo = trained(words({"align", "grpo", gpt2, "--reward", "length:3", "--num-generations", "2", "--per-device-train-batch-size", "2", "--max-completion-length", "3"}, prompts));
+  EXPECT_NE(grpo.err.find("1 prompts fill the model's"), std::string::npos) << grpo.err;
+  const std::string classes = write("classes.jsonl", Json{{"text", text}, {"label", "x"}}.dump() + "\n{\"text\": \"a dog\", \"label\": \"y\"}\n");
+  trained(words({"finetune", gpt2, "--task", "text-classification"}, classes));
+  EXPECT_EQ(trained({"eval", file("out").string(), "--file", classes, "--json"}).json()["rows"], 2);
+}
+
+TEST_F(TrainRefusals, LossesOfAPartNeedRowsWithParts) {
+  expect_refused(finetune({"--assistant-only-loss"}), {1}, {"text.jsonl:1", "--assistant-only-loss", "messages"});
+  expect_refused(finetune({"--completion-only-loss"}), {1}, {"text.jsonl:1", "--completion-only-loss", "completion"});
+  refused({"--packing-strategy", "wrapped"}, {"--packing-strategy", "--packing"});
+}
+
 // An adapter is asked beside its base, which stays as it is.
 TEST_F(TrainRefusals, AnAdapterAnswersWithoutBeingMerged) {
   trained(finetune({"--lora-r", "4", "--use-dora", "--lora-target-modules", "all-linear", "--learning-rate", "1e-2", "--max-steps", "20", "--save-steps", "0"}));

@@ -353,7 +353,7 @@ TEST_F(Training, QuantisedWeightsAskForAdapters) {
 TEST_F(Training, AMergedAdapterAnswersAsTheAdapterDoes) {
   const Json words = read_json(kGolden / "sft_adapter.json")["arguments"];
   run_to_end(command(words, "adapter"));
-  expect_refused({"run", file("adapter").string(), "the cat"}, {1}, {"adapter", "mynah merge"});
+  expect_refused({"show", file("adapter").string()}, {1}, {"adapter", "mynah merge"});
   run_to_end({"merge", file("adapter").string(), "--output-dir", file("merged").string()});
   EXPECT_TRUE(fs::exists(file("merged") / "config.json"));
   EXPECT_TRUE(fs::exists(file("merged") / "tokenizer.json"));
