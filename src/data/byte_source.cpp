@@ -79,7 +79,7 @@ class ZstdSource : public ByteSource {
   bool more_ = false;    // may come without further input
 };
 
-// What a file that begins so is, when it is neither text nor a known archive, and what makes text of it.
+// What a file that begins so is, when it is neither text nor a known archive, and what makes text of it. No text begins so.
 struct OtherKind {
   std::string_view begin;
   const char *what, *way;
@@ -87,14 +87,14 @@ struct OtherKind {
 constexpr OtherKind kOtherKinds[] = {{"\xFF\xFE", "UTF-16 text", "iconv -t UTF-8 makes UTF-8 of it"},
                                      {"\xFE\xFF", "UTF-16 text", "iconv -t UTF-8 makes UTF-8 of it"},
                                      {"\xFD" "7zXZ", "an xz archive", "unpack it, or pack it with gzip or zstd"},
-                                     {"BZh", "a bzip2 archive", "unpack it, or pack it with gzip or zstd"},
+                                     {"BZh91AY&", "a bzip2 archive", "unpack it, or pack it with gzip or zstd"},
                                      {"\x04\x22\x4D\x18", "an lz4 archive", "unpack it, or pack it with gzip or zstd"},
                                      {"7z\xBC\xAF", "a 7z archive", "unpack it, or pack it with gzip or zstd"},
                                      {"PK\x03\x04", "a zip archive", "unpack it, or pack it with gzip or zstd"},
-                                     {"PAR1", "a Parquet table", "write it as JSON Lines (pandas: to_json(lines=True, orient=\"records\"))"},
-                                     {"ARROW1", "an Arrow table", "write it as JSON Lines (datasets: to_json)"},
+                                     {"PAR1\x15", "a Parquet table", "write it as JSON Lines (pandas: to_json(lines=True, orient=\"records\"))"},
+                                     {{"ARROW1\0", 7}, "an Arrow table", "write it as JSON Lines (datasets: to_json)"},
                                      {"%PDF-", "a PDF", "take its text out first (pdftotext)"},
-                                     {"GGUF", "a GGUF model", "expected text or rows"}};
+                                     {{"GGUF\3\0", 6}, "a GGUF model", "expected text or rows"}};
 
 }  // namespace
 

@@ -75,8 +75,11 @@ TEST_F(RowsTest, WhatIsNoTextIsSaidToBeWhatItIs) {
   expect_complaint("u16be.txt", std::string("\xFE\xFF\0a", 4), "UTF-16");
   expect_complaint("plain16.txt", std::string("a\0b\0", 4), "zero byte");
   expect_complaint("rows.jsonl.xz", std::string("\xFD" "7zXZ\0", 6), "xz archive");
-  expect_complaint("rows.jsonl.bz2", "BZh91AY", "bzip2");
-  expect_complaint("rows.parquet", "PAR1....", "Parquet");
+  expect_complaint("rows.jsonl.bz2", "BZh91AY&SY", "bzip2");
+  expect_complaint("rows.parquet", "PAR1\x15\x04\x15", "Parquet");
+  expect_complaint("model.gguf", std::string("GGUF\3\0\0\0", 8), "GGUF");
+  EXPECT_EQ(texts("about.txt", "GGUF is a format\n"), "GGUF is a format|");
+  EXPECT_EQ(texts("bz.txt", "BZh\nPAR1\n"), "BZh|PAR1|");
   EXPECT_THROW(for_each_line(write("bytes.txt", std::string("a\0b", 3)), [](std::string_view) {}), Error);
 }
 
