@@ -1,12 +1,13 @@
 """Training: mynah beside PyTorch on the same work, in turns in the same run, each in a process of its own.
 
-    python bench/train.py build/release/apps/mynah/mynah WORK_FOLDER [--processor] [--only char,gpt2,bert,vit,lora,batch,checkpointing,recipe]
+    python bench/train.py build/release/apps/mynah/mynah WORK_FOLDER [--processor] [--only char,dropout,gpt2,bert,vit,lora,batch,checkpointing,recipe]
         [--threads 2] [--rounds 2] [--steps 30] [--char-steps 2000] [--seeds 1,2,3]
 
 Needs torch and transformers. Prints a table: seconds of a step (the median of a process's steps; of the rounds the best), the ratio (above 1: mynah is
 faster), peak memory of the process, and what share of the machine's measured limit the step reached (operations: 6 a weight and token, and attention).
 
   char   nanoGPT's recipe for tinyshakespeare on a CPU: 4 layers, 4 heads, 128 channels, 12 windows of 64 characters, 2000 updates; with validation losses
+  dropout  a step of the char job with dropout of 0.1 wherever GPT-2 has it, as its config has by default
   gpt2   a step of GPT-2 124M on 4 x 64 tokens
   bert   a step of masked-token BERT-base on 8 x 128 tokens
   vit    a step of ViT-B/16 on 8 pictures of 224 x 224 (mynah reads and prepares them in the step, PyTorch is given numbers)
@@ -35,8 +36,10 @@ import time
 sys.path = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(os.path.abspath(__file__))]
 TEXT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "examples", "tinyshakespeare.txt.gz")
 NO_DROPOUT = {"attn_pdrop": 0, "resid_pdrop": 0, "embd_pdrop": 0}
+RECIPE = {"n_embd": 128, "n_layer": 4, "n_head": 4, "n_positions": 64, "vocab_size": 65}
 JOBS = {
-    "char": {"kind": "gpt2", "config": {"n_embd": 128, "n_layer": 4, "n_head": 4, "n_positions": 64, "vocab_size": 65, **NO_DROPOUT}, "batch": 12, "block": 64},
+    "char": {"kind": "gpt2", "config": {**RECIPE, **NO_DROPOUT}, "batch": 12, "block": 64},
+    "dropout": {"kind": "gpt2", "config": RECIPE, "batch": 12, "block": 64},
     "gpt2": {"kind": "gpt2", "config": {"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024, "vocab_size": 50257, **NO_DROPOUT}, "batch": 4, "block": 64},
     "llama": {"kind": "llama", "batch": 4, "block": 64,
               "config": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "num_key_value_heads": 12, "intermediate_size": 2048, "vocab_size": 50257,
@@ -310,7 +313,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("mynah", nargs="?")
     p.add_argument("folder", nargs="?")
-    p.add_argument("--only", default="char,gpt2,bert,vit,lora,batch,checkpointing")
+    p.add_argument("--only", default="char,dropout,gpt2,bert,vit,lora,batch,checkpointing")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--steps", type=int, default=30)
