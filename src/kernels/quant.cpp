@@ -19,7 +19,7 @@ namespace {
 // One block of all rows at a time through a buffer of bytes, then row by row.
 template <class F>
 void dequantize(const uint8_t* panel, int64_t blocks, int64_t begin, int64_t end, int64_t first, int64_t rows, float* out, int64_t out_stride) {
-  constexpr int kOffset = F::kShift == 0 ? 0 : 1 << F::kShift;
+  constexpr float kOffset = F::kShift == 0 ? 0 : 1 << F::kShift;
   typename F::Scales scales(panel + blocks * F::kLayout.code_bytes);
   alignas(64) uint8_t lines[8][64], bytes[512];  // of the panel, and of one row after another: all are written before any is read, so that no read waits
   alignas(64) float scale[2][16], minimum[2][16];
@@ -37,13 +37,11 @@ void dequantize(const uint8_t* panel, int64_t blocks, int64_t begin, int64_t end
     for (int64_t r = first; r < first + rows; ++r) {
       float* to = out + (r - first) * out_stride + 32 * (b - begin);
       const uint8_t* row = bytes + 32 * r;
-      for (int h = 0; h < F::kHalves; ++h) {
-        constexpr int n = 32 / F::kHalves;
-        const float d = scale[h][r], m = minimum[h][r];
-        for (int i = h * n; i < h * n + n; ++i) {
-          const float value = d * static_cast<float>(row[i] - kOffset);
-          to[i] = F::kMinima ? value + m : value;
-        }
+#pragma GCC unroll 2
+      for (int part = 0; part < 2; ++part) {  // a half of the columns with F::kHalves, else two of the same numbers
+        const int h = part * (F::kHalves - 1);
+        const Floats value = multiply(set_floats(scale[h][r]), subtract(load_u8(row + 16 * part), set_floats(kOffset)));
+        store_floats(to + 16 * part, F::kMinima ? add(value, set_floats(minimum[h][r])) : value);
       }
     }
   }
