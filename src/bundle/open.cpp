@@ -389,6 +389,7 @@ std::shared_ptr<Bundle> create(const Json& config, uint64_t seed, size_t most_by
   b->generation_config = Json::object();
   b->entry = &find_entry(config, "config");
   if (!config.contains("architectures")) b->config["architectures"] = {b->entry->architectures[0]};
+  const nn::ConfigKeys keys;
   if (most_bytes > 0) {
     Measure measure(most_bytes);
     nn::WeightList unused;
@@ -397,6 +398,8 @@ std::shared_ptr<Bundle> create(const Json& config, uint64_t seed, size_t most_by
   b->weights.trainable = true;
   nn::RandomSource source(seed);
   b->network = b->entry->make(b->config, nn::Weights(source, b->weights));
+  for (const auto& [key, value] : config.items())
+    if (const std::string meant = keys.meant_by(key); !meant.empty()) warn("config: nothing reads \"{}\"; did you mean \"{}\"?", key, meant);
   return b;
 }
 

@@ -2,14 +2,18 @@
 
 #include <algorithm>
 
+#include "base/edit_distance.h"
 #include "base/require.h"
 #include "mynah/json.h"
 
 namespace mynah::nn {
 namespace {
 
+thread_local ConfigKeys* noted = nullptr;
+
 const Json* find(const Json& config, const char* key) {
   const auto it = config.find(key);
+  if (noted) noted->note(key, it != config.end());
   return it == config.end() || it->is_null() ? nullptr : &*it;
 }
 
@@ -62,8 +66,10 @@ bool config_bool(const Json& config, const char* key, bool otherwise) {
 }
 
 Json with_defaults(Json config, const Json& defaults) {
-  for (const auto& [key, value] : defaults.items())
+  for (const auto& [key, value] : defaults.items()) {
+    if (noted) noted->note(key, config.contains(key));
     if (!config.contains(key)) config[key] = value;
+  }
   return config;
 }
 
@@ -72,6 +78,17 @@ std::string config_string(const Json& config, const char* key, const std::string
   if (!v) return otherwise;
   require(v->is_string(), "config.json: {} is {}, expected a string", key, v->dump());
   return v->get<std::string>();
+}
+
+ConfigKeys::ConfigKeys() : outer_(noted) { noted = this; }
+ConfigKeys::~ConfigKeys() { noted = outer_; }
+
+std::string ConfigKeys::meant_by(const std::string& key) const {
+  constexpr size_t kShortest = 6, kNear = 2;
+  if (key.size() < kShortest || found_.contains(key) || missing_.contains(key)) return "";
+  for (const std::string& name : missing_)
+    if (name.size() >= kShortest && !found_.contains(name) && edit_distance(key, name) <= kNear) return name;
+  return "";
 }
 
 }  // namespace mynah::nn

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,5 +21,22 @@ bool config_bool(const Json& config, const char* key, bool otherwise);
 // The config with `defaults` for what it does not name.
 Json with_defaults(Json config, const Json& defaults);
 std::string config_string(const Json& config, const char* key, const std::string& otherwise);
+
+// Notes what this thread asks of configs while it lives, to tell keys that are misspelt.
+class ConfigKeys {
+ public:
+  ConfigKeys();
+  ~ConfigKeys();
+  ConfigKeys(const ConfigKeys&) = delete;
+  ConfigKeys& operator=(const ConfigKeys&) = delete;
+  // The key that `key`, which nobody asked for, was perhaps meant to be: one that was asked for in vain, a letter or two away. Empty: none.
+  std::string meant_by(const std::string& key) const;
+
+  void note(const std::string& key, bool there) { (there ? found_ : missing_).insert(key); }
+
+ private:
+  std::set<std::string> found_, missing_;
+  ConfigKeys* outer_;
+};
 
 }  // namespace mynah::nn

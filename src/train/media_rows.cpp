@@ -73,7 +73,7 @@ MediaRows::MediaRows(const Arguments& arguments, const MediaSource& source) : so
   rows_ = keep_rows<Kept>(place_of(arguments, source), source.path, [&](RowSink<Kept>& sink) {
     read = true;
     for_each_media_row(source, [&](const MediaRow& row) { sink.add({{to_text(row.fields)}, row.where}); });
-  });
+  }, arguments.should_stop);
   // What an earlier run saw may be gone since.
   for (int64_t i = 0; !read && i < size(); ++i) check_there((*this)[i]);
 }

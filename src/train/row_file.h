@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/require.h"
 #include "bundle/bundle.h"
 #include "train/row_words.h"
 #include "train/token_file.h"
@@ -77,9 +78,11 @@ class RowFile {
 template <class Row>
 class RowSink {
  public:
-  RowSink(const std::filesystem::path& path, const std::filesystem::path& file) : writer_(path), file_(file.string()) {}
+  RowSink(const std::filesystem::path& path, const std::filesystem::path& file, std::function<bool()> should_stop)
+      : writer_(path), file_(file.string()), should_stop_(std::move(should_stop)) {}
 
   void add(Row row) {
+    if (should_stop_ && should_stop_()) fail(ErrorCode::interrupted, "{}: stopped while its rows were read", file_);
     words_.clear();
     PartsToWords parts(file_, &words_);
     parts(row);
@@ -92,16 +95,18 @@ class RowSink {
  private:
   RowWordsWriter writer_;
   std::string file_;
+  std::function<bool()> should_stop_;
   std::vector<int32_t> words_;
   std::array<int64_t, 4> notes_{};
 };
 
 // The rows that `read` makes of `file`; from the token file at `kept_at`, where an earlier run left it.
 template <class Row>
-RowFile<Row> keep_rows(const std::filesystem::path& kept_at, const std::filesystem::path& file, const std::function<void(RowSink<Row>&)>& read) {
+RowFile<Row> keep_rows(const std::filesystem::path& kept_at, const std::filesystem::path& file, const std::function<void(RowSink<Row>&)>& read,
+                       const std::function<bool()>& should_stop = {}) {
   auto kept = TokenFile::open(kept_at);
   if (!kept) {
-    RowSink<Row> sink(kept_at, file);
+    RowSink<Row> sink(kept_at, file, should_stop);
     read(sink);
     sink.commit();
     kept = TokenFile::open(kept_at);
@@ -115,7 +120,7 @@ template <class Row>
 RowFile<Row> keep_rows(const Arguments& arguments, const bundle::Bundle& b, const std::filesystem::path& file, const std::string& how,
                        const std::function<void(RowSink<Row>&)>& read) {
   if (file.empty()) return {};
-  return keep_rows<Row>(token_file_path(arguments, {file}, b.text_path, how), file, read);
+  return keep_rows<Row>(token_file_path(arguments, {file}, b.text_path, how), file, read, arguments.should_stop);
 }
 
 }  // namespace mynah::train

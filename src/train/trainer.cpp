@@ -1,9 +1,13 @@
 #include "train/trainer.h"
 
+#include <fcntl.h>
 #include <fmt/ranges.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -79,6 +83,25 @@ struct RunName {
   std::string value;
 };
 
+// Two runs in one folder would mix their logs and checkpoints. The lock is on the folder itself and goes with the process; where a file
+// system has none, nothing is locked.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder) : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+    ::close(descriptor_);
+    fail(ErrorCode::busy, "--output-dir {}: another run is writing there; wait for it, or take another folder", folder.string());
+  }
+  ~FolderLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
 class Run {
  public:
   Run(const Arguments& arguments, const Trained& trained, Objective& objective)
@@ -104,6 +127,7 @@ class Run {
     std::error_code error;
     fs::create_directories(a_.output_dir, error);
     if (error || !fs::is_directory(a_.output_dir)) fail(ErrorCode::failure, "--output-dir {}: cannot be made: {}", a_.output_dir.string(), error ? error.message() : "a file stands there");
+    const FolderLock lock(a_.output_dir);
     remove_leftovers(a_.output_dir);
     start();
     const RunSize size{total_ - step_, objective_.tokens_of(step_), a_.gradient_accumulation_steps, a_.bf16, a_.gradient_checkpointing};

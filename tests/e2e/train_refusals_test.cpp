@@ -1,4 +1,8 @@
 // What people get wrong when they train: each is one clear line, and nothing of theirs is lost.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <fstream>
 
@@ -218,6 +222,24 @@ TEST_F(TrainRefusals, TokenizersReadTheTextOfRows) {
   expect_refused({"tokenizer", "train", "--output", file("d").string()}, {2}, {"tokenizer train: files is required"});
   expect_refused({"tokenizer", "train", "--output", file("d").string(), "--lowercase", text}, {2}, {"--lowercase"});
   expect_refused({"tokenizer", "train", "--output", file("d").string(), "--min-frequency", "-1", text}, {2}, {"--min-frequency"});
+}
+
+TEST_F(TrainRefusals, TwoRunsInOneFolder) {
+  fs::create_directories(file("out"));
+  const int other = ::open(file("out").c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(::flock(other, LOCK_EX), 0);
+  expect_refused(finetune({}), {8}, {"another run"});
+  ::close(other);
+  trained(finetune({}));
+}
+
+TEST_F(TrainRefusals, AMisspeltKeyOfAConfigIsNamed) {
+  const auto made = [&](const std::string& change) {
+    const std::string config = write("config.json", R"({"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "max_position_embeddings": 32, "rope_scaling": null, "use_cache": true, )" + change + "}");
+    return trained({"pretrain", "--config", config, "--tokenizer", model_, "--train-file", data("prose.txt"), "--block-size", "16", "--max-steps", "1", "--save-steps", "0", "--output-dir", file("out").string()}).err;
+  };
+  EXPECT_NE(made("\"intermediate_siz\": 64").find("\"intermediate_siz\"; did you mean \"intermediate_size\"?"), std::string::npos);
+  EXPECT_EQ(made("\"intermediate_size\": 64").find("config:"), std::string::npos);
 }
 
 // What is trained whole beside adapters is f32, whatever its file has.

@@ -52,6 +52,35 @@ TEST_F(CorpusTest, DocumentsFollowEachOtherWithTheirEnds) {
   for (int64_t i = 0; i < c.size(); ++i) EXPECT_EQ(all.is_last(i), i == boundary || i + 1 == c.size()) << i;
 }
 
+// Many documents are encoded side by side; they stand in their order.
+TEST_F(CorpusTest, ManyDocumentsKeepTheirOrder) {
+  std::string rows;
+  std::vector<int32_t> expected;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string text = "bird " + std::to_string(i) + std::string(i % 7 == 0 ? 30000 : 1, 'a');
+    rows += "{\"text\": \"" + text + "\"}\n";
+    for (const int32_t id : tokenizer_->encode_ids(text, false)) expected.push_back(id);
+    expected.push_back(2);
+  }
+  const Corpus c = read({write("a.jsonl", rows)}, 2);
+  EXPECT_EQ(c.documents(), 1000);
+  EXPECT_EQ(c.row(0, c.size()), expected);
+}
+
+TEST_F(CorpusTest, ReadingEndsWhenAskedAndLeavesNothing) {
+  int asked = 0;
+  arguments_.should_stop = [&] { return ++asked > 2; };
+  std::string rows;
+  for (int i = 0; i < 9; ++i) rows += "{\"text\": \"a bird\"}\n";
+  try {
+    read({write("a.jsonl", rows)}, 2);
+    ADD_FAILURE() << "was not stopped";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::interrupted) << error.what();
+  }
+  EXPECT_EQ(kept(), 0);
+}
+
 TEST_F(CorpusTest, SplitsAtAToken) {
   Corpus c = read({write("a.txt", "one two three four five six seven eight nine ten")}, -1);
   const auto all = c.row(0, c.size());
