@@ -9,6 +9,7 @@
 #include "base/require.h"
 #include "cli.h"
 #include "command.h"
+#include "nn/head_kind.h"
 #include "open_model.h"
 #include "subject_options.h"
 #include "train/policy_gradient.h"
@@ -104,7 +105,13 @@ void take_model(train::SubjectOptions& s, const std::string& model) {
 // Of `like` itself, if `model` is empty.
 std::shared_ptr<bundle::Bundle> open_scorer(const train::SubjectOptions& like, const std::string& model, bool trainable) {
   train::SubjectOptions s = like;
-  if (!model.empty()) take_model(s, model);
+  if (!model.empty()) {
+    take_model(s, model);
+    // A head drawn at random would give scores that mean nothing.
+    const auto b = bundle::open(s.model, {.name = model}, {.network = false, .tokenizer = false});
+    if (nn::head_kind(b->config) != nn::HeadKind::sequence_classification)
+      fail(ErrorCode::usage, "--reward-model {}: {} gives no score; mynah align reward makes a model that does", model, b->architecture());
+  }
   s.lora = {};
   s.head = "ForSequenceClassification";
   s.labels = {"LABEL_0"};

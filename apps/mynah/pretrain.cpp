@@ -20,7 +20,7 @@ struct PretrainOptions {
 int run_pretrain(const PretrainOptions& o) {
   train::PretrainOptions p = o.pretrain;
   p.arguments = o.training.arguments();
-  p.config = o.config;
+  p.config = std::filesystem::is_directory(o.config) ? std::filesystem::path(o.config) / "config.json" : std::filesystem::path(o.config);
   if (!o.model.empty()) p.model = model_path(o.model);
   if (!o.model.empty()) refuse_same_place(p.model, p.arguments.output_dir);
   p.tokenizer = o.tokenizer;
@@ -37,7 +37,7 @@ int run_pretrain(const PretrainOptions& o) {
 void add_pretrain(cli::App& parent, std::function<int()>& action) {
   cli::App* c = parent.add_subcommand("pretrain", "Train a new model on text");
   auto o = std::make_shared<PretrainOptions>();
-  c->add_option("--config", o->config, "config.json of the model to make")->type_name("FILE");
+  c->add_option("--config", o->config, "config.json of the model to make, or a folder with it")->type_name("FILE");
   c->add_option("--model", o->model, "go on with this model instead")->type_name("MODEL");
   c->add_option("--tokenizer", o->tokenizer, "folder with the tokenizer (default: --model's)")->type_name("DIR");
   c->add_option("--train-file", o->files, "text, or .jsonl or .csv rows with \"text\" (also .gz, .zst)")->required()->type_name("FILE...");

@@ -59,6 +59,8 @@ Schedule::Schedule(const Arguments& a, int64_t total_steps)
     for (const auto& [name, settings] : types()) names.push_back(name);
     fail(ErrorCode::usage, "--lr-scheduler-type: \"{}\", expected one of {}", type_, fmt::join(names, ", "));
   }
+  if (a.min_lr && std::find(it->second.begin(), it->second.end(), "min_lr") == it->second.end())
+    fail(ErrorCode::usage, "--min-lr: --lr-scheduler-type {} has none; cosine_with_min_lr does", type_);
   if (a.min_lr) kwargs_["min_lr"] = *a.min_lr;
   for (const auto& [name, value] : kwargs_.items())
     if (std::find(it->second.begin(), it->second.end(), name) == it->second.end())

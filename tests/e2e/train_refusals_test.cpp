@@ -129,6 +129,11 @@ TEST_F(TrainRefusals, FlagsOfAnotherMethod) {
   expect_refused(align("dpo", "pairs.jsonl", {"--ref-model", "tiny"}), {2}, {"--ref-model", "tokens"});
 }
 
+TEST_F(TrainRefusals, AModelWithoutAScoreIsNoRewardModel) {
+  expect_refused(align("grpo", "completion.jsonl", {"--reward-model", model_, "--num-generations", "2"}), {2}, {"--reward-model", "LlamaForCausalLM", "align reward"});
+  refused({"--min-lr", "1e-5"}, {"--min-lr", "linear", "cosine_with_min_lr"});
+}
+
 TEST_F(TrainRefusals, RewardsAreNumbersAndOneForEachLine) {
   const auto judged = [&](const std::string& command) {
     return run(align("grpo", "completion.jsonl", {"--reward", "cmd:" + command, "--num-generations", "2", "--per-device-train-batch-size", "2", "--max-completion-length", "3"}));
