@@ -27,6 +27,7 @@ const char* head_of(train::Task task) {
     case train::Task::sequence_classification: return "ForSequenceClassification";
     case train::Task::token_classification: return "ForTokenClassification";
     case train::Task::question_answering: return "ForQuestionAnswering";
+    case train::Task::sentence_similarity: return "Model";
     default: return "";
   }
 }
@@ -93,7 +94,7 @@ void add_finetune(cli::App& parent, std::function<int()>& action) {
   o->subject.add(*c);
   c->add_option("--train-file", o->train_file, ".jsonl, .csv or .txt (also .gz, .zst); of pictures also a folder with one for each label")->required()->type_name("FILE");
   c->add_option("--validation-file", o->validation_file, "held-out rows")->type_name("FILE");
-  c->add_option("--task", o->task, "text-generation, text-classification, token-classification, question-answering, seq2seq, image-classification, "
+  c->add_option("--task", o->task, "text-generation, text-classification, token-classification, question-answering, seq2seq, sentence-similarity, image-classification, "
                 "object-detection, audio-classification, automatic-speech-recognition, contrastive (default: the model's)");
   c->add_option("--loss-type", o->loss_type, "of text: nll or dft")->capture_default_str();
   c->add_option("--doc-stride", o->task_options.doc_stride, "tokens that windows of a long context share")->capture_default_str();

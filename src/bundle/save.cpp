@@ -52,6 +52,24 @@ void save_text(const Bundle& b, const fs::path& folder) {
     if (fs::exists(from / name) && !(fs::exists(folder) && fs::equivalent(from, folder))) copy_text_file(from / name, folder / name);
 }
 
+namespace {
+
+// What makes vectors of an encoder's tokens (sentence-transformers): modules.json, what it names, and settings beside it.
+void save_modules(const Bundle& b, const fs::path& folder) {
+  if (!fs::exists(b.path / "modules.json") || b.network->kind() != nn::HeadKind::bare) return;
+  for (const char* name : {"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"})
+    if (fs::exists(b.path / name)) copy_text_file(b.path / name, folder / name);
+  for (const Json& module : read_json_file(b.path / "modules.json")) {
+    const std::string path = module.is_object() ? module.value("path", "") : "";
+    if (path.empty() || path.find("..") != std::string::npos || fs::path(path).is_absolute() || !fs::is_directory(b.path / path)) continue;
+    fs::create_directories(folder / path);
+    for (const auto& file : fs::directory_iterator(b.path / path))
+      if (file.is_regular_file()) copy_text_file(file.path(), folder / path / file.path().filename());
+  }
+}
+
+}  // namespace
+
 void save(const Bundle& b, const fs::path& folder) {
   require(b.weights.trainable && !b.weights.trains, "save: the model was not opened as trainable; copy its files instead");
   fs::create_directories(folder);
@@ -65,6 +83,7 @@ void save(const Bundle& b, const fs::path& folder) {
   config["dtype"] = "float32";
   if (b.network->causal_lm()) write_json(folder / "generation_config.json", generation_settings(b));
   save_text(b, folder);
+  save_modules(b, folder);
   write_json(folder / "config.json", config);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "autograd/record.h"
 #include "base/require.h"
 #include "nn/losses.h"
 
@@ -25,7 +26,11 @@ struct Kept {
     const int64_t width = from.numel() / from.size(0);
     for (size_t i = 0; i < index.size(); ++i)
       std::copy_n(from.data<float>() + static_cast<int64_t>(i) * width, width, y.data<float>() + index[i] * width);
-    return y;
+    return record(y, {from}, [places = index, width, like = from.shape()](const Tensor& g) {
+      Tensor dx = Tensor::empty(like);
+      for (size_t i = 0; i < places.size(); ++i) std::copy_n(g.data<float>() + places[i] * width, width, dx.data<float>() + static_cast<int64_t>(i) * width);
+      return Grads{dx};
+    });
   }
 };
 

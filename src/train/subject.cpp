@@ -61,6 +61,7 @@ std::string task_type(const SubjectOptions& o, const Json& config) {
   if (o.head == "ForSequenceClassification") return "SEQ_CLS";
   if (o.head == "ForTokenClassification") return "TOKEN_CLS";
   if (o.head == "ForQuestionAnswering") return "QUESTION_ANS";
+  if (o.head == "Model") return "FEATURE_EXTRACTION";
   return nn::config_bool(config, "is_encoder_decoder", config.value("model_type", "") == "t5") ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
 }
 

@@ -15,6 +15,7 @@
 #include "nn/head_kind.h"
 #include "train/class_labels.h"
 #include "train/features.h"
+#include "train/sentence_pairs.h"
 
 namespace mynah::train {
 namespace {
@@ -203,7 +204,10 @@ Task find_task(const std::string& name, const fs::path& model) {
                                                     {"seq2seq", Task::seq2seq},
                                                     {"text2text-generation", Task::seq2seq},
                                                     {"summarization", Task::seq2seq},
-                                                    {"translation", Task::seq2seq}};
+                                                    {"translation", Task::seq2seq},
+                                                    {"sentence-similarity", Task::sentence_similarity},
+                                                    {"sentence-embedding", Task::sentence_similarity},
+                                                    {"feature-extraction", Task::sentence_similarity}};
   if (!name.empty()) {
     const auto it = names.find(name);
     if (it != names.end()) return it->second;
@@ -222,6 +226,9 @@ Task find_task(const std::string& name, const fs::path& model) {
     case nn::HeadKind::question_answering_beams: return Task::question_answering;
     case nn::HeadKind::seq2seq_lm: return Task::seq2seq;
     case nn::HeadKind::causal_lm: return Task::language_model;
+    case nn::HeadKind::bare:
+      if (fs::is_directory(model) && fs::exists(model / "modules.json")) return Task::sentence_similarity;
+      [[fallthrough]];
     default: fail(ErrorCode::usage, "finetune: {} has no head for a task; say which with --task", b->architecture());
   }
 }
@@ -299,6 +306,7 @@ std::unique_ptr<Objective> make_task(Task task, const Arguments& a, const TaskOp
                                      const fs::path& validation_file) {
   if (task == Task::seq2seq && !b.network->seq2seq_lm()) fail(ErrorCode::usage, "--task seq2seq: {} is not an encoder-decoder", b.architecture());
   const Reader reader(b, options);
+  if (task == Task::sentence_similarity) return make_sentence_pairs(a, reader.o.max_length, b, train_file, validation_file);
   const std::string how = fmt::format("task {} {} {} {} {}", static_cast<int>(task), reader.o.max_length, options.doc_stride, nn::config_string(b.config, "problem_type", ""),
                                       Json(reader.names).dump());
   const auto read = [&](const fs::path& file) {

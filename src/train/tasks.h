@@ -1,4 +1,4 @@
-// Fine-tuning for the tasks of heads: sequence and token classification, question answering, sequence to sequence.
+// Fine-tuning for the tasks of heads: sequence and token classification, question answering, sequence to sequence; and for vectors of texts.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 namespace mynah::train {
 
-enum class Task { language_model, sequence_classification, token_classification, question_answering, seq2seq };
+enum class Task { language_model, sequence_classification, token_classification, question_answering, seq2seq, sentence_similarity };
 
 // From a name or alias ("text-classification", "ner", "summarization" ...); empty: by the head that the checkpoint has. Throws usage.
 Task find_task(const std::string& name, const std::filesystem::path& model);

@@ -272,6 +272,20 @@ TEST_F(TrainRefusals, WholeModulesOfAQuantisedBaseAreTrained) {
   }
 }
 
+TEST_F(TrainRefusals, RowsOfTextsThatBelongTogether) {
+  model_ = (kTrain / "models" / "sentences").string();
+  const auto refused_rows = [&](const std::string& rows, const std::vector<std::string>& said) { expect_refused(finetune({}, write("rows.jsonl", rows)), {1}, said); };
+  const std::string pair = R"({"anchor": "a bird", "positive": "a city"})", labelled = R"({"sentence1": "a bird", "sentence2": "a city", "label": 1})";
+  refused_rows(pair + "\n" + labelled + "\n", {"rows.jsonl:2", "sentence1, sentence2 and label", "anchor and positive"});
+  refused_rows(R"({"anchor": "a bird"})", {"rows.jsonl:1", "positive"});
+  refused_rows(R"({"sentence1": "a bird", "sentence2": "a city", "label": 0.3})", {"rows.jsonl:1", "0.3", "score"});
+  refused_rows(R"({"sentence1": "a bird", "sentence2": "a city", "score": 4})", {"rows.jsonl:1", "score 4", "-1 to 1"});
+  model_ = (kTrain / "models" / "t5").string();
+  expect_refused(finetune({"--task", "sentence-similarity"}, write("rows.jsonl", pair + "\n")), {2}, {"T5", "no vectors"});
+  model_ = (fs::path(MYNAH_TEST_DATA) / "golden" / "tasks" / "sentences").string();  // the largest numbers of tokens, and linear maps behind
+  expect_refused(finetune({}, write("rows.jsonl", pair + "\n")), {1}, {"1_Pooling", "largest"});
+}
+
 // GPT-2 has a place for each of its positions and no more.
 TEST_F(TrainRefusals, RowsLongerThanTheModelAreCutOrLeftOutAndThatIsSaid) {
   const std::string gpt2 = (kTrain / "models" / "gpt2").string();

@@ -238,7 +238,7 @@ TEST_F(Training, Bf16ProductsFollowF32) {
 
 // Objectives that differ in how they come to their loss: the whole output, adapters, pairs, recorded completions, two streams.
 TEST_F(Training, GradientCheckpointingChangesNoByte) {
-  for (const std::string name : {"sft_text", "sft_adapter", "sft_dora", "dpo_sigmoid", "grpo_beta", "ppo", "pretrain_plm", "pretrain_denoising", "transforms"}) {
+  for (const std::string name : {"sft_text", "sft_adapter", "sft_dora", "dpo_sigmoid", "grpo_beta", "ppo", "pretrain_plm", "pretrain_denoising", "transforms", "sentences_ranked"}) {
     const Json words = read_json(kGolden / (name + ".json"))["arguments"];
     run_to_end(command(words, name));
     run_to_end(command(words, name + "_again", {"--gradient-checkpointing"}));
@@ -249,6 +249,32 @@ TEST_F(Training, GradientCheckpointingChangesNoByte) {
     for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i]["loss"], b[i]["loss"]) << name;
   }
   expect_refused(command(read_json(kGolden / "labels_resnet.json")["arguments"], "resnet", {"--gradient-checkpointing"}), {2}, {"--gradient-checkpointing"});
+}
+
+// Pairs of texts by turns with and against their order of meaning: what is trained is a folder of sentence-transformers again, and its vectors
+// find what belongs together.
+TEST_F(Training, VectorsOfTextsLearnWhatBelongsTogether) {
+  const fs::path model = kGolden / "models" / "sentences";
+  std::vector<std::string> words = {"finetune", model.string(), "--train-file", (kGolden / "data" / "anchors.jsonl").string(), "--validation-file", (kGolden / "data" / "anchors.jsonl").string(),
+                                    "--output-dir", file("out").string(), "--per-device-train-batch-size", "9", "--per-device-eval-batch-size", "9", "--max-steps", "60", "--eval-steps", "30",
+                                    "--learning-rate", "3e-3", "--save-steps", "0"};
+  run_to_end(words);
+  for (const char* name : {"modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "config_sentence_transformers.json"})
+    EXPECT_EQ(bytes(file("out") / name), bytes(model / name)) << name;
+  double first = 0, last = 0;
+  for (const Json& row : log("out"))
+    if (row.contains("eval_loss")) (first == 0 ? first : last) = row["eval_loss"].get<double>();
+  EXPECT_LT(last, first);
+  const Json vectors = run({"embed", file("out").string(), "the bird", "a city", "--json"}).json()["embeddings"];
+  ASSERT_EQ(vectors.size(), 2u);
+  EXPECT_NE(vectors[0], vectors[1]);
+
+  const std::string adapter = file("adapter").string();
+  words[7] = adapter;
+  words.insert(words.end(), {"--lora-r", "2"});
+  run_to_end(words);
+  run_to_end({"merge", adapter, "--output-dir", file("merged").string()});
+  EXPECT_TRUE(fs::exists(file("merged") / "1_Pooling" / "config.json"));
 }
 
 TEST_F(Training, PreferencesAreLearntWithoutDropout) {
@@ -443,7 +469,8 @@ TEST_F(Training, LearnsFromARewardModel) {
 // The commands of docs/training.md, on tiny models and with few steps.
 TEST_F(Training, TheDocumentedCommandsRun) {
   std::ifstream document(fs::path(MYNAH_TEST_DATA).parent_path() / "docs" / "training.md");
-  const std::map<std::string, std::string> models = {{"classes", "bert_classes"}, {"tags", "bert_tags"}, {"answers", "bert_answers"}, {"transforms", "t5"}};
+  const std::map<std::string, std::string> models = {{"classes", "bert_classes"}, {"tags", "bert_tags"}, {"answers", "bert_answers"}, {"transforms", "t5"},
+                                                     {"anchors", "sentences"}};
   int ran = 0;
   for (std::string line; std::getline(document, line);) {
     if (line.find("choices.jsonl") != std::string::npos || line.find(" pictures-and-sounds/") != std::string::npos) continue;
