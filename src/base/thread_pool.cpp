@@ -190,11 +190,11 @@ void ThreadPool::run_erased(int64_t chunks, void (*call)(void*, int64_t), void* 
   if (s.sleepers.load(std::memory_order_seq_cst)) futex_wake_all(s.generation);
   s.work(number);
   s.runner_patience.wait([&] { return s.done_word.load(std::memory_order_acquire) == number; },
-                  [&] {
-                    s.main_sleeps.store(1, std::memory_order_seq_cst);
-                    for (uint32_t w; (w = s.done_word.load(std::memory_order_seq_cst)) != number;) futex_wait(s.done_word, w);
-                    s.main_sleeps.store(0, std::memory_order_relaxed);
-                  });
+                         [&] {
+                           s.main_sleeps.store(1, std::memory_order_seq_cst);
+                           for (uint32_t w; (w = s.done_word.load(std::memory_order_seq_cst)) != number;) futex_wait(s.done_word, w);
+                           s.main_sleeps.store(0, std::memory_order_relaxed);
+                         });
   inside_pool = false;
   if (s.error) std::rethrow_exception(std::exchange(s.error, nullptr));
 }
