@@ -175,7 +175,7 @@ TEST(PackedMatrixRows, EqualTheStoredBlocks) {
     const auto w = values(parts);
     const auto matrix = PackedMatrix::pack(parts);
     for (int64_t first = 0; first < matrix->rows(); ++first)
-      for (int64_t count = 0; count <= matrix->rows() - first; ++count) {
+      for (int64_t count = 1; count <= matrix->rows() - first; ++count) {
         std::vector<float> rows(static_cast<size_t>(count * k), 7.0f);
         matrix->dequantize_rows(first, count, rows.data());
         ASSERT_EQ(0, std::memcmp(rows.data(), w.data() + first * k, rows.size() * 4)) << name(type) << " rows " << first << " to " << first + count;
