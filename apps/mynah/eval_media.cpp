@@ -126,7 +126,6 @@ bool is_media_metric(const std::string& metric) { return metric == "accuracy" ||
 std::string usual_metric(const std::string& model) {
   const LoadOptions named{.name = model};
   const std::string path = model_path(model);
-  if (is_adapter(path)) return "perplexity";
   return head_of(path, named) == nn::HeadKind::sequence_classification ? "accuracy" : "perplexity";
 }
 

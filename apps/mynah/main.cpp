@@ -19,6 +19,7 @@
 #include "boolean_words.h"
 #include "cli.h"
 #include "command.h"
+#include "open_model.h"
 #include "ops/machine.h"
 #include "training_options.h"
 
@@ -165,6 +166,7 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   // Without a stderr what would be said goes nowhere, and no file that is opened later takes its number.
   if (fcntl(STDERR_FILENO, F_GETFD) == -1) dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+  mynah::app::open_adapters_beside_their_bases();
   try {
     return mynah::app::run(argc, argv);
   } catch (const std::exception& error) {

@@ -42,9 +42,10 @@ std::string model_path(const std::string& model) {
   return stored->path.string();
 }
 
-bool is_adapter(const std::string& path) {
-  const std::filesystem::path folder = path;
-  return std::filesystem::exists(folder / "adapter_config.json") && !std::filesystem::exists(folder / "config.json");
+void open_adapters_beside_their_bases() {
+  bundle::open_adapters_by([](const std::filesystem::path& adapter, const LoadOptions& options, bundle::Parts parts) {
+    return train::open_with_adapter(adapter, base_path(train::base_of_adapter(adapter), adapter.string()), options, parts);
+  });
 }
 
 void refuse_same_place(const std::string& input, const std::string& output) {
@@ -64,10 +65,7 @@ Model open_model(const std::string& model, Precision precision) { return open_mo
 
 Model open_model(const std::string& model, LoadOptions options, bool text) {
   options.name = model;
-  const std::string path = model_path(model);
-  const bundle::Parts parts{.network = true, .tokenizer = text};
-  if (is_adapter(path)) return Model(train::open_with_adapter(path, base_path(train::base_of_adapter(path), model), options, parts));
-  return Model(bundle::open(path, options, parts));
+  return Model(bundle::open(model_path(model), options, {.network = true, .tokenizer = text}));
 }
 
 std::shared_ptr<bundle::Bundle> open_text(const std::string& model) { return bundle::open_text_only(model_path(model), model); }

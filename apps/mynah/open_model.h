@@ -15,8 +15,8 @@ void add_dtype_option(cli::App& command, Precision& precision, const std::string
 // The local path of MODEL, pulling it if it is not there (size and licence are shown first).
 std::string model_path(const std::string& model);
 
-// Whether a folder holds an adapter alone, which open_model() puts beside its base.
-bool is_adapter(const std::string& path);
+// Lets every command that answers take the folder of an adapter: it is put beside its base.
+void open_adapters_beside_their_bases();
 
 // Throws usage where `output` is the very file or folder `input`, which would be lost while it is read.
 void refuse_same_place(const std::string& input, const std::string& output);

@@ -42,7 +42,7 @@ int act_show(const StoredOptions& o) {
   const auto found = store.resolve(o.name);
   if (!found) store.show(o.name);  // says what is near
   auto b = bundle::open(found->path, {.name = o.name}, {.network = false, .tokenizer = true});
-  if (!b->source) b->source = formats::open_checkpoint(found->path);
+  if (!b->source) b->source = formats::open_checkpoint(bundle::is_adapter(found->path) ? b->path : found->path);  // an adapter shows its base
   const std::string source_template = b->gguf ? b->gguf->get<std::string>("tokenizer.chat_template", "") : b->tokenizer ? std::string(b->tokenizer->chat_template()) : "";
   if (o.chat_template) {
     print_text(source_template + "\n");

@@ -65,6 +65,12 @@ struct TrainOptions {
 
 std::shared_ptr<Bundle> open(const std::filesystem::path& path, const LoadOptions& options, Parts parts = {}, const TrainOptions& train = {});
 
+// A folder that holds a PEFT adapter alone.
+bool is_adapter(const std::filesystem::path& path);
+// From now on open() leaves adapters that are to answer, not to be trained, to `opener`, which finds their base. Set once, before other threads.
+using AdapterOpener = std::function<std::shared_ptr<Bundle>(const std::filesystem::path& adapter, const LoadOptions& options, Parts parts)>;
+void open_adapters_by(AdapterOpener opener);
+
 // Writes the model as a folder in Hugging Face layout: config.json, model.safetensors, generation_config.json for a model that
 // generates, and the tokenizer's files. Throws failure unless all weights are trainable. Copies of the text files alone: save_text.
 void save(const Bundle& b, const std::filesystem::path& folder);

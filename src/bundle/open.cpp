@@ -197,8 +197,7 @@ Json generation_settings(const fs::path& folder, const Json& config) {
 
 void open_folder(Bundle* b) {
   const fs::path config = b->path / "config.json";
-  if (!fs::exists(config) && fs::exists(b->path / "adapter_config.json"))
-    fail(ErrorCode::failure, "{}: an adapter, which is no model by itself; run, generate and eval put it beside its base, for the rest mynah merge {} --output-dir OUT makes one model of both", b->name, b->path.string());
+  if (is_adapter(b->path)) fail(ErrorCode::failure, "{}: an adapter, which is no model by itself; mynah merge {} --output-dir OUT makes one of it and its base", b->name, b->path.string());
   if (!fs::exists(config))
     fail(ErrorCode::not_found, "{}: no config.json; expected a folder in Hugging Face layout, a .gguf file or a Piper voice", b->name);
   if (is_ct2(b->path)) {
@@ -314,8 +313,20 @@ std::string Bundle::architecture() const {
   return std::string(entry->architectures[0]);
 }
 
+namespace {
+AdapterOpener& adapter_opener() {
+  static AdapterOpener opener;
+  return opener;
+}
+}  // namespace
+
+void open_adapters_by(AdapterOpener opener) { adapter_opener() = std::move(opener); }
+
+bool is_adapter(const fs::path& path) { return fs::exists(path / "adapter_config.json") && !fs::exists(path / "config.json"); }
+
 std::shared_ptr<Bundle> open(const fs::path& path, const LoadOptions& options, Parts parts, const TrainOptions& train) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
+  if (adapter_opener() && !options.trainable && is_adapter(path)) return adapter_opener()(path, options, parts);
   auto b = std::make_shared<Bundle>();
   b->name = options.name.empty() ? path.string() : options.name;
   b->path = file_of(path);

@@ -165,7 +165,8 @@ Description describe(const std::filesystem::path& path) {
   Description d;
   d.bundle = bundle::open(path, {}, {.network = false, .tokenizer = true});
   bundle::Bundle& b = *d.bundle;
-  if (!b.source) b.source = formats::open_checkpoint(path);
+  const std::filesystem::path& files = bundle::is_adapter(path) ? b.path : path;  // an adapter is described by its base
+  if (!b.source) b.source = formats::open_checkpoint(files);
   for (const auto& info : b.source->tensors()) d.parameters += info.shape.numel();
   d.quantisation = weight_type(*b.source);
   d.architecture = b.architecture();
@@ -183,8 +184,8 @@ Description describe(const std::filesystem::path& path) {
   d.chat_template = b.gguf        ? b.gguf->get<std::string>("tokenizer.chat_template", "")
                     : b.tokenizer ? std::string(b.tokenizer->chat_template())
                                   : "";
-  if (!b.gguf && std::filesystem::exists(path / "chat_template.jinja"))
-    d.chat_template = read_text_file(path / "chat_template.jinja", 4 << 20);
+  if (!b.gguf && std::filesystem::exists(files / "chat_template.jinja"))
+    d.chat_template = read_text_file(files / "chat_template.jinja", 4 << 20);
   d.tools = d.chat_template.find("tools") != std::string::npos;
   d.thinking = d.chat_template.find("<think>") != std::string::npos ||
                d.chat_template.find("enable_thinking") != std::string::npos;

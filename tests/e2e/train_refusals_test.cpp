@@ -324,6 +324,9 @@ TEST_F(TrainRefusals, AnAdapterAnswersWithoutBeingMerged) {
   const auto answer = [&](const fs::path& model) { return trained({"generate", model.string(), "--prompt", "the cat", "--max-new-tokens", "8"}).out; };
   EXPECT_EQ(answer(file("out")), answer(file("merged")));
   trained({"run", file("out").string(), "the cat", "--max-tokens", "3"});
+  const auto continued = [&](const fs::path& model) { return trained({"pipeline", "text-generation", "--model", model.string(), "the cat", "--max-new-tokens", "8"}).out; };
+  EXPECT_EQ(continued(file("out")), continued(file("merged")));
+  EXPECT_NE(trained({"show", file("out").string()}).out.find("LlamaForCausalLM"), std::string::npos);
   fs::rename(file("llama"), file("elsewhere"));
   const Result gone = run({"generate", file("out").string(), "--prompt", "the cat"});
   EXPECT_NE(gone.err.find("its base model " + model_ + " is not found"), std::string::npos) << gone.err;

@@ -379,7 +379,8 @@ TEST_F(Training, QuantisedWeightsAskForAdapters) {
 TEST_F(Training, AMergedAdapterAnswersAsTheAdapterDoes) {
   const Json words = read_json(kGolden / "sft_adapter.json")["arguments"];
   run_to_end(command(words, "adapter"));
-  expect_refused({"show", file("adapter").string()}, {1}, {"adapter", "mynah merge"});
+  expect_refused({"finetune", file("adapter").string(), "--train-file", (kGolden / "data" / "text.jsonl").string(), "--max-steps", "1", "--output-dir", file("more").string()}, {1},
+                 {"adapter", "mynah merge"});
   run_to_end({"merge", file("adapter").string(), "--output-dir", file("merged").string()});
   EXPECT_TRUE(fs::exists(file("merged") / "config.json"));
   EXPECT_TRUE(fs::exists(file("merged") / "tokenizer.json"));
