@@ -21,11 +21,6 @@ struct Placed {
   int64_t out() const { return b.size(0); }
 };
 
-ops::MatrixView view(const Tensor& w) { return {w.raw(), w.dtype(), w.stride(0), w.stride(1)}; }
-ops::MatrixView turned(const Tensor& w) { return {w.raw(), w.dtype(), w.stride(1), w.stride(0)}; }
-ops::MatrixView rows_of(const float* p, int64_t stride) { return {p, DType::f32, stride, 1}; }
-ops::MatrixView turned_rows_of(const float* p, int64_t stride) { return {p, DType::f32, 1, stride}; }
-
 void scale_all(Tensor& t, float by) { kernels::rows().scale(by, t.data<float>(), t.data<float>(), t.numel()); }
 
 // Gradients of what one adapter adds: `wanted` says whether of x, A and B. That of x is written, or added to if it is defined.
@@ -34,20 +29,20 @@ void backward_of(const Placed& p, const float* g, int64_t m, const Tensor& x, st
   g += p.first;
   if (wanted[2]) {
     *db = Tensor::empty(p.b.shape());
-    ops::gemm(p.out(), r, n, turned_rows_of(g, m), rows_of(p.low.data<float>(), r), db->data<float>(), r);
+    ops::gemm(p.out(), r, n, ops::turned_rows_of(g, m), ops::rows_of(p.low.data<float>(), r), db->data<float>(), r);
   }
   if (!wanted[0] && !wanted[1]) return;
   Tensor dlow = Tensor::empty({n, r});
-  ops::gemm(n, r, p.out(), rows_of(g, m), view(p.b), dlow.data<float>(), r);
+  ops::gemm(n, r, p.out(), ops::rows_of(g, m), ops::view_of(p.b), dlow.data<float>(), r);
   scale_all(dlow, p.scale);
   if (wanted[1]) {
     *da = Tensor::empty(p.a.shape());
-    ops::gemm(r, k, n, turned_rows_of(dlow.data<float>(), r), rows_of(x.data<float>(), k), da->data<float>(), k);
+    ops::gemm(r, k, n, ops::turned_rows_of(dlow.data<float>(), r), ops::rows_of(x.data<float>(), k), da->data<float>(), k);
   }
   if (!wanted[0]) return;
   const bool adds = dx->defined();
   if (!adds) *dx = Tensor::empty(x.shape());
-  ops::gemm(n, k, r, rows_of(dlow.data<float>(), r), view(p.a), dx->data<float>(), k, adds);
+  ops::gemm(n, k, r, ops::rows_of(dlow.data<float>(), r), ops::view_of(p.a), dx->data<float>(), k, adds);
 }
 
 }  // namespace
@@ -66,9 +61,9 @@ Tensor add_low_rank(Tensor y, const Tensor& in, std::span<const std::shared_ptr<
       p.source = inputs.size();
       inputs.push_back(dropout(x, low->dropout));
     }
-    ops::gemm(n, p.rank(), k, rows_of(inputs[p.source].data<float>(), k), turned(p.a), p.low.data<float>(), p.rank());
+    ops::gemm(n, p.rank(), k, ops::rows_of(inputs[p.source].data<float>(), k), ops::turned_view_of(p.a), p.low.data<float>(), p.rank());
     scale_all(p.low, p.scale);
-    ops::gemm(n, p.out(), p.rank(), rows_of(p.low.data<float>(), p.rank()), turned(p.b), y.data<float>() + first, m, true);
+    ops::gemm(n, p.out(), p.rank(), ops::rows_of(p.low.data<float>(), p.rank()), ops::turned_view_of(p.b), y.data<float>() + first, m, true);
     placed.push_back(p);
   }
   std::vector<Tensor> sources(inputs.begin(), inputs.end());  // as numbers alone: the tape holds what comes before

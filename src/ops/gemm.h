@@ -17,6 +17,13 @@ struct MatrixView {
   int64_t row_stride, column_stride;
 };
 
+// A matrix [rows, columns] as it is, and turned.
+inline MatrixView view_of(const Tensor& w) { return {w.raw(), w.dtype(), w.stride(0), w.stride(1)}; }
+inline MatrixView turned_view_of(const Tensor& w) { return {w.raw(), w.dtype(), w.stride(1), w.stride(0)}; }
+// f32 rows `stride` apart as they are, and turned.
+inline MatrixView rows_of(const float* p, int64_t stride) { return {p, DType::f32, stride, 1}; }
+inline MatrixView turned_rows_of(const float* p, int64_t stride) { return {p, DType::f32, 1, stride}; }
+
 // C[M,N] = A[M,K] * B[K,N] (+ C if accumulate) (+ bias[N] unless null). C is f32 with row stride ldc and overlaps
 // neither A nor B. B decides the arithmetic. f32 or f16: operands are widened to f32 and every element of C is one
 // chain of fused multiply-adds in the order of k, from 0 (or from C). bf16: A is rounded to bf16 (nearest, ties to

@@ -7,17 +7,16 @@ namespace mynah {
 namespace {
 
 using ops::gemm;
-using ops::MatrixView;
+using ops::rows_of;
+using ops::turned_rows_of;
+using ops::turned_view_of;
+using ops::view_of;
 
 // One dimension of a strided matrix must be dense for the kernels; otherwise it is copied.
 Tensor dense(const Tensor& w) {
   if (w.rank() == 2 && (w.stride(1) == 1 || w.stride(0) == 1 || w.numel() == 0)) return w;
   return contiguous(w);
 }
-MatrixView view(const Tensor& w) { return {w.raw(), w.dtype(), w.stride(0), w.stride(1)}; }
-MatrixView turned(const Tensor& w) { return {w.raw(), w.dtype(), w.stride(1), w.stride(0)}; }
-MatrixView rows_of(const float* p, int64_t stride) { return {p, DType::f32, stride, 1}; }
-MatrixView turned_rows_of(const float* p, int64_t stride) { return {p, DType::f32, 1, stride}; }
 
 // The gradient of a weight [M,K]: g^T x, g [N,M] with rows `stride` apart, x [N,K]. Parameters have it added where their gradients are
 // summed, in the order in which they are stored; the result is then undefined.
@@ -59,7 +58,7 @@ Tensor linear(const Tensor& in, const std::vector<Tensor>& given, const std::vec
   shape[shape.rank() - 1] = total;
   Tensor y = Tensor::empty(shape);
   for (size_t i = 0; i < weights.size(); ++i)
-    gemm(n, weights[i].size(0), k, rows_of(x.data<float>(), k), turned(weights[i]), y.data<float>() + starts[i], total, false,
+    gemm(n, weights[i].size(0), k, rows_of(x.data<float>(), k), turned_view_of(weights[i]), y.data<float>() + starts[i], total, false,
          added[i].defined() ? added[i].data<float>() : nullptr);
   bool any = false;
   for (const Tensor& t : inputs) any = any || t.requires_grad();
@@ -70,7 +69,7 @@ Tensor linear(const Tensor& in, const std::vector<Tensor>& given, const std::vec
     if (want_x) {
       grads[0] = Tensor::empty(x.shape());
       for (size_t i = 0; i < weights.size(); ++i)
-        gemm(n, k, weights[i].size(0), rows_of(gp + starts[i], total), view(weights[i]), grads[0].data<float>(), k, i > 0);
+        gemm(n, k, weights[i].size(0), rows_of(gp + starts[i], total), view_of(weights[i]), grads[0].data<float>(), k, i > 0);
     }
     size_t next_bias = 1 + weights.size();
     for (size_t i = 0; i < weights.size(); ++i) {
